@@ -1,0 +1,193 @@
+"""FineTuningMethod: how to fine-tune. Many models share one."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, StringConstraints
+
+from bluetune_api.base import ApiModel, Conditions, ImportPath, Rule
+from bluetune_api.pods import PodTemplate
+from bluetune_api.resource import PrintColumn, Resource
+
+FieldName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Ratio = Annotated[float, Field(ge=0, le=1)]
+
+
+class Items(ApiModel):
+    """Where the catalogue is and how to read it."""
+
+    path: Annotated[
+        str, StringConstraints(min_length=1, max_length=512, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._=/-]*$")
+    ] = "items/"
+    """A file, or a folder (ending in a slash), below the model's prefix: `*.jsonl[.gz|.zst]` or `*.parquet`."""
+    id_field: FieldName = "item_id"
+    """Field with an item's id, as sessions name it in `object_id`."""
+    text_fields: Annotated[list[FieldName], Field(min_length=1, max_length=16)] = ["title", "description"]
+    """Fields joined, in this order, into the text that is encoded; absent ones are passed over."""
+    separator: Annotated[str, StringConstraints(max_length=16)] = ". "
+    """What stands between the fields."""
+
+
+class EarlyStopping(ApiModel):
+    """When a trial gives up before its last epoch."""
+
+    patience: Annotated[int, Field(ge=1, le=1000)] = 3
+    """Validations without improvement of `val_loss` before the trial stops."""
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
+    """Smallest change that counts as improvement."""
+
+
+class Settings(ApiModel):
+    """How a trial trains and is judged. Whatever is absent gets the preset's value."""
+
+    loss: ImportPath | None = None
+    """`ListwiseSoftmaxLoss` (preset), `CosineProbMarginRankingLoss`, `ProbMarginRankingLoss`, or a class of yours."""
+    ranker: ImportPath | None = None
+    """`COSINE_SIMILARITY` (preset), or a callable of yours."""
+    is_similarity: bool | None = None
+    """Whether the ranker grows with relevance (preset: true)."""
+    confidence_calculator: ImportPath | None = None
+    """`dummy_confidences` (preset), `calculate_confidences`, or a callable of yours."""
+    metrics: Annotated[list[ImportPath], Field(max_length=16)] | None = None
+    """Metrics reported beside the built-in ones."""
+    objective: Literal["ndcg@10", "mrr@10", "recall@10"] | None = None
+    """What trials are judged by (preset: ndcg@10)."""
+    step_size: Annotated[int, Field(ge=1)] | None = None
+    """Optimizer steps after which the learning rate is multiplied by gamma."""
+    gamma: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Factor on the learning rate every step_size optimizer steps."""
+    num_epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Most epochs of a trial."""
+    batch_size: Annotated[int, Field(ge=1, le=65536)] | None = None
+    """Sessions in an optimizer step."""
+    test_each_n_inputs: Annotated[float, Field(gt=0)] | None = None
+    """Sessions between two validations; a value below 1 is a share of an epoch."""
+    early_stopping: EarlyStopping | None = None
+    """When a trial gives up."""
+    halving: bool | None = None
+    """Stop the worst trials early (successive halving; preset: true)."""
+    precision: Literal["Auto", "FP32", "BF16"] | None = None
+    """Auto (preset) takes BF16 where a probe shows that it pays."""
+    max_tokens: Annotated[int, Field(ge=8, le=32768)] | None = None
+    """Longest text in tokens (preset: the model's window)."""
+    query_prompt: Annotated[str, StringConstraints(max_length=256)] | None = None
+    """Put before each query, for example `query: ` for E5."""
+    item_prompt: Annotated[str, StringConstraints(max_length=256)] | None = None
+    """Put before each item, for example `passage: ` for E5."""
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    """Seed of the search, the trials and the batches (preset: 0)."""
+    min_sessions: Annotated[int, Field(ge=1)] | None = None
+    """Fewest sessions with a click that are worth training on (preset: 20)."""
+    min_coverage: Ratio | None = None
+    """Smallest share of logged results that the catalogue must know (preset: 0.5)."""
+
+
+class Uniform(ApiModel):
+    """Any value between low and high."""
+
+    RULES = (Rule("self.low < self.high", "low must be below high", lambda r: r.low < r.high, "low"),)
+
+    low: float
+    """Smallest value."""
+    high: float
+    """Largest value."""
+
+
+class LogUniform(ApiModel):
+    """Any value between low and high, evenly over the logarithm. The bounds are values, not logarithms."""
+
+    RULES = (Rule("self.low < self.high", "low must be below high", lambda r: r.low < r.high, "low"),)
+
+    low: Annotated[float, Field(gt=0)]
+    """Smallest value."""
+    high: Annotated[float, Field(gt=0)]
+    """Largest value."""
+
+
+class QUniform(ApiModel):
+    """Multiples of q between low and high."""
+
+    RULES = (Rule("self.low < self.high", "low must be below high", lambda r: r.low < r.high, "low"),)
+
+    low: float
+    """Smallest value."""
+    high: float
+    """Largest value."""
+    q: Annotated[float, Field(gt=0)]
+    """Step."""
+
+
+class SearchDimension(ApiModel):
+    """The values that one parameter may take: exactly one of the four."""
+
+    RULES = (
+        Rule(
+            "(has(self.choice) ? 1 : 0) + (has(self.uniform) ? 1 : 0) + (has(self.logUniform) ? 1 : 0)"
+            " + (has(self.quniform) ? 1 : 0) == 1",
+            "set exactly one of choice, uniform, logUniform and quniform",
+            lambda d: sum(v is not None for v in (d.choice, d.uniform, d.log_uniform, d.quniform)) == 1,
+        ),
+    )
+
+    choice: (
+        Annotated[
+            list[Annotated[Any, Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]],
+            Field(min_length=1, max_length=64),
+        ]
+        | None
+    ) = None
+    """One of these values."""
+    uniform: Uniform | None = None
+    """Evenly between two values."""
+    log_uniform: LogUniform | None = None
+    """Evenly between the logarithms of two values."""
+    quniform: QUniform | None = None
+    """Multiples of a step between two values."""
+
+
+ParameterName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_]*$")]
+SearchSpace = Annotated[dict[str, SearchDimension], Field(min_length=1, max_length=32)]
+
+
+class FineTuningMethodSpec(ApiModel):
+    """How to fine-tune."""
+
+    plugin: ImportPath = "TextFineTuningMethod"
+    """`TextFineTuningMethod`, or `package.module:Class` of a plugin in the image."""
+    image: Annotated[str, StringConstraints(min_length=1, max_length=512)] | None = None
+    """Trainer image; default: the operator's. A plugin adds itself to that image."""
+    items: Items = Field(default_factory=Items)
+    """Where the catalogue is and how to read it."""
+    settings: Settings | None = None
+    """How a trial trains and is judged."""
+    initial_params: SearchSpace | None = None
+    """The search space, by the parameters' snake_case names; default: the preset's."""
+    initial_max_evals: Annotated[int, Field(ge=1, le=1000)] = 8
+    """Trials of the search."""
+    pod_template: PodTemplate | None = None
+    """Resources, node selection and environment of the trainer's pods."""
+
+
+class FineTuningMethodStatus(ApiModel):
+    """Kept by the operator."""
+
+    conditions: Conditions | None = None
+    """`Ready` says whether the method can be used."""
+    observed_generation: Annotated[int, Field(ge=0)] | None = None
+    """Generation that the conditions speak of."""
+
+
+class FineTuningMethod(Resource):
+    """How to fine-tune: plugin, data, settings, search space, resources. Many models share one."""
+
+    PLURAL: ClassVar[str] = "finetuningmethods"
+    SHORT_NAMES: ClassVar[tuple[str, ...]] = ("ftm",)
+    NAME_LIMIT: ClassVar[int] = 63
+    COLUMNS: ClassVar[tuple[PrintColumn, ...]] = (
+        PrintColumn("Plugin", ".spec.plugin"),
+        PrintColumn("Trials", ".spec.initialMaxEvals", "integer"),
+        PrintColumn("Age", ".metadata.creationTimestamp", "date"),
+    )
+
+    kind: Literal["FineTuningMethod"]
+    spec: FineTuningMethodSpec
+    status: FineTuningMethodStatus | None = None

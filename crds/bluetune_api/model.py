@@ -1,0 +1,238 @@
+"""EmbeddingModel: a model that lives for years: its base, its store, how it is served, and which version is blue."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, StringConstraints
+
+from bluetune_api.base import (
+    ApiModel,
+    Conditions,
+    Digest,
+    Free,
+    Metrics,
+    Name,
+    NameReference,
+    Rule,
+    ShortText,
+    Text,
+    Timestamp,
+    Uri,
+    VersionId,
+    immutable,
+)
+from bluetune_api.resource import PrintColumn, Resource
+from bluetune_api.store_location import StoreSpec
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+HttpPath = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^/[A-Za-z0-9._~/-]*$")]
+MountPath = Annotated[str, StringConstraints(min_length=2, max_length=256, pattern=r"^/[A-Za-z0-9._/-]+$")]
+StorePath = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._=/-]*$")]
+
+
+class Base(ApiModel):
+    """What the model starts from."""
+
+    uri: Annotated[
+        str, StringConstraints(min_length=2, max_length=1024, pattern=r"^(s3://[^/ ]+/[^ ]+|hf://[^/ ]+/[^ ]+|/[^ ]+)$")
+    ]
+    """`s3://bucket/path`, `hf://org/name@revision`, or an absolute path in the trainer's image."""
+
+
+class Retention(ApiModel):
+    """How many versions the store keeps."""
+
+    keep_versions: Annotated[int, Field(ge=2, le=1000)] = 10
+    """Newest versions to keep, beside the current one and its predecessor."""
+
+
+class Gate(ApiModel):
+    """What a candidate must prove against the live version."""
+
+    metric: Literal["ndcg@10", "mrr@10", "recall@10"] = "ndcg@10"
+    """Metric on the held-out tenth of the queries, or on the judgments."""
+    min_delta: Annotated[float, Field(ge=-1, le=1)] = 0.0
+    """The candidate's metric minus the live version's must be at least this."""
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] | None = None
+    """Require that the delta's bootstrap interval at this level lies above minDelta, for example 0.95."""
+    judgments: StorePath | None = None
+    """Qrels below the model's prefix (JSONL of query, object_id, grade): better than clicks, where they exist."""
+
+
+class Reindex(ApiModel):
+    """A Job that re-encodes the catalogue with the new version, before the rollout."""
+
+    template: Free
+    """A batch/v1 Job's `spec`. Its containers get BLUETUNE_VERSION, BLUETUNE_URI, BLUETUNE_DIGEST, BLUETUNE_STORE (JSON)
+    and the store's keys."""
+    timeout_seconds: Annotated[int, Field(ge=1, le=604800)] = 3600
+    """After this long the rollout fails."""
+
+
+class Verify(ApiModel):
+    """How the pods are asked what they serve."""
+
+    port: Port
+    """Port of the serving container."""
+    version_path: HttpPath = "/version"
+    """GET; answers JSON with `digest` (and `version`)."""
+    encode_path: HttpPath | None = None
+    """POST of `{"texts": [...]}`; answers `{"vectors": [[...]]}`, compared with the manifest's probe."""
+    min_cosine: Annotated[float, Field(gt=0, le=1)] = 0.999
+    """Least cosine between the served and the published probe vectors."""
+    timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 120
+    """How long the pods have, after the rollout, to give the right answers."""
+
+
+class Serving(ApiModel):
+    """The blue Deployment."""
+
+    RULES = (
+        Rule(
+            "self.delivery != 'InitContainer' || has(self.mountPath)",
+            "delivery InitContainer needs mountPath",
+            lambda s: s.delivery != "InitContainer" or s.mount_path is not None,
+            "mountPath",
+        ),
+        Rule(
+            "self.delivery == 'InitContainer' || !has(self.mountPath)",
+            "mountPath goes with delivery InitContainer only",
+            lambda s: s.delivery == "InitContainer" or s.mount_path is None,
+            "mountPath",
+        ),
+    )
+
+    deployment: Name
+    """Name of the Deployment that serves this model; no other model may claim it."""
+    container: Name
+    """Its container that reads the version."""
+    delivery: Literal["Env", "InitContainer"] = "Env"
+    """Env sets BLUETUNE_VERSION, BLUETUNE_URI and BLUETUNE_DIGEST; InitContainer also fills mountPath with the verified
+    files before the server starts."""
+    mount_path: MountPath | None = None
+    """Where the server finds the model's files, with InitContainer."""
+    rollout_timeout_seconds: Annotated[int, Field(ge=1, le=86400)] = 600
+    """After this long without all pods replaced, the rollout fails and goes back."""
+    gate: Gate = Field(default_factory=Gate)
+    """What a candidate must prove."""
+    reindex: Reindex | None = None
+    """Job that brings the index in step before the rollout."""
+    verify: Verify | None = None
+    """How the pods are asked what they serve; without it, a finished rollout is believed."""
+    rollback_to: VersionId | None = None
+    """Serve this version and stay with it until the field is removed."""
+
+
+class EmbeddingModelSpec(ApiModel):
+    """Base, store and serving of a model."""
+
+    base: Base = immutable("What the model starts from; published as its first version.")
+    method_ref: NameReference | None = None
+    """Method of tasks that name none."""
+    store: StoreSpec
+    """Where batches, runs and versions are kept."""
+    retention: Retention = Field(default_factory=Retention)
+    """How many versions are kept."""
+    serving: Serving | None = None
+    """The blue Deployment; without it, versions are published and nothing is rolled out."""
+
+
+class CurrentVersion(ApiModel):
+    """The version that blue serves."""
+
+    version: VersionId
+    """Its id."""
+    uri: Uri
+    """Its folder in the store."""
+    digest: Digest
+    """sha256 of its manifest."""
+    task: ShortText | None = None
+    """Task that made it; absent for the base."""
+    promoted_at: Timestamp
+    """When it became current."""
+    metrics: Metrics | None = None
+    """What the gate measured."""
+
+
+class Rollout(ApiModel):
+    """A rollout in progress, or the last one's failure. It is kept here so that it survives its task."""
+
+    source: VersionId | None = Field(default=None, alias="from")
+    """Version to go back to."""
+    to: VersionId
+    """Version to be served."""
+    digest: Digest
+    """sha256 of its manifest."""
+    task_uid: ShortText | None = None
+    """uid of the task that asked for it; absent for the base and for rollbackTo."""
+    task: ShortText | None = None
+    """Name of that task."""
+    step: Literal["Reindex", "Patch", "Wait", "Verify", "Promote", "RollingBack", "Done", "Failed"]
+    """What is being done."""
+    started_at: Timestamp
+    """When the rollout began."""
+    step_started_at: Timestamp
+    """When the step began; its timeout counts from here."""
+    reason: ShortText | None = None
+    """Why it went back, as one word."""
+    message: Text | None = None
+    """What is happening, or why it went back."""
+    metrics: Metrics | None = None
+    """What the gate measured for the new version."""
+
+
+class LockView(ApiModel):
+    """Who holds the model, as the Lease says."""
+
+    holder: ShortText
+    """Name of the task."""
+    holder_uid: ShortText
+    """Its uid."""
+    since: Timestamp
+    """Since when."""
+
+
+class EmbeddingModelStatus(ApiModel):
+    """Kept by the operator."""
+
+    current: CurrentVersion | None = None
+    """What blue serves."""
+    history: Annotated[list[CurrentVersion], Field(max_length=10)] | None = None
+    """What it served before, newest first."""
+    rollout: Rollout | None = None
+    """Rollout in progress, or the last failed one."""
+    lock: LockView | None = None
+    """Who holds the model."""
+    waiting: Annotated[int, Field(ge=0)] | None = None
+    """Tasks in the queue."""
+    job_name: ShortText | None = None
+    """The import Job."""
+    base_version: VersionId | None = None
+    """Version that the base was published as."""
+    base_digest: Digest | None = None
+    """sha256 of its manifest."""
+    observed_generation: Annotated[int, Field(ge=0)] | None = None
+    """Generation that the status speaks of."""
+    conditions: Conditions | None = None
+    """`Imported`, `Ready`, `Reconciling`, `Stalled`, `ServingUnsafe`, `LockInconsistent`."""
+
+
+class EmbeddingModel(Resource):
+    """A model that lives for years: where it comes from, where it is kept, how it is served."""
+
+    PLURAL: ClassVar[str] = "embeddingmodels"
+    SHORT_NAMES: ClassVar[tuple[str, ...]] = ("emodel",)
+    NAME_LIMIT: ClassVar[int] = 40
+    COLUMNS: ClassVar[tuple[PrintColumn, ...]] = (
+        PrintColumn("Current", ".status.current.version"),
+        PrintColumn("Rollout", ".status.rollout.step"),
+        PrintColumn("Holder", ".status.lock.holder"),
+        PrintColumn("Waiting", ".status.waiting", "integer"),
+        PrintColumn("Ready", ".status.conditions[?(@.type=='Ready')].status"),
+        PrintColumn("Reason", ".status.conditions[?(@.type=='Ready')].reason"),
+        PrintColumn("Message", ".status.conditions[?(@.type=='Ready')].message", priority=1),
+        PrintColumn("Age", ".metadata.creationTimestamp", "date"),
+    )
+
+    kind: Literal["EmbeddingModel"]
+    spec: EmbeddingModelSpec
+    status: EmbeddingModelStatus | None = None

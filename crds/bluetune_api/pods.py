@@ -1,0 +1,98 @@
+"""The part of a pod that a method may set. Everything else about the pod is bluetune's, so that it stays restricted."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from bluetune_api.base import ApiModel, Free, ObjectReference, Rule, ShortText, SubdomainName
+
+Quantity = Annotated[
+    str, StringConstraints(min_length=1, max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$")
+]
+"""A Kubernetes quantity, written as a string: "500m", "4Gi", "1"."""
+Quantities = Annotated[dict[str, Quantity], Field(max_length=16)]
+Labels = Annotated[dict[str, Annotated[str, StringConstraints(max_length=63)]], Field(max_length=32)]
+Annotations = Annotated[dict[str, Annotated[str, StringConstraints(max_length=1024)]], Field(max_length=32)]
+
+
+class Resources(ApiModel):
+    """Requests and limits of the trainer's container."""
+
+    requests: Quantities | None = None
+    """What the scheduler sets aside, for example `{cpu: "2", memory: 8Gi}`."""
+    limits: Quantities | None = None
+    """What the container may use at most, for example `{nvidia.com/gpu: "1", memory: 16Gi}`."""
+
+
+class Toleration(ApiModel):
+    """A toleration, as in a pod."""
+
+    key: ShortText | None = None
+    """Taint key; absent matches all keys with operator Exists."""
+    operator: Literal["Equal", "Exists"] = "Equal"
+    """How the value is compared."""
+    value: ShortText | None = None
+    """Taint value, for Equal."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """Taint effect; absent matches all."""
+    toleration_seconds: Annotated[int, Field(ge=0)] | None = None
+    """How long NoExecute is tolerated; absent is for ever."""
+
+
+class EnvVar(ApiModel):
+    """An environment variable with a plain value, or one from a Secret."""
+
+    RULES = (
+        Rule(
+            "has(self.value) != has(self.secretKeyRef)",
+            "set exactly one of value and secretKeyRef",
+            lambda e: (e.value is None) != (e.secret_key_ref is None),
+        ),
+        Rule(
+            "!self.name.startsWith('BLUETUNE_') && !self.name.startsWith('AWS_')",
+            "names beginning with BLUETUNE_ and AWS_ are bluetune's own",
+            lambda e: not e.name.startswith(("BLUETUNE_", "AWS_")),
+            "name",
+        ),
+    )
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+    """Name of the variable."""
+    value: Annotated[str, StringConstraints(max_length=2048)] | None = None
+    """Its value."""
+    secret_key_ref: "SecretKeyReference | None" = None
+    """Where its value is kept."""
+
+
+class SecretKeyReference(ApiModel):
+    """A key of a Secret in the same namespace."""
+
+    name: SubdomainName
+    """Name of the Secret."""
+    key: Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+    """Key in it."""
+
+
+class PodTemplate(ApiModel):
+    """What a method may set on the pods that train. The check's and the import's pods get all of it but the GPUs."""
+
+    resources: Resources | None = None
+    """Requests and limits of the training container; extended resources (GPUs) are left out of the CPU Jobs."""
+    node_selector: Labels | None = None
+    """Labels of the nodes that may run it."""
+    tolerations: Annotated[list[Toleration], Field(max_length=32)] | None = None
+    """Taints it tolerates, for example of GPU nodes."""
+    affinity: Free | None = None
+    """A pod affinity; checked by Kubernetes."""
+    priority_class_name: SubdomainName | None = None
+    """PriorityClass of the pods."""
+    runtime_class_name: SubdomainName | None = None
+    """RuntimeClass of the pods, for example `nvidia`."""
+    image_pull_secrets: Annotated[list[ObjectReference], Field(max_length=8)] | None = None
+    """Secrets to pull the method's image with."""
+    labels: Labels | None = None
+    """Additional labels of the pods."""
+    annotations: Annotations | None = None
+    """Additional annotations of the pods."""
+    env: Annotated[list[EnvVar], Field(max_length=64)] | None = None
+    """Additional environment of the training container."""

@@ -1,0 +1,325 @@
+"""The records that operator and trainer exchange through the store, and the plan that a Job is given."""
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from bluetune_api.base import ApiModel, BatchId, Digest, ImportPath, Metrics, VersionId
+from bluetune_api.method import Items, SearchSpace, Settings
+from bluetune_api.model import Gate
+from bluetune_api.store_location import StoreLocation
+from bluetune_api.task import TrialSummary
+
+LongText = Annotated[str, StringConstraints(max_length=65536)]
+
+
+class RunOwner(ApiModel):
+    """The object that a run belongs to; its uid names the run's folder."""
+
+    kind: Literal["FineTuningTask", "EmbeddingModel"]
+    """A task, or a model whose base is imported."""
+    name: str
+    """Its name."""
+    namespace: str
+    """Its namespace."""
+    uid: str
+    """Its uid."""
+
+
+class MethodPlan(ApiModel):
+    """A method with the task's overrides applied."""
+
+    plugin: ImportPath = "TextFineTuningMethod"
+    """Built-in name or `package.module:Class`."""
+    items: Items = Field(default_factory=Items)
+    """Where the catalogue is."""
+    settings: Settings = Field(default_factory=Settings)
+    """How trials train and are judged; absent fields get the preset's value."""
+    initial_params: SearchSpace | None = None
+    """The search space; absent: the preset's."""
+    initial_max_evals: Annotated[int, Field(ge=1)] = 8
+    """Trials of the search."""
+
+
+class Plan(ApiModel):
+    """All that a trainer container is told."""
+
+    format_version: Literal[1] = 1
+    """Of this record."""
+    kind: Literal["Import", "Check", "Train"]
+    """What to do."""
+    owner: RunOwner
+    """Whose run it is."""
+    model: str
+    """Name of the EmbeddingModel."""
+    store: StoreLocation
+    """Where everything is read and written."""
+    base_uri: str | None = None
+    """Import: what to publish."""
+    batch_id: BatchId | None = None
+    """Check, Train: the batch."""
+    start_version: VersionId | None = None
+    """Train: version to start from."""
+    live_version: VersionId | None = None
+    """Train: version that the gate compares with; absent: the start version."""
+    method: MethodPlan = Field(default_factory=MethodPlan)
+    """How to train."""
+    gate: Gate = Field(default_factory=Gate)
+    """What to measure for the gate."""
+    metadata: dict[str, str] = Field(default_factory=dict)
+    """The task's, for the result and the model card."""
+
+
+class PinnedObject(ApiModel):
+    """An input as the check saw it."""
+
+    key: str
+    """Relative to the model's prefix."""
+    etag: str
+    """As the store gave it; a train Job refuses an object that changed."""
+    size: int
+    """Bytes."""
+
+
+class Offence(ApiModel):
+    """A broken line of the batch or the catalogue."""
+
+    key: str
+    """Object it is in."""
+    line: int
+    """Its line, or row of a Parquet file, from 1."""
+    problem: str
+    """What is wrong with it, with the field and the value."""
+
+
+class CheckReport(ApiModel):
+    """check.json: what the check Job found in a batch."""
+
+    valid: bool
+    """Whether the batch is worth training on."""
+    problems: list[str] = Field(default_factory=list)
+    """Why it is not."""
+    batch_id: BatchId
+    """The batch."""
+    batch: list[PinnedObject]
+    """Its objects."""
+    items: list[PinnedObject]
+    """The catalogue's objects."""
+    sessions: int
+    """Sessions that can be read."""
+    sessions_with_clicks: int
+    """Of these, with at least one click on a shown result."""
+    positives: int
+    """Clicked results."""
+    results: int
+    """Shown results."""
+    coverage: float
+    """Share of shown results that the catalogue knows."""
+    duplicates: int
+    """Sessions whose session_id was seen before; they are dropped."""
+    broken_lines: int
+    """Lines that cannot be read; they are dropped."""
+    offences: list[Offence] = Field(default_factory=list)
+    """The first of them, 10 at most."""
+    unknown_items: list[str] = Field(default_factory=list)
+    """The first ids that the catalogue does not know, 10 at most."""
+    catalogue_size: int
+    """Items in the catalogue."""
+    first: str | None = None
+    """Earliest created_at."""
+    last: str | None = None
+    """Latest created_at."""
+
+
+class Trial(ApiModel):
+    """trials/<n>.json: a trial that ended. It is never run again."""
+
+    trial: int
+    """Its number, from 0; it is seeded from (seed, number)."""
+    status: Literal["ok", "fail"]
+    """fail is a trial that raised or diverged; it has no quality."""
+    params: dict[str, Any]
+    """Its hyperparameters."""
+    quality: float | None = None
+    """The objective on the validation sessions, at its best epoch."""
+    metrics: Metrics = Field(default_factory=dict)
+    """All metrics at that epoch."""
+    epochs: float = 0
+    """Epochs it trained."""
+    best_epoch: float | None = None
+    """Epoch that was kept."""
+    pruned: bool = False
+    """Stopped by halving."""
+    rungs: list[float] = Field(default_factory=list)
+    """The objective at each rung it reached."""
+    seconds: float = 0
+    """Wall-clock time."""
+    message: str | None = None
+    """Why it failed."""
+    space: dict[str, list[int]] | None = None
+    """Where hyperopt drew from: indices for choices. Lets the search resume where it was."""
+
+
+class Progress(ApiModel):
+    """attempts/<pod uid>/progress.json: how far an attempt is. The operator copies it into the task's status."""
+
+    stage: Literal["Loading", "Baseline", "Searching", "Evaluating", "Publishing", "Done"]
+    """What the trainer is doing."""
+    percent: Annotated[int, Field(ge=0, le=100)]
+    """Of the whole run, estimated."""
+    eta_seconds: int | None = None
+    """Estimated seconds to the end."""
+    trials_done: int = 0
+    """Trials that ended."""
+    trials_total: int = 0
+    """Trials of the search."""
+    trial: int | None = None
+    """The running trial."""
+    epoch: int | None = None
+    """Its epoch, from 1."""
+    baseline: float | None = None
+    """The objective of the start version on the validation sessions."""
+    best: TrialSummary | None = None
+    """Best trial so far."""
+    top_trials: list[TrialSummary] = Field(default_factory=list)
+    """Best trials, best first, 10 at most."""
+    updated_at: str
+    """RFC 3339, UTC."""
+
+
+class GateReport(ApiModel):
+    """What was measured for the gate, on queries that no trial saw."""
+
+    metric: str
+    """The metric it is about."""
+    against: VersionId
+    """The live version that was compared with."""
+    baseline: Metrics
+    """All metrics of the live version."""
+    candidate: Metrics
+    """All metrics of the new version."""
+    delta: float
+    """Candidate minus baseline, of `metric`."""
+    low: float | None = None
+    """Lower end of the delta's bootstrap interval at `confidence`."""
+    high: float | None = None
+    """Upper end."""
+    confidence: float = 0.95
+    """Level of the interval."""
+    sessions: int
+    """Sessions, or judged queries, compared."""
+    source: Literal["Clicks", "Judgments"] = "Clicks"
+    """What relevance was taken from."""
+
+
+class Result(ApiModel):
+    """result.json: how a run ended well. Written once, with a conditional create."""
+
+    format_version: Literal[1] = 1
+    """Of this record."""
+    kind: Literal["Import", "Train"]
+    """What was done."""
+    owner: RunOwner
+    """Whose run it was."""
+    version: VersionId
+    """The version that was published."""
+    digest: Digest
+    """sha256 of its manifest."""
+    uri: str
+    """Its folder."""
+    parent: VersionId | None = None
+    """Version it was trained from."""
+    batch_id: BatchId | None = None
+    """Batch it was trained on."""
+    best: TrialSummary | None = None
+    """The trial that won."""
+    top_trials: list[TrialSummary] = Field(default_factory=list)
+    """The best ones, 10 at most."""
+    trials_done: int = 0
+    """Trials that ended, whatever their end."""
+    trials_failed: int = 0
+    """Of these, failed."""
+    baseline: Metrics = Field(default_factory=dict)
+    """The start version on the validation sessions."""
+    candidate: Metrics = Field(default_factory=dict)
+    """The new version on the validation sessions."""
+    gate: GateReport | None = None
+    """The comparison that the gate decides by."""
+    report_url: str | None = None
+    """The report."""
+    metadata: dict[str, str] = Field(default_factory=dict)
+    """The task's."""
+
+
+class ManifestFile(ApiModel):
+    """A file of a version."""
+
+    path: str
+    """Relative to the version's folder, with forward slashes."""
+    size: int
+    """Bytes."""
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    """Of its content."""
+
+
+class Probe(ApiModel):
+    """Texts and their vectors: what a server of this version must answer."""
+
+    texts: list[str]
+    """n texts, as given to the encoder (prompts not yet applied)."""
+    vectors: list[list[float]]
+    """n × dim, L2-normalised, rounded to 6 decimals."""
+
+
+class Manifest(ApiModel):
+    """manifest.json of a version. Nothing in it depends on time, task or pod."""
+
+    format_version: Literal[1] = 1
+    """Of this record."""
+    files: list[ManifestFile]
+    """All files, sorted by path."""
+    dimension: int
+    """Of the vectors."""
+    parent: VersionId | None = None
+    """Version it was trained from; absent for a base."""
+    base_uri: str | None = None
+    """What a first version was imported from."""
+    batch_id: BatchId | None = None
+    """Batch it was trained on."""
+    lineage_batches: list[BatchId] = Field(default_factory=list)
+    """Every batch that it or its ancestors were trained on, oldest first, 100 at most."""
+    params: dict[str, Any] = Field(default_factory=dict)
+    """Hyperparameters of the trial that won."""
+    metrics: Metrics = Field(default_factory=dict)
+    """Its metrics on the validation sessions."""
+    query_prompt: str = ""
+    """Put before each query."""
+    item_prompt: str = ""
+    """Put before each item."""
+    probe: Probe
+    """What a server of this version must answer."""
+
+    def encode(self) -> bytes:
+        """Canonical JSON: sorted keys, no white space; the same version always gives the same bytes."""
+        return json.dumps(self.wire(), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def digest_of(manifest: bytes) -> str:
+    """`sha256:…` of a manifest's bytes."""
+    return "sha256:" + hashlib.sha256(manifest).hexdigest()
+
+
+def version_of(digest: str) -> str:
+    """The version id that a digest stands for."""
+    return "v" + digest.removeprefix("sha256:")[:12]
+
+
+class KeyClaim(ApiModel):
+    """keys/<sha256>: the task that an idempotency key belongs to."""
+
+    task_uid: str
+    """uid of the task."""
+    task: str
+    """Its name."""

@@ -1,0 +1,83 @@
+"""Keys in a model's part of the store, relative to its prefix."""
+
+import hashlib
+
+SUCCESS_MARKER = "_SUCCESS"
+CLICKSTREAM = "clickstream/"
+VERSIONS = "versions/"
+MANIFEST = "manifest.json"
+
+
+def batch(batch_id: str) -> str:
+    """Folder of a clickstream batch."""
+    return f"{CLICKSTREAM}{batch_id}/"
+
+
+def batch_marker(batch_id: str) -> str:
+    """Object whose existence says that the batch is complete."""
+    return batch(batch_id) + SUCCESS_MARKER
+
+
+def run(uid: str) -> str:
+    """Folder of a run; the uid is the task's, or the model's for an import."""
+    return f"runs/{uid}/"
+
+
+def plan(uid: str) -> str:
+    """The plan that the run followed."""
+    return run(uid) + "plan.json"
+
+
+def check(uid: str) -> str:
+    """What the check Job found."""
+    return run(uid) + "check.json"
+
+
+def trials(uid: str) -> str:
+    """Folder of the finished trials."""
+    return run(uid) + "trials/"
+
+
+def trial(uid: str, number: int) -> str:
+    """A finished trial."""
+    return f"{trials(uid)}{number}.json"
+
+
+def attempt(uid: str, pod_uid: str) -> str:
+    """Folder of one pod's attempt."""
+    return f"{run(uid)}attempts/{pod_uid}/"
+
+
+def progress(uid: str, pod_uid: str) -> str:
+    """How far that attempt is."""
+    return attempt(uid, pod_uid) + "progress.json"
+
+
+def best(uid: str) -> str:
+    """Folder with the best finished trial's model."""
+    return run(uid) + "best/"
+
+
+def report(uid: str) -> str:
+    """Report of the run."""
+    return run(uid) + "report.html"
+
+
+def result(uid: str) -> str:
+    """Result of the run."""
+    return run(uid) + "result.json"
+
+
+def version(version_id: str) -> str:
+    """Folder of a version."""
+    return f"{VERSIONS}{version_id}/"
+
+
+def manifest(version_id: str) -> str:
+    """Manifest of a version, written last: a version without it does not exist."""
+    return version(version_id) + MANIFEST
+
+
+def idempotency_key(key: str) -> str:
+    """Claim of an idempotency key."""
+    return "keys/" + hashlib.sha256(key.encode()).hexdigest()

@@ -1,0 +1,60 @@
+"""Where an S3 bucket is and how to get in."""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from bluetune_api.base import ApiModel, ObjectReference, Rule, SubdomainName
+
+Endpoint = Annotated[
+    str, StringConstraints(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$")
+]
+Bucket = Annotated[str, StringConstraints(min_length=3, max_length=63, pattern=r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$")]
+Prefix = Annotated[
+    str,
+    StringConstraints(max_length=256, pattern=r"^([A-Za-z0-9_=-][A-Za-z0-9._=-]*(/[A-Za-z0-9_=-][A-Za-z0-9._=-]*)*)?$"),
+]
+
+
+class StoreLocation(ApiModel):
+    """A prefix in an S3 bucket: all that a trainer needs besides its keys."""
+
+    endpoint: Endpoint
+    """Host and port of the S3 API, without a scheme, for example `minio.storage:9000`."""
+    bucket: Bucket
+    """Name of the bucket."""
+    prefix: Prefix = ""
+    """Folder in the bucket that belongs to this model alone, without slashes at its ends."""
+    region: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[a-z0-9-]+$")] = "us-east-1"
+    """Region to sign requests for."""
+    secure: bool = True
+    """Speak https; false means plain http."""
+
+    def uri(self, key: str = "") -> str:
+        """`s3://bucket/prefix/key`."""
+        return "s3://" + "/".join(part for part in (self.bucket, self.prefix, key) if part)
+
+
+class StoreSpec(StoreLocation):
+    """The store of a model: where it is, and which keys open it."""
+
+    RULES = (
+        Rule(
+            "has(self.credentialsSecretRef) != has(self.serviceAccountName)",
+            "set exactly one of credentialsSecretRef (keys in a Secret) and serviceAccountName (workload identity)",
+            lambda s: (s.credentials_secret_ref is None) != (s.service_account_name is None),
+        ),
+    )
+
+    credentials_secret_ref: ObjectReference | None = None
+    """Secret with the keys `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`."""
+    service_account_name: Annotated[SubdomainName, Field()] | None = None
+    """ServiceAccount that gives the trainer's pods workload identity instead of keys."""
+    ca_secret_ref: ObjectReference | None = None
+    """Secret whose key `ca.crt` holds the certificate authority of the endpoint."""
+
+    def location(self) -> StoreLocation:
+        """Without references to Secrets: what a plan may hold."""
+        return StoreLocation(**self.model_dump(include=set(StoreLocation.model_fields)))
+
+

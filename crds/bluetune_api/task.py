@@ -1,0 +1,206 @@
+"""FineTuningTask: one run, from a batch of clicks to a version, and if asked to production."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, StringConstraints
+
+from bluetune_api.base import (
+    ApiModel,
+    BatchId,
+    Conditions,
+    Digest,
+    Metrics,
+    NameReference,
+    ShortText,
+    Text,
+    Timestamp,
+    Uri,
+    VersionId,
+    immutable,
+)
+from bluetune_api.method import SearchSpace, Settings
+from bluetune_api.model import Rollout
+from bluetune_api.resource import PrintColumn, Resource
+
+Metadata = Annotated[
+    dict[str, Annotated[str, StringConstraints(max_length=1024)]],
+    Field(max_length=32),
+]
+
+
+class Overrides(ApiModel):
+    """Parts of the method, for this run alone."""
+
+    settings: Settings | None = None
+    """Settings that replace the method's, field by field."""
+    initial_params: SearchSpace | None = None
+    """Parameters that replace the method's, one by one."""
+    initial_max_evals: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Trials of the search."""
+
+
+class FineTuningTaskSpec(ApiModel):
+    """One run. Only `priority`, `suspend`, `cancel` and `ttlSecondsAfterFinished` can change."""
+
+    model_ref: NameReference = immutable("The EmbeddingModel to fine-tune.")
+    method_ref: NameReference | None = immutable("The FineTuningMethod; default: the model's.", None)
+    batch_id: BatchId | None = immutable(
+        "Clickstream batch; default: the newest complete one that the start version has not learned from.", None
+    )
+    start_from: VersionId | None = immutable("Version to start from; default: the model's current one.", None)
+    idempotency_key: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = immutable(
+        "A second task with the same key and model does no work and takes over the first one's result.", None
+    )
+    deploy_as_blue: bool = immutable("Roll the new version out after training, if the gate lets it pass.", False)
+    wait_on_conflict: bool = immutable(
+        "True: queue for the model's lock; false: end as Refused at once when it is held.", True
+    )
+    metadata: Metadata | None = immutable("Free map, copied into the result and the model card.", None)
+    priority: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] = 0
+    """Order in the model's queue, higher first; then creation time, then uid."""
+    suspend: bool = False
+    """Pause: a waiting task leaves the queue; a running one keeps the lock and its Job is suspended."""
+    cancel: bool = False
+    """End the run and keep its record; the best finished trial is kept and never promoted."""
+    overrides: Overrides | None = immutable("Parts of the method, for this run alone.", None)
+    active_deadline_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = immutable(
+        "Most seconds of running time; queued and suspended time does not count.", None
+    )
+    max_retries: Annotated[int, Field(ge=0, le=100)] = immutable(
+        "How often a crashed trainer is started again; evictions do not count.", 3
+    )
+    queue_name: Annotated[str, StringConstraints(min_length=1, max_length=63)] | None = immutable(
+        "Kueue LocalQueue for the GPU Job.", None
+    )
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=315_360_000)] | None = None
+    """Delete the task this long after it ended."""
+
+
+class Queue(ApiModel):
+    """Place in the model's queue."""
+
+    position: Annotated[int, Field(ge=1)]
+    """1 is next."""
+    blocked_by: ShortText | None = None
+    """Task that holds the lock."""
+
+
+class TaskProgress(ApiModel):
+    """How far the run is."""
+
+    percent: Annotated[int, Field(ge=0, le=100)]
+    """Of the whole run, estimated."""
+    eta_seconds: Annotated[int, Field(ge=0)] | None = None
+    """Estimated seconds to the end."""
+    trials_done: Annotated[int, Field(ge=0)] = 0
+    """Trials that ended."""
+    trials_total: Annotated[int, Field(ge=0)] = 0
+    """Trials of the search."""
+    epoch: Annotated[int, Field(ge=0)] | None = None
+    """Epoch of the running trial, from 1."""
+    stage: ShortText | None = None
+    """What the trainer is doing."""
+    trials: Annotated[str, StringConstraints(max_length=32)] | None = None
+    """Done and total, for people."""
+    summary: Annotated[str, StringConstraints(max_length=64)] | None = None
+    """Percent and time left, for people."""
+    updated_at: Timestamp
+    """When the trainer last said so."""
+
+
+Params = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
+
+
+class TrialSummary(ApiModel):
+    """A trial in short."""
+
+    trial: Annotated[int, Field(ge=0)]
+    """Its number."""
+    quality: float
+    """The objective on the validation sessions."""
+    params: Params = Field(default_factory=dict)
+    """Its hyperparameters."""
+
+
+class TaskMetrics(ApiModel):
+    """What the gate compares: both on the held-out queries that no trial saw."""
+
+    baseline: Metrics | None = None
+    """Of the live version."""
+    candidate: Metrics | None = None
+    """Of the new version."""
+
+
+class FineTuningTaskStatus(ApiModel):
+    """Kept by the operator; bounded, whatever the number of trials."""
+
+    phase: (
+        Literal["Pending", "Waiting", "Running", "Deploying", "Succeeded", "Failed", "Refused", "Cancelled"] | None
+    ) = None
+    """For people; programs read the conditions."""
+    observed_generation: Annotated[int, Field(ge=0)] | None = None
+    """Generation that the status speaks of."""
+    conditions: Conditions | None = None
+    """`Accepted`, `LockAcquired`, `DataValid`, `Trained`, `Published`, `Promoted`, the terminal pair
+    `Succeeded`/`Failed`, and `Ready`/`Reconciling`/`Stalled`."""
+    batch_id: BatchId | None = None
+    """Batch chosen under the lock."""
+    start_version: VersionId | None = None
+    """Start version chosen under the lock."""
+    live_version: VersionId | None = None
+    """Version that blue served when the lock was taken; the gate compares with it."""
+    job_name: ShortText | None = None
+    """Job that is running, or was last."""
+    attempt: Annotated[int, Field(ge=0)] | None = None
+    """Pods that the training Job has started."""
+    queue: Queue | None = None
+    """Place in the model's queue, while waiting."""
+    progress: TaskProgress | None = None
+    """How far the run is."""
+    best: TrialSummary | None = None
+    """Best trial so far."""
+    top_trials: Annotated[list[TrialSummary], Field(max_length=10)] | None = None
+    """Best trials, best first."""
+    metrics: TaskMetrics | None = None
+    """What the gate measured."""
+    best_model_id: VersionId | None = None
+    """Version that the run published."""
+    best_model_url: Uri | None = None
+    """Its folder in the store."""
+    digest: Digest | None = None
+    """sha256 of its manifest."""
+    report_url: Uri | None = None
+    """Report of the run."""
+    rollout: Rollout | None = None
+    """The model's rollout, while it is this task's."""
+    duplicate_of: ShortText | None = None
+    """Task whose result was taken over."""
+    start_time: Timestamp | None = None
+    """When the lock was taken."""
+    completion_time: Timestamp | None = None
+    """When the task ended."""
+    message: Text | None = None
+    """What is happening now, in one sentence."""
+
+
+class FineTuningTask(Resource):
+    """One run: from a batch of clicks to a new version, and with deployAsBlue to production."""
+
+    PLURAL: ClassVar[str] = "finetuningtasks"
+    SHORT_NAMES: ClassVar[tuple[str, ...]] = ("ftt",)
+    NAME_LIMIT: ClassVar[int] = 50
+    COLUMNS: ClassVar[tuple[PrintColumn, ...]] = (
+        PrintColumn("Model", ".spec.modelRef.name"),
+        PrintColumn("Phase", ".status.phase"),
+        PrintColumn("Progress", ".status.progress.summary"),
+        PrintColumn("Trials", ".status.progress.trials"),
+        PrintColumn("Best", ".status.best.quality", "number"),
+        PrintColumn("Blue", ".status.conditions[?(@.type=='Promoted')].status"),
+        PrintColumn("Reason", ".status.conditions[?(@.type=='Ready')].reason"),
+        PrintColumn("Message", ".status.message", priority=1),
+        PrintColumn("Age", ".metadata.creationTimestamp", "date"),
+    )
+
+    kind: Literal["FineTuningTask"]
+    spec: FineTuningTaskSpec
+    status: FineTuningTaskStatus | None = None

@@ -1,0 +1,127 @@
+"""S3 servers inside the cluster's network: MinIO's own server, and SeaweedFS as a second opinion. Both with keys."""
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from .errors import ClusterError
+from .paths import NODE_IP, State, binaries
+
+Kind = Literal["minio", "seaweedfs"]
+PORTS: dict[Kind, int] = {"minio": 9000, "seaweedfs": 8333}
+START_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """How to reach a server: what a Secret and an EmbeddingModel's store need."""
+
+    kind: Kind
+    host: str
+    port: int
+    access_key: str
+    secret_key: str
+
+    @property
+    def address(self) -> str:
+        """`host:port`, without a scheme."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://{self.address}"
+
+
+def servers(state: State) -> dict[Kind, Server]:
+    """The servers of a cluster by kind, whether they run or not. Raises ClusterError if there is no cluster."""
+    try:
+        found = json.loads((state.root / "s3.json").read_text())
+    except FileNotFoundError:
+        raise ClusterError(f"no cluster at {state.root}: run `make up` first") from None
+    return {server["kind"]: Server(**server) for server in found}
+
+
+def write_servers(state: State) -> None:
+    """Choose addresses and keys for a new cluster."""
+    chosen = [Server(kind, NODE_IP, port, f"testbed-{kind}", secrets.token_urlsafe(24)) for kind, port in PORTS.items()]
+    path = state.root / "s3.json"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps([asdict(server) for server in chosen], indent=1))
+
+
+def command(server: Server, data: Path) -> tuple[list[str], dict[str, str]]:
+    """The command line and the environment that start a server over the folder `data`."""
+    if server.kind == "minio":
+        line = [str(binaries() / "minio"), "server", "--quiet", "--address", server.address, str(data)]
+        keys = {"MINIO_ROOT_USER": server.access_key, "MINIO_ROOT_PASSWORD": server.secret_key}
+        return line, keys | {"MINIO_UPDATE": "off", "MINIO_BROWSER": "off", "HOME": str(data.parent)}
+    line = [
+        str(Path(sys.prefix) / "bin" / "weed"),
+        "mini",
+        f"-dir={data}",
+        f"-ip={server.host}",
+        f"-s3.port={server.port}",
+        *(f"-{part}=false" for part in ("webdav", "admin.ui")),
+    ]
+    return line, {"AWS_ACCESS_KEY_ID": server.access_key, "AWS_SECRET_ACCESS_KEY": server.secret_key}
+
+
+def start(server: Server, data: Path, log: Path) -> subprocess.Popen[bytes]:
+    """Start a server from inside the cluster's network and wait until its port answers.
+
+    Raises ClusterError, with the end of its log, if it ends or does not answer in time.
+    """
+    data.mkdir(parents=True, exist_ok=True)
+    line, environment = command(server, data)
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            line,
+            env=os.environ | environment,
+            cwd=data.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while not listening(server):
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-10:])
+            raise ClusterError(f"{server.kind} did not start on {server.address}:\n{tail}")
+        time.sleep(0.1)
+    return process
+
+
+def listening(server: Server) -> bool:
+    """Whether something accepts connections at the server's address. Only meaningful inside the cluster's network."""
+    try:
+        socket.create_connection((server.host, server.port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def running(server: Server, data: Path, log: Path) -> Iterator[Server]:
+    """A server for the time of a `with`, from inside the cluster's network; SIGTERM and then SIGKILL end it."""
+    process = start(server, data, log)
+    try:
+        yield server
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(timeout=10)
