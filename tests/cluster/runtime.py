@@ -2,6 +2,8 @@
 
 An image that holds the empty folder /host-venv gets the host's /usr, /opt and the folders in TESTBED_HOST_DIRS (joined
 by colons) bound in, read-only: a pod that runs the working tree's environment without building a large image first.
+Control groups go below the group TESTBED_CGROUP, where `down` finds what a killed cluster leaves.
+
 The node writes this file, with an interpreter line, into its state folder, and containerd calls it for every container:
 it imports nothing of the package.
 """
@@ -55,6 +57,8 @@ def main(arguments: list[str]) -> None:
 
         def change(spec: dict[str, Any]) -> None:
             soften(spec["process"])
+            group = os.path.basename(spec["linux"]["cgroupsPath"])
+            spec["linux"]["cgroupsPath"] = f"/{os.environ['TESTBED_CGROUP']}/{group}"
             if os.path.isdir(os.path.join(bundle, spec["root"]["path"], "host-venv")):
                 bind_host(spec, ["/usr", "/opt", *os.environ.get("TESTBED_HOST_DIRS", "").split(":")])
 

@@ -71,7 +71,10 @@ def command(server: Server, data: Path) -> tuple[list[str], dict[str, str]]:
         f"-dir={data}",
         f"-ip={server.host}",
         f"-s3.port={server.port}",
-        *(f"-{part}=false" for part in ("webdav", "admin.ui")),
+        "-webdav=false",
+        "-admin.ui=false",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
     ]
     return line, {"AWS_ACCESS_KEY_ID": server.access_key, "AWS_SECRET_ACCESS_KEY": server.secret_key}
 

@@ -1,0 +1,192 @@
+"""The object store as operator and trainer see it: few operations, conditional creates, errors that say what to do.
+
+Keys are relative to the model's prefix. `LocalStore` is a folder; `bluetune_api.s3` is S3.
+"""
+
+import hashlib
+import os
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class StoreError(Exception):
+    """Something about the store; the message is fit for a user."""
+
+
+class StoreUnreachable(StoreError):
+    """No answer, or 5xx, after retries."""
+
+
+class StoreDenied(StoreError):
+    """The keys are wrong, or may not do this."""
+
+
+class ObjectNotFound(StoreError):
+    """There is no such object, or no such bucket."""
+
+
+class ObjectChanged(StoreError):
+    """The object is no longer the one that was pinned by its ETag."""
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """An object without its content."""
+
+    key: str
+    size: int
+    etag: str
+    modified: float
+    """Seconds since the epoch."""
+
+
+class ObjectStore(Protocol):
+    """Where a model's batches, runs and versions are. Every operation is safe to repeat."""
+
+    def get(self, key: str) -> bytes:
+        """Content of an object. Raises ObjectNotFound."""
+
+    def download(self, key: str, path: Path, *, etag: str | None = None) -> None:
+        """Write an object to a file, whole or not at all. Raises ObjectNotFound, and ObjectChanged for another ETag."""
+
+    def put(self, key: str, data: bytes, *, content_type: str = "application/json") -> None:
+        """Create or replace an object."""
+
+    def upload(self, key: str, path: Path) -> None:
+        """Create or replace an object with a file's content."""
+
+    def create(self, key: str, data: bytes, *, content_type: str = "application/json") -> bool:
+        """Create an object if there is none; False, and nothing changed, if there is. Of two racing one gets True."""
+
+    def stat(self, key: str) -> ObjectInfo | None:
+        """What is known of an object, or None."""
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """All objects below a prefix, in the order of their keys."""
+
+    def folders(self, prefix: str) -> list[str]:
+        """Names of the folders right below a prefix that ends in a slash."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object; no error if there is none."""
+
+    def uri(self, key: str) -> str:
+        """Address of an object, for people."""
+
+
+def with_retries(
+    call: Callable[[], T],
+    *,
+    retryable: Callable[[Exception], bool],
+    attempts: int = 6,
+    base_seconds: float = 0.2,
+    cap_seconds: float = 5.0,
+    sleep: Callable[[float], None] = time.sleep,
+) -> T:
+    """Call until it succeeds, fails for good, or has failed `attempts` times; full jitter between attempts.
+
+    Backoff as in "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
+    """
+    for attempt in range(attempts):
+        try:
+            return call()
+        except Exception as error:
+            if attempt + 1 == attempts or not retryable(error):
+                raise
+        sleep(random.uniform(0, min(cap_seconds, base_seconds * 2**attempt)))  # noqa: S311 - jitter
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+class LocalStore:
+    """A folder as a store: how `bluetune-trainer run -f` works without S3."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+
+    def _path(self, key: str) -> Path:
+        path = (self._root / key).resolve()
+        if not path.is_relative_to(self._root):
+            raise StoreError(f"key {key!r} leaves the store's folder {self._root}")
+        return path
+
+    def get(self, key: str) -> bytes:
+        try:
+            return self._path(key).read_bytes()
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            raise ObjectNotFound(f"{self.uri(key)} does not exist") from None
+
+    def download(self, key: str, path: Path, *, etag: str | None = None) -> None:
+        info = self.stat(key)
+        if info is None:
+            raise ObjectNotFound(f"{self.uri(key)} does not exist")
+        if etag is not None and info.etag != etag:
+            raise ObjectChanged(f"{self.uri(key)} changed since it was checked")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as temporary:
+            shutil.copyfileobj(self._path(key).open("rb"), temporary)
+        os.replace(temporary.name, path)
+
+    def put(self, key: str, data: bytes, *, content_type: str = "application/json") -> None:
+        os.replace(self._temporary(key, data), self._path(key))
+
+    def upload(self, key: str, path: Path) -> None:
+        target = self._path(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".tmp-", delete=False) as temporary:
+            shutil.copyfileobj(path.open("rb"), temporary)
+        os.replace(temporary.name, target)
+
+    def create(self, key: str, data: bytes, *, content_type: str = "application/json") -> bool:
+        temporary = self._temporary(key, data)
+        try:
+            os.link(temporary, self._path(key))  # atomic, and refused if the name is taken
+        except FileExistsError:
+            return False
+        finally:
+            temporary.unlink()
+        return True
+
+    def _temporary(self, key: str, data: bytes) -> Path:
+        target = self._path(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".tmp-", delete=False) as temporary:
+            temporary.write(data)
+        return Path(temporary.name)
+
+    def stat(self, key: str) -> ObjectInfo | None:
+        path = self._path(key)
+        if not path.is_file():
+            return None
+        return self._info(path)
+
+    def _info(self, path: Path) -> ObjectInfo:
+        status = path.stat()
+        with path.open("rb") as file:
+            etag = hashlib.file_digest(file, "md5").hexdigest()
+        return ObjectInfo(path.relative_to(self._root).as_posix(), status.st_size, etag, status.st_mtime)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        folder = self._path(prefix) if prefix.endswith("/") or not prefix else self._path(prefix).parent
+        found = (p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".tmp-"))
+        keys = {p.relative_to(self._root).as_posix(): p for p in found}
+        for key in sorted(keys):
+            if key.startswith(prefix):
+                yield self._info(keys[key])
+
+    def folders(self, prefix: str) -> list[str]:
+        folder = self._path(prefix)
+        return sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+
+    def delete(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
+
+    def uri(self, key: str) -> str:
+        return str(self._root / key)

@@ -1,0 +1,241 @@
+"""S3 as an ObjectStore, over minio-py (which comes with the extras `operator` and `trainer`)."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import TypeVar
+
+import urllib3
+from minio import Minio
+from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+
+from bluetune_api.objectstore import (
+    ObjectChanged,
+    ObjectInfo,
+    ObjectNotFound,
+    StoreDenied,
+    StoreError,
+    StoreUnreachable,
+    with_retries,
+)
+from bluetune_api.store_location import StoreLocation
+
+T = TypeVar("T")
+
+CONNECT_SECONDS, READ_SECONDS = 5.0, 60.0
+DENIED = {
+    "AccessDenied",
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "ExpiredToken",
+    "InvalidToken",
+    "AuthorizationHeaderMalformed",
+}
+MISSING = {"NoSuchKey", "NoSuchBucket", "NoSuchObject", "ResourceNotFound"}
+BUSY = {"SlowDown", "SlowDownRead", "SlowDownWrite", "InternalError", "ServiceUnavailable", "RequestTimeout", "XMinioServerNotInitialized"}
+
+
+class _Busy(Exception):
+    """A presigned request got an answer that is worth another try."""
+
+
+def _retryable(error: Exception) -> bool:
+    if isinstance(error, S3Error):
+        return error.code in BUSY
+    return isinstance(error, _Busy | ServerError | InvalidResponseError | urllib3.exceptions.HTTPError)
+
+
+class S3Store:
+    """A prefix of a bucket.
+
+    Args:
+        location: where it is.
+        access_key, secret_key: what opens it.
+        ca_file: certificate authority of the endpoint; default: the system's.
+        attempts: tries of each operation, with backoff of at most 5 s between them.
+    """
+
+    def __init__(
+        self,
+        location: StoreLocation,
+        *,
+        access_key: str | None,
+        secret_key: str | None,
+        ca_file: str | None = None,
+        attempts: int = 6,
+        connect_seconds: float = CONNECT_SECONDS,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
+        self._location = location
+        self._bucket = location.bucket
+        self._attempts = attempts
+        self._http = urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=connect_seconds, read=read_seconds),
+            retries=False,
+            maxsize=16,
+            cert_reqs="CERT_REQUIRED",
+            ca_certs=ca_file,
+        )
+        self._client = Minio(
+            location.endpoint,
+            access_key=access_key,
+            secret_key=secret_key,
+            region=location.region,
+            secure=location.secure,
+            http_client=self._http,
+        )
+
+    def _key(self, key: str) -> str:
+        return f"{self._location.prefix}/{key}" if self._location.prefix else key
+
+    def _relative(self, key: str) -> str:
+        return key.removeprefix(f"{self._location.prefix}/") if self._location.prefix else key
+
+    def _call(self, what: str, key: str, call: Callable[[], T]) -> T:
+        """Retry, and turn what is left into an error that names the object and what to do."""
+        where = f"{what} {self.uri(key)} at {self._location.endpoint}"
+        try:
+            return with_retries(call, retryable=_retryable, attempts=self._attempts)
+        except S3Error as error:
+            if error.code in DENIED:
+                raise StoreDenied(
+                    f"cannot {where}: {error.code}; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                    " in the credentials Secret, and what these keys may do"
+                ) from error
+            if error.code in MISSING:
+                raise ObjectNotFound(f"cannot {where}: {error.code}") from error
+            if error.code == "PreconditionFailed":
+                raise ObjectChanged(f"cannot {where}: it changed since it was checked") from error
+            if error.code in BUSY:
+                raise StoreUnreachable(f"cannot {where}: {error.code} after {self._attempts} attempts") from error
+            raise StoreError(f"cannot {where}: {error.code}: {error.message}") from error
+        except (ServerError, InvalidResponseError, urllib3.exceptions.HTTPError, _Busy) as error:
+            raise StoreUnreachable(f"cannot {where} after {self._attempts} attempts: {error}") from error
+        except (MinioException, ValueError) as error:
+            raise StoreError(f"cannot {where}: {error}") from error
+
+    def get(self, key: str) -> bytes:
+        def call() -> bytes:
+            with contextlib.closing(self._client.get_object(self._bucket, self._key(key))) as response:
+                data: bytes = response.read()
+                response.release_conn()
+                return data
+
+        return self._call("read", key, call)
+
+    def download(self, key: str, path: Path, *, etag: str | None = None) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+        headers = {"If-Match": f'"{etag}"'} if etag is not None else {}
+
+        def call() -> None:
+            response = self._client.get_object(
+                self._bucket, self._key(key), request_headers={k: v for k, v in headers.items()}
+            )
+            with contextlib.closing(response), temporary.open("wb") as file:
+                # enforce_content_length makes a truncated body an error, which is retried
+                for chunk in response.stream(1 << 20):
+                    file.write(chunk)
+                response.release_conn()
+
+        try:
+            self._call("read", key, call)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def put(self, key: str, data: bytes, *, content_type: str = "application/json") -> None:
+        self._call(
+            "write",
+            key,
+            lambda: self._client.put_object(
+                self._bucket, self._key(key), BytesIO(data), len(data), content_type=content_type
+            ),
+        )
+
+    def upload(self, key: str, path: Path) -> None:
+        self._call("write", key, lambda: self._client.fput_object(self._bucket, self._key(key), str(path)))
+
+    def create(self, key: str, data: bytes, *, content_type: str = "application/json") -> bool:
+        # minio-py would send If-None-Match as metadata of the object, so the request is presigned and sent as it is
+        def call() -> bool:
+            url = self._client.presigned_put_object(self._bucket, self._key(key), expires=timedelta(minutes=10))
+            response = self._http.request(
+                "PUT", url, body=data, headers={"If-None-Match": "*", "Content-Type": content_type}
+            )
+            if response.status in (200, 201, 204):
+                return True
+            if response.status in (409, 412):  # 409: S3's answer to two conditional writes at once
+                if response.status == 409 and self._stat(key) is None:
+                    raise _Busy(f"HTTP 409 {response.data[:200]!r}")
+                return False
+            if response.status >= 500 or response.status == 429:
+                raise _Busy(f"HTTP {response.status} {response.data[:200]!r}")
+            if response.status in (401, 403):
+                raise StoreDenied(
+                    f"cannot create {self.uri(key)} at {self._location.endpoint}: HTTP {response.status};"
+                    " check the keys in the credentials Secret, and what they may do"
+                )
+            if response.status == 404:
+                raise ObjectNotFound(f"cannot create {self.uri(key)}: no bucket {self._bucket!r}")
+            raise StoreError(f"cannot create {self.uri(key)}: HTTP {response.status} {response.data[:200]!r}")
+
+        return self._call("create", key, call)
+
+    def _stat(self, key: str) -> ObjectInfo | None:
+        try:
+            found = self._client.stat_object(self._bucket, self._key(key))
+        except S3Error as error:
+            if error.code in ("NoSuchKey", "NoSuchObject"):
+                return None
+            raise
+        modified = found.last_modified.timestamp() if found.last_modified else 0.0
+        return ObjectInfo(key, found.size or 0, found.etag or "", modified)
+
+    def stat(self, key: str) -> ObjectInfo | None:
+        return self._call("look at", key, lambda: self._stat(key))
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        def call() -> list[ObjectInfo]:
+            return [
+                ObjectInfo(
+                    self._relative(o.object_name or ""),
+                    o.size or 0,
+                    (o.etag or "").strip('"'),
+                    o.last_modified.timestamp() if o.last_modified else 0.0,
+                )
+                for o in self._client.list_objects(self._bucket, prefix=self._key(prefix), recursive=True)
+                if not o.is_dir
+            ]
+
+        yield from self._call("list", prefix, call)
+
+    def folders(self, prefix: str) -> list[str]:
+        def call() -> list[str]:
+            found = self._client.list_objects(self._bucket, prefix=self._key(prefix), recursive=False)
+            return sorted(self._relative(o.object_name or "").removeprefix(prefix).rstrip("/") for o in found if o.is_dir)
+
+        return self._call("list", prefix, call)
+
+    def delete(self, key: str) -> None:
+        self._call("delete", key, lambda: self._client.remove_object(self._bucket, self._key(key)))
+
+    def uri(self, key: str) -> str:
+        return self._location.uri(key)
+
+
+def store_from_environment(location: StoreLocation, environment: dict[str, str] | None = None) -> S3Store:
+    """A store opened by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and BLUETUNE_CA_FILE for its certificate."""
+    env = os.environ if environment is None else environment
+    missing = [name for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") if not env.get(name)]
+    if missing:
+        raise StoreDenied(f"{' and '.join(missing)} not set: the store's credentials Secret must hold both keys")
+    return S3Store(
+        location,
+        access_key=env["AWS_ACCESS_KEY_ID"],
+        secret_key=env["AWS_SECRET_ACCESS_KEY"],
+        ca_file=env.get("BLUETUNE_CA_FILE") or None,
+    )

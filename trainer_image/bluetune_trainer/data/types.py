@@ -1,0 +1,63 @@
+"""Sessions and catalogue in memory: columns, not objects, so that a million of each fit beside the model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Items by position. `ids[i]` is the id that sessions log in `object_id`, `texts[i]` what is encoded."""
+
+    ids: Sequence[str]
+    texts: Sequence[str]
+    position: dict[str, int]
+    """id → position."""
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """n sessions with their results as one ragged array.
+
+    Results of session i are `items[offsets[i]:offsets[i+1]]` in the order they were shown; `clicked` runs parallel.
+    """
+
+    queries: Sequence[str]
+    """n query texts as logged."""
+    items: NDArray[np.int32]
+    """total: positions in the catalogue."""
+    clicked: NDArray[np.bool_]
+    """total: whether the result was clicked."""
+    offsets: NDArray[np.int64]
+    """n + 1: where each session's results begin."""
+    shown_rank: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    """total: rank at which it was shown, from 0; empty when it is the order in `items`."""
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+    def subset(self, index: NDArray[np.int64]) -> "Sessions":
+        """The sessions at these positions, in this order."""
+        starts, lengths = self.offsets[index], np.diff(self.offsets)[index]
+        offsets = np.zeros(len(index) + 1, np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        flat = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return Sessions(
+            queries=[self.queries[i] for i in index],
+            items=self.items[flat],
+            clicked=self.clicked[flat],
+            offsets=offsets,
+            shown_rank=self.shown_rank[flat] if len(self.shown_rank) else self.shown_rank,
+        )
+
+
+@dataclass(frozen=True)
+class Split:
+    """Sessions by a hash of the normalised query: 80/10/10, the same in every run, no query on two sides."""
+
+    train: Sessions
+    validation: Sessions
+    gate: Sessions
+    """Only the gate ever sees these."""
