@@ -60,13 +60,15 @@ def write_servers(state: State) -> None:
 
 
 def command(server: Server, data: Path) -> tuple[list[str], dict[str, str]]:
-    """The command line and the environment that start a server over the folder `data`."""
+    """The command line and the environment that start a server over the folder `data`, which is not below /tmp."""
     if server.kind == "minio":
         line = [str(binaries() / "minio"), "server", "--quiet", "--address", server.address, str(data)]
         keys = {"MINIO_ROOT_USER": server.access_key, "MINIO_ROOT_PASSWORD": server.secret_key}
         return line, keys | {"MINIO_UPDATE": "off", "MINIO_BROWSER": "off", "HOME": str(data.parent)}
     line = [
+        *("unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /tmp && exec "$@"', "sh"),  # it leaves sockets in /tmp
         str(Path(sys.prefix) / "bin" / "weed"),
+        "-logtostderr",
         "mini",
         f"-dir={data}",
         f"-ip={server.host}",
