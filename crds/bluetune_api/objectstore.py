@@ -3,6 +3,7 @@
 Keys are relative to the model's prefix. `LocalStore` is a folder; `bluetune_api.s3` is S3.
 """
 
+import builtins
 import hashlib
 import os
 import random
@@ -72,7 +73,7 @@ class ObjectStore(Protocol):
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """All objects below a prefix, in the order of their keys."""
 
-    def folders(self, prefix: str) -> list[str]:
+    def folders(self, prefix: str) -> builtins.list[str]:
         """Names of the folders right below a prefix that ends in a slash."""
 
     def delete(self, key: str) -> None:
@@ -181,7 +182,7 @@ class LocalStore:
             if key.startswith(prefix):
                 yield self._info(keys[key])
 
-    def folders(self, prefix: str) -> list[str]:
+    def folders(self, prefix: str) -> builtins.list[str]:
         folder = self._path(prefix)
         return sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
 

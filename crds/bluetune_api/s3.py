@@ -1,5 +1,6 @@
 """S3 as an ObjectStore, over minio-py (which comes with the extras `operator` and `trainer`)."""
 
+import builtins
 import contextlib
 import os
 from collections.abc import Callable, Iterator
@@ -213,7 +214,7 @@ class S3Store:
 
         yield from self._call("list", prefix, call)
 
-    def folders(self, prefix: str) -> list[str]:
+    def folders(self, prefix: str) -> builtins.list[str]:
         def call() -> list[str]:
             found = self._client.list_objects(self._bucket, prefix=self._key(prefix), recursive=False)
             return sorted(self._relative(o.object_name or "").removeprefix(prefix).rstrip("/") for o in found if o.is_dir)
