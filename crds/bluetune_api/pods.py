@@ -39,6 +39,15 @@ class Toleration(ApiModel):
     """How long NoExecute is tolerated; absent is for ever."""
 
 
+class SecretKeyReference(ApiModel):
+    """A key of a Secret in the same namespace."""
+
+    name: SubdomainName
+    """Name of the Secret."""
+    key: Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+    """Key in it."""
+
+
 class EnvVar(ApiModel):
     """An environment variable with a plain value, or one from a Secret."""
 
@@ -60,17 +69,8 @@ class EnvVar(ApiModel):
     """Name of the variable."""
     value: Annotated[str, StringConstraints(max_length=2048)] | None = None
     """Its value."""
-    secret_key_ref: "SecretKeyReference | None" = None
+    secret_key_ref: SecretKeyReference | None = None
     """Where its value is kept."""
-
-
-class SecretKeyReference(ApiModel):
-    """A key of a Secret in the same namespace."""
-
-    name: SubdomainName
-    """Name of the Secret."""
-    key: Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
-    """Key in it."""
 
 
 class PodTemplate(ApiModel):
