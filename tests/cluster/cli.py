@@ -123,7 +123,9 @@ def _forward(cluster: Cluster, options: argparse.Namespace) -> None:
 
 def _s3(cluster: Cluster, kind: s3.Kind) -> None:
     server = cluster.s3(kind)
-    print(f"endpoint {server.endpoint}\nAWS_ACCESS_KEY_ID {server.access_key}\nAWS_SECRET_ACCESS_KEY {server.secret_key}")
+    print(
+        f"endpoint {server.endpoint}\nAWS_ACCESS_KEY_ID {server.access_key}\nAWS_SECRET_ACCESS_KEY {server.secret_key}"
+    )
 
 
 def _status(cluster: Cluster) -> None:

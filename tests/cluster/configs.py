@@ -159,7 +159,11 @@ def api_server(state: State) -> list[str]:
 
 def controllers(state: State) -> list[str]:
     """The controller manager, without the controllers that need a cloud or a metrics server."""
-    without = ("node-ipam-controller", "persistentvolume-attach-detach-controller", "horizontal-pod-autoscaler-controller")
+    without = (
+        "node-ipam-controller",
+        "persistentvolume-attach-detach-controller",
+        "horizontal-pod-autoscaler-controller",
+    )
     return [
         *_leaderless(state, "controllers", 10257),
         f"--service-account-private-key-file={state.pki}/sa.key",

@@ -26,7 +26,10 @@ CHUNK = 1 << 16
 
 
 def parse(text: str) -> tuple[int, str, int]:
-    """`PORT:HOST:PORT` → (port here, host there, port there). HOST is an address or NAMESPACE/SERVICE; PORT 0 is any."""
+    """`PORT:HOST:PORT` → (port here, host there, port there).
+
+    HOST is an address or NAMESPACE/SERVICE; the first PORT may be 0, for any that is free.
+    """
     here, _, rest = text.partition(":")
     host, _, there = rest.rpartition(":")
     if not (here.isdigit() and host and there.isdigit() and 0 < int(there) < 65536 and int(here) < 65536):
@@ -35,7 +38,7 @@ def parse(text: str) -> tuple[int, str, int]:
 
 
 def serve(cluster: Cluster, rule: str, *, with_parent: bool = False) -> None:
-    """Forward until SIGTERM, SIGINT or, if asked, until standard input closes. Prints `127.0.0.1:PORT` once it listens."""
+    """Forward until SIGTERM, SIGINT or, if asked, until standard input closes. Prints `127.0.0.1:PORT` when it listens."""
     port, host, target = parse(rule)
     pid = cluster.node_pid()
     inside = os.stat(f"/proc/{pid}/ns/net").st_ino == os.stat("/proc/self/ns/net").st_ino

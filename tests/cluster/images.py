@@ -21,7 +21,7 @@ HOST_USER = 65532
 
 IMPORT_SECONDS = 600
 _PASSWD = "\n".join(
-    f"{name}:x:{uid}:{uid}::/tmp:/bin/sh"  # noqa: S108 the containers' /tmp, not ours
+    f"{name}:x:{uid}:{uid}::/tmp:/bin/sh"
     for name, uid in (("root", 0), ("user", 1000), ("app", 10001), ("nonroot", HOST_USER), ("nobody", 65534))
 )
 
@@ -93,7 +93,9 @@ def host_archive(environment: Path) -> bytes:
     """
     entries = {folder: Entry() for folder in ("host-venv", "usr", "opt", "etc", "proc", "sys", "dev", "run", "var")}
     entries |= {"tmp": Entry(mode=0o1777)}
-    entries |= {f"{name}": Entry(link=f"usr/{name}") for name in ("bin", "sbin", "lib", "lib64") if Path(f"/{name}").exists()}
+    entries |= {
+        f"{name}": Entry(link=f"usr/{name}") for name in ("bin", "sbin", "lib", "lib64") if Path(f"/{name}").exists()
+    }
     entries |= {
         "etc/passwd": Entry(f"{_PASSWD}\n".encode(), mode=0o644),
         "etc/group": Entry(b"root:x:0:\nnogroup:x:65534:\n", mode=0o644),

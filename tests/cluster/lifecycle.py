@@ -15,7 +15,7 @@ from . import images, pki, preflight, processes, programs, s3
 from .errors import ClusterError
 from .namespaces import network_of
 from .paths import CHECKOUT, KUBERNETES, MARKER, State, binaries
-from .terminal import say, step
+from .terminal import step
 
 UP_SECONDS = 180
 PACKAGE = Path(__file__).resolve().parent

@@ -19,7 +19,14 @@ from . import configs, images, runtime, s3
 from .errors import ClusterError
 from .paths import API_SERVER, NODE, NODE_IP, POD_GATEWAY, State, binaries, host_dirs
 
-PRIVATE_FOLDERS = ("/run/netns", "/run/containerd", "/var/lib/cni", "/var/lib/kubelet", "/var/log/pods", "/var/log/containers")
+PRIVATE_FOLDERS = (
+    "/run/netns",
+    "/run/containerd",
+    "/var/lib/cni",
+    "/var/lib/kubelet",
+    "/var/log/pods",
+    "/var/log/containers",
+)
 """Fixed folders that the node's programs write to, whatever their settings: hidden, so that nothing is left there."""
 
 GPU = "nvidia.com/gpu"

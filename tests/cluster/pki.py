@@ -33,7 +33,7 @@ class Authority:
 
 
 def write_certificates(folder: Path) -> None:
-    """Fill the new folder `folder` with the authority, a key pair and kubeconfig a user, and the token signer's keys."""
+    """Fill a new folder with the authority, a key pair and a kubeconfig for each user, and the token signer's keys."""
     folder.mkdir(parents=True)
     authority = _authority()
     (folder / "ca.crt").write_bytes(_certificate_pem(authority.certificate))
@@ -88,7 +88,9 @@ def _signed(authority: Authority, key: ec.EllipticCurvePrivateKey, subject: x509
     names += [x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", NODE_IP, API_SERVICE)]
     usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH])
     builder = _builder(key, subject).add_extension(usage, critical=False)
-    return builder.add_extension(x509.SubjectAlternativeName(names), critical=False).sign(authority.key, hashes.SHA256())
+    return builder.add_extension(x509.SubjectAlternativeName(names), critical=False).sign(
+        authority.key, hashes.SHA256()
+    )
 
 
 def _builder(key: ec.EllipticCurvePrivateKey, subject: x509.Name) -> x509.CertificateBuilder:

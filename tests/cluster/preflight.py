@@ -47,7 +47,11 @@ def check() -> None:
     if packages := missing_packages():
         raise ClusterError(f"missing on this machine: apt-get install -y {' '.join(packages)}. {INSTEAD}")
     probe = subprocess.run(
-        ["unshare", "--mount", "--net", "--pid", "--fork", "true"], capture_output=True, text=True, check=False, timeout=20
+        ["unshare", "--mount", "--net", "--pid", "--fork", "true"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
     )
     if probe.returncode:
         raise ClusterError(f"this machine lets nobody make namespaces ({probe.stderr.strip()}). {INSTEAD}")

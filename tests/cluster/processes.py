@@ -12,7 +12,7 @@ NODE_COMMAND = "_node"
 
 
 def marked(state: State) -> list[int]:
-    """Processes of a cluster that are visible from here: all of it, seen from outside. Without the caller's own line."""
+    """Processes of a cluster that are visible from here, without the caller and its ancestors."""
     mark = f"{MARKER}={state.root}".encode()
     return [pid for pid in _pids() if mark in _read(pid, "environ").split(b"\0") and pid not in _ancestors()]
 

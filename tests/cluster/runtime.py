@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> None:
         rewrite(f"{bundle}/config.json", change)
     elif "exec" in arguments and process:
         rewrite(process, soften)
-    os.execv(RUNC, [RUNC, *arguments])
+    os.execv(RUNC, [RUNC, *arguments])  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -66,7 +66,14 @@ def command(server: Server, data: Path) -> tuple[list[str], dict[str, str]]:
         keys = {"MINIO_ROOT_USER": server.access_key, "MINIO_ROOT_PASSWORD": server.secret_key}
         return line, keys | {"MINIO_UPDATE": "off", "MINIO_BROWSER": "off", "HOME": str(data.parent)}
     line = [
-        *("unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /tmp && exec "$@"', "sh"),  # it leaves sockets in /tmp
+        *(
+            "unshare",
+            "--mount",
+            "sh",
+            "-c",
+            'mount -t tmpfs tmpfs /tmp && exec "$@"',
+            "sh",
+        ),  # it leaves sockets in /tmp
         str(Path(sys.prefix) / "bin" / "weed"),
         "-logtostderr",
         "mini",
