@@ -1,0 +1,130 @@
+"""What the watches and lists have shown: an informer's cache.
+
+It may lag behind. Before acting on "it exists" or "it is gone" where a mistake would cost something (taking or freeing
+the lock), read live. What a write answers goes in at once, so the operator sees its own writes.
+"""
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable
+
+from bluetune_operator.core.kinds import (
+    MODEL_LABEL,
+    TASK_LABEL,
+    TASKS,
+    Kind,
+    Object,
+    labels_of,
+    name_of,
+    namespace_of,
+    uid_of,
+)
+
+TOMBSTONES = 4096
+
+
+class ObjectCache:
+    """Objects by kind, namespace and name, and by the model and task that they belong to. For one thread."""
+
+    def __init__(self) -> None:
+        self._objects: dict[tuple[str, str, str], Object] = {}
+        self._by_model: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+        self._by_task: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+        self._gone: OrderedDict[str, None] = OrderedDict()
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """The object as last seen, or None. Do not change it."""
+        return self._objects.get((kind.plural, namespace, name))
+
+    def all(self, kind: Kind) -> list[Object]:
+        """All of a kind."""
+        return [thing for (plural, _, _), thing in self._objects.items() if plural == kind.plural]
+
+    def of_model(self, kind: Kind, namespace: str, model: str) -> list[Object]:
+        """Objects of a kind that belong to a model: by label, and for tasks by modelRef."""
+        return self._named(kind, namespace, self._by_model.get((kind.plural, namespace, model), ()))
+
+    def of_task(self, kind: Kind, namespace: str, task: str) -> list[Object]:
+        """Objects of a kind that are labelled with a task's name."""
+        return self._named(kind, namespace, self._by_task.get((kind.plural, namespace, task), ()))
+
+    def _named(self, kind: Kind, namespace: str, names: Iterable[str]) -> list[Object]:
+        return [self._objects[kind.plural, namespace, name] for name in sorted(names)]
+
+    def put(self, kind: Kind, thing: Object) -> bool:
+        """Keep an object, unless a newer one is kept or it is known to be gone; return whether it was news."""
+        if uid_of(thing) in self._gone:
+            return False
+        key = (kind.plural, namespace_of(thing), name_of(thing))
+        kept = self._objects.get(key)
+        if kept is not None:
+            if uid_of(kept) == uid_of(thing) and not _newer(thing, kept):
+                return False
+            self._unlink(kind, kept)
+        thing.setdefault("apiVersion", kind.api_version)
+        thing.setdefault("kind", kind.name)
+        thing["metadata"].pop("managedFields", None)  # half of an object's size, and nobody here reads it
+        self._objects[key] = thing
+        model, task = _belongs(kind, thing)
+        if model:
+            self._by_model[kind.plural, key[1], model].add(key[2])
+        if task:
+            self._by_task[kind.plural, key[1], task].add(key[2])
+        return True
+
+    def remove(self, kind: Kind, thing: Object) -> None:
+        """An object was deleted."""
+        self._gone[uid_of(thing)] = None
+        while len(self._gone) > TOMBSTONES:
+            self._gone.popitem(last=False)
+        key = (kind.plural, namespace_of(thing), name_of(thing))
+        kept = self._objects.get(key)
+        if kept is not None and uid_of(kept) == uid_of(thing):
+            self._unlink(kind, kept)
+            del self._objects[key]
+
+    def replace_all(self, kind: Kind, namespace: str | None, found: list[Object], before: set[str]) -> list[Object]:
+        """Take over a full list of a namespace (None: of all); return the objects that have vanished.
+
+        `before` are the uids known when the list was asked for: what came later is not judged by it.
+        """
+        uids = {uid_of(thing) for thing in found}
+        vanished = [
+            thing
+            for thing in self.all(kind)
+            if (namespace is None or namespace_of(thing) == namespace)
+            and uid_of(thing) in before
+            and uid_of(thing) not in uids
+        ]
+        for thing in vanished:
+            self.remove(kind, thing)
+        for thing in found:
+            self.put(kind, thing)
+        return vanished
+
+    def uids(self, kind: Kind) -> set[str]:
+        """uids of all objects of a kind."""
+        return {uid_of(thing) for thing in self.all(kind)}
+
+    def _unlink(self, kind: Kind, thing: Object) -> None:
+        namespace, name = namespace_of(thing), name_of(thing)
+        model, task = _belongs(kind, thing)
+        for index, owner in ((self._by_model, model), (self._by_task, task)):
+            if owner and (names := index.get((kind.plural, namespace, owner))):
+                names.discard(name)
+                if not names:
+                    del index[kind.plural, namespace, owner]
+
+
+def _belongs(kind: Kind, thing: Object) -> tuple[str | None, str | None]:
+    if kind == TASKS:
+        return (thing.get("spec") or {}).get("modelRef", {}).get("name"), None
+    labels = labels_of(thing)
+    return labels.get(MODEL_LABEL), labels.get(TASK_LABEL)
+
+
+def _newer(thing: Object, kept: Object) -> bool:
+    """Since 1.35 the API says that resourceVersions of a kind can be compared as numbers; etcd's always could."""
+    new, old = thing["metadata"].get("resourceVersion", ""), kept["metadata"].get("resourceVersion", "")
+    if new.isdigit() and old.isdigit():
+        return int(new) > int(old)
+    return bool(new != old)

@@ -1,0 +1,263 @@
+"""A model's object store, opened with the keys in its Secret; a dead store never blocks the operator.
+
+Store calls run in their own threads, few at a time for each endpoint, with short timeouts. An endpoint that did not
+answer is left alone for a few seconds: calls then fail at once with what was said last.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import json
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bluetune_api.objectstore import ObjectInfo, ObjectNotFound, StoreDenied, StoreUnreachable
+from bluetune_api.s3 import S3Store
+from bluetune_api.store_location import StoreSpec
+from bluetune_operator.adapters.faults import CrashPoint
+from bluetune_operator.adapters.kube import KubeApi
+from bluetune_operator.adapters.workers import Workers
+from bluetune_operator.core.kinds import SECRETS, Object, namespace_of
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+THREADS, THREADS_PER_ENDPOINT = 16, 6
+ATTEMPTS, CONNECT_SECONDS, READ_SECONDS = 2, 2.0, 8.0
+CALL_SECONDS = 25.0
+REST_SECONDS = 5.0
+"""How long an endpoint that did not answer is left alone."""
+SECRET_SECONDS = 5.0
+"""How long a Secret that was read is believed."""
+
+
+class StoreProblem(Exception):
+    """The store cannot be used; `reason` is a condition's, the message says what to do."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass
+class _Endpoint:
+    gate: asyncio.Semaphore
+    rests_until: float = 0.0
+    said: str = ""
+
+
+class AsyncStore:
+    """An ObjectStore whose calls are awaited. Raises the errors of `bluetune_api.objectstore`."""
+
+    def __init__(self, store: S3Store, workers: Workers, endpoint: _Endpoint, crash_point: CrashPoint) -> None:
+        self._store = store
+        self._workers = workers
+        self._endpoint = endpoint
+        self._crash_point = crash_point
+
+    async def get(self, key: str) -> bytes:
+        """Content of an object. Raises ObjectNotFound."""
+        return await self._call(lambda: self._store.get(key))
+
+    async def get_or_none(self, key: str) -> bytes | None:
+        """Content of an object, or None if there is none."""
+        try:
+            return await self.get(key)
+        except ObjectNotFound:
+            return None
+
+    async def get_json(self, key: str) -> Any:
+        """Parsed content, or None if there is no such object. Raises ValueError if it is not JSON."""
+        data = await self.get_or_none(key)
+        return None if data is None else json.loads(data)
+
+    async def stat(self, key: str) -> ObjectInfo | None:
+        """What is known of an object, or None."""
+        return await self._call(lambda: self._store.stat(key))
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Create or replace an object."""
+        await self._call(lambda: self._store.put(key, data))
+        self._crash_point.written()
+
+    async def create(self, key: str, data: bytes) -> bool:
+        """Create an object if there is none; False if there is."""
+        created = await self._call(lambda: self._store.create(key, data))
+        self._crash_point.written()
+        return created
+
+    async def delete(self, key: str) -> None:
+        """Remove an object; no error if there is none."""
+        await self._call(lambda: self._store.delete(key))
+        self._crash_point.written()
+
+    async def objects(self, prefix: str) -> list[ObjectInfo]:
+        """All objects below a prefix."""
+        return await self._call(lambda: list(self._store.list(prefix)))
+
+    async def folders(self, prefix: str) -> list[str]:
+        """Names of the folders right below a prefix that ends in a slash."""
+        return await self._call(lambda: self._store.folders(prefix))
+
+    async def run(self, call: Callable[[S3Store], T]) -> T:
+        """Several steps in one go, in one thread; they must be short."""
+        return await self._call(lambda: call(self._store))
+
+    def uri(self, key: str = "") -> str:
+        """Address of an object, for people."""
+        return self._store.uri(key)
+
+    async def _call(self, call: Callable[[], T]) -> T:
+        if time.monotonic() < self._endpoint.rests_until:
+            raise StoreUnreachable(self._endpoint.said)
+        async with self._endpoint.gate:
+            try:
+                return await self._workers.run(call, CALL_SECONDS)
+            except (StoreUnreachable, TimeoutError) as error:
+                said = str(error) or f"{self.uri()}: no answer within {CALL_SECONDS:.0f} s"
+                self._endpoint.said = said
+                self._endpoint.rests_until = time.monotonic() + REST_SECONDS
+                raise StoreUnreachable(said) from error
+
+
+@dataclass(frozen=True)
+class _Keys:
+    access_key: str
+    secret_key: str
+    ca_file: str | None
+
+
+class Stores:
+    """Opens stores. Opened ones are kept until the spec or a Secret's resourceVersion changes."""
+
+    def __init__(
+        self,
+        kube: KubeApi,
+        *,
+        environment: Mapping[str, str] | None = None,
+        crash_point: CrashPoint | None = None,
+    ) -> None:
+        self._kube = kube
+        self._environment = os.environ if environment is None else environment
+        self._workers = Workers("store", THREADS)
+        self._endpoints: dict[str, _Endpoint] = {}
+        self._open: dict[tuple[str, str], tuple[tuple[Any, ...], AsyncStore]] = {}
+        self._secrets: dict[tuple[str, str], tuple[float, Object | None]] = {}
+        self._crash_point = crash_point or CrashPoint(None)
+        self._ca_folder = Path(tempfile.mkdtemp(prefix="bluetune-ca-"))
+
+    def close(self) -> None:
+        """Take no more calls."""
+        self._workers.close()
+
+    async def open(self, model: Object) -> AsyncStore:
+        """The store of an EmbeddingModel.
+
+        Raises StoreProblem (SecretNotFound, SecretInvalid, WorkloadIdentityUnavailable) if its keys cannot be had.
+        """
+        spec = StoreSpec.model_validate(model["spec"]["store"])
+        namespace = namespace_of(model)
+        versions, keys = await self._keys(namespace, spec)
+        where = (namespace, spec.uri() + "@" + spec.endpoint)
+        signature = (spec.model_dump_json(), versions)
+        kept = self._open.get(where)
+        if kept is not None and kept[0] == signature:
+            return kept[1]
+        endpoint = self._endpoints.setdefault(spec.endpoint, _Endpoint(asyncio.Semaphore(THREADS_PER_ENDPOINT)))
+        opened = AsyncStore(
+            S3Store(
+                spec.location(),
+                access_key=keys.access_key,
+                secret_key=keys.secret_key,
+                ca_file=keys.ca_file,
+                attempts=ATTEMPTS,
+                connect_seconds=CONNECT_SECONDS,
+                read_seconds=READ_SECONDS,
+            ),
+            self._workers,
+            endpoint,
+            self._crash_point,
+        )
+        self._open[where] = (signature, opened)
+        return opened
+
+    def forget(self, namespace: str, name: str) -> None:
+        """A Secret may have changed: read it again at the next call."""
+        self._secrets.pop((namespace, name), None)
+
+    async def _keys(self, namespace: str, spec: StoreSpec) -> tuple[tuple[str, ...], _Keys]:
+        versions: list[str] = []
+        ca_file = None
+        if spec.ca_secret_ref is not None:
+            secret = await self._secret(namespace, spec.ca_secret_ref.name)
+            versions.append(secret["metadata"]["resourceVersion"])
+            ca_file = self._ca_file(_value(secret, "ca.crt"))
+        if spec.credentials_secret_ref is not None:
+            secret = await self._secret(namespace, spec.credentials_secret_ref.name)
+            versions.append(secret["metadata"]["resourceVersion"])
+            access_key, secret_key = _value(secret, "AWS_ACCESS_KEY_ID"), _value(secret, "AWS_SECRET_ACCESS_KEY")
+        else:
+            access_key, secret_key = (
+                self._environment.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+            )
+            if not access_key or not secret_key:
+                raise StoreProblem(
+                    "WorkloadIdentityUnavailable",
+                    "the store is opened by workload identity (store.serviceAccountName), so the operator needs keys of"
+                    " its own: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY on the operator, or name a"
+                    " credentialsSecretRef",
+                )
+        return tuple(versions), _Keys(access_key, secret_key, ca_file)
+
+    async def _secret(self, namespace: str, name: str) -> Object:
+        now = time.monotonic()
+        read, secret = self._secrets.get((namespace, name), (-SECRET_SECONDS, None))
+        if secret is None or now - read > SECRET_SECONDS:
+            secret = await self._kube.get(SECRETS, namespace, name)
+            self._secrets[namespace, name] = (now, secret)
+        if secret is None:
+            raise StoreProblem(
+                "SecretNotFound",
+                f"Secret {name!r} does not exist in namespace {namespace!r}; create it with the keys AWS_ACCESS_KEY_ID"
+                " and AWS_SECRET_ACCESS_KEY",
+            )
+        return secret
+
+    def _ca_file(self, certificate: str) -> str:
+        path = self._ca_folder / (hashlib.sha256(certificate.encode()).hexdigest()[:32] + ".crt")
+        if not path.exists():
+            path.write_text(certificate)
+        return str(path)
+
+
+def _value(secret: Object, key: str) -> str:
+    name = secret["metadata"]["name"]
+    try:
+        value = base64.b64decode((secret.get("data") or {})[key], validate=True).decode().strip()
+    except KeyError:
+        raise StoreProblem("SecretInvalid", f"Secret {name!r} has no key {key}; add it") from None
+    except (binascii.Error, UnicodeDecodeError):
+        raise StoreProblem("SecretInvalid", f"Secret {name!r}: the value of {key} is not text") from None
+    if not value:
+        raise StoreProblem("SecretInvalid", f"Secret {name!r}: the value of {key} is empty")
+    return value
+
+
+def problem_of(error: Exception) -> StoreProblem:
+    """A store error as a condition's reason and message."""
+    if isinstance(error, StoreProblem):
+        return error
+    if isinstance(error, StoreDenied):
+        return StoreProblem("StoreDenied", str(error))
+    if isinstance(error, StoreUnreachable):
+        return StoreProblem("StoreUnreachable", f"{error}; it is tried again")
+    if isinstance(error, ObjectNotFound):
+        return StoreProblem("BucketOrObjectNotFound", f"{error}; create it, or correct spec.store")
+    return StoreProblem("StoreError", str(error))

@@ -1,0 +1,1 @@
+"""One reconcile: observe, decide (core), apply, write status once, emit events."""
