@@ -1,8 +1,8 @@
-"""What all types of the API share: strict parsing, camelCase on the wire, and rules that hold here and in the cluster."""
+"""What all types of the API share: strict parsing, camelCase on the wire, rules that hold here and in the cluster."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
@@ -13,13 +13,15 @@ class Rule:
     """A rule between fields, said twice side by side: in CEL for the API server and in Python for everybody else.
 
     `cel` sees the object as `self`; `check` gets the parsed object and returns whether it holds. `field` (a camelCase
-    name below the object) is what the rejection names.
+    name below the object) is what the rejection names. CEL does not see untyped fields: a rule about those has no `cel`
+    but `exactly_one` (camelCase names), which becomes a oneOf.
     """
 
-    cel: str
+    cel: str | None
     message: str
     check: Callable[[Any], bool]
     field: str | None = None
+    exactly_one: tuple[str, ...] = ()
 
 
 class ApiModel(BaseModel):
@@ -107,7 +109,7 @@ class Condition(ApiModel):
 
     type: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     """What is said to be so, in PascalCase."""
-    status: Annotated[str, Field(json_schema_extra={"enum": ["True", "False", "Unknown"]}, pattern="^(True|False|Unknown)$", max_length=7)]
+    status: Literal["True", "False", "Unknown"]
     """True, False or Unknown."""
     observed_generation: Annotated[int, Field(ge=0)] | None = None
     """The generation of the object that this was said of."""

@@ -44,7 +44,10 @@ class Termination(ApiModel):
     def encode(self) -> str:
         """As JSON that fits into a termination message."""
         message = self.message
-        while len(text := json.dumps({"reason": self.reason, "message": message}, ensure_ascii=False).encode()) > MESSAGE_BYTES:
+        while (
+            len(text := json.dumps({"reason": self.reason, "message": message}, ensure_ascii=False).encode())
+            > MESSAGE_BYTES
+        ):
             over = len(text) - MESSAGE_BYTES
             message = message[: max(len(message) - max(over // 4, 16), 0)] + "…"
         return text.decode()

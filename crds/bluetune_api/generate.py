@@ -58,7 +58,9 @@ def files() -> dict[str, str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Write or check the files; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m bluetune_api.generate", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m bluetune_api.generate", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is out of date")
     parser.add_argument("--root", type=Path, default=Path.cwd(), help="root of the repository")
     options = parser.parse_args(arguments)

@@ -1,5 +1,6 @@
 """FineTuningMethod: how to fine-tune. Many models share one."""
 
+import re
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
@@ -21,7 +22,9 @@ class Items(ApiModel):
     """A file, or a folder (ending in a slash), below the model's prefix: `*.jsonl[.gz|.zst]` or `*.parquet`."""
     id_field: FieldName = "item_id"
     """Field with an item's id, as sessions name it in `object_id`."""
-    text_fields: Annotated[list[FieldName], Field(min_length=1, max_length=16)] = ["title", "description"]
+    text_fields: Annotated[list[FieldName], Field(min_length=1, max_length=16)] = Field(
+        default_factory=lambda: ["title", "description"]
+    )
     """Fields joined, in this order, into the text that is encoded; absent ones are passed over."""
     separator: Annotated[str, StringConstraints(max_length=16)] = ". "
     """What stands between the fields."""
@@ -121,10 +124,10 @@ class SearchDimension(ApiModel):
 
     RULES = (
         Rule(
-            "(has(self.choice) ? 1 : 0) + (has(self.uniform) ? 1 : 0) + (has(self.logUniform) ? 1 : 0)"
-            " + (has(self.quniform) ? 1 : 0) == 1",
+            None,
             "set exactly one of choice, uniform, logUniform and quniform",
             lambda d: sum(v is not None for v in (d.choice, d.uniform, d.log_uniform, d.quniform)) == 1,
+            exactly_one=("choice", "uniform", "logUniform", "quniform"),
         ),
     )
 
@@ -144,12 +147,21 @@ class SearchDimension(ApiModel):
     """Multiples of a step between two values."""
 
 
-ParameterName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_]*$")]
 SearchSpace = Annotated[dict[str, SearchDimension], Field(min_length=1, max_length=32)]
+PARAMETER_NAME = r"^[a-z][a-z0-9_]{0,63}$"
+PARAMETER_NAMES_RULE = Rule(
+    f"!has(self.initialParams) || self.initialParams.all(name, name.matches('{PARAMETER_NAME}'))",
+    "names of parameters are in snake_case, for example query_lr",
+    lambda s: all(re.match(PARAMETER_NAME, name) for name in s.initial_params or ()),
+    "initialParams",
+)
+"""A structural schema cannot bound the keys of a map, so this is a rule."""
 
 
 class FineTuningMethodSpec(ApiModel):
     """How to fine-tune."""
+
+    RULES = (PARAMETER_NAMES_RULE,)
 
     plugin: ImportPath = "TextFineTuningMethod"
     """`TextFineTuningMethod`, or `package.module:Class` of a plugin in the image."""

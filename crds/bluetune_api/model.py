@@ -62,8 +62,8 @@ class Reindex(ApiModel):
     """A Job that re-encodes the catalogue with the new version, before the rollout."""
 
     template: Free
-    """A batch/v1 Job's `spec`. Its containers get BLUETUNE_VERSION, BLUETUNE_URI, BLUETUNE_DIGEST, BLUETUNE_STORE (JSON)
-    and the store's keys."""
+    """A batch/v1 Job's `spec`. Its containers get BLUETUNE_VERSION, BLUETUNE_URI, BLUETUNE_DIGEST, BLUETUNE_STORE (as
+    JSON) and the store's keys."""
     timeout_seconds: Annotated[int, Field(ge=1, le=604800)] = 3600
     """After this long the rollout fails."""
 
@@ -178,6 +178,10 @@ class Rollout(ApiModel):
     """What is happening, or why it went back."""
     metrics: Metrics | None = None
     """What the gate measured for the new version."""
+    attempt: Annotated[int, Field(ge=1)] | None = None
+    """Tries in a row to roll this version out; failed ones are tried again later and later."""
+    generation: Annotated[int, Field(ge=0)] | None = None
+    """Generation of the model when the rollout began; a newer one is worth another try."""
 
 
 class LockView(ApiModel):

@@ -102,7 +102,7 @@ def with_retries(
         except Exception as error:
             if attempt + 1 == attempts or not retryable(error):
                 raise
-        sleep(random.uniform(0, min(cap_seconds, base_seconds * 2**attempt)))  # noqa: S311 - jitter
+        sleep(random.uniform(0, min(cap_seconds, base_seconds * 2**attempt)))
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 

@@ -76,6 +76,8 @@ def _rules(schema: Schema, path: str) -> Iterator[str]:
     for rule in schema.get("x-kubernetes-validations", ()):
         if "oldSelf" not in rule["rule"]:
             yield f"- `{path}{rule.get('fieldPath', '')}`: {rule['message']}"
+    if "oneOf" in schema:
+        yield f"- `{path}`: set exactly one of " + ", ".join(option["required"][0] for option in schema["oneOf"])
     for name, child in schema.get("properties", {}).items():
         inner = child
         if child.get("type") == "array":

@@ -36,7 +36,15 @@ DENIED = {
     "AuthorizationHeaderMalformed",
 }
 MISSING = {"NoSuchKey", "NoSuchBucket", "NoSuchObject", "ResourceNotFound"}
-BUSY = {"SlowDown", "SlowDownRead", "SlowDownWrite", "InternalError", "ServiceUnavailable", "RequestTimeout", "XMinioServerNotInitialized"}
+BUSY = {
+    "SlowDown",
+    "SlowDownRead",
+    "SlowDownWrite",
+    "InternalError",
+    "ServiceUnavailable",
+    "RequestTimeout",
+    "XMinioServerNotInitialized",
+}
 
 
 class _Busy(Exception):
@@ -133,9 +141,7 @@ class S3Store:
         headers = {"If-Match": f'"{etag}"'} if etag is not None else {}
 
         def call() -> None:
-            response = self._client.get_object(
-                self._bucket, self._key(key), request_headers={k: v for k, v in headers.items()}
-            )
+            response = self._client.get_object(self._bucket, self._key(key), request_headers=dict(headers))
             with contextlib.closing(response), temporary.open("wb") as file:
                 # enforce_content_length makes a truncated body an error, which is retried
                 for chunk in response.stream(1 << 20):
@@ -217,7 +223,9 @@ class S3Store:
     def folders(self, prefix: str) -> builtins.list[str]:
         def call() -> list[str]:
             found = self._client.list_objects(self._bucket, prefix=self._key(prefix), recursive=False)
-            return sorted(self._relative(o.object_name or "").removeprefix(prefix).rstrip("/") for o in found if o.is_dir)
+            return sorted(
+                self._relative(o.object_name or "").removeprefix(prefix).rstrip("/") for o in found if o.is_dir
+            )
 
         return self._call("list", prefix, call)
 

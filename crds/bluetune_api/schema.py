@@ -1,7 +1,7 @@
 """From the pydantic types to structural OpenAPI schemas that the Kubernetes API server accepts.
 
-The rules of structural schemas: no $ref, no anyOf with null, a boolean exclusiveMinimum, one type a node, and a bound on
-everything that has a length, or the API server's estimate of the CEL rules' cost refuses the CRD.
+The rules of structural schemas: no $ref, no anyOf with null, a boolean exclusiveMinimum, one type a node, and a bound
+on everything that has a length, or the API server's estimate of the CEL rules' cost refuses the CRD.
 """
 
 import copy
@@ -124,12 +124,14 @@ class _Converter:
                 value["description"] = " ".join(value["description"].split())
         if rules := _rules(model):
             schema["x-kubernetes-validations"] = rules
+        if alternatives := _alternatives(model):
+            schema["oneOf"] = alternatives
         return schema
 
 
 def _require_bounds(schema: Schema, path: str) -> None:
     kind = schema.get("type")
-    bounded = "enum" in schema or "format" in schema or "pattern" in schema and "maxLength" in schema
+    bounded = "enum" in schema or "format" in schema or ("pattern" in schema and "maxLength" in schema)
     if kind == "string" and "maxLength" not in schema and not bounded:
         raise SchemaError(f"{path}: a string without maxLength")
     if kind == "array" and "maxItems" not in schema:
@@ -147,6 +149,8 @@ def _rules(model: type[BaseModel]) -> list[Schema]:
     rules: list[Schema] = []
     if issubclass(model, ApiModel):
         for rule in model.RULES:
+            if rule.cel is None:
+                continue
             entry: Schema = {"rule": rule.cel, "message": rule.message}
             if rule.field:
                 entry["fieldPath"] = f".{rule.field}"
@@ -165,6 +169,11 @@ def _rules(model: type[BaseModel]) -> list[Schema]:
             }
         )
     return rules
+
+
+def _alternatives(model: type[BaseModel]) -> list[Schema]:
+    rules = model.RULES if issubclass(model, ApiModel) else ()
+    return [{"required": [name]} for rule in rules for name in rule.exactly_one]
 
 
 def structural_schema(model: type[BaseModel]) -> Schema:

@@ -7,7 +7,8 @@ from pydantic import Field, StringConstraints
 from bluetune_api.base import ApiModel, ObjectReference, Rule, SubdomainName
 
 Endpoint = Annotated[
-    str, StringConstraints(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$")
+    str,
+    StringConstraints(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$"),
 ]
 Bucket = Annotated[str, StringConstraints(min_length=3, max_length=63, pattern=r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$")]
 Prefix = Annotated[
@@ -56,5 +57,3 @@ class StoreSpec(StoreLocation):
     def location(self) -> StoreLocation:
         """Without references to Secrets: what a plan may hold."""
         return StoreLocation(**self.model_dump(include=set(StoreLocation.model_fields)))
-
-

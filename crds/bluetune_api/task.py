@@ -18,7 +18,7 @@ from bluetune_api.base import (
     VersionId,
     immutable,
 )
-from bluetune_api.method import SearchSpace, Settings
+from bluetune_api.method import PARAMETER_NAMES_RULE, SearchSpace, Settings
 from bluetune_api.model import Rollout
 from bluetune_api.resource import PrintColumn, Resource
 
@@ -30,6 +30,8 @@ Metadata = Annotated[
 
 class Overrides(ApiModel):
     """Parts of the method, for this run alone."""
+
+    RULES = (PARAMETER_NAMES_RULE,)
 
     settings: Settings | None = None
     """Settings that replace the method's, field by field."""

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from bluetune_api.batches import complete_batches
 from bluetune_api.method import EarlyStopping, FineTuningMethodSpec, SearchDimension, Settings, Uniform
 from bluetune_api.objectstore import LocalStore

@@ -1,0 +1,254 @@
+"""Good and bad manifests: one table for pydantic and for the real API server, which must give the same verdict."""
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+Manifest = dict[str, Any]
+
+MODEL: Manifest = {
+    "apiVersion": "bluetune.dev/v1alpha1",
+    "kind": "EmbeddingModel",
+    "metadata": {"name": "case"},
+    "spec": {
+        "base": {"uri": "s3://models/base"},
+        "methodRef": {"name": "text"},
+        "store": {
+            "endpoint": "minio:9000",
+            "bucket": "models",
+            "prefix": "search/en",
+            "secure": False,
+            "credentialsSecretRef": {"name": "keys"},
+        },
+        "serving": {"deployment": "search", "container": "server", "verify": {"port": 8080}},
+    },
+}
+METHOD: Manifest = {
+    "apiVersion": "bluetune.dev/v1alpha1",
+    "kind": "FineTuningMethod",
+    "metadata": {"name": "case"},
+    "spec": {
+        "settings": {"numEpochs": 2, "testEachNInputs": 0.5},
+        "initialParams": {
+            "query_lr": {"logUniform": {"low": 1e-5, "high": 1e-3}},
+            "num_fixed_layers": {"choice": [0, 3]},
+            "examples_order": {"choice": [[11]]},
+            "not_irrelevant_only": {"choice": [True, False]},
+        },
+        "podTemplate": {"resources": {"limits": {"nvidia.com/gpu": "1"}}},
+    },
+}
+TASK: Manifest = {
+    "apiVersion": "bluetune.dev/v1alpha1",
+    "kind": "FineTuningTask",
+    "metadata": {"name": "case"},
+    "spec": {"modelRef": {"name": "search"}, "deployAsBlue": True, "metadata": {"team": "search"}},
+}
+ABSENT = object()
+
+
+@dataclass(frozen=True)
+class Case:
+    """`base` with `changes` (dotted path → value, or ABSENT). `field` is what a rejection names; None is a good one."""
+
+    name: str
+    base: Manifest
+    changes: dict[str, Any] = field(default_factory=dict)
+    field: str | None = None
+
+    def manifest(self) -> Manifest:
+        return changed(self.base, self.changes)
+
+
+@dataclass(frozen=True)
+class Update:
+    """A good object, then a change to it."""
+
+    name: str
+    base: Manifest
+    before: dict[str, Any]
+    after: dict[str, Any]
+    field: str | None = None
+
+    def manifests(self) -> tuple[Manifest, Manifest]:
+        return changed(self.base, self.before), changed(self.base, self.after)
+
+
+def changed(base: Manifest, changes: dict[str, Any]) -> Manifest:
+    """A copy with the values at dotted paths set or removed; a `/` in a path stands for a dot in a key."""
+    manifest = copy.deepcopy(base)
+    for path, value in changes.items():
+        *parents, last = (step.replace("/", ".") for step in path.split("."))
+        node = manifest
+        for step in parents:
+            node = node.setdefault(step, {})
+        if value is ABSENT:
+            node.pop(last, None)
+        else:
+            node[last] = value
+    return manifest
+
+
+S, T = "spec.store", "spec.serving"
+CASES = [
+    # --- EmbeddingModel
+    Case("model", MODEL),
+    Case("model without serving", MODEL, {T: ABSENT}),
+    Case("model without method", MODEL, {"spec.methodRef": ABSENT}),
+    Case("model with workload identity", MODEL, {f"{S}.credentialsSecretRef": ABSENT, f"{S}.serviceAccountName": "sa"}),
+    Case("model from a hub", MODEL, {"spec.base.uri": "hf://org/name@abc"}),
+    Case("model from a path", MODEL, {"spec.base.uri": "/models/base"}),
+    Case("model with init container", MODEL, {f"{T}.delivery": "InitContainer", f"{T}.mountPath": "/model"}),
+    Case("model pinned", MODEL, {f"{T}.rollbackTo": "v0123456789ab"}),
+    Case("model with a gate", MODEL, {f"{T}.gate": {"metric": "mrr@10", "minDelta": -0.01, "confidence": 0.95}}),
+    Case("model with reindex", MODEL, {f"{T}.reindex": {"template": {"template": {"spec": {"containers": []}}}}}),
+    Case("model, empty prefix", MODEL, {f"{S}.prefix": ""}),
+    Case("model name of 40", MODEL, {"metadata.name": "m" * 40}),
+    Case("model name of 41", MODEL, {"metadata.name": "m" * 41}, "metadata.name"),
+    Case("model name with a dot", MODEL, {"metadata.name": "a.b"}, "metadata.name"),
+    Case("model without spec", MODEL, {"spec": ABSENT}, "spec"),
+    Case("model without base", MODEL, {"spec.base": ABSENT}, "base"),
+    Case("model without base uri", MODEL, {"spec.base.uri": ABSENT}, "uri"),
+    Case("base of another scheme", MODEL, {"spec.base.uri": "ftp://x/y"}, "spec.base.uri"),
+    Case("base uri too long", MODEL, {"spec.base.uri": "s3://b/" + "x" * 1100}, "spec.base.uri"),
+    Case("base uri a number", MODEL, {"spec.base.uri": 7}, "spec.base.uri"),
+    Case("store without endpoint", MODEL, {f"{S}.endpoint": ABSENT}, "endpoint"),
+    Case("endpoint with a scheme", MODEL, {f"{S}.endpoint": "http://minio:9000"}, "spec.store.endpoint"),
+    Case("bucket with capitals", MODEL, {f"{S}.bucket": "Models"}, "spec.store.bucket"),
+    Case("bucket too short", MODEL, {f"{S}.bucket": "ab"}, "spec.store.bucket"),
+    Case("prefix with a slash at its end", MODEL, {f"{S}.prefix": "a/"}, "spec.store.prefix"),
+    Case("prefix that climbs", MODEL, {f"{S}.prefix": "a/../b"}, "spec.store.prefix"),
+    Case("secure as text", MODEL, {f"{S}.secure": "false"}, "spec.store.secure"),
+    Case("both keys and identity", MODEL, {f"{S}.serviceAccountName": "sa"}, "spec.store"),
+    Case("neither keys nor identity", MODEL, {f"{S}.credentialsSecretRef": ABSENT}, "spec.store"),
+    Case("secret without name", MODEL, {f"{S}.credentialsSecretRef": {}}, "name"),
+    Case("keep one version", MODEL, {"spec.retention": {"keepVersions": 1}}, "spec.retention.keepVersions"),
+    Case("unknown delivery", MODEL, {f"{T}.delivery": "Volume"}, "spec.serving.delivery"),
+    Case("init container without path", MODEL, {f"{T}.delivery": "InitContainer"}, "spec.serving.mountPath"),
+    Case("path without init container", MODEL, {f"{T}.mountPath": "/model"}, "spec.serving.mountPath"),
+    Case("deployment name with capitals", MODEL, {f"{T}.deployment": "Search"}, "spec.serving.deployment"),
+    Case("serving without container", MODEL, {f"{T}.container": ABSENT}, "container"),
+    Case("port 0", MODEL, {f"{T}.verify.port": 0}, "spec.serving.verify.port"),
+    Case("port 65536", MODEL, {f"{T}.verify.port": 65536}, "spec.serving.verify.port"),
+    Case("port as text", MODEL, {f"{T}.verify.port": "8080"}, "spec.serving.verify.port"),
+    Case("version path, no slash", MODEL, {f"{T}.verify.versionPath": "version"}, "spec.serving.verify.versionPath"),
+    Case("cosine of 0", MODEL, {f"{T}.verify.minCosine": 0}, "spec.serving.verify.minCosine"),
+    Case("unknown gate metric", MODEL, {f"{T}.gate": {"metric": "accuracy"}}, "spec.serving.gate.metric"),
+    Case("confidence of 1", MODEL, {f"{T}.gate": {"confidence": 1.0}}, "spec.serving.gate.confidence"),
+    Case("delta of 2", MODEL, {f"{T}.gate": {"minDelta": 2}}, "spec.serving.gate.minDelta"),
+    Case("rollback to a tag", MODEL, {f"{T}.rollbackTo": "latest"}, "spec.serving.rollbackTo"),
+    Case("unknown model field", MODEL, {"spec.colour": "blue"}, "spec.colour"),
+    # --- FineTuningMethod
+    Case("method", METHOD),
+    Case("method of nothing but defaults", METHOD, {"spec": {}}),
+    Case("method with a plugin", METHOD, {"spec.plugin": "shop.tuning:Method", "spec.image": "shop/trainer:1"}),
+    Case("method with quniform", METHOD, {"spec.initialParams.margin.quniform": {"low": 0.1, "high": 1, "q": 0.1}}),
+    Case("method with tolerations", METHOD, {"spec.podTemplate.tolerations": [{"key": "gpu", "operator": "Exists"}]}),
+    Case("method with env", METHOD, {"spec.podTemplate.env": [{"name": "A", "value": "b"}]}),
+    Case("method, early stopping", METHOD, {"spec.settings.earlyStopping": {"patience": 2}}),
+    Case("method with affinity", METHOD, {"spec.podTemplate.affinity": {"nodeAffinity": {}}}),
+    Case("plugin of two colons", METHOD, {"spec.plugin": "a:b:c"}, "spec.plugin"),
+    Case("plugin, a path", METHOD, {"spec.plugin": "/plugins/mine.py"}, "spec.plugin"),
+    Case("no text fields", METHOD, {"spec.items": {"textFields": []}}, "spec.items.textFields"),
+    Case("items outside the prefix", METHOD, {"spec.items": {"path": "/etc/passwd"}}, "spec.items.path"),
+    Case("no epochs", METHOD, {"spec.settings.numEpochs": 0}, "spec.settings.numEpochs"),
+    Case("epochs as a fraction", METHOD, {"spec.settings.numEpochs": 1.5}, "spec.settings.numEpochs"),
+    Case("gamma of 0", METHOD, {"spec.settings.gamma": 0}, "spec.settings.gamma"),
+    Case("gamma above 1", METHOD, {"spec.settings.gamma": 1.5}, "spec.settings.gamma"),
+    Case("validate after -1 inputs", METHOD, {"spec.settings.testEachNInputs": -1}, "spec.settings.testEachNInputs"),
+    Case("unknown precision", METHOD, {"spec.settings.precision": "FP8"}, "spec.settings.precision"),
+    Case("unknown objective", METHOD, {"spec.settings.objective": "loss"}, "spec.settings.objective"),
+    Case("patience of 0", METHOD, {"spec.settings.earlyStopping": {"patience": 0}}, "patience"),
+    Case("coverage above 1", METHOD, {"spec.settings.minCoverage": 1.01}, "spec.settings.minCoverage"),
+    Case("no parameters", METHOD, {"spec.initialParams": {}}, "spec.initialParams"),
+    Case("parameter in camelCase", METHOD, {"spec.initialParams.queryLr": {"choice": [1]}}, "spec.initialParams"),
+    Case("dimension of nothing", METHOD, {"spec.initialParams.margin": {}}, "spec.initialParams.margin"),
+    Case(
+        "dimension of two",
+        METHOD,
+        {"spec.initialParams.margin": {"choice": [0.1], "uniform": {"low": 0, "high": 1}}},
+        "spec.initialParams.margin",
+    ),
+    Case("no choices", METHOD, {"spec.initialParams.margin": {"choice": []}}, "spec.initialParams.margin.choice"),
+    Case("low above high", METHOD, {"spec.initialParams.margin": {"uniform": {"low": 1, "high": 0}}}, "uniform.low"),
+    Case(
+        "logarithm of 0",
+        METHOD,
+        {"spec.initialParams.margin": {"logUniform": {"low": 0, "high": 1}}},
+        "spec.initialParams.margin.logUniform.low",
+    ),
+    Case("no trials", METHOD, {"spec.initialMaxEvals": 0}, "spec.initialMaxEvals"),
+    Case("quantity as a number", METHOD, {"spec.podTemplate.resources.limits": {"cpu": 2}}, "cpu"),
+    Case("quantity of nonsense", METHOD, {"spec.podTemplate.resources.limits": {"cpu": "two"}}, "cpu"),
+    Case("env without value", METHOD, {"spec.podTemplate.env": [{"name": "A"}]}, "spec.podTemplate.env"),
+    Case("env of ours", METHOD, {"spec.podTemplate.env": [{"name": "AWS_X", "value": "b"}]}, "spec.podTemplate.env"),
+    Case("unknown toleration", METHOD, {"spec.podTemplate.tolerations": [{"effect": "Never"}]}, "effect"),
+    Case("unknown setting", METHOD, {"spec.settings.learningRate": 1}, "spec.settings.learningRate"),
+    # --- FineTuningTask
+    Case("task", TASK),
+    Case(
+        "task with everything",
+        TASK,
+        {
+            "spec.methodRef": {"name": "text"},
+            "spec.batchId": "2026-01-01",
+            "spec.startFrom": "v0123456789ab",
+            "spec.idempotencyKey": "nightly",
+            "spec.waitOnConflict": False,
+            "spec.priority": -5,
+            "spec.suspend": True,
+            "spec.cancel": False,
+            "spec.overrides": {"settings": {"numEpochs": 1}, "initialMaxEvals": 2},
+            "spec.activeDeadlineSeconds": 60,
+            "spec.maxRetries": 0,
+            "spec.queueName": "gpu",
+            "spec.ttlSecondsAfterFinished": 0,
+        },
+    ),
+    Case("task name of 50", TASK, {"metadata.name": "t" * 50}),
+    Case("task name of 51", TASK, {"metadata.name": "t" * 51}, "metadata.name"),
+    Case("task without model", TASK, {"spec.modelRef": ABSENT}, "modelRef"),
+    Case("model reference as text", TASK, {"spec.modelRef": "search"}, "spec.modelRef"),
+    Case("model reference without name", TASK, {"spec.modelRef": {}}, "name"),
+    Case("model reference, empty name", TASK, {"spec.modelRef": {"name": ""}}, "spec.modelRef.name"),
+    Case("batch with a slash", TASK, {"spec.batchId": "a/b"}, "spec.batchId"),
+    Case("batch, empty", TASK, {"spec.batchId": ""}, "spec.batchId"),
+    Case("start from a tag", TASK, {"spec.startFrom": "latest"}, "spec.startFrom"),
+    Case("empty idempotency key", TASK, {"spec.idempotencyKey": ""}, "spec.idempotencyKey"),
+    Case("long idempotency key", TASK, {"spec.idempotencyKey": "k" * 257}, "spec.idempotencyKey"),
+    Case("deployAsBlue as text", TASK, {"spec.deployAsBlue": "yes"}, "spec.deployAsBlue"),
+    Case("priority as a fraction", TASK, {"spec.priority": 0.5}, "spec.priority"),
+    Case("priority too high", TASK, {"spec.priority": 1_000_001}, "spec.priority"),
+    Case("metadata of numbers", TASK, {"spec.metadata": {"run": 7}}, "spec.metadata.run"),
+    Case("33 metadata", TASK, {"spec.metadata": {f"k{i}": "v" for i in range(33)}}, "spec.metadata"),
+    Case("deadline of 0", TASK, {"spec.activeDeadlineSeconds": 0}, "spec.activeDeadlineSeconds"),
+    Case("negative retries", TASK, {"spec.maxRetries": -1}, "spec.maxRetries"),
+    Case("negative ttl", TASK, {"spec.ttlSecondsAfterFinished": -1}, "spec.ttlSecondsAfterFinished"),
+    Case("override of nonsense", TASK, {"spec.overrides": {"settings": {"numEpochs": 0}}}, "numEpochs"),
+    Case("override of no trials", TASK, {"spec.overrides": {"initialMaxEvals": 0}}, "initialMaxEvals"),
+    Case("unknown task field", TASK, {"spec.model": "search"}, "spec.model"),
+]
+
+UPDATES = [
+    Update("priority", TASK, {}, {"spec.priority": 9}),
+    Update("suspend", TASK, {}, {"spec.suspend": True}),
+    Update("cancel", TASK, {}, {"spec.cancel": True}),
+    Update("ttl", TASK, {}, {"spec.ttlSecondsAfterFinished": 60}),
+    Update("model changed", TASK, {}, {"spec.modelRef.name": "other"}, "spec.modelRef"),
+    Update("method added", TASK, {}, {"spec.methodRef": {"name": "m"}}, "spec.methodRef"),
+    Update("batch added", TASK, {}, {"spec.batchId": "b"}, "spec.batchId"),
+    Update("batch changed", TASK, {"spec.batchId": "a"}, {"spec.batchId": "b"}, "spec.batchId"),
+    Update("batch removed", TASK, {"spec.batchId": "a"}, {}, "spec.batchId"),
+    Update("deployAsBlue changed", TASK, {}, {"spec.deployAsBlue": False}, "spec.deployAsBlue"),
+    Update("metadata changed", TASK, {}, {"spec.metadata": {"team": "ads"}}, "spec.metadata"),
+    Update("key changed", TASK, {"spec.idempotencyKey": "a"}, {"spec.idempotencyKey": "b"}, "spec.idempotencyKey"),
+    Update("override changed", TASK, {"spec.overrides": {"initialMaxEvals": 1}},
+           {"spec.overrides": {"initialMaxEvals": 2}}, "spec.overrides"),
+    Update("override of a choice changed", TASK,
+           {"spec.overrides": {"initialParams": {"margin": {"choice": [0.1]}}}},
+           {"spec.overrides": {"initialParams": {"margin": {"choice": [0.2]}}}}, "spec.overrides"),
+    Update("base changed", MODEL, {}, {"spec.base.uri": "s3://models/other"}, "spec.base"),
+    Update("serving changed", MODEL, {}, {f"{T}.rollbackTo": "v0123456789ab"}),
+    Update("method reference changed", MODEL, {}, {"spec.methodRef": {"name": "other"}}),
+    Update("method changed", METHOD, {}, {"spec.settings.numEpochs": 3}),
+]  # fmt: skip
