@@ -38,7 +38,7 @@ def parse(text: str) -> tuple[int, str, int]:
 
 
 def serve(cluster: Cluster, rule: str, *, with_parent: bool = False) -> None:
-    """Forward until SIGTERM, SIGINT or, if asked, until standard input closes. Prints `127.0.0.1:PORT` when it listens."""
+    """Forward until SIGTERM, SIGINT or, if asked, until standard input closes; print `127.0.0.1:PORT` first."""
     port, host, target = parse(rule)
     pid = cluster.node_pid()
     inside = os.stat(f"/proc/{pid}/ns/net").st_ino == os.stat("/proc/self/ns/net").st_ino

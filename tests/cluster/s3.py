@@ -80,6 +80,7 @@ def command(server: Server, data: Path) -> tuple[list[str], dict[str, str]]:
         f"-dir={data}",
         f"-ip={server.host}",
         f"-s3.port={server.port}",
+        "-s3.autoCreateBucket=false",  # a missing bucket is an error, as it is with S3
         "-webdav=false",
         "-admin.ui=false",
         "-s3.port.iceberg=0",

@@ -1,0 +1,95 @@
+"""Fixtures of the lanes that need a real cluster; tests that ask for none of them never touch one.
+
+Plain `pytest tests/operator` works: the session starts the local cluster unless it runs, moves its main thread into the
+cluster's network (so the API server, pods and S3 are reached directly, and so do threads and processes that tests
+start), and takes the cluster down at the end if it was the one that started it.
+"""
+
+import re
+import secrets
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from cluster import preflight, programs, s3
+from cluster.buckets import Bucket, new_bucket
+from cluster.errors import ClusterError
+from cluster.kubectl import Kubectl
+from cluster.lifecycle import Cluster
+
+RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start the cluster before the first test, in view of whoever waits, and outside of any test's timeout."""
+    if session.config.option.collectonly or not any(_needs_cluster(item) for item in session.items):
+        return
+    capture = session.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        try:
+            preflight.check()
+            programs.build()
+        except ClusterError as error:
+            pytest.exit(f"These tests need the local cluster: {error}", returncode=2)
+
+
+def _needs_cluster(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and "cluster" in item.fixturenames
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The local cluster, running, with this thread in its network and KUBECONFIG, kubectl and helm at hand."""
+    running = Cluster()
+    try:
+        started = running.up()
+    except ClusterError as error:
+        pytest.exit(f"The local cluster: {error}", returncode=2)
+    try:
+        with running.entered():
+            yield running
+    finally:
+        if started:
+            running.down()
+
+
+@pytest.fixture
+def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace for this test alone, where only restricted pods may run; deleted afterwards."""
+    name = f"{re.sub(r'[^a-z0-9]+', '-', request.node.name.lower()).strip('-')[:40]}-{secrets.token_hex(3)}"
+    kubectl = Kubectl()
+    kubectl("create", "namespace", name)
+    kubectl("label", "namespace", name, RESTRICTED)
+    try:
+        _wait_for_service_account(name)
+        yield name
+    finally:
+        kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def kubectl(namespace: str) -> Kubectl:
+    """kubectl in this test's namespace."""
+    return Kubectl(namespace)
+
+
+@pytest.fixture
+def s3_server(cluster: Cluster) -> s3.Server:
+    """The S3 server of this test: MinIO, unless the test's folder says otherwise."""
+    return cluster.s3("minio")
+
+
+@pytest.fixture
+def bucket(s3_server: s3.Server) -> Iterator[Bucket]:
+    """An empty bucket for this test alone; removed with all that is in it."""
+    with new_bucket(s3_server) as made:
+        yield made
+
+
+def _wait_for_service_account(namespace: str, seconds: float = 20) -> None:
+    """Until the controller has made the account that pods of a new namespace run under."""
+    deadline = time.monotonic() + seconds
+    while "default" not in Kubectl(namespace)("get", "serviceaccounts", "-o", "name"):
+        assert time.monotonic() < deadline, f"namespace {namespace} has no service account after {seconds} s"
+        time.sleep(0.1)
