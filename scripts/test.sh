@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Everything: the checks, the slow tests, and every lane that needs the local cluster.
+# A lane is a folder of tests/ that `make check` does not run.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+cd "$ROOT"
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
+cluster() { "$BIN/python" tests/cluster "$@"; }
+
+step "make check" scripts/check.sh
+step "slow tests without a cluster" "$BIN/pytest" -q -m slow tests/unit tests/trainer
+if ! cluster status >/dev/null 2>&1; then
+  trap 'cluster down' EXIT
+fi
+cluster up >/dev/null
+for folder in tests/*/; do
+  lane=$(basename "$folder")
+  case $lane in
+    cluster | unit | trainer | images | __pycache__) ;;
+    *) step "$lane" "$BIN/pytest" -q "$folder" ;;
+  esac
+done
+step "images are built" scripts/images.sh
+step "images" "$BIN/pytest" -q tests/images
+finish
