@@ -1,0 +1,67 @@
+"""How the operator is set up: environment variables, which the command line's options override."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+DEFAULT_TRAINER_IMAGE = "ghcr.io/bluetune/trainer:latest"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of one operator process."""
+
+    namespaces: tuple[str, ...] = ()
+    """Namespaces to serve; empty is the whole cluster."""
+    trainer_image: str = DEFAULT_TRAINER_IMAGE
+    """Image of methods that name none."""
+    trainer_image_pull_policy: str = "IfNotPresent"
+    """Always, IfNotPresent or Never."""
+    health_port: int = 8080
+    """Port of /healthz and /readyz; 0 is none."""
+    metrics_port: int = 8081
+    """Port of /metrics; 0 is none."""
+    log_format: str = "json"
+    """json or text."""
+    pod_namespace: str = "default"
+    """Namespace of the operator's own Lease."""
+    pod_name: str = ""
+    """How this process is called as the holder of that Lease; empty: the host's name and the process id."""
+    workers: int = 16
+    """Reconciles at the same time."""
+    resync_seconds: float = 180.0
+    """Between two full lists."""
+
+    @property
+    def scopes(self) -> tuple[str | None, ...]:
+        """What lists are asked for: each namespace, or None for all of them."""
+        return self.namespaces or (None,)
+
+
+def config_from(environment: Mapping[str, str]) -> Config:
+    """Read the environment. Raises ValueError that names the variable."""
+    base = Config()
+    log_format = environment.get("BLUETUNE_LOG_FORMAT", base.log_format)
+    if log_format not in ("json", "text"):
+        raise ValueError(f"BLUETUNE_LOG_FORMAT={log_format!r}: must be json or text")
+    policy = environment.get("BLUETUNE_TRAINER_IMAGE_PULL_POLICY") or base.trainer_image_pull_policy
+    if policy not in ("Always", "IfNotPresent", "Never"):
+        raise ValueError(f"BLUETUNE_TRAINER_IMAGE_PULL_POLICY={policy!r}: must be Always, IfNotPresent or Never")
+    return Config(
+        namespaces=tuple(n for n in (p.strip() for p in environment.get("BLUETUNE_NAMESPACES", "").split(",")) if n),
+        trainer_image=environment.get("BLUETUNE_TRAINER_IMAGE") or base.trainer_image,
+        trainer_image_pull_policy=policy,
+        health_port=_port(environment, "BLUETUNE_HEALTH_PORT", base.health_port),
+        metrics_port=_port(environment, "BLUETUNE_METRICS_PORT", base.metrics_port),
+        log_format=log_format,
+        pod_namespace=environment.get("POD_NAMESPACE") or base.pod_namespace,
+        pod_name=environment.get("POD_NAME", ""),
+    )
+
+
+def _port(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name, "")
+    if not text:
+        return default
+    if not text.isdigit() or int(text) > 65535:
+        raise ValueError(f"{name}={text!r}: must be a port number, or 0 for none")
+    return int(text)

@@ -1,0 +1,209 @@
+"""The Jobs that run the trainer, and the ConfigMaps with their plans: built whole, the same from the same input."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bluetune_api.exit_codes import NOT_WORTH_RETRYING, ExitCode
+from bluetune_api.pods import PodTemplate
+from bluetune_api.records import Plan
+from bluetune_api.store_location import StoreSpec
+from bluetune_operator.core.kinds import CONFIG_MAPS, JOBS, Object, owner_reference
+
+CONTAINER = "trainer"
+USER = 10001
+"""Of the trainer's image; no pod of ours runs as root."""
+GRACE_SECONDS = 120
+"""From SIGTERM to SIGKILL: enough to save a checkpoint and the best trial."""
+PLAN_FOLDER, CA_FOLDER = "/etc/bluetune", "/etc/bluetune-ca"
+KUEUE_QUEUE = "kueue.x-k8s.io/queue-name"
+
+Command = Literal["import", "check", "run"]
+
+
+@dataclass(frozen=True)
+class TrainerJob:
+    """What differs between the Jobs that run the trainer."""
+
+    name: str
+    """Of the Job and of its plan's ConfigMap."""
+    namespace: str
+    owner: Object
+    """The task, or the model for an import."""
+    labels: Mapping[str, str]
+    """From `kinds.child_labels`."""
+    command: Command
+    image: str
+    image_pull_policy: str
+    store: StoreSpec
+    template: PodTemplate | None = None
+    gpu: bool = False
+    """Whether extended resources (GPUs) are asked for."""
+    online: bool = False
+    """Whether models may be fetched from the Hugging Face hub."""
+    max_retries: int = 3
+    deadline_seconds: int | None = None
+    suspend: bool = False
+    queue_name: str | None = None
+    """Kueue LocalQueue."""
+
+
+def plan_config_map(job: TrainerJob, plan: Plan) -> Object:
+    """The ConfigMap that the Job's pods read their plan from. It never changes."""
+    return {
+        "apiVersion": CONFIG_MAPS.api_version,
+        "kind": CONFIG_MAPS.name,
+        "metadata": _metadata(job),
+        "immutable": True,
+        "data": {"plan.json": json.dumps(plan.wire(), sort_keys=True, indent=1)},
+    }
+
+
+def plan_of(config_map: Mapping[str, Any]) -> Plan:
+    """The plan in a ConfigMap. Raises ValueError (or pydantic's, which is one)."""
+    return Plan.model_validate_json((config_map.get("data") or {}).get("plan.json") or "")
+
+
+def trainer_job(job: TrainerJob) -> Object:
+    """A batch/v1 Job whose single pod runs the trainer, restricted and without an API token."""
+    template = job.template or PodTemplate()
+    spec: Object = {
+        "backoffLimit": job.max_retries,
+        "completions": 1,
+        "parallelism": 1,
+        "podReplacementPolicy": "Failed",  # no second pod while the first still terminates on the GPU
+        "podFailurePolicy": {"rules": _failure_rules()},
+        "suspend": job.suspend,
+        "template": {
+            "metadata": {
+                "labels": {**(template.labels or {}), **job.labels},
+                "annotations": dict(template.annotations or {}),
+            },
+            "spec": _pod_spec(job, template),
+        },
+    }
+    if job.deadline_seconds is not None:
+        spec["activeDeadlineSeconds"] = job.deadline_seconds
+    metadata = _metadata(job)
+    if job.queue_name:
+        metadata["labels"][KUEUE_QUEUE] = job.queue_name
+        spec["suspend"] = True  # Kueue starts it
+    return {"apiVersion": JOBS.api_version, "kind": JOBS.name, "metadata": metadata, "spec": spec}
+
+
+def _metadata(job: TrainerJob) -> Object:
+    return {
+        "name": job.name,
+        "namespace": job.namespace,
+        "labels": dict(job.labels),
+        "ownerReferences": [owner_reference(job.owner)],
+    }
+
+
+def _failure_rules() -> list[Object]:
+    """In this order: an eviction never counts; what retrying cannot mend ends the Job; a clean stop never counts."""
+
+    def exits(action: str, *codes: int) -> Object:
+        return {
+            "action": action,
+            "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": [int(c) for c in codes]},
+        }
+
+    disrupted = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+    return [disrupted, exits("FailJob", *NOT_WORTH_RETRYING), exits("Ignore", ExitCode.STOPPED)]
+
+
+def _pod_spec(job: TrainerJob, template: PodTemplate) -> Object:
+    volumes: list[Object] = [
+        {"name": "plan", "configMap": {"name": job.name}},
+        {"name": "tmp", "emptyDir": {}},
+    ]
+    mounts: list[Object] = [
+        {"name": "plan", "mountPath": PLAN_FOLDER, "readOnly": True},
+        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own, an emptyDir
+    ]
+    if job.store.ca_secret_ref is not None:
+        volumes.append({"name": "ca", "secret": {"secretName": job.store.ca_secret_ref.name}})
+        mounts.append({"name": "ca", "mountPath": CA_FOLDER, "readOnly": True})
+    container: Object = {
+        "name": CONTAINER,
+        "image": job.image,
+        "imagePullPolicy": job.image_pull_policy,
+        "command": ["bluetune-trainer"],
+        "args": [job.command, "--plan", f"{PLAN_FOLDER}/plan.json"],
+        "env": _environment(job, template),
+        "resources": _resources(template, gpu=job.gpu),
+        "volumeMounts": mounts,
+        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+    spec: Object = {
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+        "volumes": volumes,
+    }
+    if job.store.service_account_name is not None:
+        # workload identity: the cloud's webhook mounts its own token; the API's stays away
+        spec["serviceAccountName"] = job.store.service_account_name
+    chosen = template.wire()
+    for field in (
+        "nodeSelector",
+        "tolerations",
+        "affinity",
+        "priorityClassName",
+        "runtimeClassName",
+        "imagePullSecrets",
+    ):
+        if chosen.get(field):
+            spec[field] = chosen[field]
+    return spec
+
+
+def _environment(job: TrainerJob, template: PodTemplate) -> list[Object]:
+    env: list[Object] = [
+        {"name": "HOME", "value": "/tmp"},  # noqa: S108 - the pod's own, an emptyDir
+        {"name": "BLUETUNE_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
+        {"name": "BLUETUNE_STORE", "value": json.dumps(job.store.location().wire(), sort_keys=True)},
+    ]
+    if not job.online:
+        env.append({"name": "HF_HUB_OFFLINE", "value": "1"})
+    if job.store.credentials_secret_ref is not None:
+        name = job.store.credentials_secret_ref.name
+        env += [
+            {"name": key, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}}
+            for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        ]
+    if job.store.ca_secret_ref is not None:
+        env.append({"name": "BLUETUNE_CA_FILE", "value": f"{CA_FOLDER}/ca.crt"})
+    for variable in template.env or []:
+        if variable.secret_key_ref is not None:
+            env.append({"name": variable.name, "valueFrom": {"secretKeyRef": variable.secret_key_ref.wire()}})
+        else:
+            env.append({"name": variable.name, "value": variable.value or ""})
+    return env
+
+
+def _resources(template: PodTemplate, *, gpu: bool) -> Object:
+    """A check or an import gets the CPU and memory of the method, and never a GPU."""
+    if template.resources is None:
+        return {}
+    wire: dict[str, dict[str, str]] = template.resources.wire()
+    if gpu:
+        return wire
+    return {what: {k: v for k, v in amounts.items() if "/" not in k} for what, amounts in wire.items()}
