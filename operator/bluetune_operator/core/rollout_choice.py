@@ -1,0 +1,191 @@
+"""Which rollout should begin now, if any, and whether one that is under way may go on."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bluetune_api.base import Metrics
+from bluetune_api.model import CurrentVersion, EmbeddingModelStatus, Rollout, Serving
+from bluetune_operator.core.kinds import condition_status, is_deleting, name_of, uid_of
+from bluetune_operator.core.rollout import Failure
+from bluetune_operator.core.times import seconds_since, stamp
+
+Task = Mapping[str, Any]
+
+HISTORY = 10
+FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 30, 1800
+ACTIVE = ("Reindex", "Patch", "Wait", "Verify", "Promote", "RollingBack")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A version that exists, as it would be rolled out."""
+
+    version: str
+    digest: str
+    task: str | None = None
+    task_uid: str | None = None
+    metrics: Metrics | None = None
+
+
+@dataclass(frozen=True)
+class Situation:
+    """All that the choice depends on."""
+
+    status: EmbeddingModelStatus
+    serving: Serving
+    generation: int
+    """The model's."""
+    now: datetime
+    base: Target
+    request: Target | None = None
+    """What the task that holds the lock asks for."""
+    pinned: Target | None = None
+    """What rollbackTo names, once its manifest was read."""
+    drifted: bool = False
+    """Whether the Deployment exists and does not tell its pods to serve the current version."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A rollout to begin now (`rollout`), or the time to look again because of a failed one."""
+
+    rollout: Rollout | None = None
+    retry_after: float | None = None
+
+
+def active(rollout: Rollout | None) -> bool:
+    """Whether a rollout is under way."""
+    return rollout is not None and rollout.step in ACTIVE
+
+
+def choose(s: Situation) -> Choice:
+    """The rollout to begin when none is under way. The caller has made sure that its Deployment can be patched.
+
+    In this order: what rollbackTo pins; the base, while nothing is current; what the holder of the lock asks for; the
+    current version again, if the Deployment lost it.
+    """
+    current = s.status.current.version if s.status.current else None
+    if s.serving.rollback_to is not None:
+        if s.pinned is not None and current != s.pinned.version:
+            return _begin(s, s.pinned)
+    elif s.request is not None and current != s.request.version:
+        last = s.status.rollout
+        if last is None or last.task_uid != s.request.task_uid:
+            return _begin(s, s.request)
+    if s.status.current is None:
+        return _begin(s, s.base) if s.serving.rollback_to is None else Choice()
+    if s.drifted:
+        return _begin(s, Target(s.status.current.version, s.status.current.digest))
+    return Choice()
+
+
+def request_of(tasks: Iterable[Task], holder_uid: str | None) -> Target | None:
+    """What the task that holds the lock asks for in its status, if it does."""
+    for task in tasks:
+        if uid_of(task) == holder_uid and asks(task):
+            status = task["status"]
+            version, digest = status.get("bestModelId"), status.get("digest")
+            if not version or not digest:
+                return None
+            metrics = (status.get("metrics") or {}).get("candidate")
+            return Target(version, digest, name_of(task), uid_of(task), metrics)
+    return None
+
+
+def asks(task: Task) -> bool:
+    """Whether a task waits for its rollout."""
+    spec = task["spec"]
+    if is_deleting(task) or not spec.get("deployAsBlue") or spec.get("cancel"):
+        return False
+    return condition_status(task, "Published") == "True" and _promotion(task) == ("Unknown", "RolloutRequested")
+
+
+def _promotion(task: Task) -> tuple[str, str] | None:
+    for condition in (task.get("status") or {}).get("conditions") or ():
+        if condition["type"] == "Promoted":
+            return str(condition["status"]), str(condition["reason"])
+    return None
+
+
+def unread(rollout: Rollout | None, tasks: Iterable[Task]) -> bool:
+    """Whether a rollout ended and its task has not yet taken note: its record must not be replaced before."""
+    return (
+        rollout is not None
+        and not active(rollout)
+        and rollout.task_uid is not None
+        and any(uid_of(t) == rollout.task_uid and asks(t) for t in tasks)
+    )
+
+
+def lost_right(
+    rollout: Rollout, tasks: Iterable[Task], holder_uid: str | None, serving: Serving | None
+) -> Failure | None:
+    """Why a rollout under way must not go on, if so."""
+    pinned = serving.rollback_to if serving else None
+    if pinned is not None and rollout.to != pinned:
+        return Failure("Pinned", f"serving.rollbackTo={pinned} was set during the rollout")
+    if rollout.task_uid is None:
+        return None
+    task = next((t for t in tasks if uid_of(t) == rollout.task_uid), None)
+    if task is None or is_deleting(task):
+        return Failure("TaskDeleted", f"task {rollout.task} was deleted during the rollout")
+    if task["spec"].get("cancel"):
+        return Failure("TaskCancelled", f"task {rollout.task} was cancelled during the rollout")
+    if holder_uid != rollout.task_uid:
+        return Failure("LockLost", f"task {rollout.task} no longer holds the model's lock")
+    return None
+
+
+def promoted(
+    status: EmbeddingModelStatus, rollout: Rollout, uri: str, now: datetime
+) -> tuple[CurrentVersion, list[CurrentVersion]]:
+    """`current` and `history` after the rollout; no new history when the same version was rolled out again."""
+    before, history = status.current, list(status.history or ())
+    if before is not None and before.version == rollout.to:
+        return before, history
+    if before is not None:
+        history.insert(0, before)
+    same = next((h for h in history if h.version == rollout.to), None)
+    current = CurrentVersion(
+        version=rollout.to,
+        uri=uri,
+        digest=rollout.digest,
+        task=rollout.task or (same.task if same else None),
+        promoted_at=stamp(now),
+        metrics=rollout.metrics or (same.metrics if same else None),
+    )
+    return current, history[:HISTORY]
+
+
+def retry_delay(attempt: int) -> float:
+    """Seconds between a failed rollout and the next try of the same version, after that many tries in a row."""
+    return float(min(FIRST_RETRY_SECONDS * 2 ** (attempt - 1), LAST_RETRY_SECONDS))
+
+
+def _begin(s: Situation, target: Target) -> Choice:
+    last, attempt = s.status.rollout, 1
+    if last is not None and last.step == "Failed" and last.to == target.version and last.task_uid == target.task_uid:
+        attempt = (last.attempt or 1) + 1
+        wait = retry_delay(attempt - 1) - seconds_since(last.step_started_at, s.now)
+        if wait > 0 and last.generation == s.generation:
+            return Choice(retry_after=wait)
+    current = s.status.current.version if s.status.current else None
+    again = current == target.version
+    return Choice(
+        Rollout(
+            **{"from": current},
+            to=target.version,
+            digest=target.digest,
+            task_uid=target.task_uid,
+            task=target.task,
+            step="Patch" if again or s.serving.reindex is None else "Reindex",
+            started_at=stamp(s.now),
+            step_started_at=stamp(s.now),
+            message="the Deployment no longer serves the current version" if again else None,
+            metrics=target.metrics,
+            attempt=attempt,
+            generation=s.generation,
+        )
+    )

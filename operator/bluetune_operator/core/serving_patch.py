@@ -1,0 +1,191 @@
+"""What bluetune says in a blue Deployment: the few fields it owns, whether they are there, and what is unsafe."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bluetune_api import store_layout
+from bluetune_api.model import Serving
+from bluetune_api.store_location import StoreSpec
+from bluetune_operator.core.rollout import Failure
+
+FIELD_MANAGER = "bluetune-serving"
+VERSION_ANNOTATION, DIGEST_ANNOTATION = "bluetune.dev/version", "bluetune.dev/digest"
+FETCHER, MODEL_VOLUME, TMP_VOLUME, CA_VOLUME = "bluetune-fetch", "bluetune-model", "bluetune-tmp", "bluetune-ca"
+CA_FOLDER = "/etc/bluetune-ca"
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Fetcher:
+    """The image of the init container that brings the files."""
+
+    image: str
+    pull_policy: str = "IfNotPresent"
+
+
+def serving_patch(
+    serving: Serving, store: StoreSpec, namespace: str, version: str, digest: str, fetcher: Fetcher
+) -> dict[str, Any]:
+    """The apply configuration of a version: every field that bluetune owns, and no other.
+
+    Server-side apply removes what an earlier configuration owned and this one leaves out, so changing `delivery` is
+    clean.
+    """
+    env = [
+        {"name": "BLUETUNE_VERSION", "value": version},
+        {"name": "BLUETUNE_URI", "value": store.uri(store_layout.version(version))},
+        {"name": "BLUETUNE_DIGEST", "value": digest},
+    ]
+    container: dict[str, Any] = {"name": serving.container, "env": env}
+    pod: dict[str, Any] = {"containers": [container]}
+    if serving.delivery == "InitContainer":
+        assert serving.mount_path is not None  # noqa: S101 the API's rule
+        container["volumeMounts"] = [{"name": MODEL_VOLUME, "mountPath": serving.mount_path}]
+        pod["initContainers"] = [_fetch_container(serving.mount_path, store, version, digest, fetcher)]
+        pod["volumes"] = [{"name": MODEL_VOLUME, "emptyDir": {}}, {"name": TMP_VOLUME, "emptyDir": {}}]
+        if store.ca_secret_ref is not None:
+            pod["volumes"].append({"name": CA_VOLUME, "secret": {"secretName": store.ca_secret_ref.name}})
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": serving.deployment, "namespace": namespace},
+        "spec": {
+            "template": {
+                "metadata": {"annotations": {VERSION_ANNOTATION: version, DIGEST_ANNOTATION: digest}},
+                "spec": pod,
+            }
+        },
+    }
+
+
+def store_env(store: StoreSpec) -> list[dict[str, Any]]:
+    """Environment that opens the model's store: where it is, and the keys out of the Secret."""
+    location = json.dumps(store.location().wire(), sort_keys=True)
+    env: list[dict[str, Any]] = [{"name": "BLUETUNE_STORE", "value": location}]
+    if store.credentials_secret_ref is not None:
+        secret = store.credentials_secret_ref.name
+        env += [
+            {"name": key, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+            for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        ]
+    return env
+
+
+def _fetch_container(mount_path: str, store: StoreSpec, version: str, digest: str, fetcher: Fetcher) -> dict[str, Any]:
+    env = [*store_env(store), {"name": "HOME", "value": "/tmp"}]  # noqa: S108 the container's
+    mounts = [{"name": MODEL_VOLUME, "mountPath": mount_path}, {"name": TMP_VOLUME, "mountPath": "/tmp"}]  # noqa: S108
+    if store.ca_secret_ref is not None:
+        env.append({"name": "BLUETUNE_CA_FILE", "value": f"{CA_FOLDER}/ca.crt"})
+        mounts.append({"name": CA_VOLUME, "mountPath": CA_FOLDER})
+    return {
+        "name": FETCHER,
+        "image": fetcher.image,
+        "imagePullPolicy": fetcher.pull_policy,
+        "command": ["bluetune-trainer", "fetch", "--version", version, "--digest", digest, "--into", mount_path],
+        "env": env,
+        "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}},
+        "securityContext": {
+            "runAsNonRoot": True,
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "volumeMounts": mounts,
+    }
+
+
+def tells(deployment: Json, patch: Json) -> bool:
+    """Whether a Deployment's pod template already says what the patch says.
+
+    The fetcher's image is left out: a new release of bluetune must not restart every blue Deployment.
+    """
+    return _within(patch["spec"]["template"], deployment.get("spec", {}).get("template", {}))
+
+
+def _within(wanted: Any, live: Any, path: str = "") -> bool:
+    if isinstance(wanted, Mapping):
+        if not isinstance(live, Mapping):
+            return False
+        skipped = ("image", "imagePullPolicy", "resources", "securityContext")
+        return all(k in skipped or (k in live and _within(v, live[k], k)) for k, v in wanted.items())
+    if isinstance(wanted, list) and wanted and isinstance(wanted[0], Mapping):
+        if not isinstance(live, list):
+            return False
+        key = "mountPath" if path == "volumeMounts" else "name"
+        by_key = {item.get(key): item for item in live if isinstance(item, Mapping)}
+        return all(item[key] in by_key and _within(item, by_key[item[key]]) for item in wanted)
+    return bool(wanted == live)
+
+
+def cannot_patch(deployment: Json | None, serving: Serving) -> Failure | None:
+    """Why the Deployment cannot be told to serve a version at all, if so."""
+    name = serving.deployment
+    if deployment is None:
+        text = f"Deployment {name} (serving.deployment) does not exist in the model's namespace; create it"
+        return Failure("DeploymentNotFound", text)
+    names = [c.get("name", "") for c in _containers(deployment)]
+    if serving.container not in names:
+        text = f"Deployment {name} has no container {serving.container!r} (serving.container), only {', '.join(names)}"
+        return Failure("ContainerNotFound", text)
+    if deployment.get("spec", {}).get("paused"):
+        text = f"Deployment {name} is paused; resume it: kubectl rollout resume deployment/{name}"
+        return Failure("DeploymentPaused", text)
+    return None
+
+
+def unsafe(deployment: Json, serving: Serving) -> Failure | None:
+    """Why replacing the pods would drop requests, and what to change; None if it would not."""
+    spec = deployment.get("spec", {})
+    problems = [*_strategy_problems(spec), *_probe_problems(spec, serving)]
+    if not problems:
+        return None
+    return Failure("ServingUnsafe", f"Deployment {serving.deployment} would drop requests: {'; '.join(problems)}")
+
+
+def _strategy_problems(spec: Json) -> list[str]:
+    strategy = spec.get("strategy", {})
+    if strategy.get("type") == "Recreate":
+        return ["strategy Recreate stops all pods before new ones start; set spec.strategy.type to RollingUpdate"]
+    replicas = spec.get("replicas", 1)
+    rolling = strategy.get("rollingUpdate") or {}
+    gone = most_unavailable(replicas, rolling.get("maxSurge", "25%"), rolling.get("maxUnavailable", "25%"))
+    if replicas > 0 and gone >= replicas:
+        return [
+            f"its rolling update may take all {replicas} pods away at once;"
+            " give spec.strategy.rollingUpdate maxUnavailable: 0 and maxSurge: 1"
+        ]
+    return []
+
+
+def _probe_problems(spec: Json, serving: Serving) -> list[str]:
+    for container in spec.get("template", {}).get("spec", {}).get("containers", []):
+        if container.get("name") == serving.container and not container.get("readinessProbe"):
+            return [
+                f"container {serving.container} has no readinessProbe, so pods get requests before they have loaded the"
+                " version; add one that succeeds only once the server can answer"
+            ]
+    return []
+
+
+def most_unavailable(replicas: int, surge: int | str, unavailable: int | str) -> int:
+    """Pods that a rolling update may take away: percentages of the surge are rounded up, of the others down, and if
+    both come to nothing one pod may go (as the Deployment controller does)."""
+    extra, gone = _share(surge, replicas, up=True), _share(unavailable, replicas, up=False)
+    return 1 if extra == 0 and gone == 0 else gone
+
+
+def _share(value: int | str, replicas: int, *, up: bool) -> int:
+    if isinstance(value, int):
+        return value
+    exact = float(value.rstrip("%")) * replicas / 100
+    return math.ceil(exact) if up else math.floor(exact)
+
+
+def _containers(deployment: Json) -> Sequence[Json]:
+    containers: Sequence[Json] = deployment.get("spec", {}).get("template", {}).get("spec", {}).get("containers", [])
+    return containers

@@ -1,0 +1,136 @@
+"""What the blue pods are doing: whether the rollout has settled, and why new pods do not start."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bluetune_operator.core.kinds import is_deleting, name_of
+from bluetune_operator.core.rollout import BlueView, Failure
+from bluetune_operator.core.serving_patch import VERSION_ANNOTATION, tells
+
+Json = Mapping[str, Any]
+
+HARMLESS = frozenset({"ContainerCreating", "PodInitializing", ""})
+"""Waiting reasons of a container that is on its way."""
+
+
+def blue_view(deployment: Json | None, pods: Sequence[Json], patch: Json, blocked: Failure | None) -> BlueView:
+    """Judge the Deployment and the pods of its selector against the version that `patch` is about."""
+    if deployment is None:
+        return BlueView(found=False, blocked=blocked, message=blocked.message if blocked else "")
+    version = version_of_template(patch["spec"]["template"])
+    settled, message = _progress(deployment, pods, version)
+    if not settled:
+        message = why_not_started(_new(pods, version)) or message
+    return BlueView(
+        found=True,
+        matches=tells(deployment, patch),
+        settled=settled,
+        failed=_deadline(deployment, message),
+        blocked=blocked,
+        message=message,
+    )
+
+
+def version_of_template(template: Json) -> str | None:
+    """The version that a pod template, or a pod, says it serves."""
+    annotations = (template.get("metadata") or {}).get("annotations") or {}
+    version: str | None = annotations.get(VERSION_ANNOTATION)
+    return version
+
+
+def serving_pods(pods: Iterable[Json], version: str) -> list[Json]:
+    """Pods that take requests for a version now: ready and not terminating."""
+    return [p for p in _new(pods, version) if not is_deleting(p) and _ready(p) and p["status"].get("podIP")]
+
+
+def why_not_started(pods: Iterable[Json]) -> str | None:
+    """Why a pod does not start or does not become ready, as Kubernetes says; None while nothing is wrong."""
+    for pod in pods:
+        if not is_deleting(pod) and (problem := _problem(pod)):
+            return f"pod {name_of(pod)}: {problem}"
+    return None
+
+
+def _progress(deployment: Json, pods: Sequence[Json], version: str | None) -> tuple[bool, str]:
+    status, generation = deployment.get("status") or {}, deployment["metadata"].get("generation", 0)
+    if status.get("observedGeneration", 0) < generation:
+        return False, "waiting for Kubernetes to see the change"
+    wanted = deployment["spec"].get("replicas", 1)
+    updated, total, available = (status.get(k, 0) for k in ("updatedReplicas", "replicas", "availableReplicas"))
+    if wanted == 0:
+        return False, "the Deployment is scaled to 0 replicas, so no pod can serve the version"
+    if updated < wanted:
+        return False, f"{updated} of {wanted} pods are new"
+    if available < updated or total > updated:
+        return (
+            False,
+            f"{min(available, updated)} of {wanted} new pods are available, {total - updated} old ones are left",
+        )
+    old = [p for p in pods if version_of_template(p) != version and _alive(p)]
+    if old:
+        return False, f"{len(old)} old pods are still ending"
+    return True, f"{available} pods are available"
+
+
+def _deadline(deployment: Json, message: str) -> Failure | None:
+    status = deployment.get("status") or {}
+    if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
+        return None
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded":
+            seconds = deployment["spec"].get("progressDeadlineSeconds", 600)
+            return Failure(
+                "ProgressDeadlineExceeded", f"no progress within progressDeadlineSeconds={seconds}: {message}"
+            )
+    return None
+
+
+def _new(pods: Iterable[Json], version: str | None) -> list[Json]:
+    return [p for p in pods if version_of_template(p) == version]
+
+
+def _alive(pod: Json) -> bool:
+    return (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+
+
+def _ready(pod: Json) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def _problem(pod: Json) -> str | None:
+    status = pod.get("status") or {}
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return f"{condition.get('reason', 'Unschedulable')}: {condition.get('message', '')}"
+    for kind, field in (("init container", "initContainerStatuses"), ("container", "containerStatuses")):
+        for container in status.get(field) or ():
+            if problem := _container_problem(container):
+                return f"{kind} {container['name']}: {problem}"
+    return None
+
+
+def _container_problem(container: Json) -> str | None:
+    state, last = container.get("state") or {}, (container.get("lastState") or {}).get("terminated")
+    waiting = state.get("waiting")
+    if waiting is not None:
+        reason = waiting.get("reason") or ""
+        if reason in HARMLESS:
+            return None
+        if reason == "CrashLoopBackOff" and last:
+            return f"CrashLoopBackOff: {_exit(last)}"
+        return f"{reason}: {waiting['message']}" if waiting.get("message") else reason
+    ended = state.get("terminated")
+    if ended is not None and ended.get("exitCode", 0) != 0:
+        return _exit(ended)
+    if "running" in state and not container.get("ready", False) and last and last.get("exitCode", 0) != 0:
+        return f"started again after {_exit(last)}"
+    return None
+
+
+def _exit(ended: Json) -> str:
+    text = f"exit code {ended.get('exitCode')}"
+    if ended.get("reason") not in (None, "Error", "Completed"):
+        text += f" ({ended['reason']})"
+    message = " ".join(str(ended.get("message") or "").split())
+    return f"{text}: {message[:500]}" if message else text
