@@ -1,0 +1,99 @@
+"""Read a batch and its catalogue: to judge them (check), or as they were judged (train)."""
+
+import logging
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bluetune_api import store_layout
+from bluetune_api.objectstore import ObjectStore
+from bluetune_api.records import CheckReport, MethodPlan, PinnedObject
+
+from bluetune_trainer.data.catalogue import read_catalogue
+from bluetune_trainer.data.inspect import Observed, in_short, report
+from bluetune_trainer.data.reading import pin, stream
+from bluetune_trainer.data.sessions import read_sessions
+from bluetune_trainer.data.splits import split
+from bluetune_trainer.data.tally import Lines, SessionTally
+from bluetune_trainer.data.types import Catalogue, Split
+from bluetune_trainer.errors import DataInvalid
+from bluetune_trainer.plugin.method import FineTuningMethod, overridden
+
+log = logging.getLogger(__name__)
+
+
+def check(
+    store: ObjectStore, batch_id: str, method: MethodPlan, plugin: FineTuningMethod, *, stop: threading.Event
+) -> CheckReport:
+    """Pin a batch and its catalogue as they are now, read them, and judge them. Never raises for bad data."""
+    marker = store.stat(store_layout.batch_marker(batch_id)) is not None
+    batch, items = pin(store, store_layout.batch(batch_id)), pin(store, method.items.path)
+    readable = marker and batch and items
+    seen, _ = _observe(
+        store, batch_id, method, plugin, batch if readable else [], items if readable else [], stop=stop
+    )
+    return report(replace(seen, marker=marker, batch=batch, items=items), method.settings)
+
+
+def load(
+    store: ObjectStore,
+    method: MethodPlan,
+    plugin: FineTuningMethod,
+    checked: CheckReport,
+    *,
+    stop: threading.Event,
+) -> tuple[Catalogue, Split]:
+    """The training data, from exactly the objects that the check saw.
+
+    Raises:
+        DataInvalid: the check failed, or an object is not the one that it saw.
+        Stopped: `stop` was set.
+    """
+    if not checked.valid:
+        raise DataInvalid(in_short(checked))
+    seen, catalogue = _observe(
+        store, checked.batch_id, method, plugin, checked.batch, checked.items, stop=stop
+    )
+    log.info(
+        "data read",
+        extra={
+            "sessions": seen.sessions.read,
+            "items": len(catalogue.ids),
+            "train": len(seen.split.train),
+            "validation": len(seen.split.validation),
+            "gate": len(seen.split.gate),
+        },
+    )
+    return catalogue, seen.split
+
+
+def _observe(
+    store: ObjectStore,
+    batch_id: str,
+    method: MethodPlan,
+    plugin: FineTuningMethod,
+    batch: Sequence[PinnedObject],
+    items: Sequence[PinnedObject],
+    *,
+    stop: threading.Event,
+) -> tuple[Observed, Catalogue]:
+    sessions_tally, items_tally = SessionTally(), Lines()
+    with tempfile.TemporaryDirectory(prefix="bluetune-data-") as folder:
+        workdir = Path(folder)
+        records = stream(store, items, items_tally, workdir=workdir, stop=stop)
+        catalogue = read_catalogue(records, method.items, plugin.item_text, items_tally)
+        records = stream(store, batch, sessions_tally, workdir=workdir, stop=stop)
+        sessions = read_sessions(records, catalogue, sessions_tally, overridden(plugin, "session"))
+    seen = Observed(
+        batch_id=batch_id,
+        items_path=method.items.path,
+        marker=True,
+        batch=list(batch),
+        items=list(items),
+        sessions=sessions_tally,
+        catalogue=items_tally,
+        split=split(sessions),
+    )
+    return seen, catalogue

@@ -1,0 +1,42 @@
+"""Train, validation and gate by a hash of the query: the same in every run, and no query on two sides."""
+
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bluetune_trainer.data.types import Sessions, Split
+
+TRAIN_UNTIL, VALIDATION_UNTIL = 0.8, 0.9
+
+
+def normalised(query: str) -> str:
+    """The query without what does not change its meaning: case and white space."""
+    return " ".join(query.casefold().split())
+
+
+def place(query: str) -> float:
+    """Where a query lies in [0, 1)."""
+    return int.from_bytes(blake2b(normalised(query).encode(), digest_size=8).digest(), "big") / 2**64
+
+
+def split(sessions: Sessions) -> Split:
+    """80/10/10 of the queries."""
+    places = {query: place(query) for query in set(sessions.queries)}
+    where: NDArray[np.float64] = np.array([places[query] for query in sessions.queries], np.float64)
+
+    def between(low: float, high: float) -> Sessions:
+        return sessions.subset(np.flatnonzero((where >= low) & (where < high)))
+
+    return Split(
+        train=between(0.0, TRAIN_UNTIL),
+        validation=between(TRAIN_UNTIL, VALIDATION_UNTIL),
+        gate=between(VALIDATION_UNTIL, 1.1),
+    )
+
+
+def clicked_sessions(sessions: Sessions) -> int:
+    """How many of them have a click."""
+    if not len(sessions.items):
+        return 0
+    return int(np.add.reduceat(sessions.clicked, sessions.offsets[:-1]).astype(bool).sum())

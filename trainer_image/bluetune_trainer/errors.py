@@ -1,0 +1,111 @@
+"""How a run can end badly: one class an exit code. The message is what the user reads, in a few sentences."""
+
+import traceback
+from types import ModuleType
+from typing import ClassVar
+
+from bluetune_api.exit_codes import ExitCode
+from bluetune_api.objectstore import ObjectChanged, StoreDenied, StoreError, StoreUnreachable
+
+
+class TrainerError(Exception):
+    """An end that the user is told about.
+
+    Args:
+        message: what went wrong and what to do.
+        reason: one word for programs; default: the class's.
+    """
+
+    exit_code: ClassVar[int] = 1
+    reason: str = "Crashed"
+
+    def __init__(self, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if reason is not None:
+            self.reason = reason
+
+
+class DataInvalid(TrainerError):
+    """The batch or the catalogue is broken or too small."""
+
+    exit_code = ExitCode.DATA_INVALID
+    reason = "DataInvalid"
+
+
+class PlanInvalid(TrainerError):
+    """The plan or its settings cannot be used."""
+
+    exit_code = ExitCode.PLAN_INVALID
+    reason = "PlanInvalid"
+
+
+class PluginFailed(TrainerError):
+    """The user's plugin raised, or returned what it should not."""
+
+    exit_code = ExitCode.PLUGIN_FAILED
+    reason = "PluginFailed"
+
+
+class StoreFailed(TrainerError):
+    """The store did not answer, or refused, after retries."""
+
+    exit_code = ExitCode.STORE_UNREACHABLE
+    reason = "StoreFailed"
+
+
+class Stopped(TrainerError):
+    """Stopped by SIGTERM; what is finished is saved, and the next run goes on from there."""
+
+    exit_code = ExitCode.STOPPED
+    reason = "Stopped"
+
+    def __init__(self, message: str = "stopped on request; finished trials are kept, the next run goes on") -> None:
+        super().__init__(message)
+
+
+class Crashed(TrainerError):
+    """Anything that nobody foresaw; the Job tries again."""
+
+
+def plugin_failure(error: BaseException, plugin: str, files: tuple[str, ...]) -> PluginFailed | None:
+    """The error as the plugin's author wants to read it, if it came out of one of the plugin's files.
+
+    Args:
+        error: what was raised.
+        plugin: name of the plugin, for the message.
+        files: paths (or path prefixes ending in a slash) of the plugin's own code.
+
+    Returns:
+        None if no frame of the plugin is in the traceback.
+    """
+    own = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(files)] if files else []
+    if not own:
+        return None
+    text = str(error).strip() or "no message"
+    return PluginFailed(
+        f"{plugin} raised {type(error).__name__}: {text} (in {own[-1].name}, {own[-1].filename}:{own[-1].lineno})"
+    )
+
+
+def files_of(module: ModuleType) -> str:
+    """Where the code of a module's package lies: its folder, or the file of a module outside of packages."""
+    file = module.__file__ or ""
+    return file.rpartition("/")[0] + "/" if module.__package__ else file
+
+
+def as_trainer_error(error: BaseException) -> TrainerError:
+    """Any exception as one of the ends above."""
+    if isinstance(error, TrainerError):
+        return error
+    if isinstance(error, ObjectChanged):
+        return DataInvalid(f"{error}; start a new run, which reads it as it is now", reason="DataChanged")
+    if isinstance(error, StoreDenied):
+        return StoreFailed(str(error), reason="StoreDenied")
+    if isinstance(error, StoreUnreachable):
+        return StoreFailed(str(error), reason="StoreUnreachable")
+    if isinstance(error, StoreError):
+        return StoreFailed(str(error))
+    if isinstance(error, MemoryError):
+        return Crashed("the trainer ran out of memory; give its pod more, or lower settings.batchSize", reason="OutOfMemory")
+    return Crashed(f"{type(error).__name__}: {error}; the log of the trainer has the details")

@@ -1,0 +1,149 @@
+"""A run's records: written once, so that two pods of one run cannot disagree, and read again by the next attempt."""
+
+import json
+import logging
+from pathlib import Path
+from typing import TypeVar
+
+from bluetune_api import store_layout
+from bluetune_api.base import ApiModel
+from bluetune_api.objectstore import ObjectNotFound, ObjectStore
+from bluetune_api.records import CheckReport, ManifestFile, Plan, Result, Trial
+from pydantic import TypeAdapter, ValidationError
+
+from bluetune_trainer.errors import PlanInvalid, StoreFailed
+from bluetune_trainer.store.versions import files_of
+
+log = logging.getLogger(__name__)
+
+R = TypeVar("R", bound=ApiModel)
+_FILES = TypeAdapter(list[ManifestFile])
+FILES = "files.json"
+"""Written last into a stored model: a model without it is not complete."""
+
+
+def encode(record: ApiModel) -> bytes:
+    """A record as it is stored."""
+    return json.dumps(record.wire(), ensure_ascii=False, indent=2, sort_keys=True).encode()
+
+
+def read(store: ObjectStore, key: str, kind: type[R]) -> R | None:
+    """A record, or None if there is none.
+
+    Raises:
+        StoreFailed: what is there is no such record.
+    """
+    try:
+        data = store.get(key)
+    except ObjectNotFound:
+        return None
+    try:
+        return kind.model_validate_json(data)
+    except ValidationError as error:
+        raise StoreFailed(f"{store.uri(key)} is no {kind.__name__} that this trainer can read: {error}") from error
+
+
+def create(store: ObjectStore, key: str, record: R) -> R:
+    """Write a record once. Returns the one that is stored: this one, or the one that another attempt wrote before."""
+    if store.create(key, encode(record)):
+        return record
+    stored = read(store, key, type(record))
+    if stored is None:
+        raise StoreFailed(f"{store.uri(key)} was removed while it was written")
+    return stored
+
+
+def read_check(store: ObjectStore, uid: str) -> CheckReport | None:
+    """What the run's check found, or None if there was none."""
+    return read(store, store_layout.check(uid), CheckReport)
+
+
+def read_result(store: ObjectStore, uid: str) -> Result | None:
+    """The run's result, or None if it has none yet."""
+    return read(store, store_layout.result(uid), Result)
+
+
+def keep_plan(store: ObjectStore, plan: Plan) -> None:
+    """Store the plan that a run follows, so that a later attempt cannot mix its trials with those of another plan.
+
+    Raises:
+        PlanInvalid: the run was begun with another method, batch or start version.
+    """
+    stored = create(store, store_layout.plan(plan.owner.uid), plan)
+    differing = [
+        name
+        for name in ("kind", "base_uri", "batch_id", "start_version", "method")
+        if getattr(stored, name) != getattr(plan, name)
+    ]
+    if differing:
+        raise PlanInvalid(
+            f"run {plan.owner.uid} was begun with another {' and '.join(differing)}; start a new task for the new plan"
+        )
+
+
+class StoredTrials:
+    """The trials of a run, and the model of the best of them.
+
+    A trial's model is stored complete before its record, the record is created once, and models that are no longer
+    the best are removed after that. Trial n gives the same model in every attempt, so attempts cannot spoil each
+    other's.
+    """
+
+    def __init__(self, store: ObjectStore, uid: str) -> None:
+        self._store = store
+        self._uid = uid
+
+    def finished(self) -> list[Trial]:
+        """All trials that ended, by number."""
+        found = []
+        for info in self._store.list(store_layout.trials(self._uid)):
+            trial = read(self._store, info.key, Trial)
+            if trial is not None:
+                found.append(trial)
+        return sorted(found, key=lambda trial: trial.trial)
+
+    def record(self, trial: Trial, model: Path | None) -> None:
+        """Write a finished trial down, once; with its model if it is the best so far."""
+        if model is not None:
+            self._upload(trial.trial, model)
+        stored = create(self._store, store_layout.trial(self._uid, trial.trial), trial)
+        if stored != trial:
+            log.warning("the trial was recorded by another attempt before", extra={"trial": trial.trial})
+        if model is not None:
+            self._remove_all_but(trial.trial)
+
+    def fetch_best(self, trial: int, into: Path) -> None:
+        """Put the stored model of a trial into a folder.
+
+        Raises:
+            StoreFailed: it is not there, or not complete.
+        """
+        folder = self._folder(trial)
+        try:
+            files = _FILES.validate_json(self._store.get(folder + FILES))
+        except (ObjectNotFound, ValidationError) as error:
+            raise StoreFailed(
+                f"the model of trial {trial} is not in {self._store.uri(folder)}; start a new task", reason="RunDamaged"
+            ) from error
+        for file in files:
+            self._store.download(folder + file.path, into / file.path)
+        if files_of(into) != files:
+            raise StoreFailed(f"the model in {self._store.uri(folder)} is damaged; start a new task", reason="RunDamaged")
+
+    def _folder(self, trial: int) -> str:
+        return f"{store_layout.best(self._uid)}{trial}/"
+
+    def _upload(self, trial: int, model: Path) -> None:
+        folder, files = self._folder(trial), files_of(model)
+        for file in files:
+            self._store.upload(folder + file.path, model / file.path)
+        self._store.put(folder + FILES, _FILES.dump_json(files, by_alias=True))
+
+    def _remove_all_but(self, trial: int) -> None:
+        for name in self._store.folders(store_layout.best(self._uid)):
+            folder = f"{store_layout.best(self._uid)}{name}/"
+            if folder == self._folder(trial):
+                continue
+            self._store.delete(folder + FILES)
+            for info in list(self._store.list(folder)):
+                self._store.delete(info.key)
