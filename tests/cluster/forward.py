@@ -12,14 +12,15 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import node
+from . import node, processes
 from .errors import ClusterError
 from .lifecycle import PACKAGE, Cluster
-from .namespaces import enter_network, network_of
+from .namespaces import enter_network, network_id, network_of
 
 START_SECONDS = 20
 CHUNK = 1 << 16
@@ -41,19 +42,19 @@ def serve(cluster: Cluster, rule: str, *, with_parent: bool = False) -> None:
     """Forward until SIGTERM, SIGINT or, if asked, until standard input closes; print `127.0.0.1:PORT` first."""
     port, host, target = parse(rule)
     pid = cluster.node_pid()
-    inside = os.stat(f"/proc/{pid}/ns/net").st_ino == os.stat("/proc/self/ns/net").st_ino
-    with network_of(1 if inside else os.getpid()):
+    with network_of(_outside(pid)):
         listener = _listen(port)
     descriptor = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
     enter_network(descriptor)
     os.close(descriptor)
+    _address(cluster, host)  # a Service that does not exist is better said now
     print(f"127.0.0.1:{listener.getsockname()[1]}", flush=True)
     asyncio.run(_accept(cluster, listener, host, target, with_parent))
 
 
 def detached(cluster: Cluster, rule: str) -> int:
     """Start a forwarder that stays until the cluster goes down; return its port here."""
-    log = cluster.state.logs / f"forward-{rule.replace('/', '_')}.log"
+    log = _log(cluster, rule)
     process, port = _spawn(cluster, rule, log)
     assert process.stdout is not None
     process.stdout.close()
@@ -66,13 +67,29 @@ def forwarded(cluster: Cluster, host: str, target: int, port: int = 0) -> Iterat
 
     It ends with this process, however that ends.
     """
-    log = cluster.state.logs / f"forward-{host.replace('/', '_')}-{target}.log"
-    process, chosen = _spawn(cluster, f"{port}:{host}:{target}", log, "--with-parent", stdin=subprocess.PIPE)
+    rule = f"{port}:{host}:{target}"
+    process, chosen = _spawn(cluster, rule, _log(cluster, rule), "--with-parent", stdin=subprocess.PIPE)
     try:
         yield chosen
     finally:
         process.terminate()
         process.communicate(timeout=START_SECONDS)
+
+
+def _log(cluster: Cluster, rule: str) -> Path:
+    return cluster.state.logs / f"forward-{rule.replace('/', '-').replace(':', '-')}.log"
+
+
+def _outside(node_pid: int) -> int:
+    """The nearest of this process and its ancestors that is not in the cluster's network.
+
+    Whoever calls from inside (`exec`, a test) was started by someone outside, whose 127.0.0.1 a browser sees.
+    """
+    inside = network_id(node_pid)
+    for pid in processes.lineage():
+        if network_id(pid) not in (inside, None):
+            return pid
+    raise ClusterError("this process is inside the cluster's network and so are its parents: forward from outside")
 
 
 def _spawn(
@@ -148,7 +165,10 @@ def _address(cluster: Cluster, host: str) -> str:
     namespace, slash, service = host.partition("/")
     if not slash:
         return host
-    found = json.loads(node.api(cluster.state, f"/api/v1/namespaces/{namespace}/services/{service}"))
+    try:
+        found = json.loads(node.api(cluster.state, f"/api/v1/namespaces/{namespace}/services/{service}"))
+    except urllib.error.HTTPError as error:
+        raise ClusterError(f"no Service {host} ({error.reason}): see kubectl get services -A") from error
     address = str(found["spec"].get("clusterIP", "None"))
     if address == "None":
         raise ClusterError(f"the Service {host} has no address of its own (it is headless)")

@@ -19,6 +19,14 @@ def enter_network(descriptor: int) -> None:
         raise OSError(number, f"entering the network namespace failed: {os.strerror(number)}")
 
 
+def network_id(pid: int) -> int | None:
+    """What tells network namespaces apart, or None if the process is gone or not ours to look at."""
+    try:
+        return os.stat(f"/proc/{pid}/ns/net").st_ino
+    except OSError:
+        return None
+
+
 @contextmanager
 def network_of(pid: int) -> Iterator[None]:
     """Be in the network namespace of process `pid` for the time of a `with`."""

@@ -14,7 +14,8 @@ NODE_COMMAND = "_node"
 def marked(state: State) -> list[int]:
     """Processes of a cluster that are visible from here, without the caller and its ancestors."""
     mark = f"{MARKER}={state.root}".encode()
-    return [pid for pid in _pids() if mark in _read(pid, "environ").split(b"\0") and pid not in _ancestors()]
+    own = lineage()
+    return [pid for pid in _pids() if pid not in own and mark in _read(pid, "environ").split(b"\0")]
 
 
 def node(state: State) -> int | None:
@@ -71,10 +72,11 @@ def _read(pid: int, file: str) -> bytes:
         return b""
 
 
-def _ancestors() -> set[int]:
-    found, pid = set(), os.getpid()
+def lineage() -> list[int]:
+    """This process, its parent, and so on up to the first process, which is left out."""
+    found, pid = [], os.getpid()
     while pid > 1:
-        found.add(pid)
+        found.append(pid)
         after_name = _read(pid, "stat").rpartition(b")")[2].split()
         pid = int(after_name[1]) if len(after_name) > 1 else 0
     return found

@@ -25,6 +25,7 @@ def own_server(cluster: Cluster) -> Iterator[s3.Server]:
         port = probe.getsockname()[1]
     yield dataclasses.replace(s3.servers(cluster.state)["minio"], host="127.0.0.1", port=port)
     shutil.rmtree(cluster.state.root / "s3" / f"test-{port}", ignore_errors=True)
+    (cluster.state.logs / f"minio-test-{port}.log").unlink(missing_ok=True)
 
 
 def store_at(server: s3.Server, **options: float) -> S3Store:
