@@ -24,16 +24,6 @@ def claimed_by_another(model: Model, models: Iterable[Model]) -> Failure | None:
     return None
 
 
-def contenders(model: Model, models: Iterable[Model]) -> list[Model]:
-    """Models that claim something that this one claims: they are looked at again when it changes or goes."""
-    return [
-        other
-        for other in models
-        if uid_of(other) != uid_of(model)
-        and (_store(other) == _store(model) or (_deployment(model) and _deployment(other) == _deployment(model)))
-    ]
-
-
 def _seniority(model: Model) -> tuple[str, str]:
     return str(model["metadata"].get("creationTimestamp", "")), uid_of(model)
 

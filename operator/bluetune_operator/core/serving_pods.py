@@ -118,17 +118,18 @@ def _container_problem(container: Json) -> str | None:
         if reason in HARMLESS:
             return None
         if reason == "CrashLoopBackOff" and last:
-            return f"CrashLoopBackOff: {_exit(last)}"
+            return f"CrashLoopBackOff: {exit_of(last)}"
         return f"{reason}: {waiting['message']}" if waiting.get("message") else reason
     ended = state.get("terminated")
     if ended is not None and ended.get("exitCode", 0) != 0:
-        return _exit(ended)
+        return exit_of(ended)
     if "running" in state and not container.get("ready", False) and last and last.get("exitCode", 0) != 0:
-        return f"started again after {_exit(last)}"
+        return f"started again after {exit_of(last)}"
     return None
 
 
-def _exit(ended: Json) -> str:
+def exit_of(ended: Json) -> str:
+    """How a container ended, from its `terminated` state."""
     text = f"exit code {ended.get('exitCode')}"
     if ended.get("reason") not in (None, "Error", "Completed"):
         text += f" ({ended['reason']})"

@@ -1,0 +1,126 @@
+"""The import of a model's base: its Job and plan, and what came of it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from bluetune_api.exit_codes import decode_termination
+from bluetune_api.method import FineTuningMethodSpec
+from bluetune_api.model import EmbeddingModelSpec
+from bluetune_api.records import Plan, Result, RunOwner, digest_of, version_of
+from bluetune_operator.core.config import Config
+from bluetune_operator.core.jobs import TrainerJob, plan_of, trainer_job
+from bluetune_operator.core.kinds import Object, child_labels, name_of, namespace_of, uid_of
+from bluetune_operator.core.lock import is_active_pod, is_finished_job, job_condition
+from bluetune_operator.core.rollout import Failure
+from bluetune_operator.core.serving_pods import exit_of, why_not_started
+
+Json = Mapping[str, Any]
+
+GENERATION_ANNOTATION = "bluetune.dev/generation"
+"""Generation of the model that the Job was made for: after a change, a failed one is tried again."""
+
+
+def import_name(model: str) -> str:
+    """Name of the Job and of its plan's ConfigMap."""
+    return f"{model}-import"
+
+
+def import_labels(model: str) -> dict[str, str]:
+    """Labels of the Job and its pods."""
+    return child_labels(model=model, job="import")
+
+
+def import_plan(model: Object, spec: EmbeddingModelSpec) -> Plan:
+    """What the Job is told."""
+    owner = RunOwner(kind="EmbeddingModel", name=name_of(model), namespace=namespace_of(model), uid=uid_of(model))
+    return Plan(kind="Import", owner=owner, model=name_of(model), store=spec.store.location(), base_uri=spec.base.uri)
+
+
+def import_settings(
+    model: Object, spec: EmbeddingModelSpec, method: FineTuningMethodSpec | None, config: Config
+) -> TrainerJob:
+    """The Job's settings: the method's image and pods, but no GPU."""
+    return TrainerJob(
+        name=import_name(name_of(model)),
+        namespace=namespace_of(model),
+        owner=model,
+        labels=import_labels(name_of(model)),
+        command="import",
+        image=(method.image if method else None) or config.trainer_image,
+        image_pull_policy=config.trainer_image_pull_policy,
+        store=spec.store,
+        template=method.pod_template if method else None,
+        online=spec.base.uri.startswith("hf://"),
+    )
+
+
+def import_job(model: Object, settings: TrainerJob) -> Object:
+    """The Job, marked with the generation it was made for."""
+    job = trainer_job(settings)
+    job["metadata"]["annotations"] = {GENERATION_ANNOTATION: str(model["metadata"].get("generation", 0))}
+    return job
+
+
+def outdated(job: Json, model: Object) -> bool:
+    """Whether a failed Job was made for another generation of the model, so that trying again makes sense."""
+    annotations = job["metadata"].get("annotations") or {}
+    made_for = annotations.get(GENERATION_ANNOTATION)
+    return job_condition(job, "Failed") is not None and made_for != str(model["metadata"].get("generation", 0))
+
+
+def another_plan(config_map: Json, plan: Plan) -> bool:
+    """Whether a ConfigMap left by an earlier try tells something else."""
+    try:
+        return plan_of(config_map) != plan
+    except ValueError:
+        return True
+
+
+def job_problem(job: Json, pods: Sequence[Json]) -> Failure | str:
+    """Why the Job failed; or, while it runs, what there is to say."""
+    name = name_of(job)
+    failed = job_condition(job, "Failed")
+    if failed is not None:
+        reason, message = _last_words(pods) or (str(failed.get("reason")), str(failed.get("message", "")))
+        again = f"correct it, then delete Job {name} to try again"
+        return Failure(reason, f"the import failed: {message}; {again}")
+    if is_finished_job(job):
+        text = f"Job {name} completed without a result in the store; delete it to try again"
+        return Failure("ResultMissing", text)
+    return why_not_started(p for p in pods if is_active_pod(p)) or "the base is being imported"
+
+
+def read_result(data: bytes, model_uid: str) -> Result | Failure:
+    """result.json of the import, believed only if it is this model's."""
+    try:
+        result = Result.model_validate_json(data)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        return Failure("ResultInvalid", f"result.json of the import cannot be read: {where}: {problem['msg']}")
+    if result.kind != "Import" or result.owner.uid != model_uid:
+        return Failure("ResultInvalid", "result.json in this model's run folder belongs to another run")
+    return result
+
+
+def manifest_problem(manifest: bytes | None, version: str, digest: str) -> Failure | None:
+    """Why a version must not be served: its manifest is missing, or not the one that the digest is about."""
+    if manifest is None:
+        return Failure("VersionNotFound", f"version {version} does not exist in the store: it has no manifest.json")
+    found = digest_of(manifest)
+    if found != digest or version_of(found) != version:
+        return Failure("VersionInvalid", f"manifest.json of version {version} has digest {found} instead of {digest}")
+    return None
+
+
+def _last_words(pods: Sequence[Json]) -> tuple[str, str] | None:
+    """Reason and message of the newest pod's trainer, if it left any."""
+    newest = max(pods, key=lambda p: str(p["metadata"].get("creationTimestamp", "")), default=None)
+    for container in ((newest or {}).get("status") or {}).get("containerStatuses") or ():
+        ended = (container.get("state") or {}).get("terminated")
+        if ended and ended.get("exitCode"):
+            said = decode_termination(ended.get("message"))
+            return (said.reason, said.message) if said else ("TrainerCrashed", exit_of(ended))
+    return None

@@ -1,0 +1,59 @@
+"""The model's view of its lock: who holds it, how many wait, and whether Lease and work agree."""
+
+from collections.abc import Iterable
+
+from bluetune_api.model import LockView
+from bluetune_operator.core.kinds import (
+    TASK_LABEL,
+    TASK_UID_LABEL,
+    Object,
+    is_deleting,
+    labels_of,
+    lease_name,
+    name_of,
+    uid_of,
+)
+from bluetune_operator.core.lock import Holder, holder_of, is_finished_job, queue
+from bluetune_operator.core.rollout import Failure
+
+
+def lock_view(
+    model: str, lease: Object | None, tasks: Iterable[Object], jobs: Iterable[Object]
+) -> tuple[LockView | None, int, Failure | None]:
+    """Who holds the lock, how many wait, and why the lock cannot be trusted, if so.
+
+    Args:
+        model: its name.
+        lease: read live.
+        tasks: the model's.
+        jobs: the model's.
+    """
+    tasks = list(tasks)
+    try:
+        holder = holder_of(lease)
+    except ValueError as error:
+        text = f"Lease {lease_name(model)}: {error}; if no Job of the model runs, delete the Lease"
+        return None, len(queue(tasks, None)), Failure("HolderUnknown", text)
+    view = None
+    if holder is not None and lease is not None:
+        since = str(lease["spec"].get("acquireTime") or lease["metadata"].get("creationTimestamp") or "")
+        view = LockView(holder=holder.name, holder_uid=holder.uid, since=_whole_seconds(since))
+    return view, len(queue(tasks, holder)), _foreign_work(holder, tasks, jobs)
+
+
+def _foreign_work(holder: Holder | None, tasks: list[Object], jobs: Iterable[Object]) -> Failure | None:
+    """A Job that runs for a living task which does not hold the lock."""
+    living = {uid_of(task) for task in tasks if not is_deleting(task)}
+    for job in jobs:
+        uid = labels_of(job).get(TASK_UID_LABEL)
+        if uid is None or uid not in living or is_finished_job(job) or is_deleting(job):
+            continue
+        if holder is None or holder.uid != uid:
+            task, held = labels_of(job).get(TASK_LABEL), holder.name if holder else "nobody"
+            text = f"Job {name_of(job)} of task {task} runs, but {held} holds the lock; no other starts until it ends"
+            return Failure("WorkWithoutLock", text)
+    return None
+
+
+def _whole_seconds(text: str) -> str:
+    return text.partition(".")[0] + "Z" if "." in text else text

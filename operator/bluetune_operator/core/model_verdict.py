@@ -1,0 +1,154 @@
+"""From what was found about a model to its conditions, and to the Events that are worth telling."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from bluetune_api.base import Condition
+from bluetune_api.model import EmbeddingModelStatus
+from bluetune_operator.core.conditions import Status, condition, find, merge
+from bluetune_operator.core.rollout import Failure
+from bluetune_operator.core.rollout_choice import active
+
+TRANSIENT = frozenset({"StoreUnreachable", "Importing", "RollingOut", "StoreError"})
+"""Reasons that end by themselves."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found."""
+
+    problem: Failure | None = None
+    """Why the model cannot be used, or is not as declared; None: it is."""
+    ready: Failure | None = None
+    """Reason and message of Ready=True."""
+    imported: Failure | None = None
+    """Why the base is not published yet; None: it is."""
+    unsafe: Failure | None = None
+    """Why the Deployment would drop requests."""
+    deployment_seen: bool = False
+    """Whether the Deployment was judged at all."""
+    lock: Failure | None = None
+    """Why the lock cannot be trusted."""
+
+
+def conditions_of(status: EmbeddingModelStatus, verdict: Verdict, *, generation: int, now: datetime) -> list[Condition]:
+    """All conditions of a model."""
+
+    def say(kind: str, value: bool | Status, reason: str, message: str = "") -> Condition:
+        return condition(kind, value, reason, message, generation=generation, now=now)
+
+    rolling, problem = active(status.rollout), verdict.problem
+    found = [
+        say("Imported", False, verdict.imported.reason, verdict.imported.message)
+        if verdict.imported
+        else say("Imported", True, "Published", f"the base is version {status.base_version}")
+    ]
+    if problem is not None:
+        found.append(say("Ready", False, problem.reason, problem.message))
+    else:
+        ready = verdict.ready or Failure("Available", "")
+        found.append(say("Ready", True, ready.reason, ready.message))
+    stalled = problem is not None and problem.reason not in TRANSIENT and not rolling
+    moving = rolling or (problem is not None and not stalled)
+    why = problem or Failure("RollingOut", (status.rollout.message or "") if status.rollout else "")
+    found += [
+        say("Reconciling", moving, why.reason if moving else "Settled", why.message if moving else ""),
+        say("Stalled", stalled, why.reason if stalled else "NotStalled", why.message if stalled else ""),
+    ]
+    unsafe = verdict.unsafe
+    if unsafe is not None:
+        found.append(say("ServingUnsafe", True, unsafe.reason, unsafe.message))
+    elif verdict.deployment_seen or find(status.conditions, "ServingUnsafe"):
+        found.append(say("ServingUnsafe", False, "Safe"))
+    if verdict.lock is not None:
+        found.append(say("LockInconsistent", True, verdict.lock.reason, verdict.lock.message))
+    elif find(status.conditions, "LockInconsistent"):
+        found.append(say("LockInconsistent", False, "Consistent"))
+    return merge(status.conditions, found)
+
+
+@dataclass(frozen=True)
+class News:
+    """An Event to be."""
+
+    level: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+def news(old: EmbeddingModelStatus, new: EmbeddingModelStatus) -> list[News]:
+    """What changed that a person should hear of. Told after the status was written."""
+    told: list[News] = []
+    for kind in ("Ready", "ServingUnsafe", "LockInconsistent"):
+        before, after = find(old.conditions, kind), find(new.conditions, kind)
+        if after is None or (before is not None and (before.status, before.reason) == (after.status, after.reason)):
+            continue
+        good = (after.status == "True") == (kind == "Ready")
+        if kind == "Ready" or not good:
+            level: Literal["Normal", "Warning"] = "Normal" if good or after.reason in TRANSIENT else "Warning"
+            told.append(News(level, after.reason, after.message))
+    return [*told, *_rollout_news(old, new)]
+
+
+def _rollout_news(old: EmbeddingModelStatus, new: EmbeddingModelStatus) -> Sequence[News]:
+    before, after = old.rollout, new.rollout
+    if after is None or (before is not None and (before.started_at, before.step) == (after.started_at, after.step)):
+        return ()
+    message = after.message or ""
+    if after.step == "Done":
+        return (News("Normal", "RolledOut", f"blue serves version {after.to}"),)
+    if after.step == "Failed":
+        return (News("Warning", "RolloutFailed", f"version {after.to}: {after.reason}: {message}"),)
+    if after.step == "RollingBack":
+        return (News("Warning", "RollingBack", f"version {after.to}: {after.reason}: {message}"),)
+    if before is None or before.started_at != after.started_at:
+        return (News("Normal", "RolloutStarted", f"rolling out version {after.to}"),)
+    return ()
+
+
+def serving_verdict(
+    status: EmbeddingModelStatus,
+    *,
+    blocked: Failure | None,
+    unsafe: Failure | None,
+    drifted: bool,
+    pin: str | None,
+    pin_problem: Failure | None,
+    store_problem: Failure | None,
+) -> Verdict:
+    """What to say of a model whose base is published and that declares serving.
+
+    Args:
+        status: as it will be written.
+        blocked: why the Deployment must not be patched.
+        unsafe: why it would drop requests.
+        drifted: whether it exists and does not tell its pods to serve the current version.
+        pin: what rollbackTo names.
+        pin_problem: why that cannot be served.
+        store_problem: why the store cannot be opened.
+    """
+    rollout, current = status.rollout, status.current
+    seen = blocked is None or blocked.reason != "DeploymentNotFound"
+    if rollout is not None and active(rollout):
+        said = f"version {rollout.to}: {rollout.step}" + (f": {rollout.message}" if rollout.message else "")
+        if current is None:
+            return Verdict(problem=Failure("RollingOut", said), unsafe=unsafe, deployment_seen=seen)
+        ready = Failure("RollingOut", f"blue serves {current.version}; rolling out {said}")
+        return Verdict(ready=ready, unsafe=unsafe, deployment_seen=seen)
+    problem = pin_problem or store_problem
+    if problem is None and blocked is not None and (unsafe is None or current is None or drifted):
+        problem = blocked
+    failed = rollout is not None and rollout.step == "Failed"
+    last = f"version {rollout.to} was not rolled out: {rollout.message}" if rollout is not None and failed else ""
+    if problem is None and rollout is not None and failed and (current is None or drifted):
+        problem = Failure(rollout.reason or "RolloutFailed", last)
+    if problem is not None or current is None:
+        problem = problem or Failure("RollingOut", "nothing is served yet")
+        return Verdict(problem=problem, unsafe=unsafe, deployment_seen=seen)
+    text = f"blue serves {current.version}"
+    if pin is not None:
+        text += f" and stays with it until serving.rollbackTo={pin} is removed"
+    ready = Failure("Pinned" if pin is not None else "Serving", f"{text}; {last}" if last else text)
+    return Verdict(ready=ready, unsafe=unsafe, deployment_seen=seen)

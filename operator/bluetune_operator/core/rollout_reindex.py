@@ -1,0 +1,100 @@
+"""The reindex Job: the user's template, with the version to index in every container's environment."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bluetune_api import store_layout
+from bluetune_api.model import Reindex, Rollout
+from bluetune_api.store_location import StoreSpec
+from bluetune_operator.core.kinds import Object, child_labels, name_of, namespace_of, owner_reference
+from bluetune_operator.core.lock import is_active_pod, is_finished_job, job_condition
+from bluetune_operator.core.rollout import JobView
+from bluetune_operator.core.serving_patch import CA_FOLDER, CA_VOLUME, store_env
+from bluetune_operator.core.serving_pods import exit_of, why_not_started
+
+Json = Mapping[str, Any]
+
+ROLLOUT_ANNOTATION = "bluetune.dev/rollout"
+"""When the rollout that made the Job began: a Job of an earlier try is told from this one's by it."""
+
+
+def reindex_name(model: str, version: str) -> str:
+    """Name of the Job."""
+    return f"{model}-reindex-{version.removeprefix('v')}"
+
+
+def reindex_labels(model: str) -> dict[str, str]:
+    """Labels of the Job and its pods."""
+    return child_labels(model=model, job="reindex")
+
+
+def reindex_job(model: Object, reindex: Reindex, store: StoreSpec, rollout: Rollout) -> Object:
+    """The Job of a rollout. What the template holds is kept, but for the variables that bluetune sets."""
+    spec: Object = copy.deepcopy(reindex.template)
+    template = spec.setdefault("template", {})
+    metadata, pod = template.setdefault("metadata", {}), template.setdefault("spec", {})
+    labels = reindex_labels(name_of(model))
+    metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
+    pod.setdefault("restartPolicy", "Never")
+    env = _environment(store, rollout)
+    if store.ca_secret_ref is not None:
+        volume = {"name": CA_VOLUME, "secret": {"secretName": store.ca_secret_ref.name}}
+        pod["volumes"] = [*(pod.get("volumes") or []), volume]
+    for container in [*(pod.get("initContainers") or []), *(pod.get("containers") or [])]:
+        ours = {variable["name"] for variable in env}
+        # ours come first, so that the template's variables may refer to them as $(BLUETUNE_VERSION)
+        container["env"] = [*env, *(v for v in container.get("env") or [] if v.get("name") not in ours)]
+        if store.ca_secret_ref is not None:
+            mount = {"name": CA_VOLUME, "mountPath": CA_FOLDER, "readOnly": True}
+            container["volumeMounts"] = [*(container.get("volumeMounts") or []), mount]
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": reindex_name(name_of(model), rollout.to),
+            "namespace": namespace_of(model),
+            "labels": labels,
+            "annotations": {ROLLOUT_ANNOTATION: rollout.started_at},
+            "ownerReferences": [owner_reference(model)],
+        },
+        "spec": spec,
+    }
+
+
+def job_view(job: Json | None, pods: Sequence[Json], rollout: Rollout) -> JobView | None:
+    """The Job as the rollout sees it; `pods` are its pods."""
+    if job is None:
+        return None
+    annotations = job["metadata"].get("annotations") or {}
+    ours = annotations.get(ROLLOUT_ANNOTATION) == rollout.started_at and not job["metadata"].get("deletionTimestamp")
+    if not is_finished_job(job):
+        return JobView("Running", ours, why_not_started(p for p in pods if is_active_pod(p)) or "")
+    failed = job_condition(job, "Failed")
+    if failed is None:
+        return JobView("Complete", ours)
+    said = f"{failed.get('reason', '')}: {failed.get('message', '')}"
+    return JobView("Failed", ours, "; ".join([said, *_last_words(pods)]))
+
+
+def _environment(store: StoreSpec, rollout: Rollout) -> list[Object]:
+    env = [
+        {"name": "BLUETUNE_VERSION", "value": rollout.to},
+        {"name": "BLUETUNE_URI", "value": store.uri(store_layout.version(rollout.to))},
+        {"name": "BLUETUNE_DIGEST", "value": rollout.digest},
+        *store_env(store),
+    ]
+    if store.ca_secret_ref is not None:
+        env.append({"name": "BLUETUNE_CA_FILE", "value": f"{CA_FOLDER}/ca.crt"})
+    return env
+
+
+def _last_words(pods: Sequence[Json]) -> list[str]:
+    """How the newest pod's containers ended badly."""
+    newest = max(pods, key=lambda p: str(p["metadata"].get("creationTimestamp", "")), default=None)
+    statuses = (newest or {}).get("status") or {}
+    ended = [
+        (c["name"], (c.get("state") or {}).get("terminated"))
+        for c in [*(statuses.get("initContainerStatuses") or []), *(statuses.get("containerStatuses") or [])]
+    ]
+    return [f"container {name}: {exit_of(end)}" for name, end in ended if end and end.get("exitCode")]

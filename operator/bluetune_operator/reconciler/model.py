@@ -1,0 +1,300 @@
+"""The model's reconcile: what it claims, its base, its lock, and what blue serves. One status write at the end."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from bluetune_api import store_layout
+from bluetune_api.model import CurrentVersion, EmbeddingModelSpec, EmbeddingModelStatus, Rollout
+from bluetune_api.objectstore import StoreError
+from bluetune_operator.adapters.store import AsyncStore, StoreProblem, problem_of
+from bluetune_operator.core.kinds import (
+    JOBS,
+    LEASES,
+    MODELS,
+    TASKS,
+    Key,
+    Object,
+    child_labels,
+    is_deleting,
+    lease_name,
+    name_of,
+    namespace_of,
+)
+from bluetune_operator.core.model_claims import claimed_by_another
+from bluetune_operator.core.model_import import import_name, manifest_problem
+from bluetune_operator.core.model_lock import lock_view
+from bluetune_operator.core.model_verdict import Verdict, conditions_of, news, serving_verdict
+from bluetune_operator.core.rollout import Failure
+from bluetune_operator.core.rollout_choice import (
+    Situation,
+    Target,
+    active,
+    choose,
+    lost_right,
+    request_of,
+    unread,
+)
+from bluetune_operator.core.serving_patch import tells
+from bluetune_operator.core.times import stamp
+from bluetune_operator.reconciler.base import Context
+from bluetune_operator.reconciler.model_import import NotYet, published_base
+from bluetune_operator.reconciler.model_rollout import Blue, Rollouts, Subject, missing_version
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS, DEPLOYMENT_SECONDS = 30.0, 5.0
+"""Until the next look at something that sends no event: a store, a Secret; the Deployment."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a look came to."""
+
+    status: EmbeddingModelStatus
+    verdict: Verdict
+    after: float | None = None
+
+
+class ModelReconciler:
+    """Reconciles EmbeddingModels. The only writer of their status."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._rollouts = Rollouts(context)
+
+    async def reconcile(self, namespace: str, name: str) -> float | None:
+        """Bring the model closer to what it declares; seconds until the next look, or None."""
+        model = await self._context.kube.get(MODELS, namespace, name)
+        if model is None or is_deleting(model):
+            self._wake_claimants(namespace, name)
+            return None
+        try:
+            old = EmbeddingModelStatus.model_validate(model.get("status") or {})
+        except ValidationError as error:
+            logger.error("model %s/%s: status cannot be read: %s", namespace, name, _first_problem(error))
+            return RETRY_SECONDS
+        try:
+            spec = EmbeddingModelSpec.model_validate(model["spec"])
+        except ValidationError as error:
+            problem = Failure("InvalidSpec", f"spec.{_first_problem(error)}")
+            outcome = Outcome(old, Verdict(problem=problem, imported=None if old.base_version else problem))
+        else:
+            outcome = await self._look(model, spec, old)
+        await self._write(model, old, outcome)
+        return outcome.after
+
+    async def _look(self, model: Object, spec: EmbeddingModelSpec, old: EmbeddingModelStatus) -> Outcome:
+        lease = await self._context.kube.get(LEASES, namespace_of(model), lease_name(name_of(model)))
+        status, lock = await self._locked(model, old, lease)
+        claim = await self._claim(model, status)
+        if claim is not None:
+            not_imported = None if status.base_version else claim
+            return Outcome(status, Verdict(problem=claim, imported=not_imported, lock=lock), RETRY_SECONDS)
+        store, store_problem = await self._open(model)
+        if status.base_version is None:
+            if store is None:
+                return Outcome(status, Verdict(problem=store_problem, imported=store_problem, lock=lock), RETRY_SECONDS)
+            base = await published_base(self._context, model, spec, store)
+            if isinstance(base, NotYet):
+                return Outcome(status, Verdict(problem=base.why, imported=base.why, lock=lock), base.after)
+            status = status.model_copy(update={"base_version": base.version, "base_digest": base.digest})
+        subject = Subject(model, spec, status, self._context.clock(), store)
+        found = await (
+            self._unserved(subject, store_problem) if spec.serving is None else self._served(subject, store_problem)
+        )
+        return Outcome(found.status, replace(found.verdict, lock=lock), found.after)
+
+    async def _locked(
+        self, model: Object, old: EmbeddingModelStatus, lease: Object | None
+    ) -> tuple[EmbeddingModelStatus, Failure | None]:
+        namespace, name = namespace_of(model), name_of(model)
+        tasks = self._context.cache.of_model(TASKS, namespace, name)
+        jobs = self._context.cache.of_model(JOBS, namespace, name)
+        view, waiting, problem = lock_view(name, lease, tasks, jobs)
+        if problem is not None and problem.reason == "WorkWithoutLock":
+            # the cache may lag behind the Lease: say so only after a live look
+            labels = {key: value for key, value in child_labels(model=name, job="").items() if value}
+            view, waiting, problem = lock_view(
+                name, lease, tasks, await self._context.kube.list(JOBS, namespace, labels=labels)
+            )
+        update = {
+            "lock": view,
+            "waiting": waiting,
+            "job_name": import_name(name),
+            "observed_generation": model["metadata"].get("generation", 0),
+        }
+        return old.model_copy(update=update), problem
+
+    async def _claim(self, model: Object, status: EmbeddingModelStatus) -> Failure | None:
+        """Whether an older model has what this one claims; asked live before the first Job is made."""
+        if status.base_version is not None:
+            return claimed_by_another(model, self._context.cache.all(MODELS))
+        found = [m for scope in self._context.config.scopes for m in await self._context.kube.list(MODELS, scope)]
+        return claimed_by_another(model, found)
+
+    async def _open(self, model: Object) -> tuple[AsyncStore | None, Failure | None]:
+        try:
+            return await self._context.stores.open(model), None
+        except (StoreProblem, StoreError) as error:
+            problem = problem_of(error)
+            return None, Failure(problem.reason, str(problem))
+
+    async def _unserved(self, subject: Subject, store_problem: Failure | None) -> Outcome:
+        status = subject.status
+        if active(status.rollout):
+            progress = await self._rollouts.move(subject, None, None)
+            return Outcome(progress.status, Verdict(problem=store_problem), progress.after)
+        if status.current is None:
+            status = status.model_copy(update={"current": _base_as_current(subject)})
+        current = status.current.version if status.current else ""
+        ready = Failure("Published", f"version {current} is current; spec.serving is not set, so nothing is rolled out")
+        return Outcome(status, Verdict(problem=store_problem, ready=ready), RETRY_SECONDS if store_problem else None)
+
+    async def _served(self, subject: Subject, store_problem: Failure | None) -> Outcome:
+        blue, status, serving = await self._rollouts.blue(subject), subject.status, subject.serving
+        pin_problem: Failure | None = None
+        if active(status.rollout):
+            progress = await self._rollouts.move(subject, blue, await self._lost_right(subject))
+            status, after = progress.status, progress.after
+        else:
+            pinned = await self._pinned(subject)
+            pin_problem = pinned if isinstance(pinned, Failure) else None
+            status, after = await self._begin(subject, blue, pinned if isinstance(pinned, Target) else None)
+        verdict = serving_verdict(
+            status,
+            blocked=blue.blocked,
+            unsafe=blue.unsafe,
+            drifted=self._drifted(subject, blue),
+            pin=serving.rollback_to,
+            pin_problem=pin_problem,
+            store_problem=store_problem,
+        )
+        if after is None and (verdict.problem is not None or blue.deployment is None):
+            after = DEPLOYMENT_SECONDS if blue.blocked else RETRY_SECONDS
+        return Outcome(status, verdict, after)
+
+    async def _begin(
+        self, subject: Subject, blue: Blue, pinned: Target | None
+    ) -> tuple[EmbeddingModelStatus, float | None]:
+        """Begin a rollout if one is due: it is only written down now, and carried out from the next look on."""
+        status, namespace = subject.status, namespace_of(subject.model)
+        tasks = self._context.cache.of_model(TASKS, namespace, name_of(subject.model))
+        if unread(status.rollout, tasks):
+            return status, None
+        assert status.base_version is not None  # noqa: S101 - published, or this is not reached
+        assert status.base_digest is not None  # noqa: S101
+        request = request_of(tasks, status.lock.holder_uid if status.lock else None)
+        if request is not None and request.task is not None:
+            live = await self._context.kube.get(TASKS, namespace, request.task)
+            request = request_of([live] if live else [], status.lock.holder_uid if status.lock else None)
+        choice = choose(
+            Situation(
+                status=status,
+                serving=subject.serving,
+                generation=subject.model["metadata"].get("generation", 0),
+                now=subject.now,
+                base=Target(status.base_version, status.base_digest),
+                request=request,
+                pinned=pinned,
+                drifted=self._drifted(subject, blue),
+            )
+        )
+        rollout = choice.rollout
+        if rollout is None or (blue.blocked is not None and rollout.task_uid is None):
+            return status, choice.retry_after
+        if rollout.task_uid is not None and (problem := await self._cannot_serve(subject, rollout)):
+            if problem.reason.startswith("Store"):
+                return status, RETRY_SECONDS
+            rollout = rollout.model_copy(
+                update={"step": "Failed", "reason": problem.reason, "message": problem.message}
+            )
+        return status.model_copy(update={"rollout": rollout}), 0.0
+
+    async def _cannot_serve(self, subject: Subject, rollout: Rollout) -> Failure | None:
+        """Why the version that a task published must not be rolled out; a Store… reason is worth another try."""
+        try:
+            if subject.store is None:
+                return Failure("StoreUnreachable", "the store cannot be opened")
+            manifest = await self._rollouts.manifest(subject.store, rollout.to)
+        except StoreError as error:
+            return Failure("StoreUnreachable", str(error))
+        return manifest_problem(manifest, rollout.to, rollout.digest)
+
+    async def _pinned(self, subject: Subject) -> Target | Failure | None:
+        """What rollbackTo names, if it is not current yet."""
+        version, current = subject.serving.rollback_to, subject.status.current
+        if version is None or (current is not None and current.version == version):
+            return None
+        try:
+            if subject.store is None:
+                return Failure("StoreUnreachable", f"serving.rollbackTo={version}: the store cannot be opened")
+            manifest = await self._rollouts.manifest(subject.store, version)
+        except StoreError as error:
+            problem = problem_of(error)
+            return Failure(problem.reason, f"serving.rollbackTo={version}: {problem}")
+        digest = missing_version(version, manifest)
+        if isinstance(digest, Failure):
+            return Failure(
+                "RollbackVersionNotFound", f"serving.rollbackTo: {digest.message}; name a version that exists"
+            )
+        return Target(version, digest)
+
+    async def _lost_right(self, subject: Subject) -> Failure | None:
+        """Why the rollout under way must not go on: its task is read live."""
+        rollout, status = subject.status.rollout, subject.status
+        tasks: list[Object] = []
+        if rollout is not None and rollout.task is not None:
+            live = await self._context.kube.get(TASKS, namespace_of(subject.model), rollout.task)
+            tasks = [live] if live else []
+        assert rollout is not None  # noqa: S101 - it is active
+        return lost_right(rollout, tasks, status.lock.holder_uid if status.lock else None, subject.spec.serving)
+
+    def _drifted(self, subject: Subject, blue: Blue) -> bool:
+        current = subject.status.current
+        if current is None or blue.deployment is None:
+            return False
+        return not tells(blue.deployment, self._rollouts.patch(subject, current.version, current.digest))
+
+    async def _write(self, model: Object, old: EmbeddingModelStatus, outcome: Outcome) -> None:
+        generation = model["metadata"].get("generation", 0)
+        conditions = conditions_of(outcome.status, outcome.verdict, generation=generation, now=self._context.clock())
+        new = outcome.status.model_copy(update={"conditions": conditions})
+        wire = new.wire()
+        if wire == (model.get("status") or {}):
+            return
+        written = await self._context.kube.replace_status(MODELS, model, wire)
+        self._context.cache.put(MODELS, written)
+        if new.rollout is not None and new.rollout.task is not None and new.rollout != old.rollout:
+            self._context.enqueue(Key(TASKS.name, namespace_of(model), new.rollout.task), 0.0)
+        for item in news(old, new):
+            await self._context.events.emit(model, item.reason, item.message, level=item.level)
+
+    def _wake_claimants(self, namespace: str, name: str) -> None:
+        """A model is gone: what it claimed is free."""
+        for other in self._context.cache.all(MODELS):
+            if (namespace_of(other), name_of(other)) != (namespace, name) and _waits_for_claim(other):
+                self._context.enqueue(Key(MODELS.name, namespace_of(other), name_of(other)), 0.0)
+
+
+def _waits_for_claim(model: Mapping[str, Any]) -> bool:
+    conditions = (model.get("status") or {}).get("conditions") or ()
+    return any(c["type"] == "Ready" and c["reason"] == "AlreadyClaimed" for c in conditions)
+
+
+def _base_as_current(subject: Subject) -> CurrentVersion:
+    status = subject.status
+    assert status.base_version is not None  # noqa: S101 - published, or this is not reached
+    assert status.base_digest is not None  # noqa: S101
+    uri = subject.spec.store.uri(store_layout.version(status.base_version))
+    return CurrentVersion(
+        version=status.base_version, uri=uri, digest=status.base_digest, promoted_at=stamp(subject.now)
+    )
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    return f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"

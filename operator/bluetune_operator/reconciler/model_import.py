@@ -1,0 +1,124 @@
+"""Publishing a model's base: one Job, and its result from the store."""
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from bluetune_api import store_layout
+from bluetune_api.method import FineTuningMethodSpec
+from bluetune_api.model import EmbeddingModelSpec
+from bluetune_api.objectstore import StoreError
+from bluetune_api.records import Result
+from bluetune_operator.adapters.store import AsyncStore, problem_of
+from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject
+from bluetune_operator.core.jobs import plan_config_map
+from bluetune_operator.core.kinds import (
+    CONFIG_MAPS,
+    JOB_LABEL,
+    JOBS,
+    METHODS,
+    PODS,
+    Object,
+    labels_of,
+    name_of,
+    namespace_of,
+    uid_of,
+)
+from bluetune_operator.core.lock import is_finished_job
+from bluetune_operator.core.model_import import (
+    another_plan,
+    import_job,
+    import_name,
+    import_plan,
+    import_settings,
+    job_problem,
+    manifest_problem,
+    outdated,
+    read_result,
+)
+from bluetune_operator.core.rollout import Failure
+from bluetune_operator.reconciler.base import Context
+
+LOOK_SECONDS, SLOW_SECONDS = 3.0, 30.0
+
+
+@dataclass(frozen=True)
+class NotYet:
+    """The base is not published."""
+
+    why: Failure
+    after: float | None
+    """Seconds until the next look."""
+
+
+async def published_base(
+    context: Context, model: Object, spec: EmbeddingModelSpec, store: AsyncStore
+) -> Result | NotYet:
+    """The result of the import, once it is there; until then, what is done about it."""
+    try:
+        data = await store.get_or_none(store_layout.result(uid_of(model)))
+        if data is not None:
+            result = read_result(data, uid_of(model))
+            if isinstance(result, Failure):
+                return NotYet(result, SLOW_SECONDS)
+            manifest = await store.get_or_none(store_layout.manifest(result.version))
+            problem = manifest_problem(manifest, result.version, result.digest)
+            return NotYet(problem, SLOW_SECONDS) if problem else result
+    except StoreError as error:
+        problem_ = problem_of(error)
+        return NotYet(Failure(problem_.reason, str(problem_)), SLOW_SECONDS)
+    return await _job(context, model, spec)
+
+
+async def _job(context: Context, model: Object, spec: EmbeddingModelSpec) -> NotYet:
+    namespace, name = namespace_of(model), import_name(name_of(model))
+    job = await context.kube.get(JOBS, namespace, name)
+    if job is not None and outdated(job, model):
+        await context.kube.delete(JOBS, namespace, name, uid=uid_of(job))
+        return NotYet(Failure("Importing", "the model changed; the import is tried again"), LOOK_SECONDS)
+    if job is None:
+        return await _start(context, model, spec)
+    pods = [
+        p for p in context.cache.of_model(PODS, namespace, name_of(model)) if labels_of(p).get(JOB_LABEL) == "import"
+    ]
+    said = job_problem(job, pods)
+    if isinstance(said, Failure):
+        # the result may have come between the look at the store and the look at the Job
+        return NotYet(said, LOOK_SECONDS if is_finished_job(job) and said.reason == "ResultMissing" else SLOW_SECONDS)
+    return NotYet(Failure("Importing", said), LOOK_SECONDS)
+
+
+async def _start(context: Context, model: Object, spec: EmbeddingModelSpec) -> NotYet:
+    method = await _method(context, model, spec)
+    if isinstance(method, Failure):
+        return NotYet(method, SLOW_SECONDS)
+    settings, plan = import_settings(model, spec, method, context.config), import_plan(model, spec)
+    try:
+        kept = await context.kube.create_owned(CONFIG_MAPS, plan_config_map(settings, plan), uid_of(model))
+        if another_plan(kept, plan):
+            await context.kube.delete(CONFIG_MAPS, namespace_of(kept), name_of(kept), uid=uid_of(kept))
+            return NotYet(Failure("Importing", "the plan changed; it is written again"), 0.0)
+        await context.kube.create_owned(JOBS, import_job(model, settings), uid_of(model))
+    except ForeignObject as error:
+        return NotYet(Failure("NameTaken", str(error)), SLOW_SECONDS)
+    except Conflict:
+        raise
+    except ApiError as error:
+        return NotYet(Failure("JobRefused", f"the API server refused the import Job: {error.message}"), SLOW_SECONDS)
+    return NotYet(Failure("Importing", "the base is being imported"), LOOK_SECONDS)
+
+
+async def _method(context: Context, model: Object, spec: EmbeddingModelSpec) -> FineTuningMethodSpec | Failure | None:
+    """The model's method says which image holds the trainer; None if it names none."""
+    if spec.method_ref is None:
+        return None
+    name = spec.method_ref.name
+    found = await context.kube.get(METHODS, namespace_of(model), name)
+    if found is None:
+        return Failure("MethodNotFound", f"FineTuningMethod {name} (spec.methodRef) does not exist; create it")
+    try:
+        return FineTuningMethodSpec.model_validate(found["spec"])
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        return Failure("MethodInvalid", f"FineTuningMethod {name}: spec.{where}: {problem['msg']}")

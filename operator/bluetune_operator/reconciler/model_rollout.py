@@ -1,0 +1,281 @@
+"""Carrying a rollout out: what is observed for the step that the status names, and the effect of its next move."""
+
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from bluetune_api import store_layout
+from bluetune_api.model import EmbeddingModelSpec, EmbeddingModelStatus, Rollout, Serving
+from bluetune_api.objectstore import StoreError
+from bluetune_api.records import Manifest, Probe, digest_of
+from bluetune_operator.adapters.serving import PodServers
+from bluetune_operator.adapters.store import AsyncStore, problem_of
+from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject
+from bluetune_operator.core.kinds import (
+    DEPLOYMENTS,
+    JOB_LABEL,
+    JOBS,
+    PODS,
+    Object,
+    labels_of,
+    name_of,
+    namespace_of,
+    uid_of,
+)
+from bluetune_operator.core.model_import import manifest_problem
+from bluetune_operator.core.rollout import (
+    SOON,
+    WATCHING,
+    Action,
+    Answers,
+    Failure,
+    Move,
+    Observed,
+    advance,
+    answered,
+    done,
+    failed,
+    refused,
+)
+from bluetune_operator.core.rollout_choice import promoted
+from bluetune_operator.core.rollout_reindex import job_view, reindex_job, reindex_name
+from bluetune_operator.core.serving_patch import FIELD_MANAGER, Fetcher, cannot_patch, serving_patch, unsafe
+from bluetune_operator.core.serving_pods import blue_view, serving_pods
+from bluetune_operator.reconciler.base import Context
+
+PROBES = 32
+"""Manifests' probes that are kept in memory."""
+
+
+@dataclass(frozen=True)
+class Blue:
+    """The Deployment as read live, with the pods of its selector."""
+
+    deployment: Object | None
+    pods: Sequence[Object]
+    blocked: Failure | None
+    """Why it must not be patched as it is."""
+    unsafe: Failure | None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model that is rolled out."""
+
+    model: Object
+    spec: EmbeddingModelSpec
+    status: EmbeddingModelStatus
+    now: datetime
+    store: AsyncStore | None
+    """None while it cannot be opened."""
+
+    @property
+    def serving(self) -> Serving:
+        assert self.spec.serving is not None  # noqa: S101 - only asked for where serving is declared
+        return self.spec.serving
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a move came to."""
+
+    status: EmbeddingModelStatus
+    after: float | None
+
+
+class Rollouts:
+    """Observes and acts for the model's reconciler."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._servers = PodServers()
+        self._probes: OrderedDict[str, Probe] = OrderedDict()
+
+    async def blue(self, subject: Subject) -> Blue:
+        """Read the Deployment and its pods, live."""
+        kube, serving, namespace = self._context.kube, subject.serving, namespace_of(subject.model)
+        deployment = await kube.get(DEPLOYMENTS, namespace, serving.deployment)
+        if deployment is None:
+            return Blue(None, (), cannot_patch(None, serving), None)
+        selector = _selector(deployment["spec"].get("selector") or {})
+        pods = await kube.list(PODS, namespace, labels=selector)
+        risk = unsafe(deployment, serving)
+        return Blue(deployment, pods, cannot_patch(deployment, serving) or risk, risk)
+
+    def patch(self, subject: Subject, version: str, digest: str) -> Object:
+        """The Deployment's fields for a version."""
+        config = self._context.config
+        fetcher = Fetcher(config.trainer_image, config.trainer_image_pull_policy)
+        namespace = namespace_of(subject.model)
+        return serving_patch(subject.serving, subject.spec.store, namespace, version, digest, fetcher)
+
+    async def move(self, subject: Subject, blue: Blue | None, abort: Failure | None) -> Progress:
+        """Make the next move of the rollout that the status, as read live, names."""
+        rollout = subject.status.rollout
+        assert rollout is not None  # noqa: S101 - the caller looked
+        if subject.spec.serving is None or blue is None:
+            return _progress(subject, advance(rollout, Observed(subject.now, None)))
+        target = target_of(rollout, subject.status)
+        if target is None:
+            return _progress(subject, advance(rollout, Observed(subject.now, subject.serving)))
+        version, digest = target
+        patch = self.patch(subject, version, digest)
+        seen = Observed(
+            now=subject.now,
+            serving=subject.serving,
+            abort=abort,
+            job=job_view(*await self._reindex(subject, rollout), rollout) if rollout.step == "Reindex" else None,
+            blue=blue_view(blue.deployment, blue.pods, patch, blue.blocked),
+        )
+        move = advance(rollout, seen)
+        match move.action:
+            case None:
+                return _progress(subject, move)
+            case Action.CREATE_REINDEX:
+                return _progress(subject, await self._create_reindex(subject, move))
+            case Action.DELETE_REINDEX:
+                name = reindex_name(name_of(subject.model), rollout.to)
+                await self._context.kube.delete(JOBS, namespace_of(subject.model), name, propagation="Foreground")
+                return _progress(subject, move)
+            case Action.APPLY:
+                return _progress(subject, await self._apply(subject, blue, patch, move))
+            case Action.ASK:
+                answers = await self._ask(subject, blue, version, digest)
+                return _progress(subject, answered(move.rollout, answers, subject.serving, subject.now))
+            case Action.PROMOTE:
+                return _promote(subject, rollout)
+
+    async def manifest(self, store: AsyncStore, version: str) -> bytes | None:
+        """A version's manifest, or None. Raises StoreError."""
+        return await store.get_or_none(store_layout.manifest(version))
+
+    async def _reindex(self, subject: Subject, rollout: Rollout) -> tuple[Object | None, list[Object]]:
+        namespace, model = namespace_of(subject.model), name_of(subject.model)
+        job = await self._context.kube.get(JOBS, namespace, reindex_name(model, rollout.to))
+        pods = self._context.cache.of_model(PODS, namespace, model)
+        uid = uid_of(job) if job else None
+        return job, [
+            p
+            for p in pods
+            if labels_of(p).get(JOB_LABEL) == "reindex"
+            and any(owner.get("uid") == uid for owner in p["metadata"].get("ownerReferences") or ())
+        ]
+
+    async def _create_reindex(self, subject: Subject, move: Move) -> Move:
+        reindex = subject.serving.reindex
+        assert reindex is not None  # noqa: S101 - the move says so
+        job = reindex_job(subject.model, reindex, subject.spec.store, move.rollout)
+        try:
+            await self._context.kube.create_owned(JOBS, job, uid_of(subject.model))
+        except ForeignObject as error:
+            return failed(move.rollout, Failure("NameTaken", str(error)), subject.now)
+        except Conflict:
+            raise
+        except ApiError as error:
+            text = f"the API server refused the Job in serving.reindex.template: {error.message}"
+            return failed(move.rollout, Failure("ReindexRefused", text), subject.now)
+        return move
+
+    async def _apply(self, subject: Subject, blue: Blue, patch: Object, move: Move) -> Move:
+        assert blue.deployment is not None  # noqa: S101 - the move says so
+        version = blue.deployment["metadata"]["resourceVersion"]
+        body = {**patch, "metadata": {**patch["metadata"], "resourceVersion": version}}
+        try:
+            await self._context.kube.apply(DEPLOYMENTS, body, field_manager=FIELD_MANAGER)
+        except Conflict as error:
+            if (failure := field_conflict(subject.serving.deployment, error.message)) is None:
+                return Move(move.rollout, None, WATCHING)  # it changed since it was read: look again
+            return refused(move.rollout, failure, subject.now)
+        except ApiError as error:
+            text = f"the API server refused to change Deployment {subject.serving.deployment}: {error.message}"
+            return refused(move.rollout, Failure("PatchRefused", text), subject.now)
+        return move
+
+    async def _ask(self, subject: Subject, blue: Blue, version: str, digest: str) -> Answers:
+        verify = subject.serving.verify
+        assert verify is not None  # noqa: S101 - the move says so
+        probe = None
+        if verify.encode_path is not None:
+            found = await self._probe(subject.store, version, digest)
+            if isinstance(found, Answers):
+                return found
+            probe = found
+        return await self._servers.ask(serving_pods(blue.pods, version), verify, digest, probe)
+
+    async def _probe(self, store: AsyncStore | None, version: str, digest: str) -> Probe | Answers:
+        if digest in self._probes:
+            return self._probes[digest]
+        if store is None:
+            return Answers(False, "the store that holds the probe cannot be opened")
+        try:
+            data = await self.manifest(store, version)
+        except StoreError as error:
+            return Answers(False, str(problem_of(error)))
+        if data is None or (problem := manifest_problem(data, version, digest)):
+            text = problem.message if data is not None and problem else f"version {version} has no manifest.json"
+            return Answers(False, text)
+        try:
+            probe = Manifest.model_validate_json(data).probe
+        except ValidationError:
+            return Answers(False, f"manifest.json of version {version} cannot be read")
+        self._probes[digest] = probe
+        while len(self._probes) > PROBES:
+            self._probes.popitem(last=False)
+        return probe
+
+
+def target_of(rollout: Rollout, status: EmbeddingModelStatus) -> tuple[str, str] | None:
+    """Version and digest that the Deployment should be told: on the way back those of `from`, if they are known."""
+    if rollout.step != "RollingBack":
+        return rollout.to, rollout.digest
+    known = [c for c in (status.current, *(status.history or ())) if c is not None]
+    return next(((c.version, c.digest) for c in known if c.version == rollout.source), None)
+
+
+def field_conflict(deployment: str, message: str) -> Failure | None:
+    """What to do about a conflict of server-side apply; None if the object only changed since it was read."""
+    managers = sorted(set(re.findall(r'conflicts? with "([^"]+)"', message)))
+    if not managers:
+        return None
+    fields = sorted(set(re.findall(r"(\.spec\.\S+)", message)))
+    text = (
+        f"Deployment {deployment}: {', '.join(fields) or 'a field'} belongs to {', '.join(managers)};"
+        " remove it there, since bluetune sets it and never forces its will"
+    )
+    return Failure("FieldConflict", text)
+
+
+def missing_version(version: str, manifest: bytes | None) -> Failure | str:
+    """The digest of a version that exists, or why it does not."""
+    if manifest is None:
+        return Failure("VersionNotFound", f"version {version} does not exist in the store: it has no manifest.json")
+    digest = digest_of(manifest)
+    return manifest_problem(manifest, version, digest) or digest
+
+
+def _promote(subject: Subject, rollout: Rollout) -> Progress:
+    uri = subject.spec.store.uri(store_layout.version(rollout.to))
+    current, history = promoted(subject.status, rollout, uri, subject.now)
+    update = {"current": current, "history": history, "rollout": done(rollout, subject.now)}
+    return Progress(subject.status.model_copy(update=update), SOON)
+
+
+def _progress(subject: Subject, move: Move) -> Progress:
+    return Progress(subject.status.model_copy(update={"rollout": move.rollout}), move.after)
+
+
+def _selector(selector: Object) -> str:
+    """A label selector as the API's query has it."""
+    terms = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
+    for rule in selector.get("matchExpressions") or ():
+        key, values = rule["key"], f"({','.join(rule.get('values') or ())})"
+        terms.append(
+            {"In": f"{key} in {values}", "NotIn": f"{key} notin {values}", "Exists": key, "DoesNotExist": f"!{key}"}[
+                rule["operator"]
+            ]
+        )
+    return ",".join(terms)
