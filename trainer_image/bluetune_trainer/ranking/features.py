@@ -1,0 +1,127 @@
+"""What a loss sees of a batch of sessions, and the pairs that can be made of it. Pure tensor code.
+
+S sessions, R results (padded), U different items in the batch, P pairs.
+"""
+
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+
+class ExamplesType(IntEnum):
+    """Which examples a phase of the training feeds.
+
+    Hard, medium and soft speak of |d|, the difference of a pair's two ranks: at or above
+    `max_abs_difference_threshold`, between the two thresholds, at or below `min_abs_difference_threshold`. `…_all`
+    picks pairs; `…_positives` and `…_negatives` pick results by their mean |d| and keep all their pairs.
+    """
+
+    medium_all = 1
+    hard_all = 2
+    soft_all = 3
+    medium_positives = 4
+    hard_positives = 5
+    soft_positives = 6
+    medium_negatives = 7
+    hard_negatives = 8
+    soft_negatives = 9
+    negative_only = 10
+    """Medium pairs, but only the unclicked results move."""
+    all_examples = 11
+    """Medium pairs: with the default thresholds, all of them."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Clicked against unclicked results, flat: each field is [P]."""
+
+    positive_ranks: Tensor
+    negative_ranks: Tensor
+    positive_confidences: Tensor
+    negative_confidences: Tensor
+    target: float
+    """+1 when ranks are similarities, -1 when they are distances."""
+
+
+@dataclass(frozen=True)
+class RankingFeatures:
+    """A batch of sessions, ranked."""
+
+    ranks: Tensor
+    """[S, R] what the ranker gives for query and result."""
+    clicked: Tensor
+    """[S, R] bool."""
+    valid: Tensor
+    """[S, R] bool, false on padding and on results that are left out."""
+    confidences: Tensor
+    """[S, R] how far a click, or its absence, is to be trusted."""
+    is_similarity: bool = True
+    """Whether a higher rank means more relevant."""
+    batch_ranks: Tensor | None = None
+    """[S, U] ranks of all items in the batch, for in-batch negatives."""
+    batch_allowed: Tensor | None = None
+    """[S, U] bool: may stand as a negative: not shown in this session, and clicked for no session of the same query."""
+    min_abs_difference: float = 0.0
+    max_abs_difference: float = 1.0
+    examples: ExamplesType = ExamplesType.all_examples
+
+    @property
+    def target(self) -> float:
+        """+1 for a similarity, -1 for a distance."""
+        return 1.0 if self.is_similarity else -1.0
+
+    @property
+    def positives(self) -> Tensor:
+        """[S, R] bool."""
+        return self.clicked & self.valid
+
+    @property
+    def negatives(self) -> Tensor:
+        """[S, R] bool."""
+        return ~self.clicked & self.valid
+
+    def with_phase(self, examples: ExamplesType) -> "RankingFeatures":
+        """The same batch with other examples picked from it."""
+        return replace(self, examples=examples)
+
+    def pair_mask(self) -> Tensor:
+        """[S, R, R] bool: which (clicked, unclicked) pairs of a session are fed."""
+        crossed = self.positives.unsqueeze(2) & self.negatives.unsqueeze(1)
+        with torch.no_grad():
+            difference = (self.ranks.unsqueeze(2) - self.ranks.unsqueeze(1)).abs()
+            return crossed & self._picked(difference, crossed)
+
+    def _picked(self, difference: Tensor, crossed: Tensor) -> Tensor:
+        kind = self.examples
+        if kind in (ExamplesType.negative_only, ExamplesType.all_examples):
+            return self._in_band(difference, ExamplesType.medium_all)
+        band = ExamplesType((kind - 1) % 3 + 1)
+        if kind <= ExamplesType.soft_all:
+            return self._in_band(difference, band)
+        over = 2 if kind <= ExamplesType.soft_positives else 1
+        counted = crossed.to(difference.dtype)
+        mean = (difference * counted).sum(over, keepdim=True) / counted.sum(over, keepdim=True).clamp(min=1)
+        return self._in_band(mean, band).expand_as(crossed)
+
+    def _in_band(self, difference: Tensor, band: ExamplesType) -> Tensor:
+        soft = difference <= self.min_abs_difference
+        hard = difference >= self.max_abs_difference
+        if band == ExamplesType.soft_all:
+            return soft
+        return hard if band == ExamplesType.hard_all else ~soft & ~hard
+
+    def pairs(self) -> Pairs:
+        """All pairs that are fed, session by session."""
+        session, positive, negative = self.pair_mask().nonzero(as_tuple=True)
+        positive_ranks = self.ranks[session, positive]
+        if self.examples == ExamplesType.negative_only:
+            positive_ranks = positive_ranks.detach()
+        return Pairs(
+            positive_ranks=positive_ranks,
+            negative_ranks=self.ranks[session, negative],
+            positive_confidences=self.confidences[session, positive],
+            negative_confidences=self.confidences[session, negative],
+            target=self.target,
+        )

@@ -1,0 +1,51 @@
+"""What the search asks of its surroundings, and what it gives back. Kept apart, so that reading it needs no torch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from bluetune_api.records import Progress, Trial
+
+ReportProgress = Callable[[Progress], None]
+"""Called between steps. `percent` and `eta_seconds` are of the search alone; the caller fits them into the run."""
+
+
+class TrialLog(Protocol):
+    """Where finished trials outlive the process: `runs/<uid>/trials` and `runs/<uid>/best`."""
+
+    def finished(self) -> list[Trial]:
+        """All trials that ended, in any order."""
+        ...
+
+    def record(self, trial: Trial, model: Path | None) -> None:
+        """Write a finished trial down, once. A trial that was recorded before stays as it is.
+
+        `model` is the folder of its model if it is the best so far; it must be stored complete before the trial
+        itself is, so that the best recorded trial always has a model.
+        """
+        ...
+
+    def fetch_best(self, trial: int, into: Path) -> None:
+        """Put the stored model of that trial (the best of the finished ones) into the folder `into`."""
+        ...
+
+
+@dataclass(frozen=True)
+class SearchOutcome:
+    """How a search ended."""
+
+    best: Trial
+    """Trial with the highest quality; it may be worse than the baseline, which is for the gate to judge."""
+    model_folder: Path
+    """Its model in the sentence-transformers layout."""
+    baseline: dict[str, float]
+    """Metrics of the start version on the validation sessions."""
+    trials: list[Trial]
+    """All finished trials by number."""
+    dimension: int
+    """Of the vectors."""
+    query_prompt: str
+    """Put before each query."""
+    item_prompt: str
+    """Put before each item."""

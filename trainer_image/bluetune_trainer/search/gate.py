@@ -1,0 +1,161 @@
+"""What the gate decides by: candidate and live version on the same held-out queries, and how sure the difference is."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bluetune_api.model import Gate
+from bluetune_api.records import GateReport, MethodPlan
+from bluetune_trainer.data.types import Catalogue, Sessions
+from bluetune_trainer.ranking import registry
+from bluetune_trainer.ranking.metrics import RankedSessions, ndcg, per_session, recall, reciprocal_rank, summarize
+from bluetune_trainer.training.batches import number_sessions
+from bluetune_trainer.training.embedder import Embedder
+from bluetune_trainer.training.encoder import Encoder
+from bluetune_trainer.training.evaluation import PaddedSessions, embed_all, pad_sessions, rank_embedded
+from bluetune_trainer.training.params import TrainingSettings, resolve_settings
+from bluetune_trainer.training.tokens import TextTable
+
+RESAMPLES = 2000
+DEFAULT_CONFIDENCE = 0.95
+DEEPEST = 10
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Judgment:
+    """How relevant an item is to a query, by a person's judgment."""
+
+    query: str
+    item: int
+    """Position in the catalogue."""
+    grade: float
+    """0 is irrelevant; more is more relevant."""
+
+
+def measure_gate(
+    live_folder: Path,
+    candidate_folder: Path,
+    catalogue: Catalogue,
+    held_out: Sessions,
+    method: MethodPlan,
+    gate: Gate,
+    *,
+    against: str,
+    judgments: Sequence[Judgment] | None = None,
+    on_step: Callable[[], None] | None = None,
+) -> GateReport:
+    """Compare two versions in float32, on the judgments if there are any, else on the held-out sessions.
+
+    `against` is the live version's id. `on_step` is called between forward passes, and may raise to stop.
+    """
+    settings = resolve_settings(method.settings)
+    if judgments:
+        live, candidate = (
+            _judged(folder, catalogue, judgments, settings, on_step) for folder in (live_folder, candidate_folder)
+        )
+        summaries = [{name: float(values.mean()) for name, values in side.items()} for side in (live, candidate)]
+    else:
+        live, candidate, summaries = _clicked(live_folder, candidate_folder, catalogue, held_out, settings, on_step)
+    difference = candidate[gate.metric] - live[gate.metric]
+    confidence = gate.confidence or DEFAULT_CONFIDENCE
+    low, high = bootstrap_interval(difference, confidence, settings.seed) if len(difference) else (None, None)
+    return GateReport(
+        metric=gate.metric,
+        against=against,
+        baseline=summaries[0],
+        candidate=summaries[1],
+        delta=float(difference.mean()) if len(difference) else 0.0,
+        low=low,
+        high=high,
+        confidence=confidence,
+        sessions=len(difference),
+        source="Judgments" if judgments else "Clicks",
+    )
+
+
+def bootstrap_interval(difference: Floats, confidence: float, seed: int) -> tuple[float, float]:
+    """Percentile interval of the mean of paired differences ([n]), by resampling queries; same seed, same interval."""
+    random = np.random.default_rng([seed, 2])
+    n = len(difference)
+    means = np.empty(RESAMPLES)
+    for i in range(RESAMPLES):
+        means[i] = difference[random.integers(0, n, n)].mean()
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _open(folder: Path, settings: TrainingSettings) -> Encoder:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Encoder.load(folder, max_tokens=settings.max_tokens).to(device)
+
+
+def _clicked(
+    live_folder: Path,
+    candidate_folder: Path,
+    catalogue: Catalogue,
+    held_out: Sessions,
+    settings: TrainingSettings,
+    on_step: Callable[[], None] | None,
+) -> tuple[dict[str, Floats], dict[str, Floats], list[dict[str, float]]]:
+    """Per-session metrics of both versions on sessions with clicks, and their summaries."""
+    ranker = registry.ranker(settings.ranker)
+    ranks: list[torch.Tensor] = []
+    padded: PaddedSessions | None = None
+    for folder in (live_folder, candidate_folder):
+        encoder = _open(folder, settings)
+        table = TextTable(encoder.tokenizer, encoder.max_tokens, encoder.lower)
+        sessions = number_sessions(held_out, catalogue, encoder, table)
+        padded = pad_sessions(sessions, np.arange(len(sessions)))
+        vectors = embed_all(Embedder(encoder, table), padded.texts, on_step)
+        ranks.append(rank_embedded(vectors, padded, ranker))
+    assert padded is not None  # noqa: S101 - two folders were walked
+    sides = [RankedSessions(r, ranks[0], padded.clicked, padded.valid, settings.is_similarity) for r in ranks]
+    values = [{name: value.numpy() for name, value in per_session(side).items()} for side in sides]
+    return values[0], values[1], [summarize(side) for side in sides]
+
+
+def _judged(
+    folder: Path,
+    catalogue: Catalogue,
+    judgments: Sequence[Judgment],
+    settings: TrainingSettings,
+    on_step: Callable[[], None] | None,
+) -> dict[str, Floats]:
+    """Per-query metrics of ranking the whole catalogue."""
+    encoder = _open(folder, settings)
+    table = TextTable(encoder.tokenizer, encoder.max_tokens, encoder.lower)
+    items = table.add(encoder.prompted(catalogue.texts, "item"))
+    unique, inverse = np.unique(items, return_inverse=True)
+    embedder = Embedder(encoder, table)
+    item_vectors = embed_all(embedder, unique, on_step)[torch.from_numpy(inverse)]
+    grades = by_query(judgments)
+    names = list(grades)
+    numbers = table.add(encoder.prompted(names, "query"))
+    unique, inverse = np.unique(numbers, return_inverse=True)
+    query_vectors = embed_all(embedder, unique, on_step)[torch.from_numpy(inverse)]
+    ranker = registry.ranker(settings.ranker)
+    values: dict[str, list[float]] = {"ndcg@10": [], "mrr@10": [], "recall@10": []}
+    for row, name in enumerate(names):
+        ranks = ranker(query_vectors[row : row + 1], item_vectors)[0]
+        top = torch.topk(ranks if settings.is_similarity else -ranks, min(DEEPEST, len(ranks))).indices.tolist()
+        judged = grades[name]
+        gains = torch.tensor([[judged.get(item, 0.0) for item in top]])
+        ideal = torch.tensor([list(judged.values())])
+        values["ndcg@10"].append(float(ndcg(gains, ideal)))
+        values["mrr@10"].append(float(reciprocal_rank(gains)))
+        values["recall@10"].append(float(recall(gains, torch.tensor([sum(g > 0 for g in judged.values())]))))
+    return {name: np.asarray(column) for name, column in values.items()}
+
+
+def by_query(judgments: Sequence[Judgment]) -> Mapping[str, dict[int, float]]:
+    """Grades by query and item, of queries that have a relevant item; a later line replaces an earlier one."""
+    grades: dict[str, dict[int, float]] = {}
+    for judgment in judgments:
+        grades.setdefault(judgment.query, {})[judgment.item] = judgment.grade
+    return {query: items for query, items in grades.items() if any(grade > 0 for grade in items.values())}

@@ -1,0 +1,106 @@
+"""The search space for hyperopt, read strictly, and the preset. No torch here: the check Job uses it, too."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hyperopt import hp
+
+from bluetune_api.method import LogUniform, QUniform, SearchDimension, Uniform
+from bluetune_trainer.training.parameters import check_search_space
+from bluetune_trainer.training.params import parse_params
+
+Point = dict[str, float]
+"""What hyperopt draws: the index of a choice, or the value itself."""
+
+PRESET: dict[str, SearchDimension] = {
+    "num_fixed_layers": SearchDimension(choice=[3, 4]),
+    "items_lr": SearchDimension(log_uniform=LogUniform(low=2e-5, high=2e-4)),
+    "temperature": SearchDimension(choice=[0.05, 0.1]),
+}
+"""Searched when a method names no space."""
+PRESET_FIRST: dict[str, Any] = {"num_fixed_layers": 3, "items_lr": 5e-5, "temperature": 0.05}
+"""Where the preset's search begins: known to do well on its own."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """A search space, and how its points and a trial's parameters come of each other."""
+
+    dimensions: Mapping[str, SearchDimension]
+    first: Mapping[str, Any] | None = None
+    """Parameters of trial 0, if it is not to be drawn."""
+
+    def expression(self) -> dict[str, Any]:
+        """For hyperopt. Choices are drawn by index: hyperopt would turn a list into a tuple."""
+        return {name: _draw(name, dimension) for name, dimension in self.dimensions.items()}
+
+    def params(self, point: Mapping[str, float]) -> dict[str, Any]:
+        """A drawn point as parameters, in plain JSON types."""
+        values: dict[str, Any] = {}
+        for name, dimension in self.dimensions.items():
+            drawn = point[name]
+            value = float(drawn) if dimension.choice is None else dimension.choice[int(drawn)]
+            values[name] = int(value) if name == "num_fixed_layers" else value
+        return values
+
+    def point(self, params: Mapping[str, Any], indices: Mapping[str, list[int]] | None = None) -> Point | None:
+        """The other way; None when the parameters do not lie in this space (it changed since they were stored)."""
+        point: Point = {}
+        for name, dimension in self.dimensions.items():
+            if name not in params:
+                return None
+            if dimension.choice is None:
+                point[name] = float(params[name])
+                continue
+            stored = (indices or {}).get(name)
+            if stored and stored[0] < len(dimension.choice) and dimension.choice[stored[0]] == params[name]:
+                point[name] = stored[0]
+            elif params[name] in dimension.choice:
+                point[name] = dimension.choice.index(params[name])
+            else:
+                return None
+        return point
+
+    def indices(self, point: Mapping[str, float]) -> dict[str, list[int]]:
+        """Of the choices, for the trial's record."""
+        return {name: [int(point[name])] for name, d in self.dimensions.items() if d.choice is not None}
+
+
+def build_space(dimensions: Mapping[str, SearchDimension] | None) -> Space:
+    """The method's space, or the preset. Raises PlanInvalid naming the first parameter that cannot be used."""
+    if dimensions is None:
+        return Space(PRESET, PRESET_FIRST)
+    check_search_space(dict(dimensions))
+    _check_thresholds(dimensions)
+    return Space(dict(dimensions))
+
+
+def _check_thresholds(dimensions: Mapping[str, SearchDimension]) -> None:
+    """No drawn minimum may reach a drawn maximum."""
+    low, high = dimensions.get("min_abs_difference_threshold"), dimensions.get("max_abs_difference_threshold")
+    values: dict[str, object] = {}
+    if low is not None:
+        values["min_abs_difference_threshold"] = max(_ends(low))
+    if high is not None:
+        values["max_abs_difference_threshold"] = min(_ends(high))
+    parse_params(values)
+
+
+def _ends(dimension: SearchDimension) -> list[float]:
+    if dimension.choice is not None:
+        return [float(v) for v in dimension.choice]
+    bounds: Uniform | LogUniform | QUniform | None = dimension.uniform or dimension.log_uniform or dimension.quniform
+    return [] if bounds is None else [bounds.low, bounds.high]
+
+
+def _draw(name: str, dimension: SearchDimension) -> Any:
+    if dimension.choice is not None:
+        return hp.choice(name, list(range(len(dimension.choice))))
+    if dimension.uniform is not None:
+        return hp.uniform(name, dimension.uniform.low, dimension.uniform.high)
+    if dimension.log_uniform is not None:
+        return hp.loguniform(name, math.log(dimension.log_uniform.low), math.log(dimension.log_uniform.high))
+    assert dimension.quniform is not None  # noqa: S101
+    return hp.quniform(name, dimension.quniform.low, dimension.quniform.high, dimension.quniform.q)

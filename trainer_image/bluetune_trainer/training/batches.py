@@ -1,0 +1,196 @@
+"""Sessions as numbered texts, and optimizer batches made of them. numpy only: tensors begin at the model."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bluetune_trainer.data.types import Catalogue, Sessions
+from bluetune_trainer.training.encoder import Encoder
+from bluetune_trainer.training.tokens import TextTable
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class NumberedSessions:
+    """n sessions whose texts are numbers in a TextTable; results are ragged as in `Sessions`."""
+
+    queries: Ints
+    """n."""
+    items: Ints
+    """total; the same result shown twice in a session counts once, as clicked if either was."""
+    clicked: NDArray[np.bool_]
+    """total."""
+    offsets: Ints
+    """n + 1."""
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+    def span(self, i: int) -> slice:
+        """Where the results of session i lie."""
+        return slice(int(self.offsets[i]), int(self.offsets[i + 1]))
+
+    def with_click(self) -> NDArray[np.bool_]:
+        """n: whether the session has a click."""
+        total = np.concatenate([[0], np.cumsum(self.clicked)])
+        counts = total[self.offsets[1:]] - total[self.offsets[:-1]]
+        return np.asarray(counts > 0)
+
+
+def number_sessions(sessions: Sessions, catalogue: Catalogue, encoder: Encoder, table: TextTable) -> NumberedSessions:
+    """Put the texts of sessions into the table. Sessions without results are left out."""
+    shown = np.unique(sessions.items)
+    by_item = dict(
+        zip(shown.tolist(), table.add(encoder.prompted([catalogue.texts[i] for i in shown], "item")), strict=True)
+    )
+    query_numbers = table.add(encoder.prompted(sessions.queries, "query"))
+    queries: list[int] = []
+    items: list[int] = []
+    clicked: list[bool] = []
+    offsets = [0]
+    for i in range(len(sessions)):
+        begin, end = int(sessions.offsets[i]), int(sessions.offsets[i + 1])
+        results: dict[int, bool] = {}
+        for item, click in zip(sessions.items[begin:end].tolist(), sessions.clicked[begin:end].tolist(), strict=True):
+            number = int(by_item[item])
+            results[number] = results.get(number, False) or click
+        if not results:
+            continue
+        queries.append(int(query_numbers[i]))
+        items.extend(results)
+        clicked.extend(results.values())
+        offsets.append(len(items))
+    return NumberedSessions(
+        np.asarray(queries, np.int64),
+        np.asarray(items, np.int64),
+        np.asarray(clicked, np.bool_),
+        np.asarray(offsets, np.int64),
+    )
+
+
+@dataclass(frozen=True)
+class SessionBatch:
+    """S sessions over N different texts, U of them items; R results, padded."""
+
+    texts: Ints
+    """N text numbers, all different."""
+    query_at: Ints
+    """S: position of the query in `texts`."""
+    item_at: Ints
+    """U: positions of the items in `texts`."""
+    result_at: Ints
+    """[S, R]: positions of the results among the U items; 0 on padding."""
+    clicked: NDArray[np.bool_]
+    """[S, R]."""
+    valid: NDArray[np.bool_]
+    """[S, R]: false on padding."""
+    confidences: NDArray[np.float32]
+    """[S, R]: 0 on padding."""
+    allowed: NDArray[np.bool_]
+    """[S, U]: items that may stand as in-batch negatives of a session."""
+
+
+class ClickedItems:
+    """Which items were clicked for a query anywhere in the data: false negatives, if they stood as negatives."""
+
+    def __init__(self, sessions: NumberedSessions) -> None:
+        self._by_query: dict[int, set[int]] = defaultdict(set)
+        owner = np.repeat(sessions.queries, np.diff(sessions.offsets))
+        for query, item in zip(
+            owner[sessions.clicked].tolist(), sessions.items[sessions.clicked].tolist(), strict=True
+        ):
+            self._by_query[query].add(item)
+
+    def of(self, query: int) -> set[int]:
+        """Item numbers."""
+        return self._by_query.get(query, set())
+
+
+class Batcher:
+    """Makes batches; everything random comes from the generator that it is given."""
+
+    def __init__(
+        self,
+        sessions: NumberedSessions,
+        confidences: NDArray[np.float32],
+        *,
+        negative_downsampling: float = 1.0,
+        use_irrelevant: bool = False,
+    ) -> None:
+        self.sessions = sessions
+        self._confidences = confidences
+        self._downsampling = negative_downsampling
+        self._clicked = ClickedItems(sessions)
+        relevant = sessions.with_click()
+        self.relevant: Ints = np.flatnonzero(relevant)
+        self._irrelevant: Ints = np.flatnonzero(~relevant) if use_irrelevant else np.zeros(0, np.int64)
+
+    def epoch(self, batch_size: int, random: np.random.Generator) -> Iterator[SessionBatch]:
+        """All sessions with a click in random order; those without lend their results to random partners."""
+        order = random.permutation(self.relevant)
+        partners: dict[int, list[int]] = defaultdict(list)
+        if len(order):
+            for session, partner in zip(self._irrelevant, random.choice(order, len(self._irrelevant)), strict=True):
+                partners[int(partner)].append(int(session))
+        for begin in range(0, len(order), batch_size):
+            yield self.batch(order[begin : begin + batch_size], random, partners)
+
+    def batch(
+        self, index: Ints, random: np.random.Generator | None = None, partners: dict[int, list[int]] | None = None
+    ) -> SessionBatch:
+        """These sessions as a batch; without a generator nothing is left out."""
+        rows = [self._results(int(i), random, (partners or {}).get(int(i), [])) for i in index]
+        queries = self.sessions.queries[index]
+        items = np.unique(np.concatenate([row[0] for row in rows]))
+        texts = np.unique(np.concatenate([queries, items]))
+        width = max(len(row[0]) for row in rows)
+        result_at = np.zeros((len(rows), width), np.int64)
+        clicked = np.zeros((len(rows), width), np.bool_)
+        valid = np.zeros((len(rows), width), np.bool_)
+        allowed = np.ones((len(rows), len(items)), np.bool_)
+        confidences = np.zeros((len(rows), width), np.float32)
+        for row, (numbers, clicks, trust) in enumerate(rows):
+            count = len(numbers)
+            at = np.searchsorted(items, numbers)
+            result_at[row, :count] = at
+            clicked[row, :count] = clicks
+            valid[row, :count] = True
+            confidences[row, :count] = trust
+            allowed[row, at] = False
+            known = np.fromiter(self._clicked.of(int(queries[row])), np.int64)
+            allowed[row, np.isin(items, known)] = False
+        return SessionBatch(
+            texts=texts,
+            query_at=np.searchsorted(texts, queries),
+            item_at=np.searchsorted(texts, items),
+            result_at=result_at,
+            clicked=clicked,
+            valid=valid,
+            confidences=confidences,
+            allowed=allowed,
+        )
+
+    def _results(
+        self, session: int, random: np.random.Generator | None, borrowed_from: list[int]
+    ) -> tuple[Ints, NDArray[np.bool_], NDArray[np.float32]]:
+        """Numbers, clicks and confidences of the results that are used; what is left out need not be encoded."""
+        span = self.sessions.span(session)
+        numbers, clicked, trust = self.sessions.items[span], self.sessions.clicked[span], self._confidences[span]
+        if borrowed_from:
+            borrowed = np.unique(np.concatenate([self.sessions.items[self.sessions.span(s)] for s in borrowed_from]))
+            known = np.fromiter(self._clicked.of(int(self.sessions.queries[session])), np.int64)
+            borrowed = borrowed[~np.isin(borrowed, numbers) & ~np.isin(borrowed, known)]
+            numbers = np.concatenate([numbers, borrowed])
+            clicked = np.concatenate([clicked, np.zeros(len(borrowed), np.bool_)])
+            trust = np.concatenate([trust, np.ones(len(borrowed), np.float32)])
+        keep = np.ones(len(numbers), np.bool_)
+        if random is not None and self._downsampling < 1:
+            unclicked = np.flatnonzero(~clicked)
+            if len(unclicked):
+                count = max(1, round(self._downsampling * len(unclicked)))
+                keep[random.permutation(unclicked)[count:]] = False
+        return numbers[keep], clicked[keep], trust[keep]

@@ -1,0 +1,237 @@
+"""A sentence encoder in the folder layout that sentence-transformers, transformers and TEI open as it is."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from bluetune_trainer.errors import PlanInvalid
+from bluetune_trainer.training.tokens import TOKENS_PER_CHUNK_CPU, TOKENS_PER_CHUNK_GPU, pad, plan_chunks, tokenize
+
+Kind = Literal["query", "item"]
+Pooling = Literal["mean", "cls"]
+
+_MODULES = [
+    {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+    {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+    {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"},
+]
+_UNKNOWN_LENGTH = 1_000_000
+"""Tokenizers without a limit say 1e30."""
+
+
+class Encoder(nn.Module):
+    """Text to a unit vector: transformer, pooling over the real tokens, L2 normalisation.
+
+    Dropout is never active: it makes CPU attention fall back to a slow path, and without it a step is the same
+    whichever way its texts are batched or cached.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        tokenizer: Any,
+        *,
+        pooling: Pooling = "mean",
+        max_tokens: int,
+        lower: bool = False,
+        query_prompt: str = "",
+        item_prompt: str = "",
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.tokenizer = tokenizer
+        self.pooling: Pooling = pooling
+        self.max_tokens = max_tokens
+        self.lower = lower
+        self.query_prompt = query_prompt
+        self.item_prompt = item_prompt
+        self.eval()
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path | str,
+        *,
+        max_tokens: int | None = None,
+        query_prompt: str | None = None,
+        item_prompt: str | None = None,
+    ) -> Self:
+        """Open a sentence-transformers folder, or a plain transformers one (mean pooling).
+
+        The keyword arguments replace what the folder says. Raises PlanInvalid for a folder whose model does more than
+        pool and normalise, and for a `max_tokens` beyond the model's positions.
+        """
+        folder = Path(folder)
+        if not (folder / "config.json").is_file():
+            raise PlanInvalid(f"{folder} is no model folder: config.json is missing")
+        _check_modules(folder)
+        sentence = _read_json(folder / "sentence_bert_config.json")
+        prompts = _read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        backbone = AutoModel.from_pretrained(
+            folder, config=config, local_files_only=True, dtype=torch.float32, attn_implementation="sdpa"
+        )
+        return cls(
+            backbone,
+            tokenizer,
+            pooling=_pooling(_read_json(folder / "1_Pooling" / "config.json")),
+            max_tokens=_window(max_tokens, sentence.get("max_seq_length"), tokenizer, config),
+            lower=bool(sentence.get("do_lower_case", False)),
+            query_prompt=prompts.get("query", "") if query_prompt is None else query_prompt,
+            item_prompt=_item_prompt(prompts) if item_prompt is None else item_prompt,
+        )
+
+    @property
+    def dimension(self) -> int:
+        """Of the vectors."""
+        return int(self.backbone.config.hidden_size)  # type: ignore[union-attr, arg-type]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    @property
+    def token_budget(self) -> int:
+        """Padded tokens in a forward pass on this device."""
+        return TOKENS_PER_CHUNK_GPU if self.device.type == "cuda" else TOKENS_PER_CHUNK_CPU
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in evaluation mode: no dropout; gradients flow all the same."""
+        return super().train(False)
+
+    def prompted(self, texts: Sequence[str], kind: Kind) -> list[str]:
+        """The texts as the transformer sees them."""
+        prompt = self.query_prompt if kind == "query" else self.item_prompt
+        return [prompt + text for text in texts] if prompt else list(texts)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """[n, tokens] ids and mask → [n, dimension] unit vectors in float32."""
+        hidden = self.backbone(input_ids=ids, attention_mask=mask).last_hidden_state
+        return self.pool(hidden, mask)
+
+    def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """[n, tokens, dimension] states → [n, dimension] unit vectors in float32."""
+        hidden = hidden.float()
+        if self.pooling == "cls":
+            pooled = hidden[:, 0]
+        else:
+            weights = mask.to(hidden.dtype).unsqueeze(-1)
+            pooled = (hidden * weights).sum(1) / weights.sum(1).clamp(min=1e-9)
+        return nn.functional.normalize(pooled, dim=-1)
+
+    @torch.no_grad()
+    def encode(self, texts: Sequence[str], kind: Kind = "item", *, bf16: bool = False) -> NDArray[np.float32]:
+        """[len(texts), dimension] unit vectors. Equal texts are encoded once, texts of like length together."""
+        unique = list(dict.fromkeys(texts))
+        position = {text: i for i, text in enumerate(unique)}
+        tokens = tokenize(self.tokenizer, self.prompted(unique, kind), self.max_tokens, lower=self.lower)
+        lengths = np.fromiter((len(row) for row in tokens), np.int64, len(tokens))
+        vectors = np.zeros((len(unique), self.dimension), np.float32)
+        pad_id = self.tokenizer.pad_token_id or 0
+        device = self.device
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            for chunk in plan_chunks(lengths, self.token_budget):
+                ids, mask = pad([tokens[i] for i in chunk], pad_id)
+                vectors[chunk] = self(ids.to(device), mask.to(device)).cpu().numpy()
+        return vectors[[position[text] for text in texts]]
+
+    def save(self, folder: Path | str) -> None:
+        """Write the folder: nothing in it depends on time or machine, weights are safetensors."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.backbone.save_pretrained(folder)  # type: ignore[operator]
+        self.tokenizer.save_pretrained(folder)
+        (folder / "1_Pooling").mkdir(exist_ok=True)
+        (folder / "2_Normalize").mkdir(exist_ok=True)
+        _write_json(folder / "modules.json", _MODULES)
+        _write_json(
+            folder / "sentence_bert_config.json", {"max_seq_length": self.max_tokens, "do_lower_case": self.lower}
+        )
+        _write_json(
+            folder / "1_Pooling" / "config.json",
+            {
+                "word_embedding_dimension": self.dimension,
+                "pooling_mode_cls_token": self.pooling == "cls",
+                "pooling_mode_mean_tokens": self.pooling == "mean",
+                "pooling_mode_max_tokens": False,
+                "pooling_mode_mean_sqrt_len_tokens": False,
+            },
+        )
+        _write_json(folder / "2_Normalize" / "config.json", {})
+        _write_json(
+            folder / "config_sentence_transformers.json",
+            {
+                "model_type": "SentenceTransformer",
+                "prompts": {"query": self.query_prompt, "document": self.item_prompt},
+                "default_prompt_name": None,
+                "similarity_fn_name": "cosine",
+            },
+        )
+
+
+def _check_modules(folder: Path) -> None:
+    modules = _read_json(folder / "modules.json")
+    known = ("Transformer", "Pooling", "Normalize")
+    for module in modules if isinstance(modules, list) else []:
+        name = str(module.get("type", "")).rsplit(".", 1)[-1]
+        if name not in known:
+            raise PlanInvalid(
+                f"{folder}: module {name!r} is not supported, only {', '.join(known)}; use another base model"
+            )
+
+
+def _pooling(config: dict[str, Any]) -> Pooling:
+    """From both ways in which sentence-transformers writes it; a plain transformers folder has mean pooling."""
+    mode = config.get("pooling_mode")
+    if mode is None:
+        on = [key for key, value in config.items() if key.startswith("pooling_mode_") and value is True]
+        names = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
+        mode = "mean" if not config else "+".join(names.get(key, key) for key in on)
+    if mode == "mean":
+        return "mean"
+    if mode == "cls":
+        return "cls"
+    raise PlanInvalid(
+        f"1_Pooling/config.json: pooling {mode!r} is not supported, only mean and cls; use another base model"
+    )
+
+
+def _window(wanted: int | None, saved: int | None, tokenizer: Any, config: Any) -> int:
+    positions = getattr(config, "max_position_embeddings", None) or _UNKNOWN_LENGTH
+    if getattr(config, "model_type", "") in ("roberta", "xlm-roberta", "mpnet", "camembert"):
+        positions -= 2  # their first position is the padding id + 1
+    limit = min(positions, tokenizer.model_max_length if tokenizer.model_max_length < _UNKNOWN_LENGTH else positions)
+    if wanted is not None:
+        if wanted > limit:
+            raise PlanInvalid(
+                f"settings.maxTokens is {wanted}, but the model's window has {limit} tokens; set at most that"
+            )
+        return wanted
+    return min(saved, limit) if saved else min(limit, 512) if limit == _UNKNOWN_LENGTH else limit
+
+
+def _item_prompt(prompts: dict[str, str]) -> str:
+    return next((prompts[name] for name in ("document", "passage", "item") if prompts.get(name)), "")
+
+
+def _read_json(path: Path) -> Any:
+    """Content of a JSON file; an empty object if there is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,172 @@
+"""Layers that stay as they are: run once for each text, remembered, shared by all epochs and trials of a depth."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bluetune_trainer.errors import PlanInvalid
+from bluetune_trainer.training.encoder import Encoder
+
+SEGMENT_BYTES = 64 << 20
+MEMORY_BYTES = 1 << 30
+"""Activations kept in memory; what is beyond lies in files of the work folder."""
+
+
+class LayerSplit:
+    """A transformer cut above its first `depth` layers; depth 0 leaves everything to train."""
+
+    def __init__(self, encoder: Encoder, depth: int) -> None:
+        self.encoder = encoder
+        self.depth = depth
+        self._parent, self._name = _find_layers(encoder.backbone)
+        self.layers: nn.ModuleList = getattr(self._parent, self._name)
+        if depth >= len(self.layers):
+            raise PlanInvalid(
+                f"initialParams.num_fixed_layers: {depth} leaves nothing to train, the model has {len(self.layers)}"
+                f" layers; use at most {len(self.layers) - 1}"
+            )
+
+    def freeze(self) -> None:
+        """Switch gradients off on every parameter below the cut, and on a pooler that nothing uses."""
+        kept = {id(p) for layer in self.layers[self.depth :] for p in layer.parameters()}
+        for name, parameter in self.encoder.backbone.named_parameters():
+            above = id(parameter) in kept or name.split(".")[0] in ("final_norm", "norm", "ln_f")
+            unused = name.startswith("pooler.")
+            parameter.requires_grad_((self.depth == 0 or above) and not unused)
+
+    def frozen_digest(self) -> str:
+        """sha256 of all weights below the cut."""
+        digest = hashlib.sha256()
+        for name, parameter in sorted(self.encoder.backbone.named_parameters()):
+            if not parameter.requires_grad:
+                digest.update(name.encode())
+                digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    @torch.no_grad()
+    def lower(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """[n, tokens] → [n, tokens, hidden] what the first trained layer is given."""
+        capture = _Capture(self.layers[self.depth])
+        with self._layers_replaced([*self.layers[: self.depth], capture]):
+            self.encoder.backbone(input_ids=ids, attention_mask=mask)
+        if capture.state is None:
+            raise PlanInvalid("initialParams.num_fixed_layers: this model's layers cannot be frozen; use 0")
+        return capture.state
+
+    def upper(self, hidden: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+        """What `lower` gave → [n, tokens, hidden] states of the last layer."""
+        replaced = [_Inject(hidden, self.layers[self.depth]), *self.layers[self.depth :]]
+        with self._layers_replaced(replaced):
+            state: Tensor = self.encoder.backbone(input_ids=ids, attention_mask=mask).last_hidden_state
+        return state
+
+    @contextmanager
+    def _layers_replaced(self, layers: list[nn.Module]) -> Iterator[None]:
+        setattr(self._parent, self._name, nn.ModuleList(layers))
+        try:
+            yield
+        finally:
+            setattr(self._parent, self._name, self.layers)
+
+
+class _Stand(nn.Module):
+    """Stands in for a layer; the model may ask it which mask it wants."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        if hasattr(model, "attention_type"):
+            self.attention_type = model.attention_type
+
+
+class _Capture(_Stand):
+    state: Tensor | None = None
+
+    def forward(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        self.state = hidden
+        return hidden
+
+
+class _Inject(_Stand):
+    def __init__(self, hidden: Tensor, model: nn.Module) -> None:
+        super().__init__(model)
+        self.hidden = hidden
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        return self.hidden
+
+
+def _find_layers(backbone: nn.Module) -> tuple[nn.Module, str]:
+    """Module and attribute that hold the stack of layers: a list as long as the configuration says."""
+    wanted = getattr(backbone.config, "num_hidden_layers", None) or getattr(backbone.config, "n_layers", None)
+    for module in backbone.modules():
+        for name, child in module.named_children():
+            if isinstance(child, nn.ModuleList) and len(child) == wanted:
+                return module, name
+    raise PlanInvalid(f"the layers of a {type(backbone).__name__} cannot be found; this model cannot be fine-tuned")
+
+
+class ActivationCache:
+    """Activations of one cut, by text number: [tokens, hidden] each, as they were computed."""
+
+    def __init__(self, folder: Path, name: str, memory_bytes: int = MEMORY_BYTES) -> None:
+        self._folder = folder
+        self._name = name
+        self._memory_left = memory_bytes
+        self._segments: list[Tensor] = []
+        self._used = 0
+        self._where: dict[int, tuple[int, int, int]] = {}
+
+    def missing(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those that are not here yet."""
+        return np.asarray([n for n in numbers.tolist() if n not in self._where], np.int64)
+
+    def put(self, number: int, state: Tensor) -> None:
+        """Keep [tokens, hidden] of a text."""
+        tokens, hidden = state.shape
+        if not self._segments or self._used + tokens > len(self._segments[-1]):
+            self._segments.append(self._new_segment(tokens, hidden, state.dtype))
+            self._used = 0
+        self._segments[-1][self._used : self._used + tokens] = state
+        self._where[number] = (len(self._segments) - 1, self._used, tokens)
+        self._used += tokens
+
+    def gather(self, numbers: list[int]) -> Tensor:
+        """[len(numbers), longest, hidden], zero on padding."""
+        places = [self._where[number] for number in numbers]
+        first = self._segments[0]
+        out = torch.zeros(len(places), max(p[2] for p in places), first.shape[1], dtype=first.dtype)
+        for row, (segment, start, tokens) in enumerate(places):
+            out[row, :tokens] = self._segments[segment][start : start + tokens]
+        return out
+
+    def _new_segment(self, tokens: int, hidden: int, dtype: torch.dtype) -> Tensor:
+        size = torch.empty(0, dtype=dtype).element_size()
+        rows = max(tokens, SEGMENT_BYTES // (hidden * size))
+        if self._memory_left >= rows * hidden * size:
+            self._memory_left -= rows * hidden * size
+            return torch.empty(rows, hidden, dtype=dtype)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{self._name}-{len(self._segments)}.bin"
+        with path.open("wb") as file:
+            file.truncate(rows * hidden * size)
+        return torch.from_file(str(path), shared=True, size=rows * hidden, dtype=dtype).view(rows, hidden)
+
+
+class ActivationCaches:
+    """One cache for each (weights below the cut, depth, precision), for the life of a search."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._caches: dict[str, ActivationCache] = {}
+
+    def of(self, split: LayerSplit, *, bf16: bool) -> ActivationCache:
+        """The cache that fits this cut; new if its weights were not seen before."""
+        key = f"{split.depth}-{'bf16' if bf16 else 'fp32'}-{split.frozen_digest()[:16]}"
+        return self._caches.setdefault(key, ActivationCache(self._folder, key))

@@ -1,0 +1,130 @@
+"""The LightningModule: one step = one encode of the batch's different texts, and the loss by session."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+
+from bluetune_trainer.ranking.features import ExamplesType, RankingFeatures
+from bluetune_trainer.ranking.losses import RankingLossInterface
+from bluetune_trainer.ranking.rankers import Ranker
+from bluetune_trainer.training.batches import SessionBatch
+from bluetune_trainer.training.embedder import Embedder
+from bluetune_trainer.training.params import FineTuningParams, TrainingSettings
+
+Evaluate = Callable[[Embedder], dict[str, float]]
+"""Validation: metrics, `val_loss` among them."""
+
+
+class FeatureMaker:
+    """From a batch and its texts' vectors to what a loss sees."""
+
+    def __init__(self, params: FineTuningParams, ranker: Ranker, *, is_similarity: bool) -> None:
+        self._params = params
+        self._ranker = ranker
+        self._is_similarity = is_similarity
+
+    def __call__(
+        self, batch: SessionBatch, vectors: Tensor, examples: ExamplesType = ExamplesType.all_examples
+    ) -> RankingFeatures:
+        device = vectors.device
+        result_at = torch.from_numpy(batch.result_at).to(device)
+        queries = vectors[torch.from_numpy(batch.query_at).to(device)]
+        items = vectors[torch.from_numpy(batch.item_at).to(device)]
+        batch_ranks = self._ranker(queries, items)
+        return RankingFeatures(
+            ranks=batch_ranks.gather(1, result_at),
+            clicked=torch.from_numpy(batch.clicked).to(device),
+            valid=torch.from_numpy(batch.valid).to(device),
+            confidences=torch.from_numpy(batch.confidences).to(device),
+            is_similarity=self._is_similarity,
+            batch_ranks=batch_ranks,
+            batch_allowed=torch.from_numpy(batch.allowed).to(device),
+            min_abs_difference=self._params.min_abs_difference_threshold,
+            max_abs_difference=self._params.max_abs_difference_threshold,
+            examples=examples,
+        )
+
+
+class FineTuner(pl.LightningModule):
+    """Automatic optimization: one AdamW, StepLR after every optimizer step."""
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        loss: RankingLossInterface,
+        features: FeatureMaker,
+        evaluate: Evaluate,
+        params: FineTuningParams,
+        settings: TrainingSettings,
+        total_steps: int,
+    ) -> None:
+        super().__init__()
+        self.encoder = embedder.encoder
+        self.loss = loss
+        self._embedder = embedder
+        self._features = features
+        self._evaluate = evaluate
+        self._params = params
+        self._settings = settings
+        self._total_steps = max(total_steps, 1)
+
+    def examples(self) -> ExamplesType:
+        """The kind of examples that this step feeds: `examples_order` divides the steps evenly."""
+        order = self._params.examples_order
+        phase = min(self.global_step * len(order) // self._total_steps, len(order) - 1)
+        return ExamplesType(order[phase])
+
+    def training_step(self, batch: SessionBatch, batch_idx: int) -> Tensor:
+        vectors = self._embedder.embed(batch.texts)
+        loss: Tensor = self.loss(self._features(batch, vectors, self.examples()))
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log_dict(self._evaluate(self._embedder), batch_size=1)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        # Queries and items share these weights, so the items' rate and decay rule.
+        trained = [p for p in self.parameters() if p.requires_grad]
+        groups = [{"params": trained, "lr": self._params.items_lr, "weight_decay": self._params.items_weight_decay}]
+        optimizer = torch.optim.AdamW(groups, fused=True)
+        schedule = torch.optim.lr_scheduler.StepLR(optimizer, self._settings.step_size, self._settings.gamma)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step", "frequency": 1}}
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        # Batches are numbers; the embedder moves the tokens that it needs.
+        return batch
+
+
+class EpochBatches(torch.utils.data.IterableDataset[SessionBatch]):
+    """Batches of an epoch; each epoch has its own order, given by (seed, trial, epoch)."""
+
+    def __init__(self, make: Callable[[np.random.Generator], Any], seed: list[int], count: int) -> None:
+        self._make = make
+        self._seed = seed
+        self._count = count
+        self._epoch = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Any:
+        random = np.random.default_rng([*self._seed, self._epoch])
+        self._epoch += 1
+        return iter(self._make(random))
+
+
+class OneValidation(torch.utils.data.Dataset[int]):
+    """A validation is one step: everything is embedded once, however many sessions there are."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> int:
+        if index:
+            raise IndexError(index)
+        return 0

@@ -1,0 +1,86 @@
+"""Hyperparameters of a trial and settings of a run, read strictly: whatever cannot be used is named. No torch here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Literal
+
+from bluetune_api.method import EarlyStopping, Settings
+from bluetune_trainer.errors import PlanInvalid
+from bluetune_trainer.training.parameters import parse_value
+
+
+@dataclass(frozen=True)
+class FineTuningParams:
+    """What the search varies: the reference document's eleven parameters, and those of the listwise loss."""
+
+    num_fixed_layers: int = 3
+    """Layers that stay as they are, from the bottom; above 0 the embeddings stay too."""
+    query_lr: float = 5e-5
+    """Learning rate of a query encoder of its own; where queries and items share weights, `items_lr` rules."""
+    items_lr: float = 5e-5
+    """Learning rate of the item encoder."""
+    query_weight_decay: float = 0.01
+    """Weight decay of a query encoder of its own; where weights are shared, `items_weight_decay` rules."""
+    items_weight_decay: float = 0.01
+    """Weight decay of the item encoder."""
+    margin: float = 0.2
+    """Of the margin losses."""
+    not_irrelevant_only: bool = True
+    """Leave out sessions without a click; else their results are negatives for a partner session."""
+    negative_downsampling: float = 1.0
+    """Share of a session's unclicked results that is used; at least one stays."""
+    min_abs_difference_threshold: float = 0.0
+    """Pairs whose ranks differ by no more are left out."""
+    max_abs_difference_threshold: float = 1.0
+    """Pairs whose ranks differ by as much or more are left out."""
+    examples_order: tuple[int, ...] = (11,)
+    """Kinds of examples (1 to 11), each fed for an equal part of the training, in this order."""
+    temperature: float = 0.05
+    """Of the listwise loss."""
+
+
+def parse_params(values: Mapping[str, object]) -> FineTuningParams:
+    """A trial's parameters; absent ones get their defaults. Raises PlanInvalid for what cannot be used."""
+    params = FineTuningParams(**{name: parse_value(name, value) for name, value in values.items()})
+    if params.min_abs_difference_threshold >= params.max_abs_difference_threshold:
+        raise PlanInvalid(
+            f"initialParams: min_abs_difference_threshold ({params.min_abs_difference_threshold:g}) must be below"
+            f" max_abs_difference_threshold ({params.max_abs_difference_threshold:g}), or no pair is left"
+        )
+    return params
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """`bluetune_api.method.Settings` with the preset's value wherever it says nothing."""
+
+    loss: str = "ListwiseSoftmaxLoss"
+    ranker: str = "COSINE_SIMILARITY"
+    is_similarity: bool = True
+    confidence_calculator: str = "dummy_confidences"
+    metrics: tuple[str, ...] = ()
+    objective: str = "ndcg@10"
+    step_size: int = 500
+    gamma: float = 0.9
+    num_epochs: int = 2
+    batch_size: int = 32
+    test_each_n_inputs: float = 0.5
+    early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
+    halving: bool = True
+    precision: Literal["Auto", "FP32", "BF16"] = "Auto"
+    max_tokens: int | None = None
+    query_prompt: str | None = None
+    item_prompt: str | None = None
+    seed: int = 0
+
+
+def resolve_settings(settings: Settings) -> TrainingSettings:
+    """Fill in the preset."""
+    names = {f.name for f in fields(TrainingSettings)}
+    given = {name: value for name in names if (value := getattr(settings, name)) is not None}
+    if "metrics" in given:
+        given["metrics"] = tuple(given["metrics"])
+    return TrainingSettings(**given)
+
+
+__all__ = ["FineTuningParams", "TrainingSettings", "parse_params", "parse_value", "resolve_settings"]

@@ -1,0 +1,154 @@
+"""What all trials of a search share: the start version, numbered sessions, caches, and the baseline."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bluetune_trainer.data.types import Catalogue, Split
+from bluetune_trainer.errors import DataInvalid
+from bluetune_trainer.ranking import registry
+from bluetune_trainer.ranking.losses import RankingLossInterface
+from bluetune_trainer.ranking.metrics import MetricCalculator, summarize
+from bluetune_trainer.ranking.rankers import Ranker
+from bluetune_trainer.training.batches import Batcher, Ints, NumberedSessions, number_sessions
+from bluetune_trainer.training.embedder import Embedder
+from bluetune_trainer.training.encoder import Encoder
+from bluetune_trainer.training.evaluation import (
+    PaddedSessions,
+    embed_all,
+    fixed_subset,
+    pad_sessions,
+    rank_embedded,
+    ranked,
+)
+from bluetune_trainer.training.freezing import ActivationCaches
+from bluetune_trainer.training.module import FeatureMaker
+from bluetune_trainer.training.params import FineTuningParams, TrainingSettings
+from bluetune_trainer.training.precision import use_bf16
+from bluetune_trainer.training.tokens import TextTable
+
+MOST_VALIDATION_SESSIONS = 2000
+"""Validation looks at this many sessions, always the same ones."""
+VALIDATION_BATCH = 64
+"""Sessions that share in-batch negatives in `val_loss`, whatever the trial's batch size."""
+
+
+@dataclass
+class TrainingTask:
+    """Everything that does not change between trials."""
+
+    settings: TrainingSettings
+    workdir: Path
+    bf16: bool
+    table: TextTable
+    train: NumberedSessions
+    confidences: NDArray[np.float32]
+    """One for each result of `train`, over the whole list as it was shown."""
+    validation: PaddedSessions
+    previous: Tensor
+    """[S, R] ranks of the start version on the validation sessions."""
+    baseline: dict[str, float]
+    """Metrics of the start version."""
+    ranker: Ranker
+    caches: ActivationCaches
+    encoder: Encoder
+    """The one instance, which all trials use in turn."""
+    _start_state: Mapping[str, Tensor]
+    _batches: Batcher
+    _batch_index: Ints
+    _extra: dict[str, MetricCalculator]
+
+    def new_encoder(self) -> Encoder:
+        """The start version, as it came; what a trial before did to it is undone."""
+        self.encoder.load_state_dict(self._start_state)
+        for parameter in self.encoder.parameters():
+            parameter.requires_grad_(True)
+        return self.encoder.to(_device())
+
+    def new_loss(self, params: FineTuningParams) -> RankingLossInterface:
+        """The run's loss with the trial's margin and temperature."""
+        loss = registry.loss(self.settings.loss)
+        loss.set_margin(params.margin)
+        loss.set_temperature(params.temperature)
+        return loss
+
+    @torch.no_grad()
+    def evaluate(self, embedder: Embedder, loss: RankingLossInterface, features: FeatureMaker) -> dict[str, float]:
+        """All metrics on the validation sessions, and `val_loss`."""
+        vectors = embed_all(embedder, self.validation.texts)
+        ranks = rank_embedded(vectors, self.validation, self.ranker)
+        metrics = summarize(ranked(self.validation, ranks, self.previous, self.settings.is_similarity), self._extra)
+        losses = []
+        for begin in range(0, len(self._batch_index), VALIDATION_BATCH):
+            batch = self._batches.batch(self._batch_index[begin : begin + VALIDATION_BATCH])
+            at = torch.from_numpy(np.searchsorted(self.validation.texts, batch.texts))
+            losses.append(float(loss(features(batch, vectors[at]))) * len(batch.query_at))
+        return {**metrics, "val_loss": sum(losses) / max(len(self._batch_index), 1)}
+
+
+def prepare(
+    start_folder: Path,
+    catalogue: Catalogue,
+    split: Split,
+    settings: TrainingSettings,
+    workdir: Path,
+    on_step: Callable[[], None],
+) -> TrainingTask:
+    """Load the start version, number the texts, and score the start version once.
+
+    Raises DataInvalid when no training or no validation session has a click.
+    """
+    ranker = registry.ranker(settings.ranker)
+    confidence = registry.confidence_calculator(settings.confidence_calculator)
+    registry.loss(settings.loss)
+    extra = {name: registry.metric(name) for name in settings.metrics}
+    encoder = Encoder.load(
+        start_folder,
+        max_tokens=settings.max_tokens,
+        query_prompt=settings.query_prompt,
+        item_prompt=settings.item_prompt,
+    ).to(_device())
+    bf16 = use_bf16(settings.precision, encoder.device.type)
+    table = TextTable(encoder.tokenizer, encoder.max_tokens, encoder.lower)
+    train = number_sessions(split.train, catalogue, encoder, table)
+    validation = number_sessions(split.validation, catalogue, encoder, table)
+    for name, sessions in (("training", train), ("validation", validation)):
+        if not sessions.with_click().any():
+            raise DataInvalid(f"no {name} session has a click; the batch needs more sessions of more different queries")
+    chosen = fixed_subset(validation, MOST_VALIDATION_SESSIONS, settings.seed)
+    padded = pad_sessions(validation, chosen)
+    embedder = Embedder(encoder, table, bf16=bf16)
+    previous = rank_embedded(embed_all(embedder, padded.texts, on_step), padded, ranker)
+    confidences = np.ones(len(train.items), np.float32)
+    if settings.confidence_calculator != "dummy_confidences":
+        everything = pad_sessions(train, np.arange(len(train)))
+        ranks = rank_embedded(embed_all(embedder, everything.texts, on_step), everything, ranker)
+        confidences = confidence(ranks, everything.clicked, everything.valid)[everything.valid].numpy()
+    relevant = chosen[validation.with_click()[chosen]]
+    return TrainingTask(
+        settings=settings,
+        workdir=workdir,
+        bf16=bf16,
+        table=table,
+        train=train,
+        confidences=confidences,
+        validation=padded,
+        previous=previous,
+        baseline=summarize(ranked(padded, previous, previous, settings.is_similarity), extra),
+        ranker=ranker,
+        caches=ActivationCaches(workdir / "activations"),
+        encoder=encoder,
+        _start_state={name: value.detach().cpu().clone() for name, value in encoder.state_dict().items()},
+        _batches=Batcher(validation, np.ones(len(validation.items), np.float32)),
+        _batch_index=relevant,
+        _extra=extra,
+    )
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,87 @@
+"""Texts tokenized once, and grouped into chunks that waste little on padding."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+TOKENS_PER_CHUNK_CPU = 2048
+"""Padded tokens in one forward pass: about where the activations of a small encoder still fit a CPU's caches."""
+TOKENS_PER_CHUNK_GPU = 32768
+"""The same on a GPU, which wants few large kernels."""
+
+
+def tokenize(tokenizer: Any, texts: Sequence[str], max_tokens: int, *, lower: bool = False) -> list[NDArray[np.int32]]:
+    """Token ids of each text with its special tokens, cut at `max_tokens`."""
+    if not texts:
+        return []
+    batch = tokenizer(
+        [text.lower() for text in texts] if lower else list(texts),
+        truncation=True,
+        max_length=max_tokens,
+        padding=False,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+    )
+    return [np.asarray(ids, np.int32) for ids in batch["input_ids"]]
+
+
+def plan_chunks(lengths: NDArray[np.int64], token_budget: int) -> list[NDArray[np.int64]]:
+    """Positions grouped so that texts of like length share a chunk.
+
+    Each chunk holds at most `token_budget` padded tokens (count × longest), or one text that is longer than that.
+    The order within equal lengths is kept, so the same input always gives the same chunks.
+    """
+    order = np.argsort(lengths, kind="stable")
+    chunks = []
+    begin = 0
+    for end in range(1, len(order) + 1):
+        if end == len(order) or lengths[order[end]] * (end + 1 - begin) > token_budget:
+            chunks.append(order[begin:end])
+            begin = end
+    return chunks
+
+
+def pad(rows: Sequence[NDArray[np.int32]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and attention mask, both [len(rows), longest]; the mask is 1 on real tokens."""
+    longest = max(len(row) for row in rows)
+    ids = np.full((len(rows), longest), pad_id, np.int64)
+    mask = np.zeros((len(rows), longest), np.int64)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = row
+        mask[i, : len(row)] = 1
+    return torch.from_numpy(ids), torch.from_numpy(mask)
+
+
+@dataclass
+class TextTable:
+    """Unique texts and their tokens, by number. Prompts are part of a text, so a query and an item never mix up."""
+
+    tokenizer: Any
+    max_tokens: int
+    lower: bool = False
+    tokens: list[NDArray[np.int32]] = field(default_factory=list)
+    """By number of the text."""
+    _numbers: dict[str, int] = field(default_factory=dict)
+
+    def add(self, texts: Iterable[str]) -> NDArray[np.int64]:
+        """Number of each text; new ones are tokenized together."""
+        numbers = []
+        new: list[str] = []
+        for text in texts:
+            number = self._numbers.setdefault(text, len(self._numbers))
+            if number == len(self.tokens) + len(new):
+                new.append(text)
+            numbers.append(number)
+        self.tokens.extend(tokenize(self.tokenizer, new, self.max_tokens, lower=self.lower))
+        return np.asarray(numbers, np.int64)
+
+    def lengths(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Tokens of each text."""
+        return np.fromiter((len(self.tokens[i]) for i in numbers), np.int64, len(numbers))
+
+    def __len__(self) -> int:
+        return len(self.tokens)

@@ -1,0 +1,235 @@
+"""One trial: train a copy of the start version with some hyperparameters, and keep the best of its validations."""
+
+import gc
+import logging
+import math
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+from torch.utils.data import DataLoader
+
+from bluetune_trainer.errors import Stopped
+from bluetune_trainer.training.batches import Batcher
+from bluetune_trainer.training.embedder import Embedder
+from bluetune_trainer.training.encoder import Encoder
+from bluetune_trainer.training.freezing import LayerSplit
+from bluetune_trainer.training.module import EpochBatches, FeatureMaker, FineTuner, OneValidation
+from bluetune_trainer.training.params import FineTuningParams, TrainingSettings
+from bluetune_trainer.training.task import TrainingTask
+
+ShouldPrune = Callable[[int, float], bool]
+"""(number of the rung from 0, objective there) → whether the trial ends here."""
+OnStep = Callable[[float, int], None]
+"""(share of the trial's steps that are done, epoch from 1), between steps."""
+
+
+class TrialFailed(Exception):
+    """The trial diverged; it has no quality."""
+
+
+@dataclass
+class TrialRun:
+    """What came of a trial."""
+
+    encoder_state: dict[str, torch.Tensor]
+    """The trained weights at the best validation, on the CPU."""
+    quality: float
+    metrics: dict[str, float]
+    epochs: float
+    best_epoch: float
+    pruned: bool
+    rungs: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def run_trial(
+    task: TrainingTask,
+    params: FineTuningParams,
+    *,
+    number: int,
+    prune: ShouldPrune,
+    on_step: OnStep,
+    stop: Event,
+) -> TrialRun:
+    """Train. Raises TrialFailed when the loss is not finite, Stopped within a step of `stop` being set."""
+    _quiet()
+    begin = time.perf_counter()
+    settings = task.settings
+    torch.manual_seed(int(np.random.default_rng([settings.seed, number]).integers(2**31)))
+    encoder = task.new_encoder()
+    split = LayerSplit(encoder, params.num_fixed_layers)
+    split.freeze()
+    cache = task.caches.of(split, bf16=task.bf16) if split.depth else None
+    embedder = Embedder(encoder, task.table, split, cache, bf16=task.bf16)
+    loss = task.new_loss(params)
+    features = FeatureMaker(params, task.ranker, is_similarity=settings.is_similarity)
+    batcher = Batcher(
+        task.train,
+        task.confidences,
+        negative_downsampling=params.negative_downsampling,
+        use_irrelevant=not params.not_irrelevant_only,
+    )
+    plan = plan_steps(len(batcher.relevant), settings)
+    module = FineTuner(
+        embedder,
+        loss,
+        features,
+        lambda e: task.evaluate(e, loss, features),
+        params,
+        settings,
+        plan.steps_per_epoch * settings.num_epochs,
+    )
+    keeper = _Keeper(encoder, settings.objective, plan, prune, on_step, stop)
+    trainer = pl.Trainer(
+        accelerator="auto",
+        devices=1,
+        precision="32-true",  # the embedder casts by itself
+        max_epochs=settings.num_epochs,
+        val_check_interval=plan.steps_between_validations,
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=str(task.workdir),
+        callbacks=[
+            keeper,
+            EarlyStopping(
+                monitor="val_loss",
+                mode="min",
+                patience=settings.early_stopping.patience,
+                min_delta=settings.early_stopping.min_delta,
+                check_on_train_epoch_end=False,
+            ),
+        ],
+    )
+    batches = EpochBatches(
+        lambda random: batcher.epoch(settings.batch_size, random), [settings.seed, number], plan.steps_per_epoch
+    )
+    try:
+        trainer.fit(module, DataLoader(batches, batch_size=None), DataLoader(OneValidation(), batch_size=None))
+    except SIGTERMException as error:
+        raise Stopped from error
+    finally:
+        keeper.release()
+        del trainer, module
+        free_memory()
+    if keeper.best is None:
+        raise TrialFailed("no validation took place")
+    return TrialRun(
+        encoder_state=keeper.best,
+        quality=keeper.metrics[settings.objective],
+        metrics=keeper.metrics,
+        epochs=keeper.epochs,
+        best_epoch=keeper.best_epoch,
+        pruned=keeper.pruned,
+        rungs=keeper.rungs,
+        seconds=time.perf_counter() - begin,
+    )
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """How an epoch is cut into steps and validations."""
+
+    steps_per_epoch: int
+    steps_between_validations: int
+    rungs: tuple[int, ...]
+    """Validations (from 1, over the whole trial) at which a bad trial ends early."""
+
+
+def plan_steps(sessions: int, settings: TrainingSettings) -> StepPlan:
+    """Steps and validations for that many sessions with a click.
+
+    `test_each_n_inputs` counts sessions, or is a share of an epoch when it is below 1. Rungs lie at a quarter and at
+    half of the trial's validations, where that is not its end.
+    """
+    steps = max(math.ceil(sessions / settings.batch_size), 1)
+    each = settings.test_each_n_inputs
+    between = each * steps if each < 1 else each / settings.batch_size
+    interval = min(max(int(between), 1), steps)
+    total = steps // interval * settings.num_epochs
+    rungs = sorted({max(math.ceil(total * share), 1) for share in (0.25, 0.5)}) if settings.halving else []
+    return StepPlan(steps, interval, tuple(r for r in rungs if r < total))
+
+
+class _Keeper(Callback):
+    """Keeps the best weights, ends bad trials at rungs, and lets a stop through between steps."""
+
+    def __init__(
+        self, encoder: Encoder, objective: str, plan: StepPlan, prune: ShouldPrune, on_step: OnStep, stop: Event
+    ) -> None:
+        self.best: dict[str, torch.Tensor] | None = None
+        self.metrics: dict[str, float] = {}
+        self.best_epoch = 0.0
+        self.epochs = 0.0
+        self.pruned = False
+        self.rungs: list[float] = []
+        self._encoder = encoder
+        self._objective = objective
+        self._plan = plan
+        self._prune: ShouldPrune | None = prune
+        self._on_step: OnStep | None = on_step
+        self._stop = stop
+        self._validations = 0
+
+    def release(self) -> None:
+        """Let go of what belongs to the search."""
+        self._prune = self._on_step = None
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if self._stop.is_set():
+            raise Stopped
+        if self._on_step is not None:
+            total = self._plan.steps_per_epoch * (trainer.max_epochs or 1)
+            self._on_step(trainer.global_step / total, trainer.current_epoch + 1)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+        if not torch.isfinite(loss):
+            raise TrialFailed(f"the loss became {float(loss)} at step {trainer.global_step}; lower items_lr")
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if not math.isfinite(metrics["val_loss"]):
+            raise TrialFailed(f"val_loss became {metrics['val_loss']} at step {trainer.global_step}; lower items_lr")
+        self._validations += 1
+        self.epochs = round(trainer.global_step / self._plan.steps_per_epoch, 4)
+        value = metrics[self._objective]
+        if self.best is None or value > self.metrics[self._objective]:
+            self.metrics, self.best_epoch = metrics, self.epochs
+            self.best = {
+                name: p.detach().cpu().clone() for name, p in self._encoder.named_parameters() if p.requires_grad
+            }
+        if self._validations in self._plan.rungs:
+            self.rungs.append(self.metrics[self._objective])
+            if self._prune is not None and self._prune(len(self.rungs) - 1, self.rungs[-1]):
+                self.pruned = True
+                trainer.should_stop = True
+
+
+def free_memory() -> None:
+    """Give a finished trial's memory back before the next one begins."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _quiet() -> None:
+    """Lightning's banners say nothing to a user of the trainer."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"pytorch_lightning\..*")
