@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Literal
 
 from bluetune_api.base import Condition
-
 from bluetune_operator.core.times import stamp
 
 Status = Literal["True", "False", "Unknown"]

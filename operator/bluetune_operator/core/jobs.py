@@ -19,6 +19,16 @@ GRACE_SECONDS = 120
 PLAN_FOLDER, CA_FOLDER = "/etc/bluetune", "/etc/bluetune-ca"
 KUEUE_QUEUE = "kueue.x-k8s.io/queue-name"
 
+SCHEDULING = (
+    "nodeSelector",
+    "tolerations",
+    "affinity",
+    "priorityClassName",
+    "runtimeClassName",
+    "imagePullSecrets",
+)
+"""Fields of a method's podTemplate that go into the pod as they are."""
+
 Command = Literal["import", "check", "run"]
 
 

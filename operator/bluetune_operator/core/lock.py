@@ -24,6 +24,11 @@ from bluetune_operator.core.kinds import (
     uid_of,
 )
 
+LETS_PASS = frozenset(
+    {"MethodNotFound", "MethodInvalid", "SpecInvalid", "BatchNotFound", "VersionNotFound", "Duplicate"}
+)
+"""Reasons of Accepted=False that are the task's own trouble; what is wrong with the model or its store stops all."""
+
 
 @dataclass(frozen=True)
 class Holder:
@@ -93,8 +98,9 @@ def waits(task: Mapping[str, Any]) -> bool:
 
 
 def _refers_to_nothing(task: Mapping[str, Any]) -> bool:
-    """A task whose references were found broken lets the others pass until they are mended."""
-    return condition_status(task, "Accepted") == "False"
+    """A task whose own references were found broken lets the others pass until they are mended."""
+    conditions = (task.get("status") or {}).get("conditions") or ()
+    return any(c["type"] == "Accepted" and c["status"] == "False" and c["reason"] in LETS_PASS for c in conditions)
 
 
 def queue(tasks: Iterable[Object], holder: Holder | None) -> list[Object]:
@@ -150,9 +156,6 @@ class Ours:
 class Take:
     """The task may take the lock: replace the Lease (or create it) with its resourceVersion as read."""
 
-    freed_from: Holder | None = None
-    """A former holder that is gone and left nothing running."""
-
 
 @dataclass(frozen=True)
 class Wait:
@@ -194,15 +197,52 @@ def may_take(
         return Ours()
     waiting = queue(tasks, holder)
     position = next((n for n, other in enumerate(waiting, 1) if uid_of(other) == uid_of(task)), len(waiting) + 1)
-    by_uid = {uid_of(other): other for other in tasks}
-    if holder is not None and holder.uid in by_uid:
+    if holder is not None:  # also one that is gone: `may_free` decides about that
         return Wait(position, holder.name, f"task {holder.name!r} holds the model")
     others = [(kind, child) for kind, child, uid in work if uid != uid_of(task)]
     if others:
         kind, child = others[0]
-        blocked = holder.name if holder else None
-        return Wait(position, blocked, f"{kind} {child!r} of another task has not ended yet")
+        return Wait(position, None, f"{kind} {child!r} of another task has not ended yet")
     if position > 1:
         first = name_of(waiting[0])
         return Wait(position, first, f"task {first!r} is before this one in the queue")
-    return Take(freed_from=holder)
+    return Take()
+
+
+def regains(task: Object, lease: Object | None, work: Iterable[tuple[str, str, str]]) -> Verdict:
+    """Decide about a task whose status says that it holds the lock, while the Lease does not name it.
+
+    A Lease that is free or was removed is taken again, if nothing of another task runs; one that names another task is
+    a contradiction that only a person can resolve.
+    """
+    name = lease_name(task["spec"]["modelRef"]["name"])
+    try:
+        holder = holder_of(lease)
+    except ValueError as error:
+        return Inconsistent(f"Lease {name!r}: {error}; if no Job of the model runs, delete the Lease")
+    if holder is not None and holder.uid == uid_of(task):
+        return Ours()
+    if holder is not None:
+        return Inconsistent(
+            f"this task took the lock, but Lease {name!r} names {holder.name!r}; nothing is started until only one of"
+            " the two is left: cancel or delete the other"
+        )
+    others = [(kind, child) for kind, child, uid in work if uid != uid_of(task)]
+    if others:
+        kind, child = others[0]
+        return Inconsistent(f"this task took the lock, but Lease {name!r} is free and {kind} {child!r} of another runs")
+    return Take()
+
+
+def may_free(holder: Holder, task: Object | None, work: Iterable[tuple[str, str, str]]) -> bool:
+    """Whether a holder's lock may be freed: its task ended, with the result in its status, or is gone, and nothing of
+    it runs.
+
+    Args:
+        holder: from the Lease.
+        task: the task of that name, read live; None if there is none.
+        work: `unfinished_work` of live lists.
+    """
+    if any(uid == holder.uid for _, _, uid in work):
+        return False
+    return task is None or uid_of(task) != holder.uid or has_ended(task)

@@ -1,0 +1,194 @@
+"""What a Job and its pods say: whether they run, why a pod does not start, and how the trainer ended."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from bluetune_api.exit_codes import ExitCode, decode_termination
+from bluetune_operator.core.conditions import shortened
+from bluetune_operator.core.jobs import CONTAINER
+from bluetune_operator.core.kinds import Object, is_deleting, name_of, uid_of
+from bluetune_operator.core.lock import is_active_pod, job_condition
+from bluetune_operator.core.times import seconds_since
+
+NOT_STARTED_SECONDS = 30.0
+"""A pod that still creates its containers after this long is worth a word."""
+TAIL_CHARACTERS = 1200
+
+IMAGE = "check the image's name and imagePullSecrets"
+WAITING = {
+    "ErrImagePull": ("ImagePullBackOff", IMAGE),
+    "ImagePullBackOff": ("ImagePullBackOff", IMAGE),
+    "ErrImageNeverPull": ("ErrImageNeverPull", "the image is not on the node and the pull policy is Never"),
+    "InvalidImageName": ("InvalidImageName", "correct the image's name"),
+    "CreateContainerConfigError": (
+        "CreateContainerConfigError",
+        "create what is missing; the pod then starts",
+    ),
+    "CreateContainerError": ("CreateContainerError", "see kubectl describe pod"),
+    "RunContainerError": ("RunContainerError", "see kubectl describe pod"),
+    "CrashLoopBackOff": ("CrashLoopBackOff", "see kubectl logs"),
+}
+"""Why a container waits: the condition's reason, and what to do. Two words for one thing become one."""
+
+REASONS = {
+    ExitCode.DATA_INVALID: "DataInvalid",
+    ExitCode.PLAN_INVALID: "PlanInvalid",
+    ExitCode.PLUGIN_FAILED: "PluginFailed",
+    ExitCode.STORE_UNREACHABLE: "StoreUnreachable",
+    ExitCode.STOPPED: "Stopped",
+}
+
+State = Literal["Missing", "Suspended", "Pending", "Running", "Complete", "Failed"]
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that a person should know: a condition's reason and message."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class JobState:
+    """A Job and its pods in short."""
+
+    state: State
+    trouble: Trouble | None = None
+    """Failed: why. Pending: why the pod does not start, or how the last attempt ended. Running: how the last ended."""
+    attempt: int = 0
+    """Pods that it started."""
+    pod_uid: str | None = None
+    """Its newest pod."""
+    pod_name: str | None = None
+
+
+def job_state(job: Object | None, pods: Iterable[Object], now: datetime) -> JobState:
+    """Judge a Job by itself and its pods (all that have its name in `job-name` or an ownerReference to it)."""
+    if job is None:
+        return JobState("Missing")
+    ordered = sorted(pods, key=lambda p: (p["metadata"].get("creationTimestamp") or "", name_of(p)))
+    newest = ordered[-1] if ordered else None
+    known = {
+        "attempt": len(ordered),
+        "pod_uid": uid_of(newest) if newest else None,
+        "pod_name": name_of(newest) if newest else None,
+    }
+
+    def state(word: State, trouble: Trouble | None = None) -> JobState:
+        return JobState(word, trouble, **known)  # type: ignore[arg-type]
+
+    if job_condition(job, "Complete"):
+        return state("Complete")
+    if failed := job_condition(job, "Failed"):
+        return state("Failed", _failure(job, failed, ordered))
+    before = _last_end(ordered)
+    if job["spec"].get("suspend"):
+        return state("Suspended", before)
+    if newest is None or not is_active_pod(newest):
+        return state("Pending", before)
+    if (problem := pod_problem(newest, now)) is not None:
+        return state("Pending", problem)
+    running = (newest.get("status") or {}).get("phase") == "Running" and not is_deleting(newest)
+    return state("Running" if running else "Pending", before)
+
+
+def pod_problem(pod: Object, now: datetime) -> Trouble | None:
+    """Why a pod does not start, or None."""
+    status, name = pod.get("status") or {}, name_of(pod)
+    if is_deleting(pod):
+        return Trouble("Terminating", f"pod {name!r} is being stopped")
+    for condition in status.get("conditions") or []:
+        unscheduled = condition["type"] == "PodScheduled" and condition["status"] == "False"
+        if unscheduled and condition.get("reason") == "Unschedulable":
+            said = condition.get("message") or "no node fits"
+            return Trouble(
+                "Unschedulable",
+                f"pod {name!r} cannot be scheduled: {said} It starts when a node has what the method's podTemplate asks"
+                " for.",
+            )
+    containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+    for container in containers:
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in WAITING:
+            reason, advice = WAITING[waiting["reason"]]
+            said = waiting.get("message") or waiting["reason"]
+            return Trouble(reason, shortened(f"pod {name!r}, image {container.get('image')!r}: {said} ({advice})"))
+    created = pod["metadata"].get("creationTimestamp")
+    slow = created and seconds_since(created, now) > NOT_STARTED_SECONDS
+    if status.get("phase") == "Pending" and containers and slow:
+        return Trouble(
+            "ContainerCreating",
+            f"pod {name!r} is scheduled but has not started after {NOT_STARTED_SECONDS:.0f} s; an image may still be"
+            f" loading, or a Secret be missing: kubectl describe pod {name}",
+        )
+    return None
+
+
+def _terminated(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    for container in (pod.get("status") or {}).get("containerStatuses") or []:
+        if container.get("name") == CONTAINER:
+            ended: Mapping[str, Any] | None = (container.get("state") or {}).get("terminated")
+            return ended
+    return None
+
+
+def _last_end(pods: Iterable[Object]) -> Trouble | None:
+    """How the newest pod that failed ended."""
+    failed = [p for p in pods if (p.get("status") or {}).get("phase") == "Failed"]
+    return _end(failed[-1]) if failed else None
+
+
+def _end(pod: Object) -> Trouble:
+    """How a failed pod ended, by its exit code and termination message, which anybody may have written."""
+    status, name = pod.get("status") or {}, name_of(pod)
+    ended = _terminated(pod)
+    if ended is None:
+        said = status.get("message") or status.get("reason") or "no container ended"
+        return Trouble(_word(status.get("reason"), "PodFailed"), shortened(f"pod {name!r}: {said}"))
+    code = int(ended.get("exitCode") or 0)
+    text = str(ended.get("message") or "")
+    if ended.get("reason") == "OOMKilled":
+        limit = _memory_limit(pod)
+        return Trouble(
+            "OOMKilled",
+            f"pod {name!r} used more memory than its limit{f' of {limit}' if limit else ''}; raise"
+            " podTemplate.resources.limits.memory in the method, or lower settings.batchSize",
+        )
+    ours = decode_termination(text)
+    if ours is not None:
+        return Trouble(ours.reason, shortened(ours.message))
+    reason = REASONS.get(ExitCode(code), "TrainerCrashed") if code in set(ExitCode) else "TrainerCrashed"
+    tail = f"; its last lines: {text.strip()[-TAIL_CHARACTERS:]}" if text.strip() else ""
+    return Trouble(reason, shortened(f"pod {name!r} ended with exit code {code}{tail} (kubectl logs {name})"))
+
+
+def _failure(job: Object, failed: Mapping[str, Any], pods: list[Object]) -> Trouble:
+    """Why a Job failed: its own deadline, or else how its last pod ended."""
+    said = failed.get("message") or ""
+    if failed.get("reason") == "DeadlineExceeded":
+        seconds = job["spec"].get("activeDeadlineSeconds")
+        return Trouble(
+            "DeadlineExceeded", f"it ran longer than activeDeadlineSeconds={seconds}; raise it, or search less"
+        )
+    end = _last_end(pods)
+    if end is None:
+        return Trouble(_word(failed.get("reason"), "JobFailed"), shortened(f"Job {name_of(job)!r}: {said}"))
+    if failed.get("reason") == "BackoffLimitExceeded":
+        return Trouble(end.reason, shortened(f"{end.message} (given up after {len(pods)} attempts)"))
+    return end
+
+
+def _memory_limit(pod: Object) -> str | None:
+    for container in pod["spec"].get("containers") or []:
+        if container["name"] == CONTAINER:
+            limit = ((container.get("resources") or {}).get("limits") or {}).get("memory")
+            return str(limit) if limit else None
+    return None
+
+
+def _word(text: str | None, default: str) -> str:
+    """A reason that the schema lets pass."""
+    return text if text and text.isidentifier() and len(text) <= 64 else default

@@ -1,0 +1,84 @@
+"""The trainer's progress as people see it, and whether it is worth a write."""
+
+from bluetune_api.records import Progress, Result
+from bluetune_api.task import FineTuningTaskStatus, TaskProgress, TrialSummary
+from bluetune_operator.core.times import moment_of
+
+TOP_TRIALS = 10
+HEARTBEAT_SECONDS = 60.0
+"""`updatedAt` alone is written this often at most."""
+ETA_CHANGE = 0.25
+"""An estimate that changed by less than this share is the same to people."""
+
+
+def duration_text(seconds: int) -> str:
+    """45s, 3m, 2h10m"""
+    if seconds < 60:
+        return f"{seconds}s"
+    minutes = round(seconds / 60)
+    return f"{minutes}m" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
+
+
+def task_progress(progress: Progress) -> TaskProgress:
+    """What of a trainer's progress goes into the status."""
+    eta = progress.eta_seconds
+    left = f", {duration_text(eta)} left" if eta is not None and progress.percent < 100 else ""
+    return TaskProgress(
+        percent=progress.percent,
+        eta_seconds=max(eta, 0) if eta is not None else None,
+        trials_done=progress.trials_done,
+        trials_total=progress.trials_total,
+        epoch=progress.epoch,
+        stage=progress.stage,
+        trials=f"{progress.trials_done}/{progress.trials_total}" if progress.trials_total else None,
+        summary=f"{progress.percent}%{left}",
+        updated_at=progress.updated_at[:32],
+    )
+
+
+def is_visible_change(old: TaskProgress | None, new: TaskProgress) -> bool:
+    """Whether people would see a difference, or `updatedAt` is too old to be believed."""
+    if old is None:
+        return True
+    same = ("percent", "trials_done", "trials_total", "epoch", "stage")
+    if any(getattr(old, field) != getattr(new, field) for field in same):
+        return True
+    if (old.eta_seconds is None) != (new.eta_seconds is None):
+        return True
+    if old.eta_seconds is not None and new.eta_seconds is not None:
+        larger = max(old.eta_seconds, new.eta_seconds)
+        if larger > 30 and abs(old.eta_seconds - new.eta_seconds) > ETA_CHANGE * larger:
+            return True
+    return (moment_of(new.updated_at) - moment_of(old.updated_at)).total_seconds() >= HEARTBEAT_SECONDS
+
+
+def with_progress(status: FineTuningTaskStatus, progress: Progress) -> FineTuningTaskStatus:
+    """The status with a trainer's progress; the same object if nothing that people see has changed."""
+    new = task_progress(progress)
+    best, top = progress.best, progress.top_trials[:TOP_TRIALS] or None
+    trials_changed = (best is not None and best != status.best) or (top is not None and top != status.top_trials)
+    if not trials_changed and not is_visible_change(status.progress, new):
+        return status
+    return status.model_copy(
+        update={"progress": new, "best": best or status.best, "top_trials": top or status.top_trials}
+    )
+
+
+def finished_progress(status: FineTuningTaskStatus, result: Result, now: str) -> TaskProgress:
+    """100 %, with the result's count of trials."""
+    total = max(result.trials_done, status.progress.trials_total if status.progress else 0)
+    return TaskProgress(
+        percent=100,
+        eta_seconds=0,
+        trials_done=result.trials_done,
+        trials_total=total,
+        stage="Done",
+        trials=f"{result.trials_done}/{total}",
+        summary="100%",
+        updated_at=now,
+    )
+
+
+def best_of(result: Result) -> tuple[TrialSummary | None, list[TrialSummary] | None]:
+    """Best and top trials of a result."""
+    return result.best, result.top_trials[:TOP_TRIALS] or None

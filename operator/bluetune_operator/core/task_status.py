@@ -1,0 +1,99 @@
+"""A task's next status: what the steps of a reconcile say goes into a draft, which is written once, if it differs."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from bluetune_api.task import FineTuningTask, FineTuningTaskStatus
+from bluetune_operator.core.conditions import Status, condition, find, is_true, merge, shortened
+from bluetune_operator.core.times import stamp
+
+Phase = Literal["Pending", "Waiting", "Running", "Deploying", "Succeeded", "Failed", "Refused", "Cancelled"]
+
+SUCCEEDED, FAILED = "Succeeded", "Failed"
+
+
+class Draft:
+    """The status to be. Nothing here does I/O; `now` and the generation are stamped on every condition."""
+
+    def __init__(self, task: FineTuningTask, now: datetime) -> None:
+        self._generation = task.metadata.generation
+        self._now = now
+        self.old = task.status or FineTuningTaskStatus()
+        self.status = self.old.model_copy()
+        self._why: tuple[str, str] | None = None
+        self._stalled = False
+
+    @property
+    def now(self) -> datetime:
+        """When this reconcile began."""
+        return self._now
+
+    @property
+    def ended(self) -> bool:
+        """Whether the task has its terminal condition, old or new."""
+        return is_true(self.status.conditions, SUCCEEDED) or is_true(self.status.conditions, FAILED)
+
+    def set(self, **fields: Any) -> None:
+        """Set fields of the status."""
+        self.status = self.status.model_copy(update=fields)
+
+    def say(self, kind: str, status: bool | Status, reason: str, message: str = "") -> None:
+        """Set a condition."""
+        fresh = condition(kind, status, reason, message, generation=self._generation, now=self._now)
+        self.set(conditions=merge(self.status.conditions, [fresh]))
+
+    def holds(self, kind: str) -> bool:
+        """Whether a condition is True."""
+        return is_true(self.status.conditions, kind)
+
+    def reason_of(self, kind: str) -> str | None:
+        """Reason of a condition, or None if it was never set."""
+        found = find(self.status.conditions, kind)
+        return found.reason if found else None
+
+    def now_doing(self, phase: Phase, reason: str, message: str, *, stalled: bool = False) -> None:
+        """What is happening; `stalled` is for what a person has to mend."""
+        self.set(phase=phase)
+        self._why = (reason, message)
+        self._stalled = stalled
+
+    def succeed(self, reason: str, message: str) -> None:
+        """End well."""
+        self.say(SUCCEEDED, True, reason, message)
+        self._end("Succeeded", reason, message)
+
+    def fail(self, reason: str, message: str, *, phase: Phase = "Failed") -> None:
+        """End badly, or as Refused or Cancelled."""
+        self.say(FAILED, True, reason, message)
+        self._end(phase, reason, message)
+
+    def _end(self, phase: Phase, reason: str, message: str) -> None:
+        self.set(phase=phase, queue=None, completion_time=stamp(self._now))
+        if find(self.status.conditions, "LockAcquired") is not None:
+            self.say("LockAcquired", False, "Ended", "the lock is released when no pod of the task is left")
+        self._why = (reason, message)
+
+    def finished(self) -> FineTuningTaskStatus:
+        """The status with what follows from the rest: Ready, Reconciling, Stalled, message, observedGeneration.
+
+        A task that had ended before this reconcile stays as it was.
+        """
+        if is_true(self.old.conditions, SUCCEEDED) or is_true(self.old.conditions, FAILED):
+            return self.old
+        reason, message = self._why or ("Pending", "")
+        ready, failed = self.holds(SUCCEEDED), self.holds(FAILED)
+        stalled = failed or self._stalled
+        moving = not ready and not stalled
+        self.say("Ready", ready, reason, message)
+        self.say("Reconciling", moving, reason if moving else "Settled", message if moving else "")
+        self.say("Stalled", stalled, reason if stalled else "NotStalled", message if stalled else "")
+        self.set(message=shortened(message), observed_generation=self._generation)
+        return self.status
+
+    def news(self) -> list[tuple[Literal["Normal", "Warning"], str, str]]:
+        """(level, reason, message) of what changed that a person should hear of, after the write."""
+        before, after = find(self.old.conditions, "Ready"), find(self.status.conditions, "Ready")
+        if after is None or (before is not None and (before.status, before.reason) == (after.status, after.reason)):
+            return []
+        bad = is_true(self.status.conditions, "Stalled")
+        return [("Warning" if bad else "Normal", after.reason, after.message or after.reason)]

@@ -1,0 +1,82 @@
+"""A model's lock: freed when its holder's work is over, and the next in the queue woken."""
+
+import logging
+
+from bluetune_operator.adapters.leases import live_work, read_lease, write_holder
+from bluetune_operator.core.kinds import LEASES, MODELS, TASKS, Key, Object, lease_name, name_of, uid_of
+from bluetune_operator.core.lock import Holder, has_ended, holder_of, may_free, queue
+from bluetune_operator.reconciler.base import Context
+
+logger = logging.getLogger(__name__)
+
+AGAIN_SECONDS = 5.0
+"""The end of a pod is an event; this is for what gets lost."""
+
+
+class LockReconciler:
+    """Reconciles the Lease of a model; `name` is the model's.
+
+    What it remembers (the queue it last saw) only spares wake-ups: after a restart everything is woken once anyway.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._seen: dict[tuple[str, str], tuple[object, ...]] = {}
+
+    async def reconcile(self, namespace: str, name: str) -> float | None:
+        """See `Reconciler`."""
+        cache = self._context.cache
+        wait: float | None = None
+        holder = _holder(cache.get(LEASES, namespace, lease_name(name)))
+        if holder is not None:
+            freed = await self._free(namespace, name, holder)
+            if freed is True:
+                holder = None
+            elif freed is False:
+                wait = AGAIN_SECONDS
+        self._wake(namespace, name, holder)
+        return wait
+
+    async def _free(self, namespace: str, model: str, holder: Holder) -> bool | None:
+        """True: freed. False: the holder is over, but something of it still runs. None: the holder is at work."""
+        cache, kube = self._context.cache, self._context.kube
+        known = cache.get(TASKS, namespace, holder.name)
+        if known is not None and uid_of(known) == holder.uid and not has_ended(known):
+            return None
+        lease = await read_lease(kube, namespace, model)
+        if _holder(lease) != holder:
+            if lease is not None:
+                cache.put(LEASES, lease)
+            return False
+        task = await kube.get(TASKS, namespace, holder.name)
+        if not may_free(holder, task, await live_work(kube, namespace, model)):
+            return False
+        raw_model = cache.get(MODELS, namespace, model)
+        if raw_model is None:
+            return None  # the Lease goes with its model
+        await write_holder(kube, cache, raw_model, lease, None, self._context.clock())
+        logger.info("lock of %s freed, held by %s until now", model, holder.name, extra={"model": model})
+        return True
+
+    def _wake(self, namespace: str, model: str, holder: Holder | None) -> None:
+        """Wake those that wait, if the queue or its head has changed, and the duplicates of tasks that ended."""
+        tasks = self._context.cache.of_model(TASKS, namespace, model)
+        waiting = queue(tasks, holder)
+        done = sorted(uid_of(task) for task in tasks if has_ended(task))
+        seen = (holder, tuple(uid_of(task) for task in waiting), tuple(done))
+        if self._seen.get((namespace, model)) == seen:
+            return
+        self._seen[namespace, model] = seen
+        for task in [*waiting, *(t for t in tasks if _is_duplicate(t))]:
+            self._context.enqueue(Key(TASKS.name, namespace, name_of(task)), 0)
+
+
+def _holder(lease: Object | None) -> Holder | None:
+    try:
+        return holder_of(lease)
+    except ValueError:
+        return None  # the tasks that wait say LockInconsistent
+
+
+def _is_duplicate(task: Object) -> bool:
+    return not has_ended(task) and bool((task.get("status") or {}).get("duplicateOf"))

@@ -1,0 +1,120 @@
+"""A FineTuningTask's reconcile: a checklist of steps over one draft of its status, written once."""
+
+import logging
+
+from bluetune_api.task import FineTuningTask
+from bluetune_operator.core.errors import ApiError
+from bluetune_operator.core.kinds import MODELS, TASKS, Key, Object, is_deleting
+from bluetune_operator.core.lock import has_ended
+from bluetune_operator.core.references import Problem, parsed
+from bluetune_operator.core.task_status import Draft
+from bluetune_operator.reconciler.base import Context
+from bluetune_operator.reconciler.task_admission import choice, lock, references, suspended_waiter
+from bluetune_operator.reconciler.task_end import cancelled, ended, promote, publish
+from bluetune_operator.reconciler.task_key import claim, duplicate
+from bluetune_operator.reconciler.task_run import Run, Step
+from bluetune_operator.reconciler.task_work import check, train
+
+logger = logging.getLogger(__name__)
+
+STEPS: tuple[Step, ...] = (
+    ended,
+    cancelled,
+    references,
+    suspended_waiter,
+    duplicate,
+    lock,
+    claim,
+    choice,
+    check,
+    train,
+    publish,
+    promote,
+)
+
+
+class TaskReconciler:
+    """Brings tasks to their end. Holds no state."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def reconcile(self, namespace: str, name: str) -> float | None:
+        """See `Reconciler`."""
+        key = Key(TASKS.name, namespace, name)
+        raw = self._context.cache.get(TASKS, namespace, name)
+        if raw is None or is_deleting(raw):
+            self._context.observer.phase(key, None)  # what it leaves behind is the lock's and the garbage collector's
+            return None
+        task = parsed(FineTuningTask, raw)
+        if isinstance(task, Problem):
+            return await self._invalid(raw, task)
+        draft = Draft(task, self._context.clock())
+        run = Run(self._context, raw, task, draft, raw_model=self._context.cache.get(MODELS, namespace, _model(raw)))
+        wait: float | None = None
+        for step in STEPS:
+            stay = await step(run)
+            if stay is not None:
+                wait = stay.seconds
+                break
+        written = await self._write(raw, draft)
+        self._context.observer.phase(key, draft.status.phase)
+        if written and draft.ended and not has_ended(raw):
+            self._context.enqueue(Key(LOCK, namespace, _model(raw)), 0)
+        return wait
+
+    async def _write(self, raw: Object, draft: Draft) -> bool:
+        """Write the status if it changed; tell what happened only after that."""
+        before = raw.get("status") or {}
+        after = draft.finished().wire()
+        if after == before:
+            return False
+        written = await self._context.kube.replace_status(TASKS, raw, after)
+        self._context.cache.put(TASKS, written)
+        for level, reason, message in draft.news():
+            logger.info(
+                "%s: %s", reason, message, extra={"reason": reason, "phase": draft.status.phase, "model": _model(raw)}
+            )
+            await self._context.events.emit(raw, reason, message, level=level)
+        return True
+
+    async def _invalid(self, raw: Object, problem: Problem) -> float | None:
+        """A task that the types refuse, though the API server let it pass: say so in the status, whatever is there."""
+        if has_ended(raw):
+            return None
+        draft = Draft(_bare(raw), self._context.clock())
+        draft.say("Accepted", False, problem.reason, problem.message)
+        draft.now_doing("Pending", problem.reason, problem.message, stalled=True)
+        try:
+            await self._write(raw, draft)
+        except ApiError as error:
+            if error.status != 422:
+                raise
+            logger.error("status of a task that cannot be read was refused: %s", error.message)
+        return None
+
+
+LOCK = "Lock"
+"""Kind of the keys that the lock's reconciler gets: namespace and model."""
+
+
+def _model(raw: Object) -> str:
+    return str(raw["spec"]["modelRef"]["name"])
+
+
+def _bare(raw: Object) -> FineTuningTask:
+    """A task with the metadata of `raw` and nothing else that could be refused."""
+    return FineTuningTask.model_validate(
+        {
+            "apiVersion": raw["apiVersion"],
+            "kind": raw["kind"],
+            "metadata": raw["metadata"],
+            "spec": {"modelRef": {"name": _model(raw)}},
+        }
+    )
+
+
+def refers_to_method(raw_task: Object, raw_model: Object | None, method: str) -> bool:
+    """Whether a task follows a method, itself or through its model."""
+    reference = raw_task["spec"].get("methodRef") or ((raw_model or {}).get("spec") or {}).get("methodRef") or {}
+    return bool(reference.get("name") == method)

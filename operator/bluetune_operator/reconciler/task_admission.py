@@ -1,0 +1,189 @@
+"""Steps up to the lock: references, suspension, the idempotency key, the queue, and what is chosen under the lock."""
+
+import logging
+from datetime import timedelta
+
+from pydantic import ValidationError
+
+from bluetune_api import store_layout
+from bluetune_api.batches import complete_batches
+from bluetune_api.method import FineTuningMethod
+from bluetune_api.model import EmbeddingModel
+from bluetune_api.objectstore import StoreError
+from bluetune_api.plans import select_batch
+from bluetune_api.records import Manifest
+from bluetune_api.task import Queue
+from bluetune_operator.adapters.leases import live_work, read_lease, write_holder
+from bluetune_operator.adapters.store import AsyncStore, StoreProblem, problem_of
+from bluetune_operator.core.kinds import LEASES, METHODS, MODELS, TASKS, lease_name
+from bluetune_operator.core.lock import Inconsistent, Ours, Verdict, Wait, holder_for, holder_of, may_take, regains
+from bluetune_operator.core.references import Problem, method_name, resolve_method, resolve_model, start_version
+from bluetune_operator.core.times import moment_of, stamp
+from bluetune_operator.reconciler.task_run import Run, Stay
+
+logger = logging.getLogger(__name__)
+
+STORE_SECONDS = 10.0
+"""A store sends no events: how soon to look again for what is missing in it, or whether it answers."""
+WAIT_SECONDS = 60.0
+"""The queue wakes its waiters; this is for what no event tells."""
+
+
+async def references(run: Run) -> Stay | None:
+    """Model, method and store, and what the task names in the store; the task goes on when a missing one appears."""
+    found = await _referred(run)
+    if isinstance(found, Problem):
+        run.draft.say("Accepted", False, found.reason, found.message)
+        waits_for_model = found.reason == "ModelNotReady"
+        run.draft.now_doing("Pending", found.reason, found.message, stalled=not waits_for_model)
+        return Stay(STORE_SECONDS)
+    if not run.draft.holds("Accepted"):
+        run.draft.say("Accepted", True, "Accepted", "model, method and store can be used")
+    return None
+
+
+async def _referred(run: Run) -> Problem | None:
+    """Look the references up; fills `run`."""
+    cache, spec = run.context.cache, run.task.spec
+    run.raw_model = cache.get(MODELS, run.namespace, run.model_name)
+    model = resolve_model(run.task, run.raw_model)
+    if not isinstance(model, EmbeddingModel):
+        return model
+    name = method_name(run.task, model)
+    run.raw_method = cache.get(METHODS, run.namespace, name) if name else None
+    method = resolve_method(run.task, model, run.raw_method)
+    if not isinstance(method, FineTuningMethod):
+        return method
+    assert run.raw_model is not None  # noqa: S101 - resolve_model has judged it
+    try:
+        store = await run.context.stores.open(run.raw_model)
+        if not run.draft.holds("Accepted"):
+            if spec.batch_id and await store.stat(store_layout.batch_marker(spec.batch_id)) is None:
+                where = store.uri(store_layout.batch_marker(spec.batch_id))
+                return Problem("BatchNotFound", f"batch {spec.batch_id!r} is not complete: {where} does not exist")
+            if spec.start_from and await store.stat(store_layout.manifest(spec.start_from)) is None:
+                where = store.uri(store_layout.manifest(spec.start_from))
+                return Problem("VersionNotFound", f"startFrom {spec.start_from}: {where} does not exist")
+    except (StoreProblem, StoreError) as error:
+        problem = problem_of(error)
+        return Problem(problem.reason, str(problem))
+    run.found(model, method, store)
+    return None
+
+
+async def suspended_waiter(run: Run) -> Stay | None:
+    """A suspended task without the lock leaves the queue and waits to be resumed."""
+    if not run.task.spec.suspend or run.draft.holds("LockAcquired"):
+        return None
+    message = "suspended; set spec.suspend to false to queue again"
+    run.draft.set(queue=None)
+    run.draft.say("LockAcquired", False, "Suspended", message)
+    run.draft.now_doing("Pending", "Suspended", message)
+    return Stay()
+
+
+async def lock(run: Run) -> Stay | None:
+    """Hold the model's lock, or wait for it, or be refused."""
+    held = run.draft.holds("LockAcquired")
+    kube, cache = run.context.kube, run.context.cache
+    if held and _names(run, cache.get(LEASES, run.namespace, lease_name(run.model_name))):
+        return None
+    # everything that this decision stands on is read live: a mistake would let two tasks train the same model
+    raw = await kube.get(TASKS, run.namespace, run.name)
+    if raw is None or raw["metadata"]["resourceVersion"] != run.raw["metadata"]["resourceVersion"]:
+        if raw is not None:
+            cache.put(TASKS, raw)
+        return Stay(0.05)
+    lease = await read_lease(kube, run.namespace, run.model_name)
+    work = await live_work(kube, run.namespace, run.model_name)
+    tasks = cache.of_model(TASKS, run.namespace, run.model_name)
+    verdict: Verdict = regains(raw, lease, work) if held else may_take(raw, lease, tasks, work)
+    if isinstance(verdict, Inconsistent):
+        run.draft.say("LockAcquired", "Unknown" if not held else True, "LockInconsistent", verdict.message)
+        run.draft.now_doing("Waiting", "LockInconsistent", verdict.message, stalled=True)
+        return Stay(STORE_SECONDS)
+    if isinstance(verdict, Wait):
+        return _wait(run, verdict)
+    if not isinstance(verdict, Ours):
+        assert run.raw_model is not None  # noqa: S101 - found by `references`
+        await write_holder(kube, cache, run.raw_model, lease, holder_for(raw), run.draft.now)
+    elif lease is not None:
+        cache.put(LEASES, lease)
+    if not held:
+        run.draft.say("LockAcquired", True, "Acquired", f"Lease {lease_name(run.model_name)} is held by this task")
+        run.draft.set(queue=None, start_time=run.draft.status.start_time or stamp(run.draft.now))
+    return None
+
+
+def _names(run: Run, lease: dict[str, object] | None) -> bool:
+    """Whether a Lease names this task."""
+    try:
+        holder = holder_of(lease)
+    except ValueError:
+        return False
+    return holder is not None and holder.uid == run.uid
+
+
+def _wait(run: Run, verdict: Wait) -> Stay:
+    if not run.task.spec.wait_on_conflict:
+        message = f"{verdict.message}, and waitOnConflict is false; apply the task again later, or let it queue"
+        run.draft.say("LockAcquired", False, "Busy", verdict.message)
+        run.draft.fail("Refused", message, phase="Refused")
+        return Stay()
+    run.draft.set(queue=Queue(position=verdict.position, blocked_by=verdict.blocked_by))
+    run.draft.say("LockAcquired", False, "Waiting", verdict.message)
+    run.draft.now_doing("Waiting", "Waiting", f"{verdict.message}; position {verdict.position} in the queue")
+    return Stay(WAIT_SECONDS)
+
+
+async def choice(run: Run) -> Stay | None:
+    """Choose start version and batch, once, under the lock; recorded in the status before anything is started."""
+    status = run.draft.status
+    if status.batch_id and status.start_version:
+        return None
+    start = start_version(run.task, run.model)
+    assert start is not None  # noqa: S101 - the model would not be ready without one
+    current = run.model.status.current if run.model.status else None
+    try:
+        batch = run.task.spec.batch_id or await _newest_batch(run.store, start)
+    except ValidationError as error:
+        message = f"{run.store.uri(store_layout.manifest(start))} cannot be read: {error.errors()[0]['msg']}"
+        run.draft.fail("VersionInvalid", message)
+        return Stay()
+    except (StoreProblem, StoreError) as error:
+        return store_trouble(run, error)
+    if batch is None:
+        run.draft.set(start_version=start)
+        message = (
+            f"no complete batch that {start} has not learned from at {run.store.uri(store_layout.CLICKSTREAM)}; write"
+            f" one, and {store_layout.SUCCESS_MARKER} into its folder last"
+        )
+        run.draft.succeed("NoNewBatch", message)
+        return Stay()
+    run.draft.set(batch_id=batch, start_version=start, live_version=current.version if current else None)
+    run.draft.now_doing("Running", "Starting", f"batch {batch} is to be checked")
+    return Stay(0)
+
+
+async def _newest_batch(store: AsyncStore, start: str) -> str | None:
+    manifest = Manifest.model_validate_json(await store.get(store_layout.manifest(start)))
+    learned = manifest.lineage_batches
+    batches = await store.run(lambda s: complete_batches(s, skip=learned))
+    return select_batch(batches, learned)
+
+
+def store_trouble(run: Run, error: Exception) -> Stay:
+    """The store cannot be used for the moment: say so and try again; a run that holds the lock keeps it."""
+    problem = problem_of(error)
+    phase = run.draft.status.phase or "Pending"
+    run.draft.now_doing(phase, problem.reason, str(problem), stalled=problem.reason != "StoreUnreachable")
+    return Stay(STORE_SECONDS)
+
+
+def expired(run: Run) -> float | None:
+    """Seconds until ttlSecondsAfterFinished is over, 0 if it is; None if there is none."""
+    ttl, end = run.task.spec.ttl_seconds_after_finished, run.draft.status.completion_time
+    if ttl is None or end is None:
+        return None
+    left = (moment_of(end) + timedelta(seconds=ttl) - run.draft.now).total_seconds()
+    return max(left, 0.0)

@@ -1,0 +1,153 @@
+"""Steps that end a run: cancel, the result, the gate, the rollout."""
+
+from pydantic import ValidationError
+
+from bluetune_api import store_layout
+from bluetune_api.objectstore import StoreError
+from bluetune_api.records import Result, digest_of
+from bluetune_api.task import TaskMetrics
+from bluetune_operator.adapters.store import StoreProblem
+from bluetune_operator.core.gate import promotion
+from bluetune_operator.core.kinds import JOBS, TASKS, is_owned_by, uid_of
+from bluetune_operator.core.progress import best_of, finished_progress
+from bluetune_operator.core.times import stamp
+from bluetune_operator.reconciler.task_admission import expired, store_trouble
+from bluetune_operator.reconciler.task_key import free_key
+from bluetune_operator.reconciler.task_run import Run, Stay
+
+ROLLOUT_SECONDS = 15.0
+"""The model's events tell how its rollout goes; this is for what gets lost."""
+
+
+async def ended(run: Run) -> Stay | None:
+    """A task that has ended does nothing but free its key, if it failed, and go when its time is over."""
+    if not run.draft.ended:
+        return None
+    if run.draft.holds("Failed") and run.task.spec.idempotency_key is not None:
+        try:
+            await free_key(run)
+        except (StoreProblem, StoreError):
+            return Stay(60.0)
+    left = expired(run)
+    if left is None:
+        return Stay()
+    if left > 0:
+        return Stay(left)
+    await run.context.kube.delete(TASKS, run.namespace, run.name, uid=run.uid)
+    return Stay()
+
+
+async def cancelled(run: Run) -> Stay | None:
+    """Cancel: stop the Jobs (the trainer saves the best trial in its grace period), keep the record."""
+    if not run.task.spec.cancel:
+        return None
+    stopped = False
+    for stage in ("check", "train"):
+        job = run.context.cache.get(JOBS, run.namespace, run.child(stage)) or await run.context.kube.get(
+            JOBS, run.namespace, run.child(stage)
+        )
+        if job is not None and is_owned_by(job, run.uid):
+            await run.context.kube.delete(JOBS, run.namespace, run.child(stage), uid=uid_of(job))
+            stopped = True
+    kept = "; what its finished trials gave is kept" if stopped else ""
+    if run.draft.reason_of("Promoted") == "RolloutRequested":
+        run.draft.say("Promoted", False, "Cancelled", "cancelled before the rollout was done")
+    run.draft.fail("Cancelled", f"cancelled by spec.cancel{kept}", phase="Cancelled")
+    return Stay()
+
+
+async def publish(run: Run) -> Stay | None:
+    """Take the result over and decide whether it may go into production."""
+    if run.draft.holds("Published"):
+        return None
+    key = store_layout.result(run.uid)
+    try:
+        data = await run.store.get_or_none(key)
+        if data is None:
+            return _unusable(run, "ResultMissing", f"the Job completed, but {run.store.uri(key)} does not exist")
+        result = Result.model_validate_json(data)
+        manifest = await run.store.get_or_none(store_layout.manifest(result.version))
+    except ValidationError as error:
+        return _unusable(run, "ResultInvalid", f"{run.store.uri(key)} cannot be read: {error.errors()[0]['msg']}")
+    except (StoreProblem, StoreError) as error:
+        return store_trouble(run, error)
+    if result.owner.uid != run.uid:
+        return _unusable(run, "ResultInvalid", f"{run.store.uri(key)} belongs to another run ({result.owner.name})")
+    if manifest is None or digest_of(manifest) != result.digest:
+        where = run.store.uri(store_layout.manifest(result.version))
+        return _unusable(run, "ResultInvalid", f"{where} is not the manifest that the result names")
+    _record(run, result)
+    answer = promotion(
+        wanted=run.task.spec.deploy_as_blue,
+        result=result,
+        live_version=run.draft.status.live_version,
+        serving=run.model.spec.serving,
+        model=run.model.status,
+    )
+    run.draft.say("Promoted", answer.promoted, answer.reason, answer.message)
+    if answer.promoted == "Unknown":
+        run.draft.now_doing("Deploying", answer.reason, answer.message)
+        return Stay(ROLLOUT_SECONDS)
+    run.draft.succeed("Completed" if answer.reason == "NotRequested" else answer.reason, answer.message)
+    return Stay()
+
+
+def _record(run: Run, result: Result) -> None:
+    best, top = best_of(result)
+    gate = result.gate
+    run.draft.set(
+        best_model_id=result.version,
+        best_model_url=result.uri,
+        digest=result.digest,
+        report_url=result.report_url,
+        best=best or run.draft.status.best,
+        top_trials=top or run.draft.status.top_trials,
+        metrics=TaskMetrics(
+            baseline=gate.baseline if gate else result.baseline or None,
+            candidate=gate.candidate if gate else result.candidate or None,
+        ),
+        progress=finished_progress(run.draft.status, result, stamp(run.draft.now)),
+    )
+    trials = f"{result.trials_done} trials" + (f", {result.trials_failed} failed" if result.trials_failed else "")
+    run.draft.say("Trained", True, "Trained", trials)
+    run.draft.say("Published", True, "Published", f"version {result.version} at {result.uri}")
+
+
+def _unusable(run: Run, reason: str, message: str) -> Stay:
+    run.draft.say("Trained", False, reason, message)
+    run.draft.fail(reason, message)
+    return Stay()
+
+
+async def promote(run: Run) -> Stay | None:
+    """Follow the rollout that the model's reconciler drives; the lock is held until it is over."""
+    status, model = run.draft.status, run.model.status
+    serving = run.model.spec.serving
+    rollout = model.rollout if model else None
+    ours = rollout if rollout is not None and rollout.task_uid == run.uid else None
+    if ours is not None:
+        run.draft.set(rollout=ours)
+    current = model.current if model else None
+    if current is not None and current.version == status.best_model_id:
+        message = f"blue serves {current.version}"
+        run.draft.say("Promoted", True, "Promoted", message)
+        run.draft.succeed("Promoted", message)
+        return Stay()
+    if ours is not None and ours.step == "Failed":
+        message = f"{ours.reason or 'RolloutFailed'}: {ours.message or 'the rollout failed'}"
+        run.draft.say("Promoted", False, "RolloutFailed", message)
+        run.draft.fail("RolloutFailed", message)
+        return Stay()
+    if ours is None and (serving is None or serving.rollback_to is not None):
+        reason = "NoServing" if serving is None else "Pinned"
+        message = f"{status.best_model_id} is published; " + (
+            "the model has no spec.serving any more"
+            if serving is None
+            else f"the model stays with {serving.rollback_to}"
+        )
+        run.draft.say("Promoted", False, reason, message)
+        run.draft.succeed(reason, message)
+        return Stay()
+    doing = f"{ours.step}: {ours.message or 'rolling out'}" if ours else "waiting for the model's rollout to begin"
+    run.draft.now_doing("Deploying", ours.step if ours else "RolloutRequested", doing)
+    return Stay(ROLLOUT_SECONDS)

@@ -1,0 +1,122 @@
+"""The step for idempotency keys: the first task with a key works, the others point to it and take its result over."""
+
+from pydantic import ValidationError
+
+from bluetune_api import store_layout
+from bluetune_api.objectstore import StoreError
+from bluetune_api.records import KeyClaim, Result
+from bluetune_operator.adapters.store import StoreProblem
+from bluetune_operator.core.key_claim import ClaimantState, KeyVerdict, key_verdict
+from bluetune_operator.core.kinds import TASKS, condition_status, uid_of
+from bluetune_operator.core.progress import best_of
+from bluetune_operator.reconciler.task_admission import STORE_SECONDS, store_trouble
+from bluetune_operator.reconciler.task_run import Run, Stay
+
+
+async def duplicate(run: Run) -> Stay | None:
+    """Before the queue: a task whose key is another's waits for that one's result, outside of the queue."""
+    key = run.task.spec.idempotency_key
+    if key is None or run.draft.holds("LockAcquired"):
+        return None
+    try:
+        verdict, result = await _look(run, key)
+    except (StoreProblem, StoreError) as error:
+        return store_trouble(run, error)
+    if verdict.action in ("Follow", "TakeOver"):
+        return _follow(run, verdict, result)
+    if run.draft.status.duplicate_of is not None:  # the first one failed: this one's turn
+        run.draft.set(duplicate_of=None)
+        run.draft.say("Accepted", True, "Accepted", "the first task with this idempotencyKey failed")
+    return None
+
+
+async def claim(run: Run) -> Stay | None:
+    """Under the lock: make the key this task's. Only one task at a time holds the lock, so replacing cannot race."""
+    key = run.task.spec.idempotency_key
+    if key is None or run.draft.status.batch_id is not None:
+        return None
+    ours = KeyClaim(task_uid=run.uid, task=run.name)
+    try:
+        name = store_layout.idempotency_key(key)
+        if await run.store.create(name, ours.model_dump_json(by_alias=True).encode()):
+            return None
+        verdict, result = await _look(run, key)
+        if verdict.action == "Replace":
+            await run.store.put(name, ours.model_dump_json(by_alias=True).encode())
+    except (StoreProblem, StoreError) as error:
+        return store_trouble(run, error)
+    if verdict.action in ("Follow", "TakeOver"):
+        # a claimant that is alive without the lock: it will have to wait for this task's end, so take over or give way
+        return _follow(run, verdict, result)
+    return Stay(0.5) if verdict.action == "Claim" else None
+
+
+async def free_key(run: Run) -> None:
+    """A run that failed frees its key. Raises StoreProblem, StoreError."""
+    key = run.task.spec.idempotency_key
+    if key is None or run.raw_model is None:
+        return
+    store = await run.context.stores.open(run.raw_model)
+    found = await _claim(run, key)
+    if found is not None and found.task_uid == run.uid:
+        await store.delete(store_layout.idempotency_key(key))
+
+
+async def _look(run: Run, key: str) -> tuple[KeyVerdict, Result | None]:
+    found = await _claim(run, key)
+    if found is None or found.task_uid == run.uid:
+        return key_verdict(run.uid, found), None
+    state = await _claimant(run, found)
+    result = None
+    if state in ("Gone", "Succeeded"):
+        result = await _result(run, found.task_uid)
+    return key_verdict(run.uid, found, state, result is not None), result
+
+
+async def _claim(run: Run, key: str) -> KeyClaim | None:
+    store = await run.context.stores.open(run.raw_model) if run.raw_model else run.store
+    data = await store.get_or_none(store_layout.idempotency_key(key))
+    try:
+        return KeyClaim.model_validate_json(data) if data is not None else None
+    except ValidationError:
+        return KeyClaim(task_uid="?", task="?")  # unreadable: nobody's, so it is replaced under the lock
+
+
+async def _claimant(run: Run, found: KeyClaim) -> ClaimantState:
+    task = await run.context.kube.get(TASKS, run.namespace, found.task) if found.task != "?" else None
+    if task is None or uid_of(task) != found.task_uid:
+        return "Gone"
+    if condition_status(task, "Succeeded") == "True":
+        return "Succeeded"
+    return "Failed" if condition_status(task, "Failed") == "True" else "Active"
+
+
+async def _result(run: Run, task_uid: str) -> Result | None:
+    data = await run.store.get_or_none(store_layout.result(task_uid))
+    try:
+        return Result.model_validate_json(data) if data is not None else None
+    except ValidationError:
+        return None
+
+
+def _follow(run: Run, verdict: KeyVerdict, result: Result | None) -> Stay:
+    first = verdict.task or "?"
+    run.draft.set(duplicate_of=first, queue=None)
+    if verdict.action == "TakeOver":
+        if result is not None:
+            best, top = best_of(result)
+            run.draft.set(
+                best_model_id=result.version,
+                best_model_url=result.uri,
+                digest=result.digest,
+                best=best,
+                top_trials=top,
+                batch_id=result.batch_id,
+                start_version=result.parent,
+            )
+        run.draft.succeed("Duplicate", f"task {first!r} has done this work already; its result is taken over")
+        return Stay()
+    message = f"task {first!r} has the same idempotencyKey; its result will be taken over"
+    run.draft.say("Accepted", False, "Duplicate", message)
+    run.draft.now_doing("Pending", "Duplicate", message)
+    return Stay(STORE_SECONDS)

@@ -1,0 +1,81 @@
+"""What the steps of a task's reconcile share."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from bluetune_api.method import FineTuningMethod
+from bluetune_api.model import EmbeddingModel
+from bluetune_api.task import FineTuningTask
+from bluetune_operator.adapters.store import AsyncStore
+from bluetune_operator.core.kinds import Object, name_of, namespace_of, uid_of
+from bluetune_operator.core.task_status import Draft
+from bluetune_operator.reconciler.base import Context
+
+
+@dataclass(frozen=True)
+class Stay:
+    """Go no further this time: write the status and look again after so many seconds (None: when an event comes)."""
+
+    seconds: float | None = None
+
+
+@dataclass
+class Run:
+    """One reconcile of one task. Earlier steps fill in what later ones need."""
+
+    context: Context
+    raw: Object
+    """The task as read."""
+    task: FineTuningTask
+    draft: Draft
+    raw_model: Object | None = None
+    raw_method: Object | None = None
+    _model: EmbeddingModel | None = field(default=None)
+    _method: FineTuningMethod | None = field(default=None)
+    _store: AsyncStore | None = field(default=None)
+
+    @property
+    def namespace(self) -> str:
+        return namespace_of(self.raw)
+
+    @property
+    def name(self) -> str:
+        return name_of(self.raw)
+
+    @property
+    def uid(self) -> str:
+        return uid_of(self.raw)
+
+    @property
+    def model_name(self) -> str:
+        return self.task.spec.model_ref.name
+
+    @property
+    def model(self) -> EmbeddingModel:
+        """Set by the step `references`."""
+        assert self._model is not None  # noqa: S101 - the order of the steps
+        return self._model
+
+    @property
+    def method(self) -> FineTuningMethod:
+        """Set by the step `references`."""
+        assert self._method is not None  # noqa: S101 - the order of the steps
+        return self._method
+
+    @property
+    def store(self) -> AsyncStore:
+        """Set by the step `references`."""
+        assert self._store is not None  # noqa: S101 - the order of the steps
+        return self._store
+
+    def found(self, model: EmbeddingModel, method: FineTuningMethod, store: AsyncStore) -> None:
+        """The step `references` found all that the others need."""
+        self._model, self._method, self._store = model, method, store
+
+    def child(self, suffix: str) -> str:
+        """Name of a child of the task."""
+        return f"{self.name}-{suffix}"
+
+
+Step = Callable[[Run], Awaitable[Stay | None]]
+"""A step of the checklist: None is "go on"."""

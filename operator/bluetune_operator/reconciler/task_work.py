@@ -1,0 +1,197 @@
+"""Steps that run the trainer: the check on a CPU, then the training; their progress, their troubles, their ends."""
+
+import logging
+from typing import Literal
+
+from pydantic import ValidationError
+
+from bluetune_api import store_layout
+from bluetune_api.objectstore import StoreError
+from bluetune_api.records import CheckReport, Progress
+from bluetune_operator.adapters.store import StoreProblem
+from bluetune_operator.core.errors import ForeignObject
+from bluetune_operator.core.job_state import JobState, job_state
+from bluetune_operator.core.jobs import TrainerJob, plan_config_map, plan_of, trainer_job
+from bluetune_operator.core.kinds import CONFIG_MAPS, JOB_LABEL, JOBS, PODS, Object, is_deleting, labels_of, uid_of
+from bluetune_operator.core.lock import is_finished_job
+from bluetune_operator.core.progress import with_progress
+from bluetune_operator.core.task_jobs import check_job, check_plan, suspension, train_job, train_plan
+from bluetune_operator.core.times import seconds_since, stamp
+from bluetune_operator.reconciler.task_admission import store_trouble
+from bluetune_operator.reconciler.task_run import Run, Stay
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 2.0
+"""How often a running trainer's progress is read."""
+QUIET_SECONDS = 15.0
+"""Where an event will tell, this is for what gets lost, and for messages that depend on the time."""
+
+Stage = Literal["check", "train"]
+
+
+async def check(run: Run) -> Stay | None:
+    """Check the batch on a CPU before a GPU is asked for."""
+    if run.draft.holds("DataValid"):
+        return None
+    job = await _job(run, "check")
+    if job is None:
+        run.draft.say("DataValid", "Unknown", "Checking", f"batch {run.draft.status.batch_id} is being checked")
+        return await _start(run, check_job(run.raw, run.task, run.model, run.method, run.context.config), None)
+    if (paused := await _pause_or_resume(run, job)) is not None:
+        return paused
+    state = _state(run, job, "check")
+    if state.state == "Failed":
+        return _failed(run, "DataValid", state)
+    if state.state != "Complete":
+        return _working(run, "DataValid", "Checking", "the batch is being checked", state)
+    try:
+        data = await run.store.get_or_none(store_layout.check(run.uid))
+        report = CheckReport.model_validate_json(data) if data is not None else None
+    except ValidationError as error:
+        where = run.store.uri(store_layout.check(run.uid))
+        return _lost(run, "DataValid", "CheckInvalid", f"{where} cannot be read: {error.errors()[0]['msg']}")
+    except (StoreProblem, StoreError) as error:
+        return store_trouble(run, error)
+    if report is None:
+        where = run.store.uri(store_layout.check(run.uid))
+        return _lost(run, "DataValid", "CheckMissing", f"the check Job completed, but {where} does not exist")
+    if not report.valid:
+        return _lost(
+            run, "DataValid", "DataInvalid", "; ".join(report.problems) or "the batch is not worth training on"
+        )
+    run.draft.say(
+        "DataValid",
+        True,
+        "DataValid",
+        f"batch {report.batch_id}: {report.sessions} sessions, {report.sessions_with_clicks} with clicks,"
+        f" {report.coverage:.0%} of shown results known, {report.broken_lines} broken lines dropped",
+    )
+    run.draft.now_doing("Running", "Starting", "the batch is valid; training begins")
+    return Stay(0)
+
+
+async def train(run: Run) -> Stay | None:
+    """Run the training Job and follow it."""
+    if run.draft.holds("Trained"):
+        return None
+    job = await _job(run, "train")
+    if job is None:
+        if run.task.spec.suspend:
+            run.draft.now_doing("Pending", "Suspended", "suspended between check and training; the lock is kept")
+            return Stay()
+        checked = run.context.cache.get(JOBS, run.namespace, run.child("check"))
+        wanted = train_job(run.raw, run.task, run.model, run.method, run.context.config, check=checked)
+        plan = await run.context.kube.get(CONFIG_MAPS, run.namespace, run.child("check"))
+        run.draft.say("Trained", "Unknown", "Training", "the training Job is created")
+        return await _start(run, wanted, plan)
+    if (paused := await _pause_or_resume(run, job)) is not None:
+        return paused
+    state = _state(run, job, "train")
+    run.draft.set(attempt=max(state.attempt, run.draft.status.attempt or 0))
+    if state.state == "Failed":
+        return _failed(run, "Trained", state)
+    if state.state == "Complete":
+        return None
+    await _read_progress(run, state)
+    waiting = _working(run, "Trained", "Training", "training", state)
+    return Stay(POLL_SECONDS) if state.state == "Running" else waiting
+
+
+async def _job(run: Run, stage: Stage) -> Object | None:
+    """The task's Job of a stage. What the cache lacks is read live: a restart must not overlook one."""
+    found = run.context.cache.get(JOBS, run.namespace, run.child(stage))
+    if found is None:
+        found = await run.context.kube.get(JOBS, run.namespace, run.child(stage))
+        if found is not None:
+            run.context.cache.put(JOBS, found)
+    return found
+
+
+def _state(run: Run, job: Object, stage: Stage) -> JobState:
+    pods = [
+        pod
+        for pod in run.context.cache.of_task(PODS, run.namespace, run.name)
+        if labels_of(pod).get(JOB_LABEL) == stage
+        and any(ref.get("uid") == uid_of(job) for ref in pod["metadata"].get("ownerReferences") or [])
+    ]
+    return job_state(job, pods, run.draft.now)
+
+
+async def _start(run: Run, wanted: TrainerJob, checked_plan: Object | None) -> Stay:
+    """Create the plan and the Job. Both have fixed names, so a second try finds them."""
+    kube = run.context.kube
+    plan = check_plan(run.task, run.draft.status, run.model, run.method)
+    if wanted.command == "run":
+        # the plan that was checked, also if the method was edited since
+        plan = train_plan(plan_of(checked_plan) if checked_plan is not None else plan)
+    try:
+        await kube.create_owned(CONFIG_MAPS, plan_config_map(wanted, plan), run.uid)
+        job = await kube.create_owned(JOBS, trainer_job(wanted), run.uid)
+    except ForeignObject as error:
+        run.draft.now_doing("Pending", "NameTaken", str(error), stalled=True)
+        return Stay(QUIET_SECONDS)
+    run.context.cache.put(JOBS, job)
+    if wanted.command == "check" and run.draft.status.job_name is None:
+        created = run.raw["metadata"].get("creationTimestamp")
+        run.context.observer.first_job(seconds_since(created, run.context.clock()) if created else 0.0)
+    run.draft.set(job_name=wanted.name)
+    run.draft.now_doing("Running", "Starting", f"Job {wanted.name} was created")
+    return Stay(QUIET_SECONDS)
+
+
+async def _pause_or_resume(run: Run, job: Object) -> Stay | None:
+    """Suspend or resume the Job as the task says; a suspended task keeps the lock."""
+    if is_deleting(job):
+        run.draft.now_doing("Running", "JobDeleted", "the Job is being deleted by somebody else; it will start again")
+        return Stay(QUIET_SECONDS)
+    patch = suspension(job, suspend=run.task.spec.suspend, now_stamp=stamp(run.draft.now))
+    if patch is not None:
+        name = job["metadata"]["name"]
+        run.context.cache.put(JOBS, await run.context.kube.merge_patch(JOBS, run.namespace, name, patch))
+    if run.task.spec.suspend and not is_finished_job(job):
+        run.draft.now_doing(
+            "Pending", "Suspended", "the Job is suspended and the lock is kept; unset spec.suspend to go on"
+        )
+        return Stay()
+    return Stay(0.5) if patch is not None else None
+
+
+def _working(run: Run, kind: str, doing: str, what: str, state: JobState) -> Stay:
+    """The Job runs, or its pod does not start yet: say which, and why."""
+    if state.state == "Suspended":
+        run.draft.say(kind, "Unknown", "Queued", "the Job waits to be admitted by its queue")
+        run.draft.now_doing("Running", "Queued", f"Job {run.draft.status.job_name} waits to be admitted by its queue")
+    elif state.trouble is not None and state.state == "Pending":
+        run.draft.say(kind, "Unknown", state.trouble.reason, state.trouble.message)
+        run.draft.now_doing("Running", state.trouble.reason, state.trouble.message)
+    else:
+        again = f"; attempt {state.attempt}, the last one: {state.trouble.message}" if state.trouble else ""
+        started = state.state == "Running"
+        run.draft.say(kind, "Unknown", doing if started else "Starting", f"{what}{again}" if started else "pod starts")
+        run.draft.now_doing("Running", doing if started else "Starting", f"{what}{again}" if started else "pod starts")
+    return Stay(QUIET_SECONDS)
+
+
+def _failed(run: Run, kind: str, state: JobState) -> Stay:
+    trouble = state.trouble
+    assert trouble is not None  # noqa: S101 - job_state always says why
+    return _lost(run, kind, trouble.reason, trouble.message)
+
+
+def _lost(run: Run, kind: str, reason: str, message: str) -> Stay:
+    run.draft.say(kind, False, reason, message)
+    run.draft.fail(reason, message)
+    return Stay()
+
+
+async def _read_progress(run: Run, state: JobState) -> None:
+    """Copy the newest pod's progress. A store that does not answer costs nothing but news."""
+    if state.pod_uid is None:
+        return
+    try:
+        data = await run.store.get_or_none(store_layout.progress(run.uid, state.pod_uid))
+        if data is not None:
+            run.draft.status = with_progress(run.draft.status, Progress.model_validate_json(data))
+    except (StoreProblem, StoreError, ValidationError) as error:
+        logger.info("no progress of %s: %s", run.name, error)
