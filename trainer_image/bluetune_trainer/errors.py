@@ -107,5 +107,7 @@ def as_trainer_error(error: BaseException) -> TrainerError:
     if isinstance(error, StoreError):
         return StoreFailed(str(error))
     if isinstance(error, MemoryError):
-        return Crashed("the trainer ran out of memory; give its pod more, or lower settings.batchSize", reason="OutOfMemory")
+        return Crashed(
+            "the trainer ran out of memory; give its pod more, or lower settings.batchSize", reason="OutOfMemory"
+        )
     return Crashed(f"{type(error).__name__}: {error}; the log of the trainer has the details")

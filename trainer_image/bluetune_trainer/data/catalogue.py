@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from bluetune_api.method import Items
-
 from bluetune_trainer.data.records import shortened
 from bluetune_trainer.data.tally import Lines
 from bluetune_trainer.data.types import Catalogue
@@ -47,7 +46,9 @@ def read_catalogue(
         if text is None:
             continue
         if type(text) is not str:
-            raise PluginFailed(f"item_text must return a text or None, it returned {type(text).__name__} for {item_id!r}")
+            raise PluginFailed(
+                f"item_text must return a text or None, it returned {type(text).__name__} for {item_id!r}"
+            )
         position[item_id] = len(ids)
         ids.append(item_id)
         texts.append(text)

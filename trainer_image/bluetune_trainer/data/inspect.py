@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from bluetune_api import store_layout
 from bluetune_api.method import Settings
 from bluetune_api.records import CheckReport, PinnedObject
-
 from bluetune_trainer.data.clicks import rfc3339
 from bluetune_trainer.data.splits import clicked_sessions
 from bluetune_trainer.data.tally import FIRST, Lines, SessionTally
@@ -136,7 +135,8 @@ def in_short(checked: CheckReport) -> str:
     lines = [". ".join(problem[0].upper() + problem[1:] for problem in checked.problems) + "."]
     lines.append(
         f"Batch {checked.batch_id}: {checked.sessions} sessions, {checked.sessions_with_clicks} with clicks,"
-        f" {checked.duplicates} duplicates, {checked.broken_lines} broken lines, {checked.coverage:.0%} of results known."
+        f" {checked.duplicates} duplicates, {checked.broken_lines} broken lines,"
+        f" {checked.coverage:.0%} of results known."
     )
     if checked.offences:
         lines.append("First broken lines:")

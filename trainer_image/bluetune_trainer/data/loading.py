@@ -10,7 +10,6 @@ from pathlib import Path
 from bluetune_api import store_layout
 from bluetune_api.objectstore import ObjectStore
 from bluetune_api.records import CheckReport, MethodPlan, PinnedObject
-
 from bluetune_trainer.data.catalogue import read_catalogue
 from bluetune_trainer.data.inspect import Observed, in_short, report
 from bluetune_trainer.data.reading import pin, stream
@@ -31,9 +30,7 @@ def check(
     marker = store.stat(store_layout.batch_marker(batch_id)) is not None
     batch, items = pin(store, store_layout.batch(batch_id)), pin(store, method.items.path)
     readable = marker and batch and items
-    seen, _ = _observe(
-        store, batch_id, method, plugin, batch if readable else [], items if readable else [], stop=stop
-    )
+    seen, _ = _observe(store, batch_id, method, plugin, batch if readable else [], items if readable else [], stop=stop)
     return report(replace(seen, marker=marker, batch=batch, items=items), method.settings)
 
 
@@ -53,9 +50,7 @@ def load(
     """
     if not checked.valid:
         raise DataInvalid(in_short(checked))
-    seen, catalogue = _observe(
-        store, checked.batch_id, method, plugin, checked.batch, checked.items, stop=stop
-    )
+    seen, catalogue = _observe(store, checked.batch_id, method, plugin, checked.batch, checked.items, stop=stop)
     log.info(
         "data read",
         extra={

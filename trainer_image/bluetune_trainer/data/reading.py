@@ -9,7 +9,6 @@ from typing import Any
 from bluetune_api import store_layout
 from bluetune_api.objectstore import ObjectChanged, ObjectNotFound, ObjectStore
 from bluetune_api.records import PinnedObject
-
 from bluetune_trainer.data.records import SUFFIXES, BrokenFile, records
 from bluetune_trainer.data.tally import Lines
 from bluetune_trainer.errors import DataInvalid, Stopped

@@ -86,7 +86,7 @@ class _ZstdFrames(io.RawIOBase):
 
 def _decompressed(raw: BinaryIO, key: str) -> BinaryIO:
     if key.endswith(".gz"):
-        return io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 18)  # type: ignore[type-var]
+        return io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 18)
     if key.endswith(".zst"):
         return io.BufferedReader(_ZstdFrames(raw), 1 << 18)
     return raw

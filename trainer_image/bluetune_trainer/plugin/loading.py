@@ -3,11 +3,11 @@
 import difflib
 import importlib
 import importlib.util
-import sys
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from bluetune_trainer.errors import PlanInvalid, files_of, plugin_failure
+from bluetune_trainer.errors import PlanInvalid, plugin_failure
+from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.method import FineTuningMethod, TextFineTuningMethod
 
 PLUGINS: Mapping[str, type[FineTuningMethod]] = {"TextFineTuningMethod": TextFineTuningMethod}
@@ -16,6 +16,7 @@ BUILT_IN: Mapping[str, tuple[str, ...]] = {
     "settings.loss": ("ListwiseSoftmaxLoss", "CosineProbMarginRankingLoss", "ProbMarginRankingLoss"),
     "settings.ranker": ("COSINE_SIMILARITY",),
     "settings.confidenceCalculator": ("dummy_confidences", "calculate_confidences"),
+    "settings.metrics": ("not_irrelevant_dist_shift", "irrelevant_dist_shift"),
 }
 """Names that settings may use, by field. They are known here, so that a check needs no torch to judge them."""
 
@@ -80,14 +81,5 @@ def load_plugin(name: str) -> FineTuningMethod:
     cls = PLUGINS.get(name) or load_object(name, field="plugin", known=PLUGINS)
     if not (isinstance(cls, type) and issubclass(cls, FineTuningMethod)):
         raise PlanInvalid(f"plugin: {name!r} is not a subclass of bluetune_trainer.plugin.FineTuningMethod")
-    try:
+    with blaming(name, cls):
         return cls()
-    except Exception as error:
-        raise plugin_failure(error, name, plugin_files(cls)) or error from error
-
-
-def plugin_files(*objects: Any) -> tuple[str, ...]:
-    """Where the code of a user's objects lies; nothing for ours."""
-    modules = {o.__module__ for o in objects}
-    mine = [sys.modules[m] for m in modules if m in sys.modules and not m.startswith("bluetune_trainer.")]
-    return tuple(sorted(files_of(module) for module in mine if module.__file__))

@@ -56,7 +56,9 @@ class FineTuningMethod:
 class TextFineTuningMethod(FineTuningMethod):
     """Items are texts: the method's `textFields`, joined by its separator."""
 
-    meta: ClassVar[PluginMeta] = PluginMeta("TextFineTuningMethod", "1", "Fine-tunes a sentence encoder on search clicks")
+    meta: ClassVar[PluginMeta] = PluginMeta(
+        "TextFineTuningMethod", "1", "Fine-tunes a sentence encoder on search clicks"
+    )
 
     def item_text(self, item: Mapping[str, Any], items: Items) -> str | None:
         """The item's text fields, in order, joined; fields that are absent, null or blank are passed over."""

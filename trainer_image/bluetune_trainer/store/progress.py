@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from bluetune_api import store_layout
 from bluetune_api.objectstore import ObjectStore, StoreError
 from bluetune_api.records import Progress
-
 from bluetune_trainer.store.runs import encode
 
 log = logging.getLogger(__name__)

@@ -5,12 +5,12 @@ import logging
 from pathlib import Path
 from typing import TypeVar
 
+from pydantic import TypeAdapter, ValidationError
+
 from bluetune_api import store_layout
 from bluetune_api.base import ApiModel
 from bluetune_api.objectstore import ObjectNotFound, ObjectStore
 from bluetune_api.records import CheckReport, ManifestFile, Plan, Result, Trial
-from pydantic import TypeAdapter, ValidationError
-
 from bluetune_trainer.errors import PlanInvalid, StoreFailed
 from bluetune_trainer.store.versions import files_of
 
@@ -128,7 +128,9 @@ class StoredTrials:
         for file in files:
             self._store.download(folder + file.path, into / file.path)
         if files_of(into) != files:
-            raise StoreFailed(f"the model in {self._store.uri(folder)} is damaged; start a new task", reason="RunDamaged")
+            raise StoreFailed(
+                f"the model in {self._store.uri(folder)} is damaged; start a new task", reason="RunDamaged"
+            )
 
     def _folder(self, trial: int) -> str:
         return f"{store_layout.best(self._uid)}{trial}/"

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from pydantic import ValidationError
+
 from bluetune_api import store_layout
 from bluetune_api.objectstore import ObjectNotFound, ObjectStore
 from bluetune_api.records import Manifest, ManifestFile, digest_of, version_of
-from pydantic import ValidationError
-
 from bluetune_trainer.errors import PlanInvalid, StoreFailed
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""The command line: reads a plan, runs it, and turns every end into an exit code and a message."""

@@ -1,0 +1,96 @@
+"""Fetch the model that a first version is made of."""
+
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from bluetune_api.objectstore import ObjectStore
+from bluetune_api.records import Plan
+from bluetune_trainer.errors import PlanInvalid, StoreFailed
+from bluetune_trainer.store.versions import PICKLES
+
+log = logging.getLogger(__name__)
+
+HF = re.compile(r"hf://(?P<repository>[^/@ ]+/[^/@ ]+)(@(?P<revision>[^@ ]+))?")
+S3 = re.compile(r"s3://(?P<bucket>[^/ ]+)/(?P<path>[^ ]+)")
+WANTED = ["*.safetensors", "*.json", "*.txt", "*.model"]
+"""Files of a sentence-transformers folder; no pickles, no ONNX, no TensorFlow."""
+OpenStore = Callable[..., ObjectStore]
+
+
+def fetch_base(plan: Plan, into: Path, open_store: OpenStore) -> Path:
+    """The folder of the base model that `plan.base_uri` names.
+
+    Args:
+        into: an empty folder to put it in, if it must be fetched.
+        open_store: makes a store of a StoreLocation, with the plan's keys.
+
+    Raises:
+        PlanInvalid: there is no such model, or it has no safetensors.
+        StoreFailed: it could not be fetched.
+    """
+    uri = plan.base_uri or ""
+    if found := HF.fullmatch(uri):
+        folder = _from_hugging_face(found["repository"], found["revision"], into, uri)
+    elif found := S3.fullmatch(uri):
+        folder = _from_s3(plan, found["bucket"], found["path"].strip("/"), into, open_store)
+    elif uri.startswith("/"):
+        folder = Path(uri)
+        if not folder.is_dir():
+            raise PlanInvalid(f"base.uri: there is no folder {uri} here; it must be part of the trainer's image")
+    else:
+        raise PlanInvalid(f"base.uri: {uri!r} must be an absolute path, hf://org/name@revision, or s3://bucket/path")
+    require_safetensors(folder, uri)
+    return folder
+
+
+def require_safetensors(folder: Path, uri: str) -> None:
+    """Refuse a model whose weights exist as pickles only."""
+    if not (folder / "config.json").is_file():
+        raise PlanInvalid(f"base.uri: {uri} is no model folder, it has no config.json")
+    if not list(folder.glob("*.safetensors")):
+        pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
+        has = f"its weights are a pickle ({', '.join(pickles)}), which runs code when it is opened" if pickles else ""
+        raise PlanInvalid(
+            f"base.uri: {uri} has no *.safetensors file; {has or 'it has no weights'}."
+            " Save the model with model.save_pretrained(folder, safe_serialization=True) and use that"
+        )
+
+
+def _from_s3(plan: Plan, bucket: str, path: str, into: Path, open_store: OpenStore) -> Path:
+    location = plan.store.model_copy(update={"bucket": bucket, "prefix": path})
+    store = open_store(location)
+    found = list(store.list(""))
+    if not found:
+        raise PlanInvalid(f"base.uri: there are no objects below {location.uri()} at {location.endpoint}")
+    for info in found:
+        relative = Path(info.key)
+        if relative.is_absolute() or ".." in relative.parts:
+            raise PlanInvalid(f"base.uri: {store.uri(info.key)} leaves the model's folder")
+        if info.key.endswith("/") or relative.suffix in PICKLES:
+            continue
+        store.download(info.key, into / relative, etag=info.etag)
+    return into
+
+
+def _from_hugging_face(repository: str, revision: str | None, into: Path, uri: str) -> Path:
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    try:
+        huggingface_hub.snapshot_download(
+            repository, revision=revision, local_dir=into, allow_patterns=WANTED, token=False, etag_timeout=10
+        )
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.HFValidationError) as error:
+        raise PlanInvalid(
+            f"base.uri: {uri} does not exist, or is private or gated (bluetune sends no token);"
+            " check the name and the revision, or copy the model into the store and use s3://"
+        ) from error
+    except (errors.LocalEntryNotFoundError, errors.HfHubHTTPError, errors.OfflineModeIsEnabled, OSError) as error:
+        raise StoreFailed(
+            f"base.uri: {uri} cannot be fetched, the model hub cannot be reached from here ({type(error).__name__});"
+            " allow the trainer's pods out to it, or copy the model into the store and use s3://bucket/path",
+            reason="BaseUnreachable",
+        ) from error
+    return into

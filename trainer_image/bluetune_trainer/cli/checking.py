@@ -1,0 +1,56 @@
+"""Check: judge a batch before a GPU is held for it."""
+
+import logging
+import threading
+
+from bluetune_api import store_layout
+from bluetune_api.objectstore import ObjectStore
+from bluetune_api.records import CheckReport, Plan
+from bluetune_trainer.data.inspect import in_short
+from bluetune_trainer.data.loading import check
+from bluetune_trainer.errors import DataInvalid
+from bluetune_trainer.plugin.blame import blaming
+from bluetune_trainer.plugin.resolve import Resolved, resolve
+from bluetune_trainer.store import runs
+
+log = logging.getLogger(__name__)
+
+
+def prepare(plan: Plan) -> Resolved:
+    """Plugin and method of a plan, with everything judged that needs no model.
+
+    Raises:
+        PlanInvalid: naming field, value and what is expected.
+        PluginFailed: the plugin raised.
+    """
+    from bluetune_trainer.search.space import build_space  # hyperopt takes long to import
+
+    resolved = resolve(plan.method)
+    build_space(resolved.method.initial_params)
+    meta = resolved.plugin.meta
+    log.info("method", extra={"plugin": meta.name, "pluginVersion": meta.version})
+    return resolved
+
+
+def checked_batch(store: ObjectStore, plan: Plan, resolved: Resolved, *, stop: threading.Event) -> CheckReport:
+    """The run's check: the stored one, or a new one, which is stored once."""
+    stored = runs.read_check(store, plan.owner.uid)
+    if stored is not None:
+        return stored
+    assert plan.batch_id is not None  # noqa: S101 - the plan was judged when it was read
+    with blaming(plan.method.plugin, *resolved.user_code):
+        report = check(store, plan.batch_id, resolved.method, resolved.plugin, stop=stop)
+    return runs.create(store, store_layout.check(plan.owner.uid), report)
+
+
+def run_check(store: ObjectStore, plan: Plan, *, stop: threading.Event) -> CheckReport:
+    """Write check.json, and judge it.
+
+    Raises:
+        DataInvalid: the batch is not worth training on.
+    """
+    report = checked_batch(store, plan, prepare(plan), stop=stop)
+    log.info("batch checked", extra={"batch": report.batch_id, "valid": report.valid, "sessions": report.sessions})
+    if not report.valid:
+        raise DataInvalid(in_short(report))
+    return report

@@ -1,0 +1,40 @@
+"""How a command ends: its exit code, the termination message for Kubernetes, one line for people."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+from bluetune_api.exit_codes import Termination
+from bluetune_trainer.errors import Crashed, Stopped, as_trainer_error
+
+log = logging.getLogger(__name__)
+
+TERMINATION_LOG = "BLUETUNE_TERMINATION_LOG"
+DEFAULT_TERMINATION_LOG = "/dev/termination-log"
+
+
+def finish(error: BaseException) -> int:
+    """Say how it ended, and return the exit code."""
+    ending = as_trainer_error(error)
+    log.log(
+        logging.ERROR if isinstance(ending, Crashed) else logging.DEBUG,
+        "the command ended early",
+        exc_info=error,
+        extra={"reason": ending.reason},
+    )
+    terminate(ending.reason, ending.message)
+    word = "stopped" if isinstance(ending, Stopped) else "error"
+    print(f"{word}: {ending.reason}: {ending.message}", file=sys.stderr)
+    return int(ending.exit_code)
+
+
+def terminate(reason: str, message: str) -> None:
+    """Leave the termination message where Kubernetes looks for it; outside of a pod there is no such file."""
+    path = Path(os.environ.get(TERMINATION_LOG) or DEFAULT_TERMINATION_LOG)
+    if TERMINATION_LOG not in os.environ and not path.exists():
+        return
+    try:
+        path.write_text(Termination(reason=reason, message=message[:4096]).encode())
+    except OSError as error:
+        log.warning("no termination message written", extra={"path": str(path), "error": str(error)})

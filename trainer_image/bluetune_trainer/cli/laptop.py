@@ -1,0 +1,154 @@
+"""`run -f`: the same three manifests with a folder as the store, and no cluster and no S3.
+
+The folder stands for the model's prefix: `clickstream/<batch>/`, `items/`, and what comes of them, `versions/` and
+`runs/`. A run's id is taken from all that it depends on, so the same command again goes on with the same run, and
+changed data or manifests begin a new one.
+"""
+
+import hashlib
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from bluetune_api import store_layout
+from bluetune_api.base import ApiModel
+from bluetune_api.batches import complete_batches
+from bluetune_api.model import Gate
+from bluetune_api.objectstore import LocalStore
+from bluetune_api.plans import method_plan, select_batch
+from bluetune_api.records import MethodPlan, Plan, Progress, RunOwner
+from bluetune_trainer.cli.bases import OpenStore
+from bluetune_trainer.cli.display import Display, summary
+from bluetune_trainer.cli.manifests import Manifests, read_manifests
+from bluetune_trainer.data.reading import pin
+from bluetune_trainer.errors import DataInvalid, PlanInvalid
+from bluetune_trainer.store.progress import ProgressWriter
+from bluetune_trainer.store.versions import read_manifest
+
+NAMESPACE = "local"
+
+
+def run_manifests(
+    paths: Sequence[Path], folder: Path, task: str | None, *, stop: threading.Event, open_store: OpenStore
+) -> str:
+    """Run a task to its end. Returns the summary.
+
+    Raises:
+        PlanInvalid, DataInvalid, PluginFailed, Stopped: as a Job's trainer would.
+    """
+    manifests = read_manifests(paths, task)
+    if not folder.is_dir():
+        raise PlanInvalid(
+            f"--store: there is no folder {folder}; it must hold clickstream/<batch>/ with sessions and _SUCCESS,"
+            " and items/ with the catalogue"
+        )
+    store = LocalStore(folder)
+    method = method_plan(manifests.method.spec, manifests.task.spec.overrides)
+    display = Display(sys.stderr)
+    _judge_early(manifests, method)
+    start = manifests.task.spec.start_from or _base_version(store, manifests, method, open_store, display)
+    batch_id = _batch(store, manifests, start)
+    if batch_id is None:
+        return f"nothing to do: version {start} has learned from every complete batch in {store.uri('clickstream/')}"
+    plan = _train_plan(store, manifests, method, start, batch_id)
+    display.say(
+        f"batch {batch_id}, start version {start}, up to {method.initial_max_evals} trials, run {plan.owner.uid}"
+    )
+    display.say("importing torch, transformers and lightning")
+    from bluetune_trainer.cli.training import run_train
+
+    writer = ProgressWriter.of_attempt(store, plan.owner.uid, "local")
+
+    def report(progress: Progress) -> None:
+        writer.report(progress)
+        display.show(progress)
+
+    try:
+        result = run_train(store, plan, stop=stop, report=report)
+    finally:
+        writer.close()
+        display.close()
+    return summary(result)
+
+
+def _judge_early(manifests: Manifests, method: MethodPlan) -> None:
+    """Judge plugin, names and space before the base is imported, so that a typo costs no minute."""
+    from bluetune_trainer.cli.checking import prepare
+
+    prepare(_plan(manifests, "Check", "none", method=method))
+
+
+def _plan(manifests: Manifests, kind: str, uid: str, **fields: object) -> Plan:
+    owner = manifests.model if kind == "Import" else manifests.task
+    return Plan.model_validate(
+        {
+            "kind": kind,
+            "owner": RunOwner(
+                kind="EmbeddingModel" if kind == "Import" else "FineTuningTask",
+                name=owner.metadata.name,
+                namespace=owner.metadata.namespace or NAMESPACE,
+                uid=uid,
+            ),
+            "model": manifests.model.metadata.name,
+            "store": manifests.model.spec.store.location(),
+            **fields,
+        }
+    )
+
+
+def _uid(name: str, *parts: ApiModel | str) -> str:
+    text = "\n".join(part if isinstance(part, str) else part.model_dump_json() for part in parts)
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _base_version(
+    store: LocalStore, manifests: Manifests, method: MethodPlan, open_store: OpenStore, display: Display
+) -> str:
+    """The version that the base was published as; imported now if it was not."""
+    from bluetune_trainer.store.runs import read_result
+
+    uri = manifests.model.spec.base.uri
+    uid = _uid(manifests.model.metadata.name, uri)
+    done = read_result(store, uid)
+    if done is not None:
+        return done.version
+    display.say(f"importing {uri} as the first version")
+    from bluetune_trainer.cli.importing import run_import
+
+    return run_import(store, _plan(manifests, "Import", uid, base_uri=uri), open_store).version
+
+
+def _batch(store: LocalStore, manifests: Manifests, start: str) -> str | None:
+    """The batch that the task names, or the newest one that the start version has not learned from."""
+    if manifests.task.spec.batch_id is not None:
+        return manifests.task.spec.batch_id
+    lineage = read_manifest(store, start)[0].lineage_batches
+    batches = complete_batches(store)
+    if not batches:
+        folders = store.folders(store_layout.CLICKSTREAM)
+        unfinished = f"; {', '.join(folders[:5])} have no {store_layout.SUCCESS_MARKER}" if folders else ""
+        raise DataInvalid(
+            f"there is no complete batch in {store.uri(store_layout.CLICKSTREAM)}{unfinished}: put session files into"
+            f" {store_layout.CLICKSTREAM}<batch>/, and an empty {store_layout.SUCCESS_MARKER} when they are complete",
+            reason="NoBatch",
+        )
+    return select_batch(batches, lineage)
+
+
+def _train_plan(store: LocalStore, manifests: Manifests, method: MethodPlan, start: str, batch_id: str) -> Plan:
+    serving = manifests.model.spec.serving
+    gate = serving.gate if serving else Gate()
+    inputs = [*pin(store, store_layout.batch(batch_id)), *pin(store, method.items.path)]
+    complete = str(store.stat(store_layout.batch_marker(batch_id)) is not None)
+    uid = _uid(manifests.task.metadata.name, batch_id, start, method, gate, complete, *inputs)
+    return _plan(
+        manifests,
+        "Train",
+        uid,
+        batch_id=batch_id,
+        start_version=start,
+        method=method,
+        gate=gate,
+        metadata=manifests.task.spec.metadata or {},
+    )

@@ -1,0 +1,141 @@
+"""`bluetune-trainer`: import, check, run, fetch."""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from bluetune_api.objectstore import ObjectStore
+from bluetune_api.records import Plan, Progress
+from bluetune_api.store_location import StoreLocation
+from bluetune_trainer.cli import logs
+from bluetune_trainer.cli.ending import finish, terminate
+
+POD_UID = "BLUETUNE_POD_UID"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(
+        prog="bluetune-trainer", description="Fine-tunes a sentence encoder on search clicks, and publishes the result."
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, what in (("import", "publish a base model as the first version"), ("check", "judge a batch of clicks")):
+        command = commands.add_parser(name, help=what, description=what.capitalize() + ".")
+        command.add_argument("--plan", type=Path, required=True, metavar="FILE", help="the plan, a JSON file")
+    run = commands.add_parser(
+        "run",
+        help="train: by a plan, or by manifests with a folder as the store",
+        description="Train and publish the best model. With --plan as a Job does it; with -f and --store on this"
+        " machine alone, with no cluster and no S3.",
+    )
+    source = run.add_mutually_exclusive_group(required=True)
+    source.add_argument("--plan", type=Path, metavar="FILE", help="the plan, a JSON file")
+    source.add_argument(
+        "-f", dest="manifests", type=Path, action="append", metavar="FILE", help="manifests (YAML), or a folder of them"
+    )
+    run.add_argument("--store", type=Path, metavar="DIR", help="with -f: the folder with clickstream/ and items/")
+    run.add_argument("--task", metavar="NAME", help="with -f: which FineTuningTask, if there are several")
+    fetch = commands.add_parser(
+        "fetch",
+        help="download a version and verify it",
+        description="Download a version of the store in BLUETUNE_STORE.",
+    )
+    fetch.add_argument("--version", required=True, help="the version's id")
+    fetch.add_argument("--digest", required=True, help="sha256:… of its manifest")
+    fetch.add_argument("--into", type=Path, required=True, metavar="DIR", help="folder to put it in")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command. Returns its exit code."""
+    top = parser()
+    options = top.parse_args(arguments)
+    laptop = getattr(options, "manifests", None) is not None
+    if options.command == "run" and laptop != (options.store is not None):
+        top.error("run: -f and --store go together")
+    logs.set_up(default_level="warning" if laptop else "info")
+    stop = threading.Event()
+    _listen(stop)
+    try:
+        message = _run(options, stop, laptop=laptop)
+    except BaseException as error:  # every end has a code and a message
+        if isinstance(error, SystemExit | GeneratorExit):
+            raise
+        return finish(error)
+    terminate("Completed", message)
+    print(message)
+    return 0
+
+
+def _listen(stop: threading.Event) -> None:
+    """SIGTERM and Ctrl-C ask to stop and save; the second one of either ends the process at once."""
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+        os.write(2, b"\nstopping: saving what is finished (again: stop at once)\n")
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask)
+
+
+def _open(location: StoreLocation) -> ObjectStore:
+    from bluetune_api.s3 import store_from_environment
+
+    return store_from_environment(location)
+
+
+def _run(options: argparse.Namespace, stop: threading.Event, *, laptop: bool) -> str:
+    """Dispatch. Imports are here so that no command waits for a library that it does not need."""
+    if options.command == "fetch":
+        from bluetune_trainer.cli import fetching
+
+        manifest = fetching.run_fetch(_open(fetching.location()), options.version, options.digest, options.into)
+        return f"fetched {options.version} ({len(manifest.files)} files) into {options.into}, verified"
+    if laptop:
+        from bluetune_trainer.cli.laptop import run_manifests
+
+        return run_manifests(options.manifests, options.store, options.task, stop=stop, open_store=_open)
+    from bluetune_trainer.cli.plans import read_plan
+
+    plan = read_plan(options.plan, options.command)
+    logs.set_up(default_level="info", fields={"model": plan.model, plan.owner.kind: plan.owner.name})
+    store = _open(plan.store)
+    if options.command == "check":
+        from bluetune_trainer.cli.checking import run_check
+
+        report = run_check(store, plan, stop=stop)
+        return (
+            f"batch {report.batch_id} is fine: {report.sessions} sessions, {report.sessions_with_clicks} with clicks,"
+            f" {report.coverage:.0%} of results known, {report.broken_lines} broken lines"
+        )
+    if options.command == "import":
+        from bluetune_trainer.cli.importing import run_import
+
+        return f"{plan.base_uri} is published as {run_import(store, plan, _open).version}"
+    return _train(store, plan, stop)
+
+
+def _train(store: ObjectStore, plan: Plan, stop: threading.Event) -> str:
+    from bluetune_trainer.cli.training import run_train
+    from bluetune_trainer.store.progress import ProgressWriter
+
+    writer = ProgressWriter.of_attempt(store, plan.owner.uid, os.environ.get(POD_UID) or "local")
+
+    def report(progress: Progress) -> None:
+        writer.report(progress)
+
+    try:
+        result = run_train(store, plan, stop=stop, report=report)
+    finally:
+        writer.close()
+    return f"published {result.version} from {result.trials_done} trials"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""The three manifests of a run from YAML files, and the plan that follows from them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from bluetune_api import API_VERSION
+from bluetune_api.method import FineTuningMethod
+from bluetune_api.model import EmbeddingModel
+from bluetune_api.resource import Resource
+from bluetune_api.task import FineTuningTask
+from bluetune_trainer.cli.plans import in_words
+from bluetune_trainer.errors import PlanInvalid
+from bluetune_trainer.plugin.loading import alternatives
+
+KINDS: dict[str, type[Resource]] = {
+    "EmbeddingModel": EmbeddingModel,
+    "FineTuningMethod": FineTuningMethod,
+    "FineTuningTask": FineTuningTask,
+}
+N = TypeVar("N", bound=Resource)
+
+
+@dataclass(frozen=True)
+class Manifests:
+    """What one run is made of."""
+
+    task: FineTuningTask
+    model: EmbeddingModel
+    method: FineTuningMethod
+
+
+def read_manifests(paths: Sequence[Path], task: str | None) -> Manifests:
+    """The task that is meant, with its model and method. Objects of other kinds are passed over.
+
+    Raises:
+        PlanInvalid: a file cannot be read, a manifest is wrong, or a reference leads nowhere.
+    """
+    found: dict[str, dict[str, Resource]] = {kind: {} for kind in KINDS}
+    for path in paths:
+        for file in sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if path.is_dir() else [path]:
+            for resource in _resources(file):
+                found[type(resource).__name__][resource.metadata.name] = resource
+    chosen = _choose_task(found["FineTuningTask"], task, paths)
+    model = _follow(EmbeddingModel, found, chosen.spec.model_ref.name, "spec.modelRef.name", chosen)
+    owner: Resource = chosen
+    if chosen.spec.method_ref is not None:
+        name = chosen.spec.method_ref.name
+    elif model.spec.method_ref is not None:
+        name, owner = model.spec.method_ref.name, model
+    else:
+        raise PlanInvalid(
+            f"neither FineTuningTask {chosen.metadata.name} nor EmbeddingModel {model.metadata.name} names a method;"
+            " set spec.methodRef.name in one of them"
+        )
+    return Manifests(chosen, model, _follow(FineTuningMethod, found, name, "spec.methodRef.name", owner))
+
+
+def _resources(file: Path) -> Iterator[Resource]:
+    try:
+        documents = list(yaml.safe_load_all(file.read_text()))
+    except OSError as error:
+        raise PlanInvalid(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise PlanInvalid(f"{file} is not UTF-8 text") from error
+    except yaml.YAMLError as error:
+        raise PlanInvalid(f"{file} is not YAML: {' '.join(str(error).split())}") from error
+    for document in documents:
+        if isinstance(document, dict) and document.get("kind") in KINDS:
+            yield _resource(document, file)
+
+
+def _resource(document: dict[str, Any], file: Path) -> Resource:
+    kind = document["kind"]
+    metadata = document.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    if document.get("apiVersion") != API_VERSION:
+        raise PlanInvalid(f"{file}: {kind} {name}: apiVersion must be {API_VERSION}")
+    try:
+        return KINDS[kind].model_validate(document)
+    except ValidationError as error:
+        raise PlanInvalid(f"{file}: {kind} {name}: {in_words(error)}") from error
+
+
+def _choose_task(tasks: dict[str, Resource], name: str | None, paths: Sequence[Path]) -> FineTuningTask:
+    where = ", ".join(str(path) for path in paths)
+    if not tasks:
+        raise PlanInvalid(f"there is no FineTuningTask in {where}")
+    if name is None and len(tasks) > 1:
+        raise PlanInvalid(f"{where} has several FineTuningTasks; choose one with --task: {', '.join(sorted(tasks))}")
+    chosen = tasks.get(name) if name else next(iter(tasks.values()))
+    if not isinstance(chosen, FineTuningTask):
+        raise PlanInvalid(f"--task: there is no FineTuningTask {name!r} in {where}; {alternatives(name or '', tasks)}")
+    return chosen
+
+
+def _follow(kind: type[N], found: dict[str, dict[str, Resource]], name: str, field: str, owner: Resource) -> N:
+    there = found[kind.__name__]
+    resource = there.get(name)
+    if not isinstance(resource, kind):
+        known = f"; {alternatives(name, there)}" if there else f"; no {kind.__name__} is in the files given with -f"
+        raise PlanInvalid(
+            f"{type(owner).__name__} {owner.metadata.name}: {field}: there is no {kind.__name__} {name!r}{known}"
+        )
+    return resource

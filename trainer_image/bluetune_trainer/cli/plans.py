@@ -1,0 +1,51 @@
+"""Read a plan and open its store."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from bluetune_api.records import Plan
+from bluetune_trainer.errors import PlanInvalid
+
+REQUIRED = {"Import": ("base_uri",), "Check": ("batch_id",), "Train": ("batch_id", "start_version")}
+"""Fields that a plan of a kind must have."""
+
+
+COMMANDS = {"Import": "import", "Check": "check", "Train": "run"}
+
+
+def read_plan(path: Path, command: Literal["import", "check", "run"]) -> Plan:
+    """The plan in a file, for a command.
+
+    Raises:
+        PlanInvalid: it cannot be read, is for another command, or lacks a field.
+    """
+    try:
+        plan = Plan.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise PlanInvalid(f"the plan {path} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        raise PlanInvalid(f"the plan {path} is not valid: {in_words(error)}") from error
+    if COMMANDS[plan.kind] != command:
+        raise PlanInvalid(f"the plan {path} has kind {plan.kind}; it is for bluetune-trainer {COMMANDS[plan.kind]}")
+    for name in REQUIRED[plan.kind]:
+        if getattr(plan, name) is None:
+            alias = Plan.model_fields[name].alias or name
+            raise PlanInvalid(f"the plan {path} has no {alias}, which a plan of kind {plan.kind} needs")
+    return plan
+
+
+def in_words(error: ValidationError, *, most: int = 5) -> str:
+    """A validation error as `field: what is wrong (value)`, the first few of them."""
+    found = error.errors()
+    words = "; ".join(_one(entry) for entry in found[:most])
+    return words + (f"; and {len(found) - most} more" if len(found) > most else "")
+
+
+def _one(entry: Any) -> str:
+    where = ".".join(str(part) for part in entry["loc"]) or "the document"
+    message = str(entry["msg"]).removeprefix("Value error, ")
+    value = entry.get("input")
+    shown = f" (found {value!r:.60})" if isinstance(value, str | int | float | bool) else ""
+    return f"{where}: {message}{shown}"

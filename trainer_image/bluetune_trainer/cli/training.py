@@ -1,0 +1,196 @@
+"""Train: from a plan to a published version and a result."""
+
+import logging
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from bluetune_api import store_layout
+from bluetune_api.objectstore import ObjectStore
+from bluetune_api.records import GateReport, Manifest, ManifestFile, Plan, Progress, Result, Trial
+from bluetune_api.task import TrialSummary
+from bluetune_trainer.cli.checking import checked_batch, prepare
+from bluetune_trainer.cli.probe import probe_of, reopen_and_compare
+from bluetune_trainer.data.judgments import read_judgments
+from bluetune_trainer.data.loading import load
+from bluetune_trainer.data.splits import clicked_sessions
+from bluetune_trainer.data.types import Catalogue, Sessions, Split
+from bluetune_trainer.errors import Stopped
+from bluetune_trainer.plugin.blame import blaming
+from bluetune_trainer.plugin.resolve import Resolved
+from bluetune_trainer.search.contract import SearchOutcome
+from bluetune_trainer.store import progress as run_progress
+from bluetune_trainer.store import runs
+from bluetune_trainer.store.versions import Published, download_version, lineage, publish
+from bluetune_trainer.training.encoder import Encoder
+
+log = logging.getLogger(__name__)
+
+Report = Callable[[Progress], None]
+"""Told how far the run is, often; must return at once."""
+
+
+def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: Report) -> Result:
+    """Follow a plan to its result. Again: go on where the last attempt was, and repeat no finished trial.
+
+    Raises:
+        DataInvalid, PlanInvalid, PluginFailed: the same plan would end so again.
+        Stopped: `stop` was set; finished trials are kept.
+    """
+    done = runs.read_result(store, plan.owner.uid)
+    if done is not None:
+        return done
+    assert plan.start_version is not None  # noqa: S101 - the plan was judged when it was read
+    runs.keep_plan(store, plan)
+    resolved = prepare(plan)
+    stages = _Stages(report)
+    stages.enter("Loading")
+    with tempfile.TemporaryDirectory(prefix="bluetune-run-") as temporary:
+        workdir = Path(temporary)
+        checked = checked_batch(store, plan, resolved, stop=stop)
+        with blaming(plan.method.plugin, *resolved.user_code):
+            catalogue, split = load(store, resolved.method, resolved.plugin, checked, stop=stop)
+        parent = download_version(store, plan.start_version, workdir / "start")
+        with blaming(plan.method.plugin, *resolved.user_code):
+            outcome = _search(store, plan, resolved, catalogue, split, stages, stop, workdir)
+        _raise_if(stop)
+        stages.enter("Evaluating")
+        gate = _gate(store, plan, resolved, catalogue, split.gate, outcome.model_folder, workdir, stop)
+        _raise_if(stop)
+        stages.enter("Publishing")
+        published = _publish(store, plan, outcome, parent)
+        result = runs.create(store, store_layout.result(plan.owner.uid), _result(plan, outcome, gate, published))
+        stages.enter("Done")
+        return result
+
+
+class _Stages:
+    """Fits the search's progress into the run's, and says when a stage begins."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._last = Progress(stage="Loading", percent=0, updated_at=run_progress.now())
+
+    def enter(self, stage: str) -> None:
+        log.info("stage", extra={"stage": stage})
+        percent = 100 if stage == "Done" else run_progress.SHARES[stage][0]
+        update = {"stage": stage, "percent": percent, "trial": None, "epoch": None, "updated_at": run_progress.now()}
+        if stage == "Done":
+            update["eta_seconds"] = 0
+        self._last = self._last.model_copy(update=update)
+        self._report(self._last)
+
+    def of_search(self, part: Progress) -> None:
+        self._last = run_progress.whole_run(part)
+        self._report(self._last)
+
+
+def _raise_if(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise Stopped
+
+
+def _search(
+    store: ObjectStore,
+    plan: Plan,
+    resolved: Resolved,
+    catalogue: Catalogue,
+    split: Split,
+    stages: _Stages,
+    stop: threading.Event,
+    workdir: Path,
+) -> SearchOutcome:
+    from bluetune_trainer.search.run import run_search
+
+    folder = workdir / "search"
+    folder.mkdir()
+    trials = runs.StoredTrials(store, plan.owner.uid)
+    return run_search(workdir / "start", catalogue, split, resolved.method, trials, stages.of_search, stop, folder)
+
+
+def _gate(
+    store: ObjectStore,
+    plan: Plan,
+    resolved: Resolved,
+    catalogue: Catalogue,
+    held_out: Sessions,
+    candidate: Path,
+    workdir: Path,
+    stop: threading.Event,
+) -> GateReport | None:
+    """Compare with the live version, on queries that no trial saw; None if there are none with a click."""
+    from bluetune_trainer.search.gate import Judgment, measure_gate
+
+    judgments = None
+    if plan.gate.judgments is not None:
+        judged = read_judgments(store, plan.gate.judgments, catalogue, workdir, stop=stop)
+        judgments = [Judgment(*entry) for entry in judged]
+    elif not clicked_sessions(held_out):
+        log.warning("nothing to compare for the gate: no session with a click fell into the held-out tenth")
+        return None
+    live = plan.live_version or plan.start_version
+    assert live is not None  # noqa: S101 - the plan was judged when it was read
+    folder = workdir / "start"
+    if live != plan.start_version:
+        folder = workdir / "live"
+        download_version(store, live, folder)
+    with blaming(plan.method.plugin, *resolved.user_code):
+        return measure_gate(
+            folder,
+            candidate,
+            catalogue,
+            held_out,
+            resolved.method,
+            plan.gate,
+            against=live,
+            judgments=judgments,
+            on_step=lambda: _raise_if(stop),
+        )
+
+
+def _publish(store: ObjectStore, plan: Plan, outcome: SearchOutcome, parent: Manifest) -> Published:
+    probe = probe_of(Encoder.load(outcome.model_folder))
+
+    def describe(files: list[ManifestFile]) -> Manifest:
+        return Manifest(
+            files=files,
+            dimension=outcome.dimension,
+            parent=plan.start_version,
+            batch_id=plan.batch_id,
+            lineage_batches=lineage(parent, plan.batch_id),
+            params=outcome.best.params,
+            metrics=outcome.best.metrics,
+            query_prompt=outcome.query_prompt,
+            item_prompt=outcome.item_prompt,
+            probe=probe,
+        )
+
+    return publish(store, outcome.model_folder, describe, lambda folder: reopen_and_compare(folder, probe))
+
+
+def _result(plan: Plan, outcome: SearchOutcome, gate: GateReport | None, published: Published) -> Result:
+    ranked = sorted(
+        (trial for trial in outcome.trials if trial.quality is not None), key=lambda t: (-(t.quality or 0), t.trial)
+    )
+    return Result(
+        kind="Train",
+        owner=plan.owner,
+        version=published.version,
+        digest=published.digest,
+        uri=published.uri,
+        parent=plan.start_version,
+        batch_id=plan.batch_id,
+        best=_summary(outcome.best),
+        top_trials=[_summary(trial) for trial in ranked[:10]],
+        trials_done=len(outcome.trials),
+        trials_failed=sum(trial.status == "fail" for trial in outcome.trials),
+        baseline=outcome.baseline,
+        candidate=outcome.best.metrics,
+        gate=gate,
+        metadata=plan.metadata,
+    )
+
+
+def _summary(trial: Trial) -> TrialSummary:
+    return TrialSummary(trial=trial.trial, quality=trial.quality or 0.0, params=trial.params)

@@ -1,0 +1,56 @@
+"""Judgments of people, for the gate: which item is how relevant to which query."""
+
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+from bluetune_api.objectstore import ObjectStore
+from bluetune_trainer.data.inspect import MAX_BROKEN
+from bluetune_trainer.data.reading import pin, stream
+from bluetune_trainer.data.records import shortened
+from bluetune_trainer.data.tally import Lines
+from bluetune_trainer.data.types import Catalogue
+from bluetune_trainer.errors import DataInvalid
+
+
+class Judged(NamedTuple):
+    """One judgment."""
+
+    query: str
+    item: int
+    """Position in the catalogue."""
+    grade: float
+    """0 is irrelevant; more is more relevant."""
+
+
+def read_judgments(
+    store: ObjectStore, path: str, catalogue: Catalogue, workdir: Path, *, stop: threading.Event
+) -> list[Judged]:
+    """Judgments (`query`, `object_id`, `grade`) below a path of the store. Items that the catalogue lacks are left out.
+
+    Raises:
+        DataInvalid: there are none, or too many lines are broken; with the first of them.
+    """
+    tally, found = Lines(), []
+    for key, line, record in stream(store, pin(store, path), tally, workdir=workdir, stop=stop):
+        query, object_id, grade = record.get("query"), record.get("object_id"), record.get("grade")
+        if not isinstance(query, str) or not query.strip():
+            tally.offend(key, line, f"query: a text is expected, this is {shortened(query)}")
+        elif not isinstance(object_id, str | int) or isinstance(object_id, bool):
+            tally.offend(key, line, f"object_id: an id is expected, this is {shortened(object_id)}")
+        elif not isinstance(grade, int | float) or isinstance(grade, bool) or not grade >= 0:
+            tally.offend(key, line, f"grade: a number from 0 is expected, this is {shortened(grade)}")
+        else:
+            tally.read += 1
+            item = catalogue.position.get(str(object_id))
+            if item is not None:
+                found.append(Judged(query, item, float(grade)))
+    offences = "".join(f"\n  {o.key}:{o.line}: {o.problem}" for o in tally.offences)
+    if tally.broken_files or tally.broken > MAX_BROKEN * max(tally.broken + tally.read, 1):
+        raise DataInvalid(f"serving.gate.judgments: {tally.broken} lines of {path} are broken. First:{offences}")
+    if not any(judged.grade > 0 for judged in found):
+        raise DataInvalid(
+            f"serving.gate.judgments: {path} holds no relevant item of the catalogue ({tally.read} judgments read);"
+            " check that its object_id are ids of the catalogue"
+        )
+    return found
