@@ -1,20 +1,20 @@
 """The import of a model's base: its Job and plan, and what came of it."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 
-from bluetune_api.exit_codes import decode_termination
 from bluetune_api.method import FineTuningMethodSpec
 from bluetune_api.model import EmbeddingModelSpec
 from bluetune_api.records import Plan, Result, RunOwner, digest_of, version_of
 from bluetune_operator.core.config import Config
+from bluetune_operator.core.job_state import job_state
 from bluetune_operator.core.jobs import TrainerJob, plan_of, trainer_job
 from bluetune_operator.core.kinds import Object, child_labels, name_of, namespace_of, uid_of
-from bluetune_operator.core.lock import is_active_pod, is_finished_job, job_condition
+from bluetune_operator.core.lock import is_finished_job, job_condition
 from bluetune_operator.core.rollout import Failure
-from bluetune_operator.core.serving_pods import exit_of, why_not_started
 
 Json = Mapping[str, Any]
 
@@ -78,18 +78,15 @@ def another_plan(config_map: Json, plan: Plan) -> bool:
         return True
 
 
-def job_problem(job: Json, pods: Sequence[Json]) -> Failure | str:
+def job_problem(job: Object, pods: Sequence[Object], now: datetime) -> Failure | str:
     """Why the Job failed; or, while it runs, what there is to say."""
-    name = name_of(job)
-    failed = job_condition(job, "Failed")
-    if failed is not None:
-        reason, message = _last_words(pods) or (str(failed.get("reason")), str(failed.get("message", "")))
+    state, name = job_state(job, pods, now), name_of(job)
+    if state.state == "Failed" and state.trouble is not None:
         again = f"correct it, then delete Job {name} to try again"
-        return Failure(reason, f"the import failed: {message}; {again}")
+        return Failure(state.trouble.reason, f"the import failed: {state.trouble.message}; {again}")
     if is_finished_job(job):
-        text = f"Job {name} completed without a result in the store; delete it to try again"
-        return Failure("ResultMissing", text)
-    return why_not_started(p for p in pods if is_active_pod(p)) or "the base is being imported"
+        return Failure("ResultMissing", f"Job {name} ended without a result in the store; delete it to try again")
+    return state.trouble.message if state.trouble else "the base is being imported"
 
 
 def read_result(data: bytes, model_uid: str) -> Result | Failure:
@@ -112,15 +109,4 @@ def manifest_problem(manifest: bytes | None, version: str, digest: str) -> Failu
     found = digest_of(manifest)
     if found != digest or version_of(found) != version:
         return Failure("VersionInvalid", f"manifest.json of version {version} has digest {found} instead of {digest}")
-    return None
-
-
-def _last_words(pods: Sequence[Json]) -> tuple[str, str] | None:
-    """Reason and message of the newest pod's trainer, if it left any."""
-    newest = max(pods, key=lambda p: str(p["metadata"].get("creationTimestamp", "")), default=None)
-    for container in ((newest or {}).get("status") or {}).get("containerStatuses") or ():
-        ended = (container.get("state") or {}).get("terminated")
-        if ended and ended.get("exitCode"):
-            said = decode_termination(ended.get("message"))
-            return (said.reason, said.message) if said else ("TrainerCrashed", exit_of(ended))
     return None

@@ -172,7 +172,7 @@ def _begin(s: Situation, target: Target) -> Choice:
         if wait > 0 and last.generation == s.generation:
             return Choice(retry_after=wait)
     current = s.status.current.version if s.status.current else None
-    again = current == target.version
+    again = current == target.version and last is not None  # without any rollout before, there is no index yet
     return Choice(
         Rollout(
             **{"from": current},

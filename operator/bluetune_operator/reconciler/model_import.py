@@ -81,7 +81,7 @@ async def _job(context: Context, model: Object, spec: EmbeddingModelSpec) -> Not
     pods = [
         p for p in context.cache.of_model(PODS, namespace, name_of(model)) if labels_of(p).get(JOB_LABEL) == "import"
     ]
-    said = job_problem(job, pods)
+    said = job_problem(job, pods, context.clock())
     if isinstance(said, Failure):
         # the result may have come between the look at the store and the look at the Job
         return NotYet(said, LOOK_SECONDS if is_finished_job(job) and said.reason == "ResultMissing" else SLOW_SECONDS)

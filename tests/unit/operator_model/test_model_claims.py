@@ -1,0 +1,42 @@
+"""Of two models that claim the same, the later one waits."""
+
+from typing import Any
+
+import pytest
+
+from bluetune_operator.core.model_claims import claimed_by_another
+
+
+def model(
+    name: str, created: int, *, prefix: str | None = None, deployment: str | None = None, namespace: str = "ns"
+) -> dict[str, Any]:
+    spec: dict[str, Any] = {"store": {"endpoint": "minio:9000", "bucket": "b", "prefix": prefix or name}}
+    if deployment:
+        spec["serving"] = {"deployment": deployment, "container": "c"}
+    metadata = {
+        "name": name,
+        "namespace": namespace,
+        "uid": f"uid-{namespace}-{name}",
+        "creationTimestamp": f"2026-01-01T00:00:{created:02d}Z",
+    }
+    return {"metadata": metadata, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("case", "mine", "others", "words"),
+    [
+        ("alone", model("a", 1), [], None),
+        ("all different", model("a", 2, deployment="x"), [model("b", 1, deployment="y")], None),
+        ("same prefix, later", model("a", 2, prefix="p"), [model("b", 1, prefix="p")], "prefix s3://b/p"),
+        ("same prefix, earlier", model("a", 1, prefix="p"), [model("b", 2, prefix="p")], None),
+        ("same prefix, elsewhere", model("a", 2, prefix="p"), [model("b", 1, prefix="p", namespace="o")], "'o/b'"),
+        ("same Deployment, later", model("a", 2, deployment="x"), [model("b", 1, deployment="x")], "Deployment x"),
+        ("same name, elsewhere", model("a", 2, deployment="x"), [model("b", 1, deployment="x", namespace="o")], None),
+        ("same second: the uid decides", model("b", 1, prefix="p"), [model("a", 1, prefix="p")], "prefix"),
+        ("same second, other side", model("a", 1, prefix="p"), [model("b", 1, prefix="p")], None),
+    ],
+)
+def test_claims(case: str, mine: dict[str, Any], others: list[dict[str, Any]], words: str | None) -> None:
+    failure = claimed_by_another(mine, [*others, mine])
+    assert (failure is None) == (words is None), case
+    assert (words or "") in (failure.message if failure else "")

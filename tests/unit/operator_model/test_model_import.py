@@ -1,0 +1,126 @@
+"""The import: its Job and plan, and which result is believed."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from bluetune_api.method import FineTuningMethodSpec
+from bluetune_api.model import EmbeddingModelSpec
+from bluetune_api.pods import PodTemplate, Resources
+from bluetune_api.records import Manifest, Probe, Result, RunOwner, digest_of, version_of
+from bluetune_operator.core.config import Config
+from bluetune_operator.core.jobs import plan_config_map
+from bluetune_operator.core.model_import import (
+    another_plan,
+    import_job,
+    import_plan,
+    import_settings,
+    job_problem,
+    manifest_problem,
+    outdated,
+    read_result,
+)
+from bluetune_operator.core.rollout import Failure
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+MANIFEST = Manifest(files=[], dimension=2, probe=Probe(texts=[], vectors=[])).encode()
+DIGEST = digest_of(MANIFEST)
+VERSION = version_of(DIGEST)
+MODEL = {
+    "apiVersion": "bluetune.dev/v1alpha1",
+    "kind": "EmbeddingModel",
+    "metadata": {"name": "shop", "namespace": "ns", "uid": "u", "generation": 3},
+}
+
+
+def spec(uri: str = "/models/base") -> EmbeddingModelSpec:
+    return EmbeddingModelSpec.model_validate(
+        {
+            "base": {"uri": uri},
+            "store": {"endpoint": "minio:9000", "bucket": "models", "credentialsSecretRef": {"name": "keys"}},
+        }
+    )
+
+
+def made(method: FineTuningMethodSpec | None = None, uri: str = "/models/base") -> dict[str, Any]:
+    return import_job(MODEL, import_settings(MODEL, spec(uri), method, Config(trainer_image="trainer:1")))
+
+
+def test_the_job_runs_the_methods_image_without_its_gpus() -> None:
+    limits = {"nvidia.com/gpu": "1", "memory": "4Gi"}
+    method = FineTuningMethodSpec(image="mine:2", pod_template=PodTemplate(resources=Resources(limits=limits)))
+    container = made(method)["spec"]["template"]["spec"]["containers"][0]
+    assert container["image"] == "mine:2"
+    assert container["resources"]["limits"] == {"memory": "4Gi"}
+    assert made()["spec"]["template"]["spec"]["containers"][0]["image"] == "trainer:1"
+    assert made()["metadata"]["name"] == "shop-import"
+
+
+@pytest.mark.parametrize(("uri", "offline"), [("/models/base", True), ("hf://org/model@main", False)])
+def test_only_a_base_from_the_hub_may_go_online(uri: str, offline: bool) -> None:
+    env = made(uri=uri)["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert any(v["name"] == "HF_HUB_OFFLINE" for v in env) == offline
+
+
+def test_a_plan_left_by_an_earlier_try_is_recognised() -> None:
+    settings = import_settings(MODEL, spec(), None, Config())
+    plan = import_plan(MODEL, spec())
+    assert not another_plan(plan_config_map(settings, plan), plan)
+    assert another_plan(plan_config_map(settings, plan), import_plan(MODEL, spec("/models/other")))
+    assert another_plan({"data": {"plan.json": "broken"}}, plan)
+
+
+def failed(job: dict[str, Any]) -> dict[str, Any]:
+    condition = {"type": "Failed", "status": "True", "reason": "PodFailurePolicy", "message": "m"}
+    return job | {"status": {"conditions": [condition]}}
+
+
+def test_a_failed_import_is_tried_again_when_the_model_has_changed() -> None:
+    changed = MODEL | {"metadata": {**MODEL["metadata"], "generation": 4}}  # type: ignore[dict-item]
+    assert not outdated(failed(made()), MODEL)
+    assert outdated(failed(made()), changed)
+    assert not outdated(made(), changed)
+
+
+def test_a_failed_import_says_what_the_trainer_said_and_how_to_try_again() -> None:
+    said = json.dumps({"reason": "PlanInvalid", "message": "base /models/base: no such folder"})
+    ended = {"name": "trainer", "state": {"terminated": {"exitCode": 11, "message": said}}}
+    pod = {"metadata": {"name": "p", "uid": "p"}, "status": {"phase": "Failed", "containerStatuses": [ended]}}
+    problem = job_problem(failed(made()), [pod], NOW)
+    assert isinstance(problem, Failure)
+    assert problem.reason == "PlanInvalid"
+    assert "base /models/base: no such folder; correct it, then delete Job shop-import" in problem.message
+
+
+def result(**more: Any) -> bytes:
+    owner = RunOwner(kind="EmbeddingModel", name="shop", namespace="ns", uid=more.pop("uid", "u"))
+    fields = {"kind": "Import", "version": VERSION, "digest": DIGEST, "uri": "s3://x"} | more
+    return json.dumps(Result(owner=owner, **fields).wire()).encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "believed"),
+    [(result(), True), (result(uid="other"), False), (result(kind="Train"), False), (b"{}", False), (b"\xff", False)],
+)
+def test_only_this_models_result_is_believed(data: bytes, believed: bool) -> None:
+    found = read_result(data, "u")
+    assert isinstance(found, Result) == believed
+    assert believed or isinstance(found, Failure)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "version", "reason"),
+    [
+        (MANIFEST, VERSION, None),
+        (None, VERSION, "VersionNotFound"),
+        (MANIFEST + b" ", VERSION, "VersionInvalid"),
+        (MANIFEST, "v000000000001", "VersionInvalid"),
+    ],
+)
+def test_a_version_is_served_only_with_the_manifest_of_its_digest(
+    manifest: bytes | None, version: str, reason: str | None
+) -> None:
+    problem = manifest_problem(manifest, version, DIGEST)
+    assert (problem.reason if problem else None) == reason

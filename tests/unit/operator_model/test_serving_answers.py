@@ -1,0 +1,62 @@
+"""The pods' answers are untrusted: whatever is in them, the verdict is a sentence."""
+
+import json
+
+import pytest
+
+from bluetune_api.records import Probe
+from bluetune_operator.core.serving_answers import probe_body, vectors_problem, version_problem
+
+D = "sha256:" + "1" * 64
+PROBE = Probe(texts=["a", "b"], vectors=[[1.0, 0.0], [0.6, 0.8]])
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (json.dumps({"version": "v1", "digest": D}).encode(), None),
+        (json.dumps({"digest": "sha256:other"}).encode(), "serves digest 'sha256:other' instead of"),
+        (json.dumps({"digest": "x" * 10_000}).encode(), "…"),
+        (b"[]", "not JSON with a field"),
+        (b'{"digest": 5}', "not JSON with a field"),
+        (b"<html>", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+    ],
+)
+def test_the_answer_of_version_path(body: bytes, words: str | None) -> None:
+    problem = version_problem(body, D)
+    assert (problem is None) == (words is None)
+    assert (words or "") in (problem or "")
+    assert len(problem or "") < 300
+
+
+@pytest.mark.parametrize(
+    ("vectors", "words"),
+    [
+        ([[1, 0], [0.6, 0.8]], None),
+        ([[2, 0], [0.3, 0.4]], None),
+        ([[1, 0], [0.8, 0.6]], "cosine with the published vector of 'b' is 0.9600"),
+        ([[1, 0]], '2 "vectors"'),
+        ([[1, 0], [0.6, 0.8, 0]], "vector 1 is not 2 finite numbers"),
+        ([[1, 0], [0, 0]], "vector 1"),
+        ([[1, 0], [True, 0.5]], "vector 1"),
+        ([[1, 0], ["0.6", 0.8]], "vector 1"),
+        ([[1, 0], [1e308, 1e308]], "vector 1"),
+        ("no", '2 "vectors"'),
+        (None, '2 "vectors"'),
+    ],
+)
+def test_the_answer_of_encode_path(vectors: object, words: str | None) -> None:
+    problem = vectors_problem(json.dumps({"vectors": vectors}).encode(), PROBE, 0.999)
+    assert (problem is None) == (words is None)
+    assert (words or "") in (problem or "")
+
+
+def test_not_a_number_is_not_a_vector() -> None:
+    assert vectors_problem(b'{"vectors": [[NaN, 0], [0.6, 0.8]]}', PROBE, 0.999) is not None
+    assert vectors_problem(b'{"vectors": [[Infinity, 0], [0.6, 0.8]]}', PROBE, 0.999) is not None
+
+
+def test_the_probe_is_posted_as_texts() -> None:
+    assert json.loads(probe_body(PROBE)) == {"texts": ["a", "b"]}

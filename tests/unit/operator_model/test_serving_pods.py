@@ -1,0 +1,140 @@
+"""Whether a rollout has settled, and why new pods do not start, from what Kubernetes says."""
+
+from typing import Any
+
+import pytest
+
+from bluetune_operator.core.serving_pods import blue_view, serving_pods, why_not_started
+
+V, OLD = "v000000000002", "v000000000001"
+PATCH = {"spec": {"template": {"metadata": {"annotations": {"bluetune.dev/version": V}}}}}
+
+
+def deployment(*, generation: int = 2, observed: int = 2, replicas: int = 2, **status: Any) -> dict[str, Any]:
+    full = {"observedGeneration": observed, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2, **status}
+    template = {"metadata": {"annotations": {"bluetune.dev/version": V}}}
+    return {
+        "metadata": {"name": "blue", "generation": generation},
+        "spec": {"replicas": replicas, "template": template},
+        "status": full,
+    }
+
+
+def pod(name: str = "blue-1", version: str = V, *, ready: bool = True, **more: Any) -> dict[str, Any]:
+    metadata = {"name": name, "annotations": {"bluetune.dev/version": version}, **more.pop("metadata", {})}
+    conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
+    status = {"phase": "Running", "podIP": "10.0.0.1", "conditions": conditions, **more}
+    return {"metadata": metadata, "status": status}
+
+
+ENDING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("case", "live", "pods", "settled", "words"),
+    [
+        ("all new", deployment(), [pod()], True, "available"),
+        ("not observed yet", deployment(observed=1), [pod()], False, "see the change"),
+        ("not all updated", deployment(updatedReplicas=1, replicas=3), [pod()], False, "1 of 3"),
+        ("not available", deployment(availableReplicas=1), [pod()], False, "1 of 2 new pods are available"),
+        ("old ones left", deployment(), [pod(version=OLD)], False, "1 old pods"),
+        ("old one terminating", deployment(), [pod(version=OLD, metadata=ENDING)], False, "1 old pods"),
+        ("old one ended", deployment(), [pod(version=OLD, phase="Succeeded")], True, "available"),
+        ("scaled to nothing", deployment(replicas=0, updatedReplicas=0, availableReplicas=0), [], False, "0 replicas"),
+    ],
+)
+def test_a_rollout_has_settled_when_only_new_available_pods_are_left(
+    case: str, live: dict[str, Any], pods: list[dict[str, Any]], settled: bool, words: str
+) -> None:
+    view = blue_view(live, pods, PATCH, None)
+    assert view.settled == settled, case
+    assert words in view.message
+
+
+def test_the_progress_deadline_counts_only_for_the_observed_generation() -> None:
+    late = [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]
+    view = blue_view(deployment(conditions=late, updatedReplicas=1), [], PATCH, None)
+    assert view.failed is not None
+    assert view.failed.reason == "ProgressDeadlineExceeded"
+    assert blue_view(deployment(conditions=late, observed=1), [], PATCH, None).failed is None
+
+
+def waiting(reason: str, message: str = "", **more: Any) -> list[dict[str, Any]]:
+    return [{"name": "server", "state": {"waiting": {"reason": reason, "message": message}}, **more}]
+
+
+@pytest.mark.parametrize(
+    ("case", "status", "said"),
+    [
+        ("fine", {"containerStatuses": waiting("ContainerCreating")}, None),
+        (
+            "image",
+            {"containerStatuses": waiting("ImagePullBackOff", 'Back-off pulling image "x"')},
+            'pod blue-1: container server: ImagePullBackOff: Back-off pulling image "x"',
+        ),
+        (
+            "crash",
+            {
+                "containerStatuses": waiting(
+                    "CrashLoopBackOff",
+                    lastState={"terminated": {"exitCode": 1, "reason": "Error", "message": "no such\nversion"}},
+                )
+            },
+            "pod blue-1: container server: CrashLoopBackOff: exit code 1: no such version",
+        ),
+        (
+            "out of memory",
+            {
+                "containerStatuses": [
+                    {"name": "server", "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
+                ]
+            },
+            "pod blue-1: container server: exit code 137 (OOMKilled)",
+        ),
+        (
+            "secret",
+            {"containerStatuses": waiting("CreateContainerConfigError", 'secret "keys" not found')},
+            'pod blue-1: container server: CreateContainerConfigError: secret "keys" not found',
+        ),
+        (
+            "fetcher",
+            {
+                "initContainerStatuses": [
+                    {"name": "bluetune-fetch", "state": {"terminated": {"exitCode": 13, "message": "denied"}}}
+                ],
+                "containerStatuses": waiting("PodInitializing"),
+            },
+            "pod blue-1: init container bluetune-fetch: exit code 13: denied",
+        ),
+        (
+            "no node",
+            {
+                "conditions": [
+                    {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}
+                ]
+            },
+            "pod blue-1: Unschedulable: 0/1 nodes",
+        ),
+        (
+            "started again",
+            {
+                "containerStatuses": [
+                    {
+                        "name": "server",
+                        "ready": False,
+                        "state": {"running": {}},
+                        "lastState": {"terminated": {"exitCode": 3}},
+                    }
+                ]
+            },
+            "pod blue-1: container server: started again after exit code 3",
+        ),
+    ],
+)
+def test_why_a_pod_does_not_start(case: str, status: dict[str, Any], said: str | None) -> None:
+    assert why_not_started([pod(ready=False, **status)]) == said, case
+
+
+def test_only_ready_pods_of_the_version_are_asked() -> None:
+    pods = [pod("a"), pod("b", ready=False), pod("c", OLD), pod("d", metadata=ENDING), pod("e", podIP="")]
+    assert [p["metadata"]["name"] for p in serving_pods(pods, V)] == ["a"]
