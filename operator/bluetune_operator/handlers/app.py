@@ -1,0 +1,140 @@
+"""The process: everything put together, started in order, and stopped when one part ends."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+
+import kopf
+
+from bluetune_operator.adapters.cache import ObjectCache
+from bluetune_operator.adapters.events import Events
+from bluetune_operator.adapters.faults import CrashPoint
+from bluetune_operator.adapters.kube import KubeApi, load_configuration
+from bluetune_operator.adapters.store import Stores
+from bluetune_operator.core.config import Config
+from bluetune_operator.core.errors import ApiError, ApiUnavailable
+from bluetune_operator.core.kinds import METHODS, MODELS, TASKS
+from bluetune_operator.handlers.dispatch import Dispatcher
+from bluetune_operator.handlers.guard import Guard, LeaseLost
+from bluetune_operator.handlers.health import Health
+from bluetune_operator.handlers.informer import Informer, registry_for, settings
+from bluetune_operator.handlers.metrics import Metrics
+from bluetune_operator.handlers.queue import WorkQueue
+from bluetune_operator.handlers.servers import Servers
+from bluetune_operator.reconciler.base import Context, Reconciler
+from bluetune_operator.reconciler.lock import LockReconciler
+from bluetune_operator.reconciler.method import MethodReconciler
+from bluetune_operator.reconciler.model import ModelReconciler
+from bluetune_operator.reconciler.task import LOCK, TaskReconciler
+
+logger = logging.getLogger(__name__)
+
+STOP_SECONDS = 10.0
+
+
+async def run(config: Config) -> int:
+    """Run until a signal (0) or until a part of it cannot go on (1)."""
+    crash_point = CrashPoint.from_environment()
+    queue = WorkQueue()
+    health = Health(config.resync_seconds)
+    metrics = Metrics(queue)
+    kube = KubeApi(load_configuration(), crash_point=crash_point, on_request=metrics.request)
+    identity = config.pod_name or f"{socket.gethostname()}-{os.getpid()}"
+    cache = ObjectCache()
+    context = Context(
+        kube=kube,
+        cache=cache,
+        stores=Stores(kube, crash_point=crash_point),
+        events=Events(kube, instance=identity),
+        config=config,
+        enqueue=queue.add,
+        clock=lambda: datetime.now(UTC),
+        observer=metrics,
+    )
+    reconcilers: dict[str, Reconciler] = {
+        TASKS.name: TaskReconciler(context),
+        MODELS.name: ModelReconciler(context),
+        METHODS.name: MethodReconciler(context),
+        LOCK: LockReconciler(context),
+    }
+    informer = Informer(kube, cache, config, health, queue.add)
+    guard = Guard(kube, config.pod_namespace, identity)
+    servers = Servers(health, metrics)
+    await servers.start(config.health_port, config.metrics_port)
+    try:
+        await guard.acquire()
+        health.leading = True
+        await informer.resync()
+        dispatcher = Dispatcher(queue, reconcilers, health, metrics)
+        parts = [
+            asyncio.create_task(guard.keep(), name="lease"),
+            asyncio.create_task(_resync(informer, config.resync_seconds), name="resync"),
+            *(asyncio.create_task(dispatcher.work(), name=f"worker-{n}") for n in range(config.workers)),
+        ]
+        logger.info("started; serving %s", ", ".join(config.namespaces) or "the whole cluster")
+        code = await _until_one_ends(parts, _watch(informer, config))
+        await guard.release()
+        return code
+    except ApiError as error:
+        logger.error("%s", _advice(error))
+        return 1
+    except ApiUnavailable as error:
+        logger.error("the API server cannot be reached: %s", error)
+        return 1
+    finally:
+        await servers.stop()
+        context.stores.close()
+        kube.close()
+
+
+async def _watch(informer: Informer, config: Config) -> None:
+    """kopf's part: watch, until a signal comes. It must start last: it ends all tasks that are newer than itself."""
+    await kopf.operator(
+        registry=registry_for(informer),
+        settings=settings(),
+        standalone=True,
+        clusterwide=not config.namespaces,
+        namespaces=list(config.namespaces),
+    )
+
+
+async def _until_one_ends(parts: list[asyncio.Task[None]], watching: Coroutine[None, None, None]) -> int:
+    watch = asyncio.create_task(watching, name="watch")
+    done, _ = await asyncio.wait([watch, *parts], return_when=asyncio.FIRST_COMPLETED)
+    code = 0
+    for task in done:
+        if task.cancelled():
+            continue
+        error = task.exception()
+        if isinstance(error, LeaseLost):
+            logger.error("%s", error)
+            code = 1
+        elif error is not None:
+            logger.error("%s ended: %s", task.get_name(), error, exc_info=error)
+            code = 1
+        elif task is not watch:
+            code = 1
+    for task in (watch, *parts):
+        task.cancel()
+    await asyncio.wait([watch, *parts], timeout=STOP_SECONDS)
+    return code
+
+
+async def _resync(informer: Informer, period: float) -> None:
+    while True:
+        await asyncio.sleep(period)
+        try:
+            await informer.resync()
+        except (ApiError, ApiUnavailable) as error:
+            logger.warning("the full list failed: %s", error)  # liveness fails after three of them
+
+
+def _advice(error: ApiError) -> str:
+    if error.status == 404:
+        return f"{error}; are the custom resources installed? kubectl get crd | grep bluetune.dev"
+    if error.status in (401, 403):
+        return f"{error}; the operator's Role or ClusterRole lacks this right"
+    return str(error)

@@ -1,0 +1,142 @@
+"""Watches by kopf's low-level handlers, and full lists; both fill the cache and the queue.
+
+Kopf stores nothing in the objects this way: no finalizers, no annotations.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+
+from bluetune_operator.adapters.cache import ObjectCache
+from bluetune_operator.adapters.kube import KubeApi
+from bluetune_operator.core.config import Config
+from bluetune_operator.core.kinds import (
+    CHILD_SELECTOR,
+    DEPLOYMENTS,
+    JOBS,
+    LEASES,
+    METHODS,
+    MODELS,
+    PODS,
+    TASKS,
+    Key,
+    Kind,
+    Object,
+    name_of,
+    namespace_of,
+)
+from bluetune_operator.handlers.guard import NAME as GUARD_LEASE
+from bluetune_operator.handlers.health import Health
+from bluetune_operator.handlers.routing import keys_for, models_serving
+
+logger = logging.getLogger(__name__)
+
+WATCHED: dict[Kind, str | None] = {
+    MODELS: None,
+    METHODS: None,
+    TASKS: None,
+    JOBS: CHILD_SELECTOR,
+    PODS: CHILD_SELECTOR,
+    LEASES: CHILD_SELECTOR,
+    DEPLOYMENTS: None,
+}
+"""What is watched, by which label selector; foreign Jobs and pods never come over the wire."""
+
+
+class Informer:
+    """Fills the cache and says which keys to reconcile."""
+
+    def __init__(
+        self, kube: KubeApi, cache: ObjectCache, config: Config, health: Health, add: Callable[[Key], None]
+    ) -> None:
+        self._kube = kube
+        self._cache = cache
+        self._config = config
+        self._health = health
+        self._add = add
+
+    def seen(self, kind: Kind, type_: str | None, thing: Object) -> None:
+        """A watch event: ADDED, MODIFIED, DELETED, or None for an object of the first list."""
+        self._health.watched(kind, thing)
+        if kind == LEASES and name_of(thing) == GUARD_LEASE:
+            self._health.canary_seen()
+            return
+        if type_ == "DELETED":
+            self._cache.remove(kind, thing)
+        elif not self._keep(kind, thing) or not self._cache.put(kind, thing):
+            return
+        for key in keys_for(kind, thing, self._cache):
+            self._add(key)
+
+    async def resync(self) -> None:
+        """List everything, take it over, and have everything of ours reconciled.
+
+        Raises ApiError, ApiUnavailable.
+        """
+        for kind, selector in WATCHED.items():
+            for scope in self._config.scopes:
+                before = self._cache.uids(kind)
+                found = [t for t in await self._kube.list(kind, scope, labels=selector) if self._keep(kind, t)]
+                self._health.listed(kind, [t for t in found if self._is_news(kind, t)])
+                vanished = self._cache.replace_all(kind, scope, found, before)
+                for thing in vanished:
+                    logger.info("%s %s/%s vanished unseen", kind.name, namespace_of(thing), name_of(thing))
+                for thing in [*vanished, *(found if kind in (MODELS, METHODS, TASKS) else ())]:
+                    for key in keys_for(kind, thing, self._cache):
+                        self._add(key)
+                await asyncio.sleep(0)
+        self._health.synced()
+
+    def _keep(self, kind: Kind, thing: Object) -> bool:
+        """Deployments are only kept if a model claims them."""
+        return kind != DEPLOYMENTS or bool(models_serving(namespace_of(thing), name_of(thing), self._cache))
+
+    def _is_news(self, kind: Kind, thing: Object) -> bool:
+        kept = self._cache.get(kind, namespace_of(thing), name_of(thing))
+        return kept is None or kept["metadata"]["resourceVersion"] != thing["metadata"]["resourceVersion"]
+
+
+def registry_for(informer: Informer) -> kopf.OperatorRegistry:
+    """kopf's handlers: one for each kind, which only passes the event on."""
+    registry = kopf.OperatorRegistry()
+    kopf.on.login(registry=registry, id="service-account")(_login)
+    for kind in WATCHED:
+        kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, id=kind.plural)(
+            _handler(informer, kind)
+        )
+    return registry
+
+
+def _handler(informer: Informer, kind: Kind) -> Any:
+    async def on_event(event: Any, **_: Any) -> None:
+        informer.seen(kind, event["type"], dict(event["object"]))
+
+    return on_event
+
+
+def _login(**kwargs: Any) -> Any:
+    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+
+def settings() -> kopf.OperatorSettings:
+    """How kopf watches."""
+    chosen = kopf.OperatorSettings()
+    chosen.peering.standalone = True
+    chosen.posting.enabled = False
+    chosen.posting.loggers = False
+    chosen.scanning.disabled = (
+        True  # the CRDs come with the chart, and watching CRDs or namespaces would need more RBAC
+    )
+    chosen.watching.server_timeout = 300
+    chosen.watching.client_timeout = 310
+    chosen.watching.connect_timeout = 30
+    chosen.networking.request_timeout = 30
+    chosen.networking.connect_timeout = 30
+    chosen.process.ultimate_exiting_timeout = 60
+    for kind, selector in WATCHED.items():
+        if selector is not None:
+            chosen.watching.label_selectors[kind.group, kind.version, kind.plural] = selector
+    return chosen

@@ -1,0 +1,57 @@
+"""Structured logs: one JSON object a line, with the resource that the line is about."""
+
+import contextvars
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+from bluetune_operator.core.kinds import TASKS, Key
+from bluetune_operator.reconciler.task import LOCK
+
+current_key: contextvars.ContextVar[Key | None] = contextvars.ContextVar("current_key", default=None)
+"""What is being reconciled."""
+
+EXTRAS = ("task", "model", "method", "namespace", "reason", "phase")
+_FIELDS = {TASKS.name: "task", "EmbeddingModel": "model", "FineTuningMethod": "method", LOCK: "model"}
+
+
+class _About(logging.Filter):
+    """Puts the resource that is being reconciled into every record."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        key = current_key.get()
+        if key is not None:
+            record.__dict__.setdefault("namespace", key.namespace)
+            record.__dict__.setdefault(_FIELDS.get(key.kind, "name_"), key.name)
+        return True
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See logging.Formatter."""
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= {name: getattr(record, name) for name in EXTRAS if getattr(record, name, None)}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def configure(log_format: str) -> None:
+    """Log to standard error, as JSON or text."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_About())
+    if log_format == "json":
+        handler.setFormatter(JsonFormatter())
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)

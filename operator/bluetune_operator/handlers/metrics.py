@@ -1,0 +1,73 @@
+"""What Prometheus may scrape."""
+
+from collections import Counter as Tally
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from bluetune_operator.core.kinds import TASKS, Key
+from bluetune_operator.handlers.queue import WorkQueue
+
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics:
+    """All metrics of the operator; also the `Observer` of the reconcilers."""
+
+    def __init__(self, queue: WorkQueue) -> None:
+        self.registry = CollectorRegistry()
+        self._phases: dict[Key, str] = {}
+        self.reconcile_seconds = Histogram(
+            "bluetune_reconcile_seconds",
+            "Duration of a reconcile.",
+            ["kind", "outcome"],
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+        self.retries = Counter(
+            "bluetune_reconcile_retries_total",
+            "Reconciles that failed and are tried again.",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.api_seconds = Histogram(
+            "bluetune_api_request_seconds",
+            "Duration of a request to the API server.",
+            ["method", "status"],
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+        self.first_job_seconds = Histogram(
+            "bluetune_task_first_job_seconds",
+            "From a task's creation (one second of resolution) to its first Job.",
+            buckets=(0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
+            registry=self.registry,
+        )
+        self._tasks = Gauge("bluetune_tasks", "Tasks by phase.", ["phase"], registry=self.registry)
+        for name, text, read in (
+            ("bluetune_queue_depth", "Keys that wait for a worker.", queue.depth),
+            ("bluetune_queue_later", "Keys that are due at a later time.", queue.later),
+            ("bluetune_queue_failing", "Keys whose last reconcile failed.", queue.failing),
+        ):
+            Gauge(name, text, registry=self.registry).set_function(read)
+
+    def phase(self, key: Key, phase: str | None) -> None:
+        """See `Observer`."""
+        if phase is None:
+            self._phases.pop(key, None)
+        else:
+            self._phases[key] = phase
+
+    def first_job(self, seconds: float) -> None:
+        """See `Observer`."""
+        self.first_job_seconds.observe(seconds)
+
+    def request(self, method: str, status: int, seconds: float) -> None:
+        """A request to the API server went through."""
+        self.api_seconds.labels(method, str(status)).observe(seconds)
+
+    def text(self) -> bytes:
+        """As /metrics gives it."""
+        self._tasks.clear()
+        for phase, count in Tally(self._phases[k] for k in self._phases if k.kind == TASKS.name).items():
+            self._tasks.labels(phase).set(count)
+        return generate_latest(self.registry)
