@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from bluetune_api.method import FineTuningMethodSpec
 from bluetune_api.model import EmbeddingModelSpec
-from bluetune_api.records import Plan, Result, RunOwner, digest_of, version_of
+from bluetune_api.plans import method_plan
+from bluetune_api.records import MethodPlan, Plan, Result, RunOwner, digest_of, version_of
 from bluetune_operator.core.config import Config
 from bluetune_operator.core.job_state import job_state
 from bluetune_operator.core.jobs import TrainerJob, plan_of, trainer_job
@@ -32,8 +33,8 @@ def import_labels(model: str) -> dict[str, str]:
     return child_labels(model=model, job="import")
 
 
-def import_plan(model: Object, spec: EmbeddingModelSpec) -> Plan:
-    """What the Job is told."""
+def import_plan(model: Object, spec: EmbeddingModelSpec, method: FineTuningMethodSpec | None) -> Plan:
+    """What the Job is told. The method's settings hold prompts and the longest text, which the probe depends on."""
     owner = RunOwner(kind="EmbeddingModel", name=name_of(model), namespace=namespace_of(model), uid=uid_of(model))
     return Plan(kind="Import", owner=owner, model=name_of(model), store=spec.store.location(), base_uri=spec.base.uri)
 

@@ -92,7 +92,7 @@ async def _start(context: Context, model: Object, spec: EmbeddingModelSpec) -> N
     method = await _method(context, model, spec)
     if isinstance(method, Failure):
         return NotYet(method, SLOW_SECONDS)
-    settings, plan = import_settings(model, spec, method, context.config), import_plan(model, spec)
+    settings, plan = import_settings(model, spec, method, context.config), import_plan(model, spec, method)
     try:
         kept = await context.kube.create_owned(CONFIG_MAPS, plan_config_map(settings, plan), uid_of(model))
         if another_plan(kept, plan):

@@ -66,9 +66,9 @@ def test_only_a_base_from_the_hub_may_go_online(uri: str, offline: bool) -> None
 
 def test_a_plan_left_by_an_earlier_try_is_recognised() -> None:
     settings = import_settings(MODEL, spec(), None, Config())
-    plan = import_plan(MODEL, spec())
+    plan = import_plan(MODEL, spec(), None)
     assert not another_plan(plan_config_map(settings, plan), plan)
-    assert another_plan(plan_config_map(settings, plan), import_plan(MODEL, spec("/models/other")))
+    assert another_plan(plan_config_map(settings, plan), import_plan(MODEL, spec("/models/other"), None))
     assert another_plan({"data": {"plan.json": "broken"}}, plan)
 
 
