@@ -36,7 +36,14 @@ def import_labels(model: str) -> dict[str, str]:
 def import_plan(model: Object, spec: EmbeddingModelSpec, method: FineTuningMethodSpec | None) -> Plan:
     """What the Job is told. The method's settings hold prompts and the longest text, which the probe depends on."""
     owner = RunOwner(kind="EmbeddingModel", name=name_of(model), namespace=namespace_of(model), uid=uid_of(model))
-    return Plan(kind="Import", owner=owner, model=name_of(model), store=spec.store.location(), base_uri=spec.base.uri)
+    return Plan(
+        kind="Import",
+        owner=owner,
+        model=name_of(model),
+        store=spec.store.location(),
+        base_uri=spec.base.uri,
+        method=method_plan(method) if method else MethodPlan(),
+    )
 
 
 def import_settings(

@@ -41,8 +41,8 @@ def vectors_problem(body: bytes, probe: Probe, min_cosine: float) -> str | None:
 
 
 def probe_body(probe: Probe) -> bytes:
-    """What is posted to `encodePath`."""
-    return json.dumps({"texts": probe.texts[:PROBE_TEXTS]}, ensure_ascii=False).encode()
+    """What is posted to `encodePath`: the trainer encodes the probe as queries."""
+    return json.dumps({"texts": probe.texts[:PROBE_TEXTS], "kind": "query"}, ensure_ascii=False).encode()
 
 
 def _parsed(body: bytes) -> Any:

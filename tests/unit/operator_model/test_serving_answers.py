@@ -58,5 +58,5 @@ def test_not_a_number_is_not_a_vector() -> None:
     assert vectors_problem(b'{"vectors": [[Infinity, 0], [0.6, 0.8]]}', PROBE, 0.999) is not None
 
 
-def test_the_probe_is_posted_as_texts() -> None:
-    assert json.loads(probe_body(PROBE)) == {"texts": ["a", "b"]}
+def test_the_probe_is_posted_as_queries() -> None:
+    assert json.loads(probe_body(PROBE)) == {"texts": ["a", "b"], "kind": "query"}
