@@ -38,7 +38,7 @@ if [ ! -x "$UV" ]; then
   mkdir -p "$CACHE"
   rm -rf "$CACHE/uv-$version" "$CACHE/.uv-new"
   printf '%s\n' "$block" >"$CACHE/.uv.txt"
-  "$PYTHON" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+  "$PYTHON" -m pip install --quiet --root-user-action=ignore --disable-pip-version-check --no-deps --require-hashes \
     --target "$CACHE/.uv-new" --requirement "$CACHE/.uv.txt"
   mv "$CACHE/.uv-new" "$CACHE/uv-$version"
 fi
@@ -46,7 +46,7 @@ fi
 # --- the virtual environment, exactly as locked; `bluetune` itself is the working tree
 locked=$(sed '/^\[tool\.ruff\]/,$d' pyproject.toml | cat locks/dev.txt locks/build.txt - | sha256sum)
 if [ "$(cat .venv/locked 2>/dev/null)" != "$locked" ]; then
-  say "Installing the virtual environment .venv (about 5 GB, most of it torch; kept in uv's cache)"
+  say "Installing the virtual environment .venv (about 6 GB, most of it torch; kept in uv's cache)"
   begun=$SECONDS
   umask 022 # pods of the local cluster read it as another user
   [ -x .venv/bin/python ] || "$UV" venv --quiet --python "$PYTHON" --no-python-downloads .venv

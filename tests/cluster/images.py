@@ -86,10 +86,11 @@ def pause_archive(program: Path) -> bytes:
     return oci_archive(PAUSE, {"pause": Entry(program.read_bytes())}, {"Entrypoint": ["/pause"]})
 
 
-def host_archive(environment: Path) -> bytes:
+def host_archive(environment: Path, name: str = HOST, **variables: str) -> bytes:
     """The image whose containers run the virtual environment `environment` of this machine, as a user without rights.
 
-    Its programs are on the PATH, so a command such as `bluetune-trainer` runs as it does in the real images.
+    Its programs are on the PATH, so a command such as `bluetune-trainer` runs as it does in the real images. With a
+    name of its own and more environment variables it can stand for another image (PYTHONPATH for code in the checkout).
     """
     entries = {folder: Entry() for folder in ("host-venv", "usr", "opt", "etc", "proc", "sys", "dev", "run", "var")}
     entries |= {"tmp": Entry(mode=0o1777)}
@@ -106,8 +107,9 @@ def host_archive(environment: Path) -> bytes:
         "HOME=/tmp",
         "PYTHONDONTWRITEBYTECODE=1",
         "PYTHONUNBUFFERED=1",
+        *(f"{variable}={value}" for variable, value in variables.items()),
     ]
-    return oci_archive(HOST, entries, {"User": f"{HOST_USER}:{HOST_USER}", "Env": environment_variables})
+    return oci_archive(name, entries, {"User": f"{HOST_USER}:{HOST_USER}", "Env": environment_variables})
 
 
 def import_own(state: State, pause: Path) -> None:

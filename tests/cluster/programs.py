@@ -17,6 +17,7 @@ from pathlib import Path
 
 from .errors import ClusterError
 from .paths import KUBERNETES, binaries
+from .preflight import INSTEAD
 from .terminal import say, step
 
 GO = Path(__file__).resolve().parent / "go"
@@ -110,11 +111,11 @@ def check_go() -> None:
     """Raise ClusterError unless a Go toolchain that can build the programs is on the PATH."""
     wanted = ".".join(map(str, GO_MINIMUM))
     if not shutil.which("go"):
-        raise ClusterError(f"`go` is not on the PATH; Go {wanted} or later is needed to build the cluster's programs")
+        raise ClusterError(f"Go {wanted} or later is needed to build Kubernetes and is not on the PATH. {INSTEAD}")
     version = subprocess.run(["go", "env", "GOVERSION"], capture_output=True, text=True, check=True).stdout.strip()
     numbers = tuple(int(part) for part in version.removeprefix("go").split("-")[0].split(".")[:2] if part.isdigit())
     if numbers < GO_MINIMUM:
-        raise ClusterError(f"{version} is too old to build the cluster's programs; Go {wanted} or later is needed")
+        raise ClusterError(f"Go {wanted} or later is needed to build Kubernetes; `go` is {version}. {INSTEAD}")
 
 
 def _build(program: Program, folder: Path) -> None:
