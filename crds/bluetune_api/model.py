@@ -76,7 +76,7 @@ class Verify(ApiModel):
     version_path: HttpPath = "/version"
     """GET; answers JSON with `digest` (and `version`)."""
     encode_path: HttpPath | None = None
-    """POST of `{"texts": [...], "kind": "query"}`; answers `{"vectors": [[...]]}`, compared with the manifest's probe."""
+    """POST of `{"texts": [...], "kind": "query"}`; answers `{"vectors": [[...]]}`, compared with the probe."""
     min_cosine: Annotated[float, Field(gt=0, le=1)] = 0.999
     """Least cosine between the served and the published probe vectors."""
     timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 120
