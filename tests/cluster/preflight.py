@@ -65,8 +65,9 @@ def check() -> None:
 def unreadable_paths() -> list[Path]:
     """A sample of what pods read of the working tree and its environment that others than the owner cannot read."""
     sample = [*host_dirs()[:1], CHECKOUT, Path(sys.prefix), Path(sys.executable).parent]
-    sample += [path for path in CHECKOUT.iterdir() if not path.name.startswith(".")]
-    sample += CHECKOUT.glob("*/bluetune_*/*.py")
+    packages = [*CHECKOUT.glob("*/bluetune_*"), CHECKOUT / "examples"]
+    sample += [*packages, *(package.parent for package in packages)]
+    sample += [file for package in packages for file in package.glob("**/*.py")]
     sample += Path(sys.prefix).glob("lib/python3*/site-packages")
     sample += Path(sys.prefix).glob("lib/python3*/site-packages/*.pth")
 
