@@ -22,4 +22,5 @@ for folder in tests/*/; do
 done
 step "images are built" scripts/images.sh
 step "images" "$BIN/pytest" -q tests/images
+if ((FAILED)); then cluster status >&2 || true; fi
 finish
