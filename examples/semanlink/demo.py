@@ -1,0 +1,238 @@
+"""`make demo`: the whole line, from clicks to production, on a real cluster, with everything that happens in view.
+
+    .venv/bin/python examples/semanlink/demo.py [--seed N] [--sessions N]
+
+KUBE_CONTEXT names a cluster to use instead of the local one. Exit code 0: the task Succeeded and every blue pod serves
+its version.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from semanlink.display import Display
+from semanlink.target import (
+    GPU,
+    NAMESPACE,
+    ROOT,
+    SEARCH_IMAGE,
+    SEARCH_PORT,
+    SYSTEM,
+    DemoError,
+    Target,
+    chosen,
+    code_fingerprint,
+)
+
+from bluetune_api.objectstore import StoreError
+from semanlink import blue, dataset, loading, summary, watch
+
+HERE = Path(__file__).resolve().parent
+MODEL, TASK, SECRET = "semanlink", "semanlink-1", "semanlink-store"
+BASE_MINUTES, TASK_MINUTES = 15, 40
+POLL_SECONDS = 1.5
+
+
+def main() -> int:
+    """Run the demo; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=0, help="of the split of the tags and of the clicks")
+    parser.add_argument("--sessions", type=int, default=2000, help="how many search sessions to simulate")
+    options = parser.parse_args()
+    show = Display()
+    target = None
+    try:
+        target = chosen(os.environ)
+        return Demo(target, show, options.seed, options.sessions).run()
+    except (DemoError, dataset.DatasetError, StoreError) as error:
+        show.say(f"\nThe demo stopped: {error}", "bold red")
+        if target is not None:
+            where_to_look(show, target)
+        return 1
+    except KeyboardInterrupt:
+        show.say("\nInterrupted. The cluster stays as it is; `make down` removes it, `make demo` starts afresh.")
+        return 130
+    finally:
+        if target is not None:
+            target.close()
+
+
+class Demo:
+    """The steps, in their order."""
+
+    def __init__(self, target: Target, show: Display, seed: int, sessions: int) -> None:
+        self._target, self._show, self._seed, self._sessions = target, show, seed, sessions
+
+    def run(self) -> int:
+        """From nothing to the summary; returns the exit code."""
+        show, target = self._show, self._target
+        show.heading("1  A real Kubernetes, S3, and bluetune by its chart")
+        with show.step("cluster"):
+            target.start()
+        with show.step("helm: bluetune"):
+            self._install()
+        with show.step("a fresh namespace, where only restricted pods may run"):
+            self._namespace()
+        with show.step("S3"):
+            storage = target.storage()
+            loading.empty_bucket(storage)
+            self._secret(storage.access_key, storage.secret_key)
+
+        show.heading("2  Base model, catalogue, clicks")
+        with show.step("Semanlink: documents, and the tags that people gave them"):
+            data = dataset.load()
+        with show.step("base model all-MiniLM-L6-v2 and the catalogue to S3"):
+            loading.upload_base(storage)
+            loading.upload_catalogue(storage, data.documents)
+        with show.step("a batch of clicks to S3"):
+            batch, clicked, clicks = loading.upload_clicks(storage, data, self._seed, self._sessions)
+        seen, unseen = data.judgments.split(self._seed)
+        show.say(
+            f"    The clicks are SIMULATED from human judgments: {self._sessions} sessions on {len(seen)} tags,\n"
+            f"    {clicked} with a click, {clicks} clicks (batch {batch}). {len(unseen)} other tags are kept for the\n"
+            "    comparison: no click was ever made for them. Everything else here is real.",
+            "dim",
+        )
+
+        with tempfile.TemporaryDirectory() as folder:
+            manifests = self._manifests(Path(folder))
+            show.heading("3  The search service serves the base: blue")
+            for name in ("00-namespace", "10-search", "20-model"):
+                target.run("kubectl", "apply", "-f", str(manifests / f"{name}.yaml"))
+            self._follow("EmbeddingModel", "embeddingmodel", MODEL, watch.of_model, BASE_MINUTES)
+            port = target.forward("search", 80, SEARCH_PORT)
+            address = f"http://127.0.0.1:{port}"
+            show.say(f"    Try it while the training runs: {address}")
+            with show.step(f"asking blue for {len(unseen)} unseen tags"):
+                before = summary.judged(blue.rankings(address, unseen.queries), data.documents, unseen)
+
+            show.heading("4  kubectl apply -f examples/semanlink/")
+            show.say(target.run("kubectl", "apply", "-f", str(manifests)).rstrip(), "dim")
+            task = self._follow("FineTuningTask", "finetuningtask", TASK, watch.of_task, TASK_MINUTES)
+
+        show.heading("5  What came of it")
+        with show.step("asking blue again, and each of its pods"):
+            after = summary.judged(blue.rankings(address, unseen.queries), data.documents, unseen)
+            served = blue.served(target)
+        summary.print_quality(show.console, before.scores, summary.keyword_scores(data.documents, unseen), after.scores)
+        summary.print_queries(show.console, before, after, data.documents, unseen)
+        show.console.print()
+        summary.print_times(show.console, show.times, time.monotonic() - show.begun)
+        show.console.print()
+        return self._verdict(task, served, address, storage.endpoint)
+
+    def _install(self) -> None:
+        images = self._target.images
+        values = {
+            "image": dict(zip(("repository", "tag"), images.operator.rsplit(":", 1), strict=True)),
+            "trainerImage": dict(zip(("repository", "tag"), images.trainer.rsplit(":", 1), strict=True)),
+            # pods that run the working tree are replaced when it changed
+            "podAnnotations": {"bluetune.dev/code": code_fingerprint(ROOT / "operator", ROOT / "crds")},
+        }
+        helm = ["helm", "upgrade", "--install", "bluetune", str(ROOT / "helm" / "bluetune"), "--values", "-"]
+        namespace = ["--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout", "5m"]
+        self._target.run(*helm, *namespace, stdin=json.dumps(values), timeout=330)
+
+    def _namespace(self) -> None:
+        run = self._target.run
+        run("kubectl", "delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=180s", timeout=200)
+        run("kubectl", "apply", "-f", str(HERE / "00-namespace.yaml"))
+        deadline = time.monotonic() + 30
+        while "default" not in run("kubectl", "-n", NAMESPACE, "get", "serviceaccounts", "-o", "name"):
+            if time.monotonic() > deadline:
+                raise DemoError(f"namespace {NAMESPACE} got no service account within 30 s: is its controller running?")
+            time.sleep(0.3)
+
+    def _secret(self, access_key: str, secret_key: str) -> None:
+        secret = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": SECRET, "namespace": NAMESPACE},
+            "stringData": {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key},
+        }
+        self._target.run("kubectl", "apply", "-f", "-", stdin=json.dumps(secret))
+
+    def _manifests(self, folder: Path) -> Path:
+        """This folder; or a copy with the images of another cluster, and without the GPU if it has none."""
+        nodes = json.loads(self._target.run("kubectl", "get", "nodes", "-o", "json"))["items"]
+        has_gpu = any(node["status"].get("allocatable", {}).get(GPU, "0") != "0" for node in nodes)
+        image = self._target.images.search
+        if has_gpu and image == SEARCH_IMAGE:
+            return HERE
+        if not has_gpu:
+            self._show.say(f"    No node has {GPU}: the Jobs ask for none, and train on the CPU.")
+        for path in HERE.glob("*.yaml"):
+            text = path.read_text().replace(SEARCH_IMAGE, image)
+            documents = list(yaml.safe_load_all(text))
+            for document in documents:
+                if not has_gpu and document["kind"] == "FineTuningMethod":
+                    del document["spec"]["podTemplate"]["resources"]["limits"][GPU]
+            (folder / path.name).write_text(yaml.safe_dump_all(documents))
+        return folder
+
+    def _follow(
+        self, title: str, kind: str, name: str, view_of: Callable[[Any], watch.View], minutes: float
+    ) -> dict[str, Any]:
+        """Show an object until it is done; returns it. Raises DemoError if it fails or takes too long."""
+        deadline = time.monotonic() + minutes * 60
+        with self._show.watching(f"{title} {name}") as watcher:
+            while True:
+                text = self._target.run("kubectl", "-n", NAMESPACE, "get", kind, name, "-o", "json")
+                found: dict[str, Any] = json.loads(text)
+                view = view_of(found)
+                watcher.show(view)
+                if view.done or view.failed or time.monotonic() > deadline:
+                    break
+                time.sleep(POLL_SECONDS)
+        status = found.get("status") or {}
+        if view.failed:
+            raise DemoError(f"{title} {name} failed: {view.note or 'it gives no reason'}\n{watch.problems(status)}")
+        if not view.done:
+            why = watch.problems(status) or view.note
+            raise DemoError(f"{title} {name} was not done after {minutes:.0f} minutes, at: {view.stage}. {why}")
+        return found
+
+    def _verdict(self, task: dict[str, Any], served: dict[str, str], address: str, s3: str) -> int:
+        show, status = self._show, task["status"]
+        digest = status.get("digest", "")
+        promoted = watch.condition(status, "Promoted") == "True"
+        right = bool(served) and all(found == digest for found in served.values())
+        for pod, found in sorted(served.items()):
+            show.say(f"  {'✓' if found == digest else '✗'} {pod} serves {found}")
+        if self._target.lasting:
+            show.say(f"\n  Search page  {address}\n  S3           http://{s3}  (keys: Secret {SECRET})")
+            show.say(
+                "  These stay open until `make down`. Search, open results, press “Close batch”: the next task learns."
+            )
+        else:
+            show.say(f"\n  Search page  {self._target.kubectl} -n {NAMESPACE} port-forward service/search 8080:80")
+        show.say(f"  Look around  {self._target.kubectl} -n {NAMESPACE} get emodel,ftm,ftt,jobs,pods")
+        if promoted and right:
+            show.say(f"\nThe task Succeeded, and blue serves {status.get('bestModelId')}, {digest}.", "bold green")
+            return 0
+        why = watch.problems(status) if not promoted else f"the pods serve something else than {digest}"
+        show.say(f"\nBlue does not serve the new version: {why}", "bold red")
+        where_to_look(show, self._target)
+        return 1
+
+
+def where_to_look(show: Display, target: Target) -> None:
+    """Where a person finds out more."""
+    kubectl = target.kubectl
+    show.say("Where to look:", "bold")
+    show.say(f"  {kubectl} -n {NAMESPACE} describe emodel,ftt")
+    show.say(f"  {kubectl} -n {NAMESPACE} get jobs,pods,events")
+    show.say(f"  {kubectl} -n {NAMESPACE} logs -l bluetune.dev/model={MODEL} --tail=50 --prefix   (Jobs)")
+    show.say(f"  {kubectl} -n {NAMESPACE} logs -l app=search --tail=50 --prefix                   (search service)")
+    show.say(f"  {kubectl} -n {SYSTEM} logs deployment/bluetune --tail=100                        (operator)")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
