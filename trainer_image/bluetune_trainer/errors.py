@@ -1,5 +1,6 @@
 """How a run can end badly: one class an exit code. The message is what the user reads, in a few sentences."""
 
+import errno
 import traceback
 from types import ModuleType
 from typing import ClassVar
@@ -106,6 +107,10 @@ def as_trainer_error(error: BaseException) -> TrainerError:
         return StoreFailed(str(error), reason="StoreUnreachable")
     if isinstance(error, StoreError):
         return StoreFailed(str(error))
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Crashed(
+            f"no space is left on the disk ({error.filename or error}); give the trainer's /tmp more", reason="DiskFull"
+        )
     if isinstance(error, MemoryError):
         return Crashed(
             "the trainer ran out of memory; give its pod more, or lower settings.batchSize", reason="OutOfMemory"

@@ -24,6 +24,7 @@ from bluetune_trainer.cli.manifests import Manifests, read_manifests
 from bluetune_trainer.data.reading import pin
 from bluetune_trainer.errors import DataInvalid, PlanInvalid
 from bluetune_trainer.store.progress import ProgressWriter
+from bluetune_trainer.store.runs import read_result
 from bluetune_trainer.store.versions import read_manifest
 
 NAMESPACE = "local"
@@ -55,6 +56,10 @@ def run_manifests(
     display.say(
         f"batch {batch_id}, start version {start}, up to {method.initial_max_evals} trials, run {plan.owner.uid}"
     )
+    done = read_result(store, plan.owner.uid)
+    if done is not None:
+        display.say("this run is finished; its result:")
+        return summary(done)
     display.say("importing torch, transformers and lightning")
     from bluetune_trainer.cli.training import run_train
 
@@ -106,8 +111,6 @@ def _base_version(
     store: LocalStore, manifests: Manifests, method: MethodPlan, open_store: OpenStore, display: Display
 ) -> str:
     """The version that the base was published as; imported now if it was not."""
-    from bluetune_trainer.store.runs import read_result
-
     uri = manifests.model.spec.base.uri
     uid = _uid(manifests.model.metadata.name, uri)
     done = read_result(store, uid)

@@ -45,6 +45,10 @@ def in_words(error: ValidationError, *, most: int = 5) -> str:
 
 def _one(entry: Any) -> str:
     where = ".".join(str(part) for part in entry["loc"]) or "the document"
+    if entry["type"] == "extra_forbidden":
+        return f"{where}: there is no such field"
+    if entry["type"] == "missing":
+        return f"{where}: must be set"
     message = str(entry["msg"]).removeprefix("Value error, ")
     value = entry.get("input")
     shown = f" (found {value!r:.60})" if isinstance(value, str | int | float | bool) else ""

@@ -3,6 +3,7 @@
 import logging
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,14 +72,15 @@ class _Stages:
     def __init__(self, report: Report) -> None:
         self._report = report
         self._last = Progress(stage="Loading", percent=0, updated_at=run_progress.now())
+        self._began = time.monotonic()
 
     def enter(self, stage: str) -> None:
         log.info("stage", extra={"stage": stage})
         percent = 100 if stage == "Done" else run_progress.SHARES[stage][0]
-        update = {"stage": stage, "percent": percent, "trial": None, "epoch": None, "updated_at": run_progress.now()}
-        if stage == "Done":
-            update["eta_seconds"] = 0
-        self._last = self._last.model_copy(update=update)
+        elapsed = time.monotonic() - self._began
+        eta = round(elapsed * (100 - percent) / percent) if percent else None
+        update = {"stage": stage, "percent": percent, "eta_seconds": eta, "trial": None, "epoch": None}
+        self._last = self._last.model_copy(update={**update, "updated_at": run_progress.now()})
         self._report(self._last)
 
     def of_search(self, part: Progress) -> None:

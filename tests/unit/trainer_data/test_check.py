@@ -1,0 +1,174 @@
+"""A batch is judged before it is trained on, and read again as it was judged."""
+
+import gzip
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bluetune_api.method import Items, Settings
+from bluetune_api.records import CheckReport, MethodPlan
+from bluetune_trainer.data import loading
+from bluetune_trainer.data.inspect import in_short
+from bluetune_trainer.errors import DataInvalid, Stopped
+from bluetune_trainer.plugin import TextFineTuningMethod
+
+PLUGIN = TextFineTuningMethod()
+
+
+def _session(number: int, **changes: Any) -> dict[str, Any]:
+    record = {
+        "session_id": f"s{number}",
+        "search_query": f"query {number}",
+        "created_at": "2026-03-02T10:00:00Z",
+        "search_results": [{"object_id": i} for i in "abc"],
+        "events": [{"object_id": "b"}],
+    }
+    return {**record, **changes}
+
+
+def _check(store: Any, method: MethodPlan | None = None, batch: str = "b1") -> CheckReport:
+    return loading.check(store, batch, method or MethodPlan(), PLUGIN, stop=threading.Event())
+
+
+def test_a_good_batch_is_valid_and_its_objects_are_pinned(good_store: Any) -> None:
+    report = _check(good_store)
+    assert report.valid
+    assert (report.sessions, report.sessions_with_clicks, report.positives, report.results) == (60, 60, 60, 180)
+    assert (report.coverage, report.catalogue_size, report.first) == (1.0, 3, "2026-03-02T10:00:00Z")
+    assert [pinned.key for pinned in report.batch] == ["clickstream/b1/part.jsonl"]
+    assert report.items[0].etag == good_store.stat("items/items.jsonl").etag
+
+
+def _no_marker(store: Any) -> None:
+    store.delete("clickstream/b1/_SUCCESS")
+
+
+def _no_sessions(store: Any) -> None:
+    store.delete("clickstream/b1/part.jsonl")
+
+
+def _no_items(store: Any) -> None:
+    store.delete("items/items.jsonl")
+
+
+def _empty_file(store: Any) -> None:
+    store.put("clickstream/b1/part.jsonl", b"")
+
+
+def _few(store: Any) -> None:
+    store.write("clickstream/b1/part.jsonl", *(_session(n) for n in range(5)))
+
+
+def _one_query(store: Any) -> None:
+    store.write("clickstream/b1/part.jsonl", *(_session(n, search_query="same") for n in range(60)))
+
+
+def _unknown(store: Any) -> None:
+    store.write("clickstream/b1/part.jsonl", *(_session(n, search_results=[{"object_id": f"x{n}"}]) for n in range(60)))
+
+
+def _no_results(store: Any) -> None:
+    store.write("clickstream/b1/part.jsonl", *(_session(n, search_results=[]) for n in range(60)))
+
+
+def _broken_lines(store: Any) -> None:
+    store.write("clickstream/b1/part.jsonl", *(_session(n) for n in range(60)), *('{"session_id":' for _ in range(20)))
+
+
+def _cut_off(store: Any) -> None:
+    data = gzip.compress(store.get("clickstream/b1/part.jsonl"))
+    store.put("clickstream/b1/more.jsonl.gz", data[:-20])
+
+
+def _broken_items(store: Any) -> None:
+    store.write("items/items.jsonl", {"sku": "a", "title": "x"})
+
+
+def _only_csv(store: Any) -> None:
+    store.delete("clickstream/b1/part.jsonl")
+    store.put("clickstream/b1/part.csv", b"a,b\n")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (_no_marker, "clickstream/b1/_SUCCESS is missing; write it"),
+        (_no_sessions, "there are no sessions in clickstream/b1/: put *.jsonl"),
+        (_no_items, "there is no catalogue at items/: put the items there, or set the method's items.path"),
+        (_empty_file, "no session of the batch can be read"),
+        (_few, "5 of 5 sessions have a click on a known item, settings.minSessions is 20"),
+        (_one_query, "the batch has only 1 different query; collect clicks on more queries"),
+        (
+            _unknown,
+            "the catalogue knows 0 of 60 shown results (0%), settings.minCoverage is 50%; unknown are for example 'x0'",
+        ),
+        (_no_results, "search_results is empty everywhere"),
+        (_broken_lines, "20 of 80 lines of the batch are broken, more than 10%"),
+        (_cut_off, "clickstream/b1/more.jsonl.gz: its compressed data breaks off"),
+        (_broken_items, "check the method's items.idField and items.textFields"),
+        (_only_csv, "no session of the batch can be read"),
+    ],
+)
+def test_a_bad_batch_is_refused_with_what_to_do(good_store: Any, spoil: Callable[[Any], None], says: str) -> None:
+    spoil(good_store)
+    report = _check(good_store)
+    assert not report.valid
+    assert says in " | ".join(report.problems)
+    with pytest.raises(DataInvalid) as error:
+        loading.load(good_store, MethodPlan(), PLUGIN, report, stop=threading.Event())
+    assert says.lower() in str(error.value).lower()
+
+
+def test_the_message_has_counts_and_the_first_broken_lines(good_store: Any) -> None:
+    _broken_lines(good_store)
+    text = in_short(_check(good_store))
+    assert "60 sessions, 60 with clicks, 0 duplicates, 20 broken lines, 100% of results known" in text
+    assert "clickstream/b1/part.jsonl:61: not JSON" in text
+    assert text.count("not JSON") == 10
+
+
+@pytest.mark.parametrize(
+    ("settings", "valid"),
+    [
+        (Settings(min_sessions=60), True),
+        (Settings(min_sessions=61), False),
+        (Settings(min_coverage=1.0), True),
+    ],
+)
+def test_thresholds_come_from_the_settings(good_store: Any, settings: Settings, valid: bool) -> None:
+    assert _check(good_store, MethodPlan(settings=settings)).valid is valid
+
+
+def test_the_items_path_may_be_a_file_of_any_name(good_store: Any) -> None:
+    good_store.write("catalogue/v2.jsonl", *({"sku": i, "name": "n"} for i in "abc"))
+    items = Items(path="catalogue/v2.jsonl", id_field="sku", text_fields=["name"])
+    assert _check(good_store, MethodPlan(items=items)).valid
+
+
+def test_training_reads_what_was_checked(good_store: Any) -> None:
+    report = _check(good_store)
+    good_store.write("clickstream/b1/late.jsonl", _session(99))
+    catalogue, split = loading.load(good_store, MethodPlan(), PLUGIN, report, stop=threading.Event())
+    assert catalogue.texts[0] == "title a. words"
+    assert sum(len(part) for part in (split.train, split.validation, split.gate)) == 60
+
+
+@pytest.mark.parametrize("what", ["changed", "was removed"])
+def test_a_batch_that_changed_since_the_check_is_refused(good_store: Any, what: str) -> None:
+    report = _check(good_store)
+    if what == "changed":
+        good_store.write("clickstream/b1/part.jsonl", _session(1))
+    else:
+        good_store.delete("clickstream/b1/part.jsonl")
+    with pytest.raises(DataInvalid, match=f"{what} since it was checked.*start a new task") as error:
+        loading.load(good_store, MethodPlan(), PLUGIN, report, stop=threading.Event())
+    assert error.value.reason == "DataChanged"
+
+
+def test_reading_ends_when_the_run_is_stopped(good_store: Any) -> None:
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Stopped):
+        loading.check(good_store, "b1", MethodPlan(), PLUGIN, stop=stop)
