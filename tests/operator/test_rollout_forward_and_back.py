@@ -1,0 +1,135 @@
+"""Rollouts on a real cluster: forward, back by themselves, and back when a person says so."""
+
+import json
+
+import pytest
+
+from blue.world import Blue, blue_deployment, reindex, usual_serving
+
+pytest_plugins = ["blue.fixtures"]
+pytestmark = pytest.mark.timeout(300)
+
+
+def test_the_base_is_rolled_out_then_a_pinned_version_and_its_release_changes_nothing(blue: Blue) -> None:
+    blue.make_deployment()
+    blue.make_model()
+    base, digest = blue.imported("shop")
+    newer, _ = blue.publish("newer")
+    with blue.operator():
+        blue.until(lambda: blue.current() == base)
+        status = blue.status()
+        assert status["current"]["digest"] == digest
+        assert blue.condition("Ready")["status"] == "True"
+        assert blue.served() == [base]
+
+        blue.pin(newer)
+        blue.until(lambda: blue.current() == newer)
+        blue.until(lambda: blue.condition("Ready")["reason"] == "Pinned")
+        assert blue.served() == [newer]
+        assert [h["version"] for h in blue.status()["history"]] == [base]
+
+        blue.pin(None)
+        blue.until(lambda: blue.condition("Ready")["reason"] == "Serving")
+        assert (blue.current(), blue.served()) == (newer, [newer])
+
+        blue.pin("v0123456789ab")
+        blue.until(lambda: blue.condition("Ready")["reason"] == "RollbackVersionNotFound")
+        assert blue.current() == newer
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "words"),
+    [
+        ("UNREADY", "RolloutTimeout", "blue serves"),
+        ("LYING", "VerifyFailed", "it serves digest 'sha256:000"),
+        ("CRASHING", "RolloutTimeout", "cannot be loaded"),
+    ],
+)
+def test_a_version_that_does_not_serve_goes_back_by_itself(blue: Blue, fault: str, reason: str, words: str) -> None:
+    serving = usual_serving(rolloutTimeoutSeconds=15, verify={"port": 8080, "timeoutSeconds": 5})
+    blue.make_model(serving=serving)
+    base, _ = blue.imported("shop")
+    bad, _ = blue.publish("bad")
+    blue.make_deployment(**{fault: bad})
+    with blue.operator():
+        blue.until(lambda: blue.current() == base)
+        blue.pin(bad)
+        rollout = blue.until(lambda: blue.step() == "Failed" and blue.status()["rollout"], 90)
+        assert (rollout["reason"], rollout["to"]) == (reason, bad)
+        assert words in rollout["message"]
+        assert (blue.current(), blue.served()) == (base, [base])
+        assert blue.condition("Ready")["status"] == "True"
+
+
+def test_a_failing_reindex_leaves_blue_untouched(blue: Blue) -> None:
+    blue.make_deployment()
+    script = 'test "$BLUETUNE_VERSION" != "$BAD" || { echo "disk full"; exit 3; }'
+    blue.make_model(serving={})
+    base, _ = blue.imported("shop")
+    bad, _ = blue.publish("bad")
+    blue.make_model(serving=usual_serving(reindex=reindex(f"BAD={bad}; {script}")))
+    with blue.operator():
+        blue.until(lambda: blue.current() == base and blue.step() == "Done")
+        before = blue.kubectl.json("get", "deployment", "blue")["metadata"]["generation"]
+        blue.pin(bad)
+        rollout = blue.until(lambda: blue.step() == "Failed" and blue.status()["rollout"])
+        assert rollout["reason"] == "ReindexFailed"
+        assert "disk full" in rollout["message"]
+        assert blue.kubectl.json("get", "deployment", "blue")["metadata"]["generation"] == before
+        assert blue.current() == base
+
+
+def test_a_field_of_another_manager_is_never_taken_and_is_named(blue: Blue) -> None:
+    deployment = blue_deployment("blue", {})
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    container["env"] = [{"name": "BLUETUNE_VERSION", "value": "mine"}]
+    blue.kubectl("apply", "--server-side", "--field-manager=argocd", "-f", "-", stdin=json.dumps(deployment))
+    blue.make_model()
+    blue.imported("shop")
+    with blue.operator():
+        rollout = blue.until(lambda: blue.step() == "Failed" and blue.status()["rollout"])
+        assert rollout["reason"] == "FieldConflict"
+        assert "argocd" in rollout["message"]
+        assert "BLUETUNE_VERSION" in rollout["message"]
+
+
+def test_why_new_pods_do_not_start_is_said_within_seconds(blue: Blue) -> None:
+    deployment = blue_deployment("blue", {})
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    container["envFrom"] = [{"secretRef": {"name": "missing"}}]
+    blue.kubectl.apply(deployment)
+    blue.make_model()
+    blue.imported("shop")
+    with blue.operator():
+        blue.until(lambda: 'secret "missing" not found' in (blue.status().get("rollout") or {}).get("message", ""), 20)
+
+
+def test_a_missing_deployment_is_said_and_the_rollout_begins_when_it_appears(blue: Blue) -> None:
+    blue.make_model()
+    base, _ = blue.imported("shop")
+    with blue.operator():
+        blue.until(lambda: blue.condition("Ready").get("reason") == "DeploymentNotFound", 20)
+        blue.make_deployment()
+        blue.until(lambda: blue.current() == base)
+        blue.kubectl("delete", "deployment", "blue", "--timeout=30s")
+        blue.until(lambda: blue.condition("Ready").get("reason") == "DeploymentNotFound", 20)
+        blue.make_deployment()
+        blue.until(lambda: blue.condition("Ready").get("reason") == "Serving")
+        assert blue.served() == [base]
+
+
+def test_an_unsafe_deployment_is_not_patched_until_it_is_changed(blue: Blue) -> None:
+    deployment = blue_deployment("blue", {}, replicas=1)
+    deployment["spec"]["strategy"] = {"type": "Recreate"}
+    blue.kubectl.apply(deployment)
+    blue.make_model()
+    base, _ = blue.imported("shop")
+    with blue.operator():
+        unsafe = blue.until(
+            lambda: blue.condition("ServingUnsafe").get("status") == "True" and blue.condition("ServingUnsafe"), 20
+        )
+        assert "set spec.strategy.type to RollingUpdate" in unsafe["message"]
+        assert blue.served() == [""]
+        blue.kubectl.apply(blue_deployment("blue", {}, replicas=1))
+        blue.until(lambda: blue.current() == base)
+        assert blue.condition("ServingUnsafe")["status"] == "False"
