@@ -1,0 +1,206 @@
+"""The operator as a process in the cluster's network, serving one namespace; trainer pods are real pods."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster import images
+from cluster.buckets import Bucket
+from cluster.kubectl import Kubectl, KubectlError
+from cluster.lifecycle import Cluster
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+STAND_IN = "localhost/bluetune-stand-in:dev"
+Object = dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def resources(cluster: Cluster) -> None:
+    """The custom resources of the working tree."""
+    kubectl = Kubectl()
+    files = [f"--filename={path}" for path in sorted((CHECKOUT / "crds").glob("*.yaml"))]
+    kubectl("apply", "--server-side", "--force-conflicts", *files)
+    kubectl("wait", "--for=condition=Established", "--timeout=30s", *files)
+
+
+@pytest.fixture(scope="session")
+def stand_in(cluster: Cluster) -> str:
+    """An image whose bluetune-trainer is stand_in.py."""
+    script = f'#!/bin/sh\nexec {sys.executable} {Path(__file__).with_name("stand_in.py")} "$@"\n'
+    entries = {name: images.Entry() for name in ("host-venv", "usr", "opt", "etc", "proc", "sys", "dev", "run", "var")}
+    entries |= {
+        name: images.Entry(link=f"usr/{name}") for name in ("bin", "sbin", "lib", "lib64") if Path(f"/{name}").exists()
+    }
+    entries |= {"tmp": images.Entry(mode=0o1777), "stand-in": images.Entry()}
+    entries |= {"stand-in/bluetune-trainer": images.Entry(script.encode())}
+    config = {"User": "65532:65532", "Env": ["PATH=/stand-in:/usr/local/bin:/usr/bin:/bin", "HOME=/tmp"]}
+    with tempfile.NamedTemporaryFile(suffix=".tar") as archive:
+        archive.write(images.oci_archive(STAND_IN, entries, config))
+        archive.flush()
+        cluster.load(Path(archive.name))
+    return STAND_IN
+
+
+class Operator:
+    """`python -m bluetune_operator`, started and killed at will; always as the same pod, so it goes on at once."""
+
+    def __init__(self, namespace: str, folder: Path, image: str) -> None:
+        self.log = folder / "operator.log"
+        self._environment = os.environ | {
+            "BLUETUNE_NAMESPACES": namespace,
+            "POD_NAMESPACE": namespace,
+            "POD_NAME": "operator-under-test",
+            "BLUETUNE_TRAINER_IMAGE": image,
+            "BLUETUNE_HEALTH_PORT": "0",
+            "BLUETUNE_METRICS_PORT": "0",
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, **environment: str) -> None:
+        """Start it."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "bluetune_operator"],
+                env=self._environment | environment,
+                stderr=log,
+                stdout=log,
+                start_new_session=True,
+            )
+
+    def end(self, number: int = signal.SIGKILL) -> int:
+        """Send a signal, wait, and return the exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(30)
+
+    def lines(self) -> list[Object]:
+        """What it has logged."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+
+@pytest.fixture
+def operator(
+    resources: None, namespace: str, stand_in: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Operator]:
+    """A running operator."""
+    running = Operator(namespace, tmp_path, stand_in)
+    running.start()
+    yield running
+    running.end()
+    if hasattr(request.node, "failed_here"):
+        print(running.log.read_text())
+    defects = [line for line in running.lines() if "exception" in line]
+    assert not defects, defects[0]["exception"]
+
+
+class World:
+    """Manifests of one namespace, and what becomes of them."""
+
+    def __init__(self, kubectl: Kubectl, bucket: Bucket, image: str) -> None:
+        self.kubectl = kubectl
+        self.bucket = bucket
+        self._image = image
+
+    def secret(self, **keys: str) -> Object:
+        """The store's Secret."""
+        data = {
+            "AWS_ACCESS_KEY_ID": self.bucket.server.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.bucket.server.secret_key,
+        }
+        return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "store"}, "stringData": data | keys}
+
+    def method(self, name: str = "text", **spec: Any) -> Object:
+        """A FineTuningMethod."""
+        return _resource("FineTuningMethod", name, {"image": self._image, **spec})
+
+    def model(self, name: str = "m", **spec: Any) -> Object:
+        """An EmbeddingModel with the store's prefix of its name."""
+        store = {
+            "endpoint": self.bucket.server.address,
+            "bucket": self.bucket.name,
+            "prefix": name,
+            "secure": False,
+            "credentialsSecretRef": {"name": "store"},
+        }
+        base = {"base": {"uri": "/models/base"}, "methodRef": {"name": "text"}, "store": store}
+        return _resource("EmbeddingModel", name, base | spec)
+
+    def task(self, name: str, model: str = "m", **spec: Any) -> Object:
+        """A FineTuningTask."""
+        return _resource("FineTuningTask", name, {"modelRef": {"name": model}, **spec})
+
+    def batch(self, name: str = "b1", model: str = "m") -> None:
+        """A complete batch of clicks."""
+        for key, data in ((f"{name}/part.jsonl", b"{}\n"), (f"{name}/_SUCCESS", b"")):
+            self.bucket.client.put_object(self.bucket.name, f"{model}/clickstream/{key}", BytesIO(data), len(data))
+
+    def basics(self, *, method: Mapping[str, Any] | None = None) -> None:
+        """Secret, method, model and batch; waits for the model's first version."""
+        self.batch()
+        self.kubectl.apply(self.secret(), self.method(**(method or {})), self.model())
+        self.until("embeddingmodel/m", lambda o: bool(o.get("status", {}).get("current")), 60)
+
+    def get(self, what: str) -> Object:
+        """An object, by `kind/name`."""
+        found: Object = self.kubectl.json("get", what)
+        return found
+
+    def until(self, what: str, holds: Callable[[Object], bool], seconds: float = 40) -> Object:
+        """Wait until something holds for an object, and return it."""
+        deadline, found = time.monotonic() + seconds, {}
+        while time.monotonic() < deadline:
+            try:
+                found = self.get(what)
+            except KubectlError:
+                found = {}
+            if found and holds(found):
+                return found
+            time.sleep(0.2)
+        raise AssertionError(f"{what} after {seconds} s: {json.dumps(found.get('status'), indent=1)}")
+
+    def ready_reason(self, name: str, reason: str, seconds: float = 40) -> Object:
+        """Wait until a task's Ready condition has a reason; return the condition."""
+        task = self.until(f"finetuningtask/{name}", lambda o: condition(o, "Ready").get("reason") == reason, seconds)
+        return condition(task, "Ready")
+
+    def ended(self, name: str, seconds: float = 60) -> Object:
+        """Wait until a task has ended; return it."""
+        return self.until(
+            f"finetuningtask/{name}",
+            lambda o: "True" in (condition(o, "Succeeded").get("status"), condition(o, "Failed").get("status")),
+            seconds,
+        )
+
+    def versions(self, model: str = "m") -> list[str]:
+        """Published versions."""
+        prefix = f"{model}/versions/"
+        found = self.bucket.client.list_objects(self.bucket.name, prefix, recursive=True)
+        names = [(o.object_name or "").removeprefix(prefix) for o in found]
+        return sorted(n.split("/")[0] for n in names if n.endswith("/manifest.json"))
+
+
+@pytest.fixture
+def world(kubectl: Kubectl, bucket: Bucket, stand_in: str) -> World:
+    """Manifests and their fate."""
+    return World(kubectl, bucket, stand_in)
+
+
+def condition(thing: Object, kind: str) -> Object:
+    """A condition of an object, or {}."""
+    found = (thing.get("status") or {}).get("conditions") or []
+    return next((c for c in found if c["type"] == kind), {})
+
+
+def _resource(kind: str, name: str, spec: Mapping[str, Any]) -> Object:
+    return {"apiVersion": "bluetune.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": dict(spec)}

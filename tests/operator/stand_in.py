@@ -1,0 +1,148 @@
+"""A trainer for the tests of the operator's exit-code paths: real pods, real store, no learning.
+
+What it does at each stage is said in the task's metadata, as `check: exit:10` or `train: sleep:5,oom`: `exit:N` ends
+with that code, `crash-once` fails in the first pod, `oom` takes memory until it is killed, `sleep:N` waits. Its version
+depends on the owner's uid alone, so that two runs of one task would publish one version, as the real trainer does.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import time
+from datetime import UTC, datetime
+
+from bluetune_api import store_layout
+from bluetune_api.exit_codes import Termination
+from bluetune_api.records import (
+    CheckReport,
+    GateReport,
+    Manifest,
+    ManifestFile,
+    Plan,
+    Probe,
+    Progress,
+    Result,
+    digest_of,
+    version_of,
+)
+from bluetune_api.s3 import S3Store, store_from_environment
+from bluetune_api.task import TrialSummary
+
+
+def publish(store: S3Store, plan: Plan, lineage: list[str]) -> tuple[str, str]:
+    """A version whose content is the owner's uid."""
+    data = plan.owner.uid.encode()
+    manifest = Manifest(
+        files=[ManifestFile(path="model.txt", size=len(data), sha256=hashlib.sha256(data).hexdigest())],
+        dimension=2,
+        parent=plan.start_version,
+        base_uri=plan.base_uri,
+        batch_id=plan.batch_id,
+        lineage_batches=lineage,
+        probe=Probe(texts=["a"], vectors=[[1.0, 0.0]]),
+    ).encode()
+    digest = digest_of(manifest)
+    version = version_of(digest)
+    store.put(store_layout.version(version) + "model.txt", data)
+    store.create(store_layout.manifest(version), manifest)
+    return version, digest
+
+
+def obey(orders: str, store: S3Store, plan: Plan) -> None:
+    """Do what the task's metadata says."""
+    pod = os.environ["BLUETUNE_POD_UID"]
+    for order in filter(None, orders.split(",")):
+        word, _, value = order.partition(":")
+        if word == "sleep":
+            for second in range(int(value) * 2):
+                progress = Progress(
+                    stage="Searching",
+                    percent=min(99, 100 * second // (int(value) * 2)),
+                    eta_seconds=max(0, int(value) - second // 2),
+                    trials_done=second // 2,
+                    trials_total=int(value),
+                    best=TrialSummary(trial=0, quality=0.5, params={"lr": 0.1}),
+                    top_trials=[TrialSummary(trial=0, quality=0.5, params={"lr": 0.1})],
+                    updated_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                )
+                store.put(store_layout.progress(plan.owner.uid, pod), progress.model_dump_json(by_alias=True).encode())
+                time.sleep(0.5)
+        elif word == "oom":
+            hog = []
+            while True:
+                hog.append(bytearray(b"x" * (16 << 20)))
+        elif word == "crash-once":
+            if store.create(f"runs/{plan.owner.uid}/crashed", b"{}"):
+                sys.exit("a crash on purpose, the first time only")
+        elif word == "exit":
+            message = Termination(reason=f"Exit{value}", message=f"ended with {value} because the test says so")
+            with open("/dev/termination-log", "w") as file:
+                file.write(message.encode())
+            sys.exit(int(value))
+
+
+def main() -> None:
+    """bluetune-trainer import|check|run --plan FILE"""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
+    command, path = sys.argv[1], sys.argv[3]
+    with open(path) as file:
+        plan = Plan.model_validate_json(file.read())
+    store = store_from_environment(plan.store)
+    if command == "import":
+        version, digest = publish(store, plan, [])
+        result = Result(
+            kind="Import", owner=plan.owner, version=version, digest=digest, uri=store.uri(f"versions/{version}")
+        )
+        store.create(store_layout.result(plan.owner.uid), result.model_dump_json(by_alias=True).encode())
+        return
+    if command == "check":
+        obey(plan.metadata.get("check", ""), store, plan)
+        report = CheckReport(
+            valid=True,
+            batch_id=plan.batch_id or "",
+            batch=[],
+            items=[],
+            sessions=100,
+            sessions_with_clicks=90,
+            positives=90,
+            results=1000,
+            coverage=1.0,
+            duplicates=0,
+            broken_lines=0,
+            catalogue_size=50,
+        )
+        store.create(store_layout.check(plan.owner.uid), report.model_dump_json(by_alias=True).encode())
+        return
+    obey(plan.metadata.get("train", ""), store, plan)
+    started = json.dumps({"pod": os.environ["BLUETUNE_POD_UID"]}).encode()
+    store.put(store_layout.attempt(plan.owner.uid, os.environ["BLUETUNE_POD_UID"]) + "started.json", started)
+    parent = Manifest.model_validate_json(store.get(store_layout.manifest(plan.start_version or "")))
+    version, digest = publish(store, plan, [*parent.lineage_batches, plan.batch_id or ""])
+    delta = float(plan.metadata.get("delta", "0.1"))
+    result = Result(
+        kind="Train",
+        owner=plan.owner,
+        version=version,
+        digest=digest,
+        uri=store.uri(f"versions/{version}"),
+        parent=plan.start_version,
+        batch_id=plan.batch_id,
+        best=TrialSummary(trial=1, quality=0.6, params={"lr": 0.2}),
+        trials_done=2,
+        gate=GateReport(
+            metric=plan.gate.metric,
+            against=plan.live_version or plan.start_version or "",
+            baseline={plan.gate.metric: 0.5},
+            candidate={plan.gate.metric: 0.5 + delta},
+            delta=delta,
+            sessions=10,
+        ),
+        metadata=plan.metadata,
+    )
+    store.create(store_layout.result(plan.owner.uid), result.model_dump_json(by_alias=True).encode())
+
+
+if __name__ == "__main__":
+    main()
