@@ -80,14 +80,18 @@ class Cluster:
 
         It moves the calling thread; threads and processes started meanwhile are there too.
         """
-        before = dict(os.environ)
+        inside = self.environment()
+        before = {name: os.environ.get(name) for name in inside}
         with network_of(self.node_pid()):
-            os.environ.update(self.environment())
+            os.environ.update(inside)
             try:
                 yield
             finally:
-                os.environ.clear()
-                os.environ.update(before)
+                for name, value in before.items():
+                    if value is None:
+                        del os.environ[name]
+                    else:
+                        os.environ[name] = value
 
     def command(self, line: Sequence[str]) -> list[str]:
         """The command line that runs `line` in the cluster's network."""
