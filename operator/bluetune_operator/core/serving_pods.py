@@ -1,5 +1,6 @@
 """What the blue pods are doing: whether the rollout has settled, and why new pods do not start."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from bluetune_operator.core.serving_patch import VERSION_ANNOTATION, tells
 
 Json = Mapping[str, Any]
 
+SILENT = re.compile(r"exit code \d+$")
+"""A container that ended without a termination message: its log says more."""
 HARMLESS = frozenset({"ContainerCreating", "PodInitializing", ""})
 """Waiting reasons of a container that is on its way."""
 
@@ -106,7 +109,9 @@ def _problem(pod: Json) -> str | None:
     for kind, field in (("init container", "initContainerStatuses"), ("container", "containerStatuses")):
         for container in status.get(field) or ():
             if problem := _container_problem(container):
-                return f"{kind} {container['name']}: {problem}"
+                logs = f"kubectl logs {name_of(pod)} -c {container['name']}"
+                hint = f" (it left no message; {logs})" if SILENT.search(problem) else ""
+                return f"{kind} {container['name']}: {problem}{hint}"
     return None
 
 

@@ -127,7 +127,8 @@ def waiting(reason: str, message: str = "", **more: Any) -> list[dict[str, Any]]
                     }
                 ]
             },
-            "pod blue-1: container server: started again after exit code 3",
+            "pod blue-1: container server: started again after exit code 3"
+            " (it left no message; kubectl logs blue-1 -c server)",
         ),
     ],
 )
