@@ -1,5 +1,7 @@
 """What tests of models and rollouts stand on: versions in a store, a model, its Deployment, and an operator process."""
 
+import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +53,6 @@ class Blue:
 
     def publish(self, content: str, prefix: str = "model") -> tuple[str, str]:
         """A version of one file, as the trainer would publish it; its id and digest."""
-        import hashlib
-
         data = content.encode()
         file = ManifestFile(path="config.json", size=len(data), sha256=hashlib.sha256(data).hexdigest())
         manifest = Manifest(files=[file], dimension=2, probe=Probe(texts=["a"], vectors=[[1.0, 0.0]])).encode()
@@ -71,6 +72,46 @@ class Blue:
         result = Result(kind="Import", owner=owner, version=version, digest=digest, uri=uri)
         store.create(store_layout.result(uid), result.model_dump_json(by_alias=True, exclude_none=True).encode())
         return version, digest
+
+    # A task that has trained and asks
+
+    def asking_task(self, name: str, version: str, digest: str) -> str:
+        """A task that holds the model's lock, has published a version, and asks for its rollout; its uid."""
+        kubectl, now = self.kubectl, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        api = {"apiVersion": "bluetune.dev/v1alpha1"}
+        kubectl.apply({**api, "kind": "FineTuningMethod", "metadata": {"name": "text"}, "spec": {}})
+        spec = {"modelRef": {"name": "shop"}, "methodRef": {"name": "text"}, "batchId": "b1", "deployAsBlue": True}
+        kubectl.apply({**api, "kind": "FineTuningTask", "metadata": {"name": name}, "spec": spec})
+        uid: str = kubectl.json("get", "ftt", name)["metadata"]["uid"]
+        labels = {"app.kubernetes.io/managed-by": "bluetune", "bluetune.dev/model": "shop"}
+        lease = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": "bluetune-shop", "labels": labels},
+            "spec": {"holderIdentity": f"{name}/{uid}", "acquireTime": now.replace("Z", ".000000Z")},
+        }
+        kubectl.apply(lease)
+        said = {kind: ("True", kind) for kind in ("Accepted", "LockAcquired", "DataValid", "Trained", "Published")}
+        said["Promoted"] = ("Unknown", "RolloutRequested")
+        conditions = [
+            {"type": kind, "status": status, "reason": reason, "lastTransitionTime": now, "message": ""}
+            for kind, (status, reason) in said.items()
+        ]
+        current = self.current()
+        status = {
+            "phase": "Deploying",
+            "batchId": "b1",
+            "startVersion": current,
+            "liveVersion": current,
+            "bestModelId": version,
+            "bestModelUrl": f"s3://{self.bucket.name}/model/versions/{version}",
+            "digest": digest,
+            "metrics": {"candidate": {"ndcg@10": 0.5}},
+            "startTime": now,
+            "conditions": conditions,
+        }
+        kubectl("patch", "ftt", name, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
+        return uid
 
     # Kubernetes
 
@@ -231,6 +272,7 @@ def blue_deployment(name: str, env: dict[str, str], replicas: int = 2) -> dict[s
         "ports": [{"containerPort": 8080}],
         "readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 1},
         "securityContext": RESTRICTED,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
     }
     pod = {"terminationGracePeriodSeconds": 1, "containers": [container]}
     return {

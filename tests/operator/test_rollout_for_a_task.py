@@ -1,0 +1,96 @@
+"""A task's rollout: only while the task lives and holds the lock."""
+
+from typing import Any
+
+import pytest
+
+from blue.world import Blue, usual_serving
+
+pytest_plugins = ["blue.fixtures"]
+pytestmark = pytest.mark.timeout(300)
+
+
+def condition(blue: Blue, task: str, kind: str) -> dict[str, Any]:
+    conditions = blue.kubectl.json("get", "ftt", task).get("status", {}).get("conditions") or []
+    return next((c for c in conditions if c["type"] == kind), {})
+
+
+def test_the_version_of_the_task_that_holds_the_lock_becomes_current(blue: Blue) -> None:
+    blue.make_deployment()
+    blue.make_model()
+    base, _ = blue.imported("shop")
+    with blue.operator():
+        blue.until(lambda: blue.current() == base)
+    version, digest = blue.publish("trained")
+    uid = blue.asking_task("monday", version, digest)
+    with blue.operator():
+        blue.until(lambda: blue.current() == version, 90)
+        status = blue.status()
+        assert status["rollout"]["taskUid"] == uid
+        assert (status["current"]["task"], status["current"]["metrics"]) == ("monday", {"ndcg@10": 0.5})
+        assert blue.served() == [version]
+        blue.until(lambda: condition(blue, "monday", "Succeeded").get("status") == "True")
+        assert condition(blue, "monday", "Promoted")["status"] == "True"
+        blue.until(lambda: "lock" not in blue.status())
+
+
+def test_a_version_that_does_not_get_ready_fails_its_task_and_blue_stays(blue: Blue) -> None:
+    blue.make_model(serving=usual_serving(rolloutTimeoutSeconds=12))
+    base, _ = blue.imported("shop")
+    version, digest = blue.publish("trained")
+    blue.make_deployment(UNREADY=version)
+    with blue.operator():
+        blue.until(lambda: blue.current() == base)
+    blue.asking_task("monday", version, digest)
+    with blue.operator():
+        blue.until(lambda: condition(blue, "monday", "Failed").get("status") == "True", 90)
+        assert condition(blue, "monday", "Failed")["reason"] == "RolloutFailed"
+        assert (blue.current(), blue.served()) == (base, [base])
+
+
+def test_deleting_the_task_in_the_middle_takes_blue_back(blue: Blue) -> None:
+    blue.make_model(serving=usual_serving(rolloutTimeoutSeconds=120))
+    base, _ = blue.imported("shop")
+    version, digest = blue.publish("trained")
+    blue.make_deployment(UNREADY=version)
+    with blue.operator():
+        blue.until(lambda: blue.current() == base)
+    blue.asking_task("monday", version, digest)
+    with blue.operator():
+        blue.until(lambda: blue.step() == "Wait")
+        blue.kubectl("delete", "ftt", "monday", "--timeout=30s")
+        rollout = blue.until(lambda: blue.step() == "Failed" and blue.status()["rollout"])
+        assert rollout["reason"] == "TaskDeleted"
+        assert (blue.current(), blue.served()) == (base, [base])
+
+
+def test_a_task_that_lost_the_lock_gets_nothing(blue: Blue) -> None:
+    blue.make_deployment()
+    blue.make_model()
+    base, _ = blue.imported("shop")
+    with blue.operator():
+        blue.until(lambda: blue.current() == base)
+    version, digest = blue.publish("trained")
+    blue.asking_task("stale", version, digest)
+    lease = '{"spec":{"holderIdentity":"other/00000000-0000-0000-0000-000000000000"}}'
+    blue.kubectl("patch", "lease", "bluetune-shop", "--type=merge", "-p", lease)
+    before = blue.kubectl.json("get", "deployment", "blue")["metadata"]["generation"]
+    with blue.operator():
+        blue.until(lambda: blue.status().get("lock", {}).get("holder") == "other")
+        blue.until(lambda: condition(blue, "stale", "Ready"))
+        assert blue.current() == base
+        assert blue.kubectl.json("get", "deployment", "blue")["metadata"]["generation"] == before
+
+
+def test_a_version_that_is_not_what_the_task_says_is_refused(blue: Blue) -> None:
+    blue.make_deployment()
+    blue.make_model()
+    base, _ = blue.imported("shop")
+    with blue.operator():
+        blue.until(lambda: blue.current() == base)
+    version, _ = blue.publish("trained")
+    blue.asking_task("monday", version, "sha256:" + "5" * 64)
+    with blue.operator():
+        rollout = blue.until(lambda: blue.step() == "Failed" and blue.status()["rollout"])
+        assert rollout["reason"] == "VersionInvalid"
+        assert (blue.current(), blue.served()) == (base, [base])
