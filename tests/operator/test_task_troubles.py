@@ -1,0 +1,134 @@
+"""What goes wrong on a real cluster, and what a person then reads."""
+
+import base64
+from typing import Any
+
+import pytest
+
+Fixture = Any
+pytestmark = pytest.mark.timeout(180)
+
+
+def ready(task: dict[str, Any]) -> dict[str, Any]:
+    return next((c for c in (task.get("status") or {}).get("conditions") or [] if c["type"] == "Ready"), {})
+
+
+def test_missing_references_are_told_one_by_one_and_mended(operator: Fixture, world: Fixture) -> None:
+    world.kubectl.apply(world.task("t"))
+    assert "EmbeddingModel 'm' does not exist" in world.ready_reason("t", "ModelNotFound", 10)["message"]
+    world.batch()
+    world.kubectl.apply(world.model())
+    told = world.ready_reason("t", "ModelNotReady", 10)["message"]
+    assert "'m' has no version yet" in told
+    world.kubectl.apply(world.secret(), world.method())
+    assert world.ended("t", 120)["status"]["phase"] == "Succeeded"
+
+
+def test_a_missing_method_does_not_block_the_others(operator: Fixture, world: Fixture) -> None:
+    world.basics()
+    world.kubectl.apply(world.task("lost", methodRef={"name": "nowhere"}))
+    assert "FineTuningMethod 'nowhere' does not exist" in world.ready_reason("lost", "MethodNotFound", 10)["message"]
+    world.kubectl.apply(world.task("other"))
+    assert world.ended("other", 90)["status"]["phase"] == "Succeeded"
+    world.batch("b2")
+    world.kubectl.apply(world.method("nowhere"))
+    assert world.ended("lost", 90)["status"]["phase"] == "Succeeded"
+
+
+def test_a_missing_secret_is_told_and_the_task_goes_on_when_it_appears(operator: Fixture, world: Fixture) -> None:
+    world.basics()
+    world.kubectl("delete", "secret", "store")
+    world.kubectl.apply(world.task("t"))
+    told = world.ready_reason("t", "SecretNotFound", 20)
+    assert "Secret 'store' does not exist" in told["message"]
+    assert "AWS_ACCESS_KEY_ID" in told["message"]
+    world.kubectl.apply(world.secret())
+    assert world.ended("t", 90)["status"]["phase"] == "Succeeded"
+
+
+def test_a_wrong_password_is_told_and_the_task_goes_on_with_the_right_one(operator: Fixture, world: Fixture) -> None:
+    world.basics()
+    world.kubectl.apply(world.secret(AWS_SECRET_ACCESS_KEY="wrong"))
+    world.kubectl.apply(world.task("t", batchId="b1"))
+    told = world.ready_reason("t", "StoreDenied", 20)["message"]
+    assert "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in told
+    world.kubectl.apply(world.secret())
+    assert world.ended("t", 90)["status"]["phase"] == "Succeeded"
+
+
+def test_a_batch_or_version_that_does_not_exist_is_named(operator: Fixture, world: Fixture) -> None:
+    world.basics()
+    world.kubectl.apply(world.task("t", batchId="later"), world.task("u", startFrom="v0123456789ab"))
+    assert "m/clickstream/later/_SUCCESS does not exist" in world.ready_reason("t", "BatchNotFound", 10)["message"]
+    assert "v0123456789ab" in world.ready_reason("u", "VersionNotFound", 10)["message"]
+
+
+def test_a_pod_that_no_node_can_take_says_so_within_seconds(operator: Fixture, world: Fixture) -> None:
+    world.basics()
+    template = {"resources": {"limits": {"nvidia.com/gpu": "8"}}}
+    world.kubectl.apply(world.method("hungry", podTemplate=template), world.task("t", methodRef={"name": "hungry"}))
+    world.until("ftt/t", lambda o: (o.get("status") or {}).get("jobName") == "t-train", 60)
+    told = world.ready_reason("t", "Unschedulable", 10)["message"]
+    assert "Insufficient nvidia.com/gpu" in told
+    check = world.get("job/t-check")["spec"]["template"]["spec"]["containers"][0]
+    assert not check["resources"].get("limits")
+
+
+def test_an_image_that_cannot_be_pulled_says_so(operator: Fixture, world: Fixture) -> None:
+    world.basics()
+    image = "localhost:1/no-such-image:1"
+    world.kubectl.apply(world.method("broken", image=image), world.task("t", methodRef={"name": "broken"}))
+    assert image in world.ready_reason("t", "ImagePullBackOff", 30)["message"]
+
+
+def test_a_secret_without_a_key_shows_as_the_pods_error(operator: Fixture, world: Fixture) -> None:
+    world.basics()
+    env = [{"name": "TOKEN", "secretKeyRef": {"name": "absent", "key": "token"}}]
+    world.kubectl.apply(world.method("needy", podTemplate={"env": env}), world.task("t", methodRef={"name": "needy"}))
+    assert 'secret "absent" not found' in world.ready_reason("t", "CreateContainerConfigError", 30)["message"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "code", "condition"), [("check", 10, "DataValid"), ("check", 11, "DataValid"), ("train", 12, "Trained")]
+)
+def test_an_exit_code_that_retrying_cannot_mend_ends_the_task(
+    operator: Fixture, world: Fixture, stage: str, code: int, condition: str
+) -> None:
+    world.basics()
+    world.kubectl.apply(world.task("t", metadata={stage: f"exit:{code}"}))
+    task = world.ended("t", 60)
+    assert ready(task)["reason"] == f"Exit{code}"
+    assert ready(task)["message"] == f"ended with {code} because the test says so"
+    found = next(c for c in task["status"]["conditions"] if c["type"] == condition)
+    assert found["status"] == "False"
+    job = world.get(f"job/t-{stage}")
+    assert job["status"]["failed"] == 1
+    world.until("lease/bluetune-m", lambda o: not o["spec"].get("holderIdentity"))
+
+
+def test_too_little_memory_is_told_while_it_is_retried(operator: Fixture, world: Fixture) -> None:
+    world.basics()
+    template = {"resources": {"limits": {"memory": "150Mi"}}}
+    method = world.method("small", podTemplate=template)
+    world.kubectl.apply(method, world.task("t", methodRef={"name": "small"}, metadata={"train": "oom"}, maxRetries=1))
+    told = world.ready_reason("t", "OOMKilled", 60)["message"]
+    assert "150Mi" in told
+    task = world.ended("t", 90)
+    assert ready(task)["reason"] == "OOMKilled"
+    assert "given up after 2 attempts" in ready(task)["message"]
+
+
+def test_a_deadline_ends_the_task(operator: Fixture, world: Fixture) -> None:
+    world.basics()
+    world.kubectl.apply(world.task("t", activeDeadlineSeconds=12, metadata={"train": "sleep:60"}))
+    assert ready(world.ended("t", 60))["reason"] == "DeadlineExceeded"
+
+
+def test_a_wrong_trainer_password_does_not_leak_the_right_one(operator: Fixture, world: Fixture) -> None:
+    world.basics()
+    world.kubectl.apply(world.task("t"))
+    world.ended("t")
+    secret = world.bucket.server.secret_key
+    told = operator.log.read_text() + world.kubectl("get", "events,ftt,emodel,cm,jobs", "-o", "yaml")
+    assert secret not in told
+    assert base64.b64encode(secret.encode()).decode() not in told

@@ -1,0 +1,99 @@
+"""The cache keeps the newest, and a change wakes exactly those that it concerns."""
+
+from typing import Any
+
+import pytest
+
+from bluetune_operator.adapters.cache import ObjectCache
+from bluetune_operator.core.kinds import DEPLOYMENTS, JOBS, LEASES, METHODS, MODELS, PODS, TASKS, Kind
+from bluetune_operator.handlers.routing import keys_for
+
+
+def thing(
+    name: str, version: int = 1, *, uid: str = "", labels: dict[str, str] | None = None, **more: Any
+) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "n", "uid": uid or f"uid-{name}", "resourceVersion": str(version)}
+    return {"metadata": {**metadata, "labels": labels or {}}, **more}
+
+
+def task(name: str, model: str = "m", version: int = 1, ended: bool = False, **spec: Any) -> dict[str, Any]:
+    conditions = [{"type": "Succeeded", "status": "True", "reason": "Completed"}] if ended else []
+    return thing(name, version, spec={"modelRef": {"name": model}, **spec}, status={"conditions": conditions})
+
+
+def test_an_older_version_never_replaces_a_newer_one() -> None:
+    cache = ObjectCache()
+    assert cache.put(TASKS, task("t", version=10))
+    assert not cache.put(TASKS, task("t", version=9))
+    assert not cache.put(TASKS, task("t", version=10))
+    assert cache.put(TASKS, task("t", version=11))
+
+
+def test_what_was_deleted_does_not_come_back_with_a_late_answer() -> None:
+    cache = ObjectCache()
+    cache.put(TASKS, task("t", version=10))
+    cache.remove(TASKS, task("t", version=12))
+    assert not cache.put(TASKS, task("t", version=11))
+    assert cache.get(TASKS, "n", "t") is None
+    again = task("t", version=13)
+    again["metadata"]["uid"] = "another"
+    assert cache.put(TASKS, again)
+
+
+def test_a_late_deletion_of_a_former_object_leaves_the_new_one_of_that_name() -> None:
+    cache = ObjectCache()
+    cache.put(JOBS, thing("j", 20, uid="new", labels={"bluetune.dev/task": "t"}))
+    cache.remove(JOBS, thing("j", 15, uid="old"))
+    assert [j["metadata"]["uid"] for j in cache.of_task(JOBS, "n", "t")] == ["new"]
+
+
+def test_a_full_list_shows_what_vanished_unseen_but_does_not_judge_what_came_later() -> None:
+    cache = ObjectCache()
+    cache.put(TASKS, task("gone"))
+    cache.put(TASKS, task("kept"))
+    before = cache.uids(TASKS)
+    cache.put(TASKS, task("newer"))
+    vanished = cache.replace_all(TASKS, "n", [task("kept")], before)
+    assert [t["metadata"]["name"] for t in vanished] == ["gone"]
+    assert [t["metadata"]["name"] for t in cache.of_model(TASKS, "n", "m")] == ["kept", "newer"]
+
+
+@pytest.fixture
+def cache() -> ObjectCache:
+    filled = ObjectCache()
+    filled.put(MODELS, thing("m", spec={"methodRef": {"name": "text"}, "serving": {"deployment": "blue"}}))
+    filled.put(MODELS, thing("other", spec={}))
+    filled.put(TASKS, task("by-model"))
+    filled.put(TASKS, task("by-itself", "other", methodRef={"name": "text"}))
+    filled.put(TASKS, task("with-another", methodRef={"name": "audio"}))
+    filled.put(TASKS, task("over", ended=True))
+    return filled
+
+
+TASK_CHILD = {"bluetune.dev/task": "t", "bluetune.dev/model": "m"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "changed", "expected"),
+    [
+        (TASKS, task("x"), {"FineTuningTask/x", "Lock/m", "EmbeddingModel/m"}),
+        (
+            MODELS,
+            thing("m", spec={}),
+            {"EmbeddingModel/m", "Lock/m", "FineTuningTask/by-model", "FineTuningTask/with-another"},
+        ),
+        (
+            METHODS,
+            thing("text", spec={}),
+            {"FineTuningMethod/text", "EmbeddingModel/m", "FineTuningTask/by-model", "FineTuningTask/by-itself"},
+        ),
+        (PODS, thing("p", labels=TASK_CHILD), {"FineTuningTask/t", "Lock/m"}),
+        (JOBS, thing("m-import", labels={"bluetune.dev/model": "m"}), {"EmbeddingModel/m"}),
+        (LEASES, thing("bluetune-m", labels={"bluetune.dev/model": "m"}), {"Lock/m", "EmbeddingModel/m"}),
+        (LEASES, thing("bluetune-operator"), set()),
+        (DEPLOYMENTS, thing("blue"), {"EmbeddingModel/m"}),
+        (DEPLOYMENTS, thing("green"), set()),
+    ],
+)
+def test_who_is_woken(cache: ObjectCache, kind: Kind, changed: dict[str, Any], expected: set[str]) -> None:
+    assert {f"{key.kind}/{key.name}" for key in keys_for(kind, changed, cache)} == expected

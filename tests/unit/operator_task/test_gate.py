@@ -1,0 +1,88 @@
+"""May a version go into production?"""
+
+from typing import Any
+
+import pytest
+
+from bluetune_api.model import CurrentVersion, EmbeddingModelStatus, Gate, Serving
+from bluetune_api.records import GateReport, Result, RunOwner
+from bluetune_operator.core.gate import promotion
+
+LIVE, NEW, OTHER = "v000000000001", "v000000000002", "v000000000003"
+
+
+def current(version: str = LIVE) -> EmbeddingModelStatus:
+    digest = "sha256:" + "0" * 64
+    return EmbeddingModelStatus(
+        current=CurrentVersion(version=version, uri="s3://b/v", digest=digest, promoted_at="2026-01-01T00:00:00Z")
+    )
+
+
+def result(delta: float | None = 0.1, **report: Any) -> Result:
+    gate = None
+    if delta is not None:
+        numbers = {"baseline": {"ndcg@10": 0.5}, "candidate": {"ndcg@10": 0.5 + delta}}
+        fields = {"metric": "ndcg@10", "against": LIVE, "delta": delta, "sessions": 9, **numbers, **report}
+        gate = GateReport(**fields)
+    owner = RunOwner(kind="FineTuningTask", name="t", namespace="n", uid="u")
+    return Result(kind="Train", owner=owner, version=NEW, digest="sha256:" + "1" * 64, uri="s3://b/n", gate=gate)
+
+
+def serving(**fields: Any) -> Serving:
+    return Serving(deployment="blue", container="server", **fields)
+
+
+STRICT = serving(gate=Gate(min_delta=0.02, confidence=0.95))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "measured", "live", "how", "model", "expected"),
+    [
+        pytest.param(False, result(), LIVE, serving(), current(), ("False", "NotRequested"), id="not asked for"),
+        pytest.param(True, result(), LIVE, None, current(), ("False", "NoServing"), id="nothing serves"),
+        pytest.param(
+            True, result(), LIVE, serving(rollback_to=LIVE), current(), ("False", "Pinned"), id="pinned by rollbackTo"
+        ),
+        pytest.param(True, result(), LIVE, serving(), current(), ("Unknown", "RolloutRequested"), id="better"),
+        pytest.param(True, result(0.0), LIVE, serving(), current(), ("Unknown", "RolloutRequested"), id="as good"),
+        pytest.param(True, result(-0.01), LIVE, serving(), current(), ("False", "GateNotPassed"), id="worse"),
+        pytest.param(True, result(), LIVE, serving(), current(OTHER), ("False", "GateStale"), id="blue moved on"),
+        pytest.param(True, result(), LIVE, serving(), current(NEW), ("True", "AlreadyCurrent"), id="served already"),
+        pytest.param(True, result(None), LIVE, serving(), current(), ("False", "GateNotMeasured"), id="not measured"),
+        pytest.param(
+            True,
+            result(),
+            LIVE,
+            serving(gate=Gate(metric="mrr@10")),
+            current(),
+            ("False", "GateStale"),
+            id="the metric was changed meanwhile",
+        ),
+        pytest.param(
+            True, result(0.1, low=0.05, high=0.2), LIVE, STRICT, current(), ("Unknown", "RolloutRequested"), id="sure"
+        ),
+        pytest.param(
+            True, result(0.1, low=0.01, high=0.2), LIVE, STRICT, current(), ("False", "GateNotPassed"), id="unsure"
+        ),
+        pytest.param(True, result(0.1), LIVE, STRICT, current(), ("False", "GateNotMeasured"), id="no interval"),
+        pytest.param(
+            True,
+            result(),
+            None,
+            serving(),
+            EmbeddingModelStatus(),
+            ("Unknown", "RolloutRequested"),
+            id="the first one ever",
+        ),
+    ],
+)
+def test_decisions(wanted: bool, measured: Result, live: str, how: Any, model: Any, expected: tuple[str, str]) -> None:
+    answer = promotion(wanted=wanted, result=measured, live_version=live, serving=how, model=model)
+    assert (answer.promoted, answer.reason) == expected
+
+
+def test_a_refusal_gives_the_numbers() -> None:
+    answer = promotion(wanted=True, result=result(-0.01), live_version=LIVE, serving=serving(), model=current())
+    assert answer.message == (
+        f"ndcg@10 on 9 held-out sessions: 0.4900 against 0.5000 of {LIVE}, -0.0100; at least +0.0000 is asked for"
+    )

@@ -1,0 +1,96 @@
+"""Probes that fail when no work is done, and logs that say what they are about."""
+
+import json
+import logging
+from typing import Any
+
+from bluetune_operator.core.kinds import JOBS, TASKS, Key
+from bluetune_operator.handlers.health import Health
+from bluetune_operator.handlers.logs import JsonFormatter, _About, current_key
+from bluetune_operator.handlers.metrics import Metrics
+from bluetune_operator.handlers.queue import WorkQueue
+
+KEY = Key(TASKS.name, "n", "t")
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def version(number: int) -> dict[str, Any]:
+    return {"metadata": {"name": "x", "resourceVersion": str(number)}}
+
+
+def working() -> tuple[Health, Clock]:
+    clock = Clock()
+    health = Health(resync_seconds=100, clock=clock)
+    health.leading = True
+    health.synced()
+    return health, clock
+
+
+def test_ready_means_leading_and_everything_seen_once() -> None:
+    health = Health(resync_seconds=100)
+    assert not health.ready()
+    health.leading = True
+    assert not health.ready()
+    health.synced()
+    assert health.ready()
+
+
+def test_waiting_for_the_lease_is_not_a_reason_to_be_restarted() -> None:
+    clock = Clock()
+    health = Health(resync_seconds=100, clock=clock)
+    clock.now = 10_000
+    assert health.problems() == []
+
+
+def test_no_list_for_long_a_hanging_reconcile_and_silence_are() -> None:
+    health, clock = working()
+    health.canary_seen()
+    health.begun(KEY)
+    clock.now = 301
+    found = "; ".join(health.problems())
+    assert "no full list for 301 s" in found
+    assert "no watch event for 301 s" in found
+    assert "FineTuningTask n/t hangs" in found
+    health.ended(KEY)
+    health.synced()
+    health.canary_seen()
+    assert health.problems() == []
+
+
+def test_a_watch_that_misses_what_a_list_shows_is_dead_until_it_catches_up() -> None:
+    health, clock = working()
+    health.watched(JOBS, version(5))
+    health.listed(JOBS, [version(9)])
+    clock.now = 61
+    health.synced()
+    assert health.problems() == ["the watch of jobs is dead: a change did not come for 61 s"]
+    health.watched(JOBS, version(9))
+    assert health.problems() == []
+
+
+def test_logs_are_json_with_the_resource_they_are_about() -> None:
+    record = logging.LogRecord("l", logging.INFO, __file__, 1, "did %s", ("it",), None)
+    token = current_key.set(KEY)
+    try:
+        _About().filter(record)
+    finally:
+        current_key.reset(token)
+    line = json.loads(JsonFormatter().format(record))
+    assert (line["message"], line["task"], line["namespace"], line["level"]) == ("did it", "t", "n", "info")
+
+
+def test_metrics_count_tasks_by_phase() -> None:
+    metrics = Metrics(WorkQueue())
+    for name, phase in (("a", "Running"), ("b", "Running"), ("c", "Waiting")):
+        metrics.phase(Key(TASKS.name, "n", name), phase)
+    metrics.phase(Key(TASKS.name, "n", "b"), None)
+    text = metrics.text().decode()
+    assert 'bluetune_tasks{phase="Running"} 1.0' in text
+    assert 'bluetune_tasks{phase="Waiting"} 1.0' in text
+    assert "bluetune_queue_depth 0.0" in text

@@ -1,0 +1,81 @@
+"""The draft of a status: conditions, the terminal pair, and what kstatus reads."""
+
+from datetime import UTC, datetime, timedelta
+
+from bluetune_api.base import Condition
+from bluetune_api.task import FineTuningTask, FineTuningTaskStatus
+from bluetune_operator.core.conditions import find
+from bluetune_operator.core.task_status import Draft
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def task(status: FineTuningTaskStatus | None = None, generation: int = 3) -> FineTuningTask:
+    return FineTuningTask.model_validate(
+        {
+            "apiVersion": "bluetune.dev/v1alpha1",
+            "kind": "FineTuningTask",
+            "metadata": {"name": "t", "generation": generation},
+            "spec": {"modelRef": {"name": "m"}},
+            "status": status.wire() if status else None,
+        }
+    )
+
+
+def said(status: FineTuningTaskStatus, kind: str) -> Condition:
+    found = find(status.conditions, kind)
+    assert found is not None
+    return found
+
+
+def kstatus(status: FineTuningTaskStatus) -> tuple[str, str, str]:
+    return tuple(said(status, kind).status for kind in ("Ready", "Reconciling", "Stalled"))  # type: ignore[return-value]
+
+
+def test_at_work_is_reconciling() -> None:
+    draft = Draft(task(), NOW)
+    draft.now_doing("Running", "Training", "training")
+    status = draft.finished()
+    assert kstatus(status) == ("False", "True", "False")
+    assert (said(status, "Ready").reason, status.message, status.observed_generation) == ("Training", "training", 3)
+
+
+def test_what_a_person_must_mend_is_stalled() -> None:
+    draft = Draft(task(), NOW)
+    draft.now_doing("Pending", "SecretNotFound", "create it", stalled=True)
+    assert kstatus(draft.finished()) == ("False", "False", "True")
+    assert draft.news() == [("Warning", "SecretNotFound", "create it")]
+
+
+def test_success_is_ready_and_failure_is_stalled() -> None:
+    good, bad = Draft(task(), NOW), Draft(task(), NOW)
+    good.succeed("Completed", "done")
+    bad.fail("DataInvalid", "broken")
+    assert kstatus(good.finished()) == ("True", "False", "False")
+    assert kstatus(bad.finished()) == ("False", "False", "True")
+    assert good.status.completion_time == bad.status.completion_time == "2026-01-01T00:00:00Z"
+
+
+def test_the_end_is_for_ever() -> None:
+    draft = Draft(task(), NOW)
+    draft.succeed("Completed", "done")
+    later = Draft(task(draft.finished(), generation=9), NOW + timedelta(days=1))
+    assert later.ended
+    assert later.finished().wire() == draft.status.wire()
+
+
+def test_the_same_again_changes_nothing_and_is_no_news() -> None:
+    first = Draft(task(), NOW)
+    first.say("LockAcquired", False, "Waiting", "task 'x' holds the model")
+    first.now_doing("Waiting", "Waiting", "position 1")
+    second = Draft(task(first.finished()), NOW + timedelta(minutes=5))
+    second.say("LockAcquired", False, "Waiting", "task 'x' holds the model")
+    second.now_doing("Waiting", "Waiting", "position 1")
+    assert second.finished().wire() == first.status.wire()
+    assert second.news() == []
+
+
+def test_a_long_message_is_cut_to_what_the_schema_takes() -> None:
+    draft = Draft(task(), NOW)
+    draft.fail("TrainerCrashed", "x" * 5000)
+    FineTuningTaskStatus.model_validate(draft.finished().wire())
