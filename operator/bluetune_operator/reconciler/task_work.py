@@ -9,7 +9,8 @@ from bluetune_api import store_layout
 from bluetune_api.objectstore import StoreError
 from bluetune_api.records import CheckReport, Progress
 from bluetune_operator.adapters.store import StoreProblem
-from bluetune_operator.core.errors import ForeignObject
+from bluetune_operator.core.conditions import shortened
+from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject
 from bluetune_operator.core.job_state import JobState, job_state
 from bluetune_operator.core.jobs import TrainerJob, plan_config_map, plan_of, trainer_job
 from bluetune_operator.core.kinds import CONFIG_MAPS, JOB_LABEL, JOBS, PODS, Object, is_deleting, labels_of, uid_of
@@ -26,6 +27,9 @@ POLL_SECONDS = 2.0
 """How often a running trainer's progress is read."""
 QUIET_SECONDS = 15.0
 """Where an event will tell, this is for what gets lost, and for messages that depend on the time."""
+
+REFUSALS = frozenset({400, 403, 422})
+"""A quota, a policy, or a podTemplate that Kubernetes does not take: for a person to mend."""
 
 Stage = Literal["check", "train"]
 
@@ -130,6 +134,14 @@ async def _start(run: Run, wanted: TrainerJob, checked_plan: Object | None) -> S
         job = await kube.create_owned(JOBS, trainer_job(wanted), run.uid)
     except ForeignObject as error:
         run.draft.now_doing("Pending", "NameTaken", str(error), stalled=True)
+        return Stay(QUIET_SECONDS)
+    except Conflict:
+        raise
+    except ApiError as error:
+        if error.status not in REFUSALS:
+            raise
+        message = f"the API server refused Job {wanted.name}: {error.message}"
+        run.draft.now_doing("Pending", "JobRefused", shortened(message), stalled=True)
         return Stay(QUIET_SECONDS)
     run.context.cache.put(JOBS, job)
     if wanted.command == "check" and run.draft.status.job_name is None:
