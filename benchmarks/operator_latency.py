@@ -144,8 +144,11 @@ class Bench:
         """Remove all tasks, and wait until their Jobs are gone."""
         for task in await self.kube.list(TASKS, self.namespace):
             await self.kube.delete(TASKS, self.namespace, task["metadata"]["name"])
-        while await self.kube.list(JOBS, self.namespace):
-            await asyncio.sleep(1)
+        for _ in range(240):
+            if not await self.kube.list(JOBS, self.namespace):
+                return
+            await asyncio.sleep(0.5)
+        raise SystemExit("the Jobs of deleted tasks do not go")
 
 
 def quantile(values: list[float], q: float) -> float:

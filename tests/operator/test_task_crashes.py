@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import signal
 import time
 from typing import Any
 
@@ -82,8 +83,6 @@ def _one_of_each(world: Fixture, before: list[str], seen: dict[str, set[str]]) -
 
 
 def test_a_stopped_operator_gives_its_lease_back_and_leaves_the_work_running(operator: Fixture, world: Fixture) -> None:
-    import signal
-
     world.basics()
     world.kubectl.apply(world.task("t", metadata={"train": "sleep:6"}))
     world.until("job/t-train", lambda o: (o.get("status") or {}).get("active") == 1)

@@ -158,6 +158,8 @@ def _pod_spec(job: TrainerJob, template: PodTemplate) -> Object:
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
+        # as process 1 the trainer would not hear SIGTERM until it has loaded torch and set its handler
+        "shareProcessNamespace": True,
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": USER,
