@@ -63,6 +63,7 @@ def install(namespace: str, *options: str, chart: Path = CHART, command: str = "
             namespace,
             *IMAGES,
             "--take-ownership",
+            "--force-conflicts",
             "--wait",
             "--timeout=90s",
             *options,

