@@ -19,12 +19,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
+import urllib3
 from kubernetes import client, watch
 from kubernetes.client.api_client import ApiClient
 
@@ -125,12 +126,14 @@ class Bench:
     @contextmanager
     def _jobs(self) -> Iterator[dict[str, float]]:
         arrived: dict[str, float] = {}
-        stream, api = watch.Watch(), client.BatchV1Api(ApiClient(load_configuration()))
+        over, stream, api = threading.Event(), watch.Watch(), client.BatchV1Api(ApiClient(load_configuration()))
 
         def follow() -> None:
             wanted = {"label_selector": CHILD_SELECTOR, "timeout_seconds": 300}
-            for event in stream.stream(api.list_namespaced_job, self.namespace, **wanted):
-                arrived.setdefault(event["object"].metadata.name, time.monotonic())
+            while not over.is_set():
+                with suppress(urllib3.exceptions.HTTPError):
+                    for event in stream.stream(api.list_namespaced_job, self.namespace, **wanted):
+                        arrived.setdefault(event["object"].metadata.name, time.monotonic())
 
         thread = threading.Thread(target=follow, daemon=True)
         thread.start()
@@ -138,6 +141,7 @@ class Bench:
         try:
             yield arrived
         finally:
+            over.set()
             stream.stop()
 
     async def clear(self) -> None:

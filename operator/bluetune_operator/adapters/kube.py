@@ -7,6 +7,7 @@ memory and lose fields they do not know.
 import asyncio
 import json
 import logging
+import os
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -42,7 +43,8 @@ def load_configuration() -> Configuration:
     if IN_CLUSTER_TOKEN.exists():
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     else:
-        config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        file = os.environ.get("KUBECONFIG") or None
+        config.load_kube_config(config_file=file, client_configuration=configuration)  # type: ignore[no-untyped-call]
     configuration.connection_pool_maxsize = THREADS
     return configuration
 

@@ -46,11 +46,15 @@ WATCHED: dict[Kind, str | None] = {
 """What is watched, by which label selector; foreign Jobs and pods never come over the wire."""
 
 
+CALM_SECONDS = 0.3
+"""A model only shows what its tasks do: it waits this long for more news, so that each costs it no reconcile."""
+
+
 class Informer:
     """Fills the cache and says which keys to reconcile."""
 
     def __init__(
-        self, kube: KubeApi, cache: ObjectCache, config: Config, health: Health, add: Callable[[Key], None]
+        self, kube: KubeApi, cache: ObjectCache, config: Config, health: Health, add: Callable[[Key, float], None]
     ) -> None:
         self._kube = kube
         self._cache = cache
@@ -69,7 +73,8 @@ class Informer:
         elif not self._keep(kind, thing) or not self._cache.put(kind, thing):
             return
         for key in keys_for(kind, thing, self._cache):
-            self._add(key)
+            calm = key.kind == MODELS.name and kind in (TASKS, LEASES)
+            self._add(key, CALM_SECONDS if calm else 0.0)
 
     async def resync(self) -> None:
         """List everything, take it over, and have everything of ours reconciled.
@@ -86,7 +91,7 @@ class Informer:
                     logger.info("%s %s/%s vanished unseen", kind.name, namespace_of(thing), name_of(thing))
                 for thing in [*vanished, *(found if kind in (MODELS, METHODS, TASKS) else ())]:
                     for key in keys_for(kind, thing, self._cache):
-                        self._add(key)
+                        self._add(key, 0.0)
                 await asyncio.sleep(0)
         self._health.synced()
 
