@@ -91,7 +91,7 @@ def _train(work: Path, seed: int) -> str:
     documents = [
         document for path in sorted(HERE.glob("[234]0-*.yaml")) for document in yaml.safe_load_all(path.read_text())
     ]
-    model, method, _ = documents
+    method, model, _ = documents
     model["spec"]["base"]["uri"] = str(base_folder())
     method["spec"]["settings"]["seed"] = seed
     manifests = work / "manifests.yaml"

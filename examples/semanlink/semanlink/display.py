@@ -30,7 +30,7 @@ class Display:
 
     def say(self, text: str, style: str = "") -> None:
         """One line."""
-        self.console.print(text, style=style, markup=False)
+        self.console.print(text, style=style, markup=False, soft_wrap=True)
 
     def heading(self, text: str) -> None:
         """The beginning of a part."""
@@ -93,7 +93,7 @@ class Watcher:
             or (text != self._last and now - self._said >= QUIET_SECONDS)
         ):
             elapsed = watch.clock(now - self._display.begun)
-            self._display.console.print(f"  {elapsed}  {text}", markup=False)
+            self._display.console.print(f"  {elapsed}  {text}", markup=False, soft_wrap=True)
             self._said, self._last = now, text
 
     def finish(self) -> None:

@@ -101,12 +101,13 @@ GOOD_WHEN_FALSE = {"Failed", "Stalled", "Reconciling", "ServingUnsafe", "LockInc
 
 def problems(status: Json) -> str:
     """The messages of the conditions that are not as they should be."""
-    found = [
-        f"{c['type']}: {c.get('reason', '')}: {c.get('message', '')}".rstrip(": ")
+    wrong = [
+        c
         for c in status.get("conditions") or []
         if c["type"] != "Reconciling" and c["status"] == ("True" if c["type"] in GOOD_WHEN_FALSE else "False")
     ]
-    return "; ".join(dict.fromkeys(found))
+    said = dict.fromkeys(f"{c.get('reason', '')}: {c.get('message', '')}".removesuffix(": ") for c in wrong)
+    return "; ".join(said)
 
 
 def parameters(params: Json) -> str:

@@ -63,7 +63,9 @@ def test_search_finds_and_limits(client: TestClient) -> None:
     assert answer["results"][0]["object_id"] == "d7"
 
 
-@pytest.mark.parametrize("params", [{}, {"q": ""}, {"q": "x" * 20_001}, {"q": "a", "limit": "0"}, {"q": "a", "limit": "1e3"}])
+@pytest.mark.parametrize(
+    "params", [{}, {"q": ""}, {"q": "x" * 20_001}, {"q": "a", "limit": "0"}, {"q": "a", "limit": "1e3"}]
+)
 def test_search_refuses_with_a_reason(client: TestClient, params: dict[str, str]) -> None:
     answer = client.get("/search", params=params)
     assert answer.status_code == 422

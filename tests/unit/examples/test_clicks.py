@@ -21,7 +21,9 @@ def simulate(seed: int = 0, count: int = 60, **model: Any) -> list[dict[str, Any
 
 def test_click_rates_are_examination_times_attraction() -> None:
     random, model = np.random.default_rng(0), clicks.ClickModel()
-    shares = [np.mean([clicks.clicked(np.full(10, r), model, random) for _ in range(20_000)], axis=0) for r in (True, False)]
+    shares = [
+        np.mean([clicks.clicked(np.full(10, r), model, random) for _ in range(20_000)], axis=0) for r in (True, False)
+    ]
     np.testing.assert_allclose(shares[0], clicks.EXAMINATION, atol=0.02)
     np.testing.assert_allclose(shares[1], clicks.EXAMINATION * 0.1, atol=0.01)
 

@@ -46,9 +46,7 @@ def test_items_are_one_json_object_a_line() -> None:
 
 
 def test_the_split_is_by_query_and_seed() -> None:
-    judgments = dataset.Judgments(
-        tuple(f"tag {i}" for i in range(1000)), tuple(frozenset({i}) for i in range(1000))
-    )
+    judgments = dataset.Judgments(tuple(f"tag {i}" for i in range(1000)), tuple(frozenset({i}) for i in range(1000)))
     seen, unseen = judgments.split(0)
     assert not set(seen.queries) & set(unseen.queries)
     assert len(seen) + len(unseen) == 1000

@@ -42,7 +42,7 @@ def test_a_training_task_shows_progress_trials_and_the_best() -> None:
 def test_a_failure_says_why() -> None:
     failed = {"type": "Failed", "status": "True", "reason": "DataInvalid", "message": "3 lines are broken"}
     view = watch.of_task({"status": {"conditions": [failed]}})
-    assert (view.done, view.failed, view.note) == (True, True, "Failed: DataInvalid: 3 lines are broken")
+    assert (view.done, view.failed, view.note) == (True, True, "DataInvalid: 3 lines are broken")
 
 
 @pytest.mark.parametrize(
@@ -64,11 +64,12 @@ def test_problems_are_the_conditions_that_are_not_as_they_should_be() -> None:
     conditions = [
         {"type": "Accepted", "status": "True", "reason": "Fine"},
         {"type": "DataValid", "status": "False", "reason": "Broken", "message": "line 3"},
+        {"type": "Ready", "status": "False", "reason": "Broken", "message": "line 3"},
         {"type": "Stalled", "status": "False", "reason": "No"},
         {"type": "ServingUnsafe", "status": "True", "reason": "NoProbe"},
         {"type": "Reconciling", "status": "True", "reason": "Busy"},
     ]
-    assert watch.problems({"conditions": conditions}) == "DataValid: Broken: line 3; ServingUnsafe: NoProbe"
+    assert watch.problems({"conditions": conditions}) == "Broken: line 3; NoProbe"
 
 
 def test_times_are_minutes_and_seconds() -> None:
