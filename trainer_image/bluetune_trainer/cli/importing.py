@@ -7,10 +7,8 @@ from bluetune_api import store_layout
 from bluetune_api.objectstore import ObjectStore
 from bluetune_api.records import Manifest, ManifestFile, Plan, Result
 from bluetune_trainer.cli.bases import OpenStore, fetch_base
-from bluetune_trainer.cli.probe import probe_of, reopen_and_compare
 from bluetune_trainer.store import runs
 from bluetune_trainer.store.versions import publish
-from bluetune_trainer.training.encoder import Encoder
 
 
 def run_import(store: ObjectStore, plan: Plan, open_store: OpenStore) -> Result:
@@ -22,8 +20,12 @@ def run_import(store: ObjectStore, plan: Plan, open_store: OpenStore) -> Result:
     with tempfile.TemporaryDirectory(prefix="bluetune-import-") as temporary:
         workdir = Path(temporary)
         settings = plan.method.settings
+        base = fetch_base(plan, workdir / "base", open_store)
+        from bluetune_trainer.cli.probe import probe_of, reopen_and_compare  # torch, not before it is needed
+        from bluetune_trainer.training.encoder import Encoder
+
         encoder = Encoder.load(
-            fetch_base(plan, workdir / "base", open_store),
+            base,
             max_tokens=settings.max_tokens,
             query_prompt=settings.query_prompt,
             item_prompt=settings.item_prompt,

@@ -19,8 +19,11 @@ from bluetune_api.objectstore import LocalStore
 from bluetune_api.plans import method_plan, select_batch
 from bluetune_api.records import MethodPlan, Plan, Progress, RunOwner
 from bluetune_trainer.cli.bases import OpenStore
+from bluetune_trainer.cli.checking import prepare, run_check
 from bluetune_trainer.cli.display import Display, summary
+from bluetune_trainer.cli.importing import run_import
 from bluetune_trainer.cli.manifests import Manifests, read_manifests
+from bluetune_trainer.data.inspect import in_one_line
 from bluetune_trainer.data.reading import pin
 from bluetune_trainer.errors import DataInvalid, PlanInvalid
 from bluetune_trainer.store.progress import ProgressWriter
@@ -47,15 +50,17 @@ def run_manifests(
     store = LocalStore(folder)
     method = method_plan(manifests.method.spec, manifests.task.spec.overrides)
     display = Display(sys.stderr)
-    _judge_early(manifests, method)
-    start = manifests.task.spec.start_from or _base_version(store, manifests, method, open_store, display)
-    batch_id = _batch(store, manifests, start)
+    prepare(_plan(manifests, "Check", "none", method=method))  # a typo shall not cost the reading of a batch
+    batch_id = _batch(store, manifests)
     if batch_id is None:
-        return f"nothing to do: version {start} has learned from every complete batch in {store.uri('clickstream/')}"
-    plan = _train_plan(store, manifests, method, start, batch_id)
-    display.say(
-        f"batch {batch_id}, start version {start}, up to {method.initial_max_evals} trials, run {plan.owner.uid}"
-    )
+        return f"nothing to do: the start version has learned from every complete batch in {store.uri('clickstream/')}"
+    uid = _run_id(store, manifests, method, batch_id)
+    check = _plan(manifests, "Check", uid, batch_id=batch_id, method=method)
+    checked = run_check(store, check, stop=stop)
+    display.say(f"batch {batch_id}: {in_one_line(checked)}")
+    start = manifests.task.spec.start_from or _base_version(store, manifests, open_store, display)
+    plan = _train_plan(manifests, method, uid, batch_id, start)
+    display.say(f"run {uid}: start version {start}, {method.initial_max_evals} trials at most")
     done = read_result(store, plan.owner.uid)
     if done is not None:
         display.say("this run is finished; its result:")
@@ -75,13 +80,6 @@ def run_manifests(
         writer.close()
         display.close()
     return summary(result)
-
-
-def _judge_early(manifests: Manifests, method: MethodPlan) -> None:
-    """Judge plugin, names and space before the base is imported, so that a typo costs no minute."""
-    from bluetune_trainer.cli.checking import prepare
-
-    prepare(_plan(manifests, "Check", "none", method=method))
 
 
 def _plan(manifests: Manifests, kind: str, uid: str, **fields: object) -> Plan:
@@ -107,9 +105,7 @@ def _uid(name: str, *parts: ApiModel | str) -> str:
     return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def _base_version(
-    store: LocalStore, manifests: Manifests, method: MethodPlan, open_store: OpenStore, display: Display
-) -> str:
+def _base_version(store: LocalStore, manifests: Manifests, open_store: OpenStore, display: Display) -> str:
     """The version that the base was published as; imported now if it was not."""
     uri = manifests.model.spec.base.uri
     uid = _uid(manifests.model.metadata.name, uri)
@@ -117,16 +113,14 @@ def _base_version(
     if done is not None:
         return done.version
     display.say(f"importing {uri} as the first version")
-    from bluetune_trainer.cli.importing import run_import
-
     return run_import(store, _plan(manifests, "Import", uid, base_uri=uri), open_store).version
 
 
-def _batch(store: LocalStore, manifests: Manifests, start: str) -> str | None:
+def _batch(store: LocalStore, manifests: Manifests) -> str | None:
     """The batch that the task names, or the newest one that the start version has not learned from."""
-    if manifests.task.spec.batch_id is not None:
-        return manifests.task.spec.batch_id
-    lineage = read_manifest(store, start)[0].lineage_batches
+    spec = manifests.task.spec
+    if spec.batch_id is not None:
+        return spec.batch_id
     batches = complete_batches(store)
     if not batches:
         folders = store.folders(store_layout.CLICKSTREAM)
@@ -136,15 +130,23 @@ def _batch(store: LocalStore, manifests: Manifests, start: str) -> str | None:
             f" {store_layout.CLICKSTREAM}<batch>/, and an empty {store_layout.SUCCESS_MARKER} when they are complete",
             reason="NoBatch",
         )
-    return select_batch(batches, lineage)
+    learned = read_manifest(store, spec.start_from)[0].lineage_batches if spec.start_from else []  # a base has none
+    return select_batch(batches, learned)
 
 
-def _train_plan(store: LocalStore, manifests: Manifests, method: MethodPlan, start: str, batch_id: str) -> Plan:
-    serving = manifests.model.spec.serving
-    gate = serving.gate if serving else Gate()
+def _run_id(store: LocalStore, manifests: Manifests, method: MethodPlan, batch_id: str) -> str:
+    start = manifests.task.spec.start_from or manifests.model.spec.base.uri
+    complete = store.stat(store_layout.batch_marker(batch_id)) is not None
     inputs = [*pin(store, store_layout.batch(batch_id)), *pin(store, method.items.path)]
-    complete = str(store.stat(store_layout.batch_marker(batch_id)) is not None)
-    uid = _uid(manifests.task.metadata.name, batch_id, start, method, gate, complete, *inputs)
+    return _uid(manifests.task.metadata.name, batch_id, str(complete), start, method, _gate(manifests), *inputs)
+
+
+def _gate(manifests: Manifests) -> Gate:
+    serving = manifests.model.spec.serving
+    return serving.gate if serving else Gate()
+
+
+def _train_plan(manifests: Manifests, method: MethodPlan, uid: str, batch_id: str, start: str) -> Plan:
     return _plan(
         manifests,
         "Train",
@@ -152,6 +154,6 @@ def _train_plan(store: LocalStore, manifests: Manifests, method: MethodPlan, sta
         batch_id=batch_id,
         start_version=start,
         method=method,
-        gate=gate,
+        gate=_gate(manifests),
         metadata=manifests.task.spec.metadata or {},
     )

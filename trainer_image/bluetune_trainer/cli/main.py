@@ -108,12 +108,10 @@ def _run(options: argparse.Namespace, stop: threading.Event, *, laptop: bool) ->
     store = _open(plan.store)
     if options.command == "check":
         from bluetune_trainer.cli.checking import run_check
+        from bluetune_trainer.data.inspect import in_one_line
 
         report = run_check(store, plan, stop=stop)
-        return (
-            f"batch {report.batch_id} is fine: {report.sessions} sessions, {report.sessions_with_clicks} with clicks,"
-            f" {report.coverage:.0%} of results known, {report.broken_lines} broken lines"
-        )
+        return f"batch {report.batch_id} is fine: {in_one_line(report)}"
     if options.command == "import":
         from bluetune_trainer.cli.importing import run_import
 

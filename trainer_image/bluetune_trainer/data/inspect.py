@@ -130,14 +130,18 @@ def _too_few(seen: Observed, settings: Settings) -> list[str]:
     return []
 
 
+def in_one_line(checked: CheckReport) -> str:
+    """Counts of a batch, in one line."""
+    return (
+        f"{checked.sessions} sessions, {checked.sessions_with_clicks} with clicks, {checked.duplicates} duplicates,"
+        f" {checked.broken_lines} broken lines, {checked.coverage:.0%} of results known"
+    )
+
+
 def in_short(checked: CheckReport) -> str:
     """A failed check as a message: problems, counts and the first offences."""
     lines = [". ".join(problem[0].upper() + problem[1:] for problem in checked.problems) + "."]
-    lines.append(
-        f"Batch {checked.batch_id}: {checked.sessions} sessions, {checked.sessions_with_clicks} with clicks,"
-        f" {checked.duplicates} duplicates, {checked.broken_lines} broken lines,"
-        f" {checked.coverage:.0%} of results known."
-    )
+    lines.append(f"Batch {checked.batch_id}: {in_one_line(checked)}.")
     if checked.offences:
         lines.append("First broken lines:")
         lines.extend(f"  {o.key}:{o.line}: {o.problem}" for o in checked.offences)
