@@ -58,7 +58,9 @@ def test_a_version_that_does_not_serve_goes_back_by_itself(blue: Blue, fault: st
         assert (rollout["reason"], rollout["to"]) == (reason, bad)
         assert words in rollout["message"]
         assert (blue.current(), blue.served()) == (base, [base])
-        assert blue.condition("Ready")["status"] == "True"
+        assert blue.condition("Ready")["reason"] == reason
+        blue.pin(None)
+        blue.until(lambda: blue.condition("Ready")["reason"] == "Serving")
 
 
 def test_a_failing_reindex_leaves_blue_untouched(blue: Blue) -> None:

@@ -11,7 +11,7 @@ from bluetune_operator.core.conditions import Status, condition, find, merge
 from bluetune_operator.core.rollout import Failure
 from bluetune_operator.core.rollout_choice import active
 
-TRANSIENT = frozenset({"StoreUnreachable", "Importing", "RollingOut", "StoreError"})
+TRANSIENT = frozenset({"StoreUnreachable", "Importing", "RollingOut", "StoreError", "BlueNotAvailable"})
 """Reasons that end by themselves."""
 
 
@@ -114,6 +114,7 @@ def serving_verdict(
     blocked: Failure | None,
     unsafe: Failure | None,
     drifted: bool,
+    available: bool,
     pin: str | None,
     pin_problem: Failure | None,
     store_problem: Failure | None,
@@ -125,6 +126,7 @@ def serving_verdict(
         blocked: why the Deployment must not be patched.
         unsafe: why it would drop requests.
         drifted: whether it exists and does not tell its pods to serve the current version.
+        available: whether a pod of the current version is ready.
         pin: what rollbackTo names.
         pin_problem: why that cannot be served.
         store_problem: why the store cannot be opened.
@@ -138,14 +140,19 @@ def serving_verdict(
         ready = Failure("RollingOut", f"blue serves {current.version}; rolling out {said}")
         return Verdict(ready=ready, unsafe=unsafe, deployment_seen=seen)
     problem = pin_problem or store_problem
-    if problem is None and blocked is not None and (unsafe is None or current is None or drifted):
+    asked = pin or (current.version if current else None)
+    # whether blue serves what it should, as far as the Deployment says
+    reached = current is not None and current.version == asked and not drifted
+    if problem is None and blocked is not None and (unsafe is None or not reached):
         problem = blocked
     failed = rollout is not None and rollout.step == "Failed"
     last = f"version {rollout.to} was not rolled out: {rollout.message}" if rollout is not None and failed else ""
-    if problem is None and rollout is not None and failed and (current is None or drifted):
+    if problem is None and rollout is not None and failed and (not reached or rollout.to == asked):
         problem = Failure(rollout.reason or "RolloutFailed", last)
-    if problem is not None or current is None:
-        problem = problem or Failure("RollingOut", "nothing is served yet")
+    if problem is None and reached and not available:
+        problem = Failure("BlueNotAvailable", f"no pod that serves {asked} is ready" + (f"; {last}" if last else ""))
+    if problem is not None or current is None or not reached:
+        problem = problem or Failure("RollingOut", f"blue does not serve {asked or 'the base'} yet")
         return Verdict(problem=problem, unsafe=unsafe, deployment_seen=seen)
     text = f"blue serves {current.version}"
     if pin is not None:

@@ -155,6 +155,11 @@ def answered(rollout: Rollout, answers: Answers, serving: Serving, now: datetime
     return Move(_saying(rollout, answers.message), None, WATCHING)
 
 
+def abandoned(rollout: Rollout, failure: Failure, now: datetime) -> Rollout:
+    """The rollout whose Deployment is no longer this model's: it is left as it is."""
+    return _ended(rollout, failure, now).rollout
+
+
 def done(rollout: Rollout, now: datetime) -> Rollout:
     """The rollout whose version is current now."""
     return _at(rollout, "Done", now, None)

@@ -64,21 +64,25 @@ def choose(s: Situation) -> Choice:
     """The rollout to begin when none is under way. The caller has made sure that its Deployment can be patched.
 
     In this order: what rollbackTo pins; the base, while nothing is current; what the holder of the lock asks for; the
-    current version again, if the Deployment lost it.
+    current version again, if the Deployment lost it or did not come up with it.
     """
-    current = s.status.current.version if s.status.current else None
+    current, last = s.status.current.version if s.status.current else None, s.status.rollout
     if s.serving.rollback_to is not None:
         if s.pinned is not None and current != s.pinned.version:
             return _begin(s, s.pinned)
-    elif s.request is not None and current != s.request.version:
-        last = s.status.rollout
-        if last is None or last.task_uid != s.request.task_uid:
-            return _begin(s, s.request)
+    elif s.request is not None and current != s.request.version and not _tried(last, s.request):
+        return _begin(s, s.request)
     if s.status.current is None:
         return _begin(s, s.base) if s.serving.rollback_to is None else Choice()
-    if s.drifted:
+    again = last is not None and last.step == "Failed" and last.to == current
+    if s.drifted or again:
         return _begin(s, Target(s.status.current.version, s.status.current.digest))
     return Choice()
+
+
+def _tried(last: Rollout | None, request: Target) -> bool:
+    """Whether the task had its rollout: it gets one only."""
+    return last is not None and last.task_uid == request.task_uid
 
 
 def request_of(tasks: Iterable[Task], holder_uid: str | None) -> Target | None:

@@ -68,13 +68,26 @@ class Informer:
         if kind == LEASES and name_of(thing) == GUARD_LEASE:
             self._health.canary_seen()
             return
+        own = False
         if type_ == "DELETED":
             self._cache.remove(kind, thing)
-        elif not self._keep(kind, thing) or not self._cache.put(kind, thing):
+        elif not self._keep(kind, thing):
             return
+        elif not self._cache.put(kind, thing):
+            own = self._is_own_write(kind, thing)
+            if not own:
+                return
         for key in keys_for(kind, thing, self._cache):
-            calm = key.kind == MODELS.name and kind in (TASKS, LEASES)
-            self._add(key, CALM_SECONDS if calm else 0.0)
+            of_model = key.kind == MODELS.name
+            if of_model or not own:
+                self._add(key, CALM_SECONDS if of_model and kind in (TASKS, LEASES) else 0.0)
+
+    def _is_own_write(self, kind: Kind, thing: Object) -> bool:
+        """A Lease or a task's status as this operator wrote it: no news for the writer, but for the model.
+
+        Its rollout begins and its view of the lock changes by what others write, and nothing else would wake it.
+        """
+        return kind in (TASKS, LEASES) and not self._is_news(kind, thing)
 
     async def resync(self) -> None:
         """List everything, take it over, and have everything of ours reconciled.

@@ -11,6 +11,7 @@ from bluetune_api import store_layout
 from bluetune_api.model import CurrentVersion, EmbeddingModelSpec, EmbeddingModelStatus, Rollout
 from bluetune_api.objectstore import StoreError
 from bluetune_operator.adapters.store import AsyncStore, StoreProblem, problem_of
+from bluetune_operator.core.conditions import find
 from bluetune_operator.core.kinds import (
     JOBS,
     LEASES,
@@ -24,11 +25,12 @@ from bluetune_operator.core.kinds import (
     name_of,
     namespace_of,
 )
+from bluetune_operator.core.lock import has_ended
 from bluetune_operator.core.model_claims import claimed_by_another
 from bluetune_operator.core.model_import import import_name, manifest_problem
 from bluetune_operator.core.model_lock import lock_view
 from bluetune_operator.core.model_verdict import Verdict, conditions_of, news, serving_verdict
-from bluetune_operator.core.rollout import Failure
+from bluetune_operator.core.rollout import Failure, abandoned
 from bluetune_operator.core.rollout_choice import (
     Situation,
     Target,
@@ -39,6 +41,7 @@ from bluetune_operator.core.rollout_choice import (
     unread,
 )
 from bluetune_operator.core.serving_patch import tells
+from bluetune_operator.core.serving_pods import serving_pods
 from bluetune_operator.core.times import stamp
 from bluetune_operator.reconciler.base import Context
 from bluetune_operator.reconciler.model_import import NotYet, published_base
@@ -92,6 +95,9 @@ class ModelReconciler:
         status, lock = await self._locked(model, old, lease)
         claim = await self._claim(model, status)
         if claim is not None:
+            if status.rollout is not None and active(status.rollout):
+                given_up = abandoned(status.rollout, claim, self._context.clock())
+                status = status.model_copy(update={"rollout": given_up})
             not_imported = None if status.base_version else claim
             return Outcome(status, Verdict(problem=claim, imported=not_imported, lock=lock), RETRY_SECONDS)
         store, store_problem = await self._open(model)
@@ -169,6 +175,7 @@ class ModelReconciler:
             blocked=blue.blocked,
             unsafe=blue.unsafe,
             drifted=self._drifted(subject, blue),
+            available=status.current is not None and bool(serving_pods(blue.pods, status.current.version)),
             pin=serving.rollback_to,
             pin_problem=pin_problem,
             store_problem=store_problem,
@@ -268,16 +275,33 @@ class ModelReconciler:
             return
         written = await self._context.kube.replace_status(MODELS, model, wire)
         self._context.cache.put(MODELS, written)
-        if new.rollout is not None and new.rollout.task is not None and new.rollout != old.rollout:
-            self._context.enqueue(Key(TASKS.name, namespace_of(model), new.rollout.task), 0.0)
+        self._wake_tasks(model, old, new)
         for item in news(old, new):
             await self._context.events.emit(model, item.reason, item.message, level=item.level)
+
+    def _wake_tasks(self, model: Object, old: EmbeddingModelStatus, new: EmbeddingModelStatus) -> None:
+        """Its own write brings no news from the watch, so whom it concerns is told here: the rollout's task of its
+        progress, and all of them of a version, or of what became of the model."""
+        namespace, names = namespace_of(model), set[str]()
+        if new.rollout is not None and new.rollout.task is not None and new.rollout != old.rollout:
+            names.add(new.rollout.task)
+        if _seen_by_tasks(old) != _seen_by_tasks(new):
+            found = self._context.cache.of_model(TASKS, namespace, name_of(model))
+            names |= {name_of(task) for task in found if not has_ended(task)}
+        for name in names:
+            self._context.enqueue(Key(TASKS.name, namespace, name), 0.0)
 
     def _wake_claimants(self, namespace: str, name: str) -> None:
         """A model is gone: what it claimed is free."""
         for other in self._context.cache.all(MODELS):
             if (namespace_of(other), name_of(other)) != (namespace, name) and _waits_for_claim(other):
                 self._context.enqueue(Key(MODELS.name, namespace_of(other), name_of(other)), 0.0)
+
+
+def _seen_by_tasks(status: EmbeddingModelStatus) -> tuple[object, ...]:
+    """What tasks that are not being rolled out look at."""
+    ready = find(status.conditions, "Ready")
+    return status.base_version, status.current, (ready.status, ready.reason) if ready else None
 
 
 def _waits_for_claim(model: Mapping[str, Any]) -> bool:

@@ -94,6 +94,16 @@ SERVED = replace(FRESH, status=EmbeddingModelStatus(current=current(V1)))
         ("the Deployment lost the current version", replace(SERVED, drifted=True), V1, "Patch"),
         ("serving declared later: the index is new", replace(SERVED, serving=REINDEX, drifted=True), V1, "Reindex"),
         (
+            "the current version did not come up again",
+            replace(
+                SERVED,
+                status=EmbeddingModelStatus(current=current(V1), rollout=rollout(V1, "Failed")),
+                now=NOW + timedelta(seconds=31),
+            ),
+            V1,
+            "Patch",
+        ),
+        (
             "drift after a rollout needs no new index",
             replace(
                 SERVED,
