@@ -5,14 +5,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from hyperopt import JOB_STATE_DONE, STATUS_FAIL, STATUS_OK, Trials, tpe
+from hyperopt import JOB_STATE_DONE, STATUS_FAIL, STATUS_OK, Trials, rand, tpe
 from hyperopt.base import Domain
 
 from bluetune_api.records import Trial
 from bluetune_trainer.search.space import Point, Space
 
-_ATTEMPTS = 10
-"""Draws before a point that was tried already is accepted again."""
+_BY_TPE, _AT_RANDOM = 5, 20
+"""Draws by either before a point that was tried already is accepted again."""
 
 
 def suggest(space: Space, finished: Sequence[Trial], number: int, seed: int, total: int) -> Point:
@@ -24,10 +24,11 @@ def suggest(space: Space, finished: Sequence[Trial], number: int, seed: int, tot
     domain = Domain(lambda point: 0.0, space.expression())
     trials = rebuild(space, finished)
     # hyperopt draws its first 20 points at random; of 8 trials that would leave it none to learn from.
-    algorithm = partial(tpe.suggest, n_startup_jobs=min(20, max(2, total // 3)), verbose=False)
+    by_tpe = partial(tpe.suggest, n_startup_jobs=min(20, max(2, total // 3)), verbose=False)
     tried = [trial.params for trial in finished]
     point: Point = {}
-    for draw in range(_ATTEMPTS):
+    for draw in range(_BY_TPE + _AT_RANDOM):
+        algorithm = by_tpe if draw < _BY_TPE else rand.suggest
         sub_seed = int(np.random.default_rng([seed, number, draw]).integers(2**31 - 1))
         document = algorithm([number], domain, trials, sub_seed)[0]
         point = {name: values[0] for name, values in document["misc"]["vals"].items() if values}

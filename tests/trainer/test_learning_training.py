@@ -1,0 +1,188 @@
+"""Freezing, the step and a trial, on a small random encoder."""
+
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event, Timer
+
+import numpy as np
+import pytest
+import torch
+
+from bluetune_api.method import EarlyStopping
+from bluetune_trainer.errors import PlanInvalid, Stopped
+from bluetune_trainer.ranking.losses import ListwiseSoftmaxLoss
+from bluetune_trainer.training.batches import Batcher
+from bluetune_trainer.training.embedder import Embedder
+from bluetune_trainer.training.encoder import Encoder
+from bluetune_trainer.training.freezing import ActivationCache, LayerSplit
+from bluetune_trainer.training.module import FeatureMaker
+from bluetune_trainer.training.params import FineTuningParams, TrainingSettings
+from bluetune_trainer.training.task import TrainingTask, prepare
+from bluetune_trainer.training.tokens import TextTable
+from bluetune_trainer.training.trial import TrialFailed, TrialRun, run_trial
+from trainer.learning_world import world, write_tiny_encoder
+
+TEXTS = [f"{'word ' * (i % 7)} text {i}" for i in range(40)]
+Prepare = Callable[..., TrainingTask]
+
+
+@pytest.fixture(scope="module")
+def tiny(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_encoder(tmp_path_factory.mktemp("tiny"), minilm)
+
+
+@pytest.fixture
+def prepared(tiny: Path, tmp_path: Path) -> Prepare:
+    def make(**settings: object) -> TrainingTask:
+        catalogue, split = world()
+        fixed: dict[str, object] = {"precision": "FP32", "batch_size": 20, "num_epochs": 2, **settings}
+        return prepare(tiny, catalogue, split, TrainingSettings(**fixed), tmp_path, lambda: None)  # type: ignore[arg-type]
+
+    return make
+
+
+def train(task: TrainingTask, number: int = 0, stop: Event | None = None, **params: object) -> TrialRun:
+    fixed: dict[str, object] = {"num_fixed_layers": 1, "items_lr": 3e-3, "temperature": 0.1, **params}
+    return run_trial(
+        task,
+        FineTuningParams(**fixed),  # type: ignore[arg-type]
+        number=number,
+        prune=lambda rung, value: False,
+        on_step=lambda share, epoch: None,
+        stop=stop or Event(),
+    )
+
+
+@pytest.mark.parametrize("memory", [0, 1 << 30])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_cached_activations_give_the_same_vectors_bit_for_bit(
+    tiny: Path, tmp_path: Path, depth: int, memory: int
+) -> None:
+    encoder = Encoder.load(tiny)
+    table = TextTable(encoder.tokenizer, encoder.max_tokens)
+    numbers = table.add(TEXTS)
+    split = LayerSplit(encoder, depth)
+    split.freeze()
+    cached = Embedder(encoder, table, split, ActivationCache(tmp_path / "spill", "x", memory_bytes=memory))
+    with torch.no_grad():
+        plain = Embedder(encoder, table).embed(numbers)
+        assert torch.equal(cached.embed(numbers), plain)
+        assert torch.equal(cached.embed(numbers), plain)
+    assert (tmp_path / "spill").exists() == (memory == 0)
+
+
+def test_freezing_switches_off_the_parameters_below_the_cut_and_no_others(tiny: Path) -> None:
+    encoder = Encoder.load(tiny)
+    LayerSplit(encoder, 2).freeze()
+    trained = {name for name, p in encoder.backbone.named_parameters() if p.requires_grad}
+    assert trained == {n for n, _ in encoder.backbone.named_parameters() if n.startswith("encoder.layer.2.")}
+    LayerSplit(encoder, 0).freeze()
+    trained = {name for name, p in encoder.backbone.named_parameters() if p.requires_grad}
+    assert trained == {n for n, _ in encoder.backbone.named_parameters() if not n.startswith("pooler.")}
+
+
+def test_freezing_everything_is_refused(tiny: Path) -> None:
+    with pytest.raises(PlanInvalid, match="at most 2"):
+        LayerSplit(Encoder.load(tiny), 3)
+
+
+def test_a_step_equals_one_that_encodes_every_text_by_itself(prepared: Prepare) -> None:
+    task = prepared()
+    batch = Batcher(task.train, task.confidences).batch(np.arange(12))
+    encoder = task.new_encoder()
+    LayerSplit(encoder, 0).freeze()
+    features = FeatureMaker(FineTuningParams(), task.ranker, is_similarity=True)
+
+    def gradients(vectors: torch.Tensor) -> tuple[float, list[torch.Tensor]]:
+        encoder.zero_grad()
+        loss = ListwiseSoftmaxLoss(0.05)(features(batch, vectors))
+        loss.backward()
+        return float(loss.detach()), [p.grad.clone() for p in encoder.parameters() if p.grad is not None]
+
+    alone = []
+    for number in batch.texts:
+        ids = torch.from_numpy(task.table.tokens[number].astype(np.int64))[None]
+        alone.append(encoder(ids, torch.ones_like(ids))[0])
+    reference, expected = gradients(torch.stack(alone))
+    loss, found = gradients(Embedder(encoder, task.table).embed(batch.texts))
+    assert loss == pytest.approx(reference, abs=1e-5)
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.slow
+def test_a_trial_learns_what_the_start_version_cannot_know_and_leaves_frozen_layers_as_they_are(
+    prepared: Prepare,
+) -> None:
+    task = prepared(num_epochs=6)
+    before = {n: p.detach().clone() for n, p in task.encoder.named_parameters()}
+    run = train(task)
+    assert run.quality > task.baseline["ndcg@10"] + 0.15
+    assert run.metrics["val_loss"] > 0
+    assert set(run.encoder_state) == {n for n in before if ".layer.1." in n or ".layer.2." in n}
+    after = dict(task.encoder.named_parameters())
+    for name, value in before.items():
+        assert torch.equal(after[name], value) == (name not in run.encoder_state), name
+
+
+@pytest.mark.slow
+def test_the_same_seed_and_number_give_the_same_weights_and_others_give_others(prepared: Prepare) -> None:
+    task = prepared(num_epochs=1)
+    first, again, other = train(task, 3), train(task, 3), train(task, 4)
+    assert first.metrics == again.metrics
+    assert all(torch.equal(first.encoder_state[n], again.encoder_state[n]) for n in first.encoder_state)
+    assert any(not torch.equal(first.encoder_state[n], other.encoder_state[n]) for n in first.encoder_state)
+
+
+@pytest.mark.slow
+def test_a_cache_that_an_earlier_trial_filled_changes_nothing(prepared: Prepare) -> None:
+    task = prepared(num_epochs=1)
+    train(task, 0, num_fixed_layers=2)
+    warm = train(task, 1)
+    cold = train(prepared(num_epochs=1), 1)
+    assert warm.metrics == cold.metrics
+
+
+@pytest.mark.slow
+def test_early_stopping_ends_a_trial_whose_val_loss_rises_and_the_best_validation_is_kept(prepared: Prepare) -> None:
+    task = prepared(num_epochs=30, early_stopping=EarlyStopping(patience=2))
+    run = train(task, items_lr=0.1)
+    assert run.epochs < 30
+    assert run.best_epoch <= run.epochs
+
+
+def test_a_trial_that_diverges_fails_and_says_what_to_lower(prepared: Prepare) -> None:
+    with pytest.raises(TrialFailed, match="items_lr"):
+        train(prepared(), items_lr=1e30)
+
+
+def test_a_stop_ends_the_trial_between_steps(prepared: Prepare) -> None:
+    stop = Event()
+    timer = Timer(0.5, stop.set)
+    timer.start()
+    with pytest.raises(Stopped):
+        train(prepared(num_epochs=1000, early_stopping=EarlyStopping(patience=1000)), stop=stop)
+
+
+@pytest.mark.slow
+def test_the_learning_rate_falls_after_step_size_optimizer_steps(
+    prepared: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+    original = torch.optim.AdamW.step
+
+    def step(self: torch.optim.AdamW, *args: object, **kwargs: object) -> object:
+        rates.append(self.param_groups[0]["lr"])
+        return original(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    train(prepared(num_epochs=1, step_size=4, gamma=0.5), items_lr=1e-3)
+    assert rates[:10] == pytest.approx([1e-3] * 4 + [5e-4] * 4 + [2.5e-4] * 2)
+
+
+@pytest.mark.slow
+def test_confidences_are_computed_over_the_whole_list_of_each_session(prepared: Prepare) -> None:
+    task = prepared(confidence_calculator="calculate_confidences")
+    assert len(task.confidences) == len(task.train.items)
+    first = task.confidences[task.train.span(0)]
+    assert first.min() == 0.0
+    assert first.max() == 1.0

@@ -1,0 +1,103 @@
+"""Chunks that waste little on padding, and sessions as batches."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bluetune_trainer.training.batches import Batcher, NumberedSessions, SessionBatch
+from bluetune_trainer.training.tokens import pad, plan_chunks
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=200), st.integers(1, 2048))
+def test_chunks_hold_every_text_once_within_the_budget(lengths: list[int], budget: int) -> None:
+    array = np.asarray(lengths, np.int64)
+    chunks = plan_chunks(array, budget)
+    assert sorted(np.concatenate(chunks).tolist()) == list(range(len(lengths)))
+    assert all(len(chunk) == 1 or len(chunk) * array[chunk].max() <= budget for chunk in chunks)
+    assert all(array[a].max() <= array[b].min() for a, b in itertools.pairwise(chunks))
+
+
+def test_padding_is_masked() -> None:
+    ids, mask = pad([np.array([5, 6], np.int32), np.array([7], np.int32)], pad_id=9)
+    assert ids.tolist() == [[5, 6], [7, 9]]
+    assert mask.tolist() == [[1, 1], [1, 0]]
+
+
+def sessions(*rows: tuple[int, dict[int, bool]]) -> NumberedSessions:
+    """Each row: number of the query, clicked by number of the item."""
+    return NumberedSessions(
+        queries=np.array([query for query, _ in rows], np.int64),
+        items=np.array([item for _, results in rows for item in results], np.int64),
+        clicked=np.array([click for _, results in rows for click in results.values()], np.bool_),
+        offsets=np.cumsum([0, *(len(results) for _, results in rows)]),
+    )
+
+
+def batcher(of: NumberedSessions, **options: float | bool) -> Batcher:
+    return Batcher(of, np.linspace(0.1, 1, len(of.items), dtype=np.float32), **options)  # type: ignore[arg-type]
+
+
+def results(batch: SessionBatch, row: int) -> dict[int, bool]:
+    items = batch.texts[batch.item_at]
+    keep = batch.valid[row]
+    return dict(zip(items[batch.result_at[row][keep]].tolist(), batch.clicked[row][keep].tolist(), strict=True))
+
+
+def allowed(batch: SessionBatch, row: int) -> set[int]:
+    return set(batch.texts[batch.item_at][batch.allowed[row]].tolist())
+
+
+DATA = sessions(
+    (100, {1: True, 2: False}),
+    (101, {2: True, 3: False, 4: False}),
+    (100, {5: True, 6: False}),
+    (102, {7: False, 8: False}),
+)
+
+
+def test_a_batch_holds_its_sessions_and_each_text_once() -> None:
+    batch = batcher(DATA).batch(np.array([0, 1]))
+    assert batch.texts.tolist() == [1, 2, 3, 4, 100, 101]
+    assert batch.texts[batch.query_at].tolist() == [100, 101]
+    assert results(batch, 0) == {1: True, 2: False}
+    assert results(batch, 1) == {2: True, 3: False, 4: False}
+    assert batch.confidences[0, :2].tolist() == pytest.approx([0.1, 0.2125])
+
+
+def test_items_clicked_for_the_same_query_are_no_in_batch_negatives() -> None:
+    batch = batcher(DATA).batch(np.array([0, 1]))
+    assert allowed(batch, 0) == {3, 4}
+    assert allowed(batch, 1) == {1}
+    # 5 was clicked for query 100 in a session that is in no batch with this one.
+    both = batcher(sessions((100, {1: True}), (101, {5: True}), (100, {5: True}))).batch(np.array([0, 1]))
+    assert allowed(both, 0) == set()
+
+
+def test_sessions_without_a_click_are_left_out_or_lend_their_results() -> None:
+    left_out = list(batcher(DATA).epoch(10, np.random.default_rng(0)))
+    assert {int(t) for b in left_out for t in b.texts}.isdisjoint({7, 8})
+    lent = list(batcher(DATA, use_irrelevant=True).epoch(10, np.random.default_rng(0)))
+    rows = [results(b, r) for b in lent for r in range(len(b.query_at))]
+    assert sum({7, 8} <= set(row) and not row[7] and not row[8] for row in rows) == 1
+
+
+def test_down_sampling_keeps_its_share_of_unclicked_results_and_at_least_one() -> None:
+    many = sessions((100, {0: True, **dict.fromkeys(range(1, 11), False)}))
+    for share, kept in ((0.5, 5), (0.3, 3), (0.0, 1), (1.0, 10)):
+        (batch,) = batcher(many, negative_downsampling=share).epoch(1, np.random.default_rng(1))
+        row = results(batch, 0)
+        assert row[0]
+        assert len(row) == 1 + kept
+
+
+def test_an_epoch_has_every_session_with_a_click_once_in_an_order_given_by_the_seed() -> None:
+    def order(seed: int) -> list[int]:
+        epoch = batcher(DATA).epoch(1, np.random.default_rng(seed))
+        return [min(results(b, 0)) for b in epoch]
+
+    assert sorted(order(0)) == [1, 2, 5]
+    assert order(0) == order(0)
+    assert len({tuple(order(seed)) for seed in range(10)}) > 1

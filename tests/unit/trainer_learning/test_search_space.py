@@ -1,0 +1,123 @@
+"""What a search space may be, and how its points and a trial's parameters come of each other."""
+
+import json
+from typing import Any
+
+import pytest
+
+from bluetune_api.method import SearchDimension
+from bluetune_api.records import Trial
+from bluetune_trainer.errors import PlanInvalid
+from bluetune_trainer.search.space import PRESET, PRESET_FIRST, build_space
+from bluetune_trainer.search.suggest import rebuild, suggest
+from bluetune_trainer.training.params import FineTuningParams, parse_params
+
+
+def dimensions(**space: dict[str, Any]) -> dict[str, SearchDimension]:
+    return {name: SearchDimension.model_validate_json(json.dumps(value)) for name, value in space.items()}
+
+
+EVERYTHING = dimensions(
+    num_fixed_layers={"quniform": {"low": 0, "high": 4, "q": 2}},
+    items_lr={"logUniform": {"low": 1e-5, "high": 1e-3}},
+    margin={"uniform": {"low": 0.1, "high": 0.5}},
+    not_irrelevant_only={"choice": [True, False]},
+    examples_order={"choice": [[11], [3, 1, 2]]},
+    temperature={"choice": [0.05]},
+)
+
+
+@pytest.mark.parametrize(
+    ("space", "named"),
+    [
+        (dimensions(learning_rate={"choice": [1]}), "learning_rate"),
+        (dimensions(margin={"choice": ["wide"]}), "'wide'"),
+        (dimensions(margin={"choice": [True]}), "True"),
+        (dimensions(num_fixed_layers={"choice": [1.5]}), "1.5"),
+        (dimensions(num_fixed_layers={"uniform": {"low": 0, "high": 3}}), "num_fixed_layers.uniform"),
+        (dimensions(num_fixed_layers={"quniform": {"low": 0, "high": 3, "q": 0.5}}), "num_fixed_layers.quniform"),
+        (dimensions(not_irrelevant_only={"choice": [1]}), "not_irrelevant_only"),
+        (dimensions(examples_order={"choice": [11]}), "examples_order"),
+        (dimensions(examples_order={"choice": [[12]]}), "[12]"),
+        (dimensions(examples_order={"uniform": {"low": 1, "high": 11}}), "examples_order.uniform"),
+        (dimensions(items_lr={"choice": [-1]}), "-1"),
+        (dimensions(negative_downsampling={"uniform": {"low": 0, "high": 2}}), "negative_downsampling.uniform"),
+        (dimensions(min_abs_difference_threshold={"choice": [0.1, 1.5]}), "min_abs_difference_threshold"),
+    ],
+)
+def test_what_cannot_be_used_is_named(space: dict[str, SearchDimension], named: str) -> None:
+    with pytest.raises(PlanInvalid, match=r"initialParams") as caught:
+        build_space(space)
+    assert named in caught.value.message
+
+
+def test_every_point_gives_parameters_of_the_right_type_and_comes_back_from_json() -> None:
+    space = build_space(EVERYTHING)
+    for number in range(20):
+        point = suggest(space, [], number, seed=7, total=20)
+        params = space.params(point)
+        parsed = parse_params(params)
+        assert isinstance(parsed.num_fixed_layers, int)
+        assert parsed.num_fixed_layers in (0, 2, 4)
+        assert 1e-5 <= parsed.items_lr <= 1e-3
+        assert parsed.examples_order in ((11,), (3, 1, 2))
+        stored = Trial(trial=number, status="ok", params=params, quality=0.5, space=space.indices(point))
+        again = Trial.model_validate_json(json.dumps(stored.wire()))
+        assert space.point(again.params, again.space) == pytest.approx(point)
+        assert space.point(again.params) == pytest.approx(point)
+
+
+def test_absent_parameters_get_their_defaults() -> None:
+    assert parse_params({"margin": 1}) == FineTuningParams(margin=1.0)
+
+
+def test_the_preset_begins_where_it_is_known_to_do_well_and_is_valid() -> None:
+    space = build_space(None)
+    build_space(PRESET)
+    assert space.params(suggest(space, [], 0, seed=3, total=8)) == pytest.approx(PRESET_FIRST)
+
+
+def finished(space_dimensions: dict[str, SearchDimension], count: int) -> list[Trial]:
+    space, trials = build_space(space_dimensions), []
+    for number in range(count):
+        point = suggest(space, trials, number, seed=1, total=30)
+        params = space.params(point)
+        failed = number == 1
+        trials.append(
+            Trial(
+                trial=number,
+                status="fail" if failed else "ok",
+                params=params,
+                quality=None if failed else 1 - abs(params["margin"] - 0.4),
+                space=space.indices(point),
+            )
+        )
+    return trials
+
+
+def test_a_search_that_was_interrupted_goes_on_as_it_would_have() -> None:
+    space = build_space(EVERYTHING)
+    whole = finished(EVERYTHING, 12)
+    for cut in (1, 5, 11):
+        stored = [Trial.model_validate_json(json.dumps(t.wire())) for t in whole[:cut]]
+        assert space.params(suggest(space, stored, cut, seed=1, total=30)) == whole[cut].params
+
+
+def test_tpe_learns_from_what_it_tried() -> None:
+    late = finished(dimensions(margin={"uniform": {"low": 0.0, "high": 1.0}}), 30)[15:]
+    assert sum(abs(t.params["margin"] - 0.4) < 0.2 for t in late) > len(late) / 2
+
+
+def test_a_failed_trial_has_no_loss() -> None:
+    trials = rebuild(build_space(EVERYTHING), finished(EVERYTHING, 3))
+    assert [r["status"] for r in trials.results] == ["ok", "fail", "ok"]
+    assert "loss" not in trials.results[1]
+
+
+def test_points_that_were_tried_are_not_tried_again_while_there_are_others() -> None:
+    space = build_space(dimensions(margin={"choice": [0.1, 0.2, 0.3]}))
+    trials: list[Trial] = []
+    for number in range(3):
+        params = space.params(suggest(space, trials, number, seed=0, total=3))
+        trials.append(Trial(trial=number, status="ok", params=params, quality=0.5))
+    assert {t.params["margin"] for t in trials} == {0.1, 0.2, 0.3}
