@@ -82,6 +82,12 @@ class ObjectCache:
             self._unlink(kind, kept)
             del self._objects[key]
 
+    def forget(self, kind: Kind, namespace: str, name: str) -> None:
+        """A live read showed that there is no such object."""
+        kept = self._objects.get((kind.plural, namespace, name))
+        if kept is not None:
+            self.remove(kind, kept)
+
     def replace_all(self, kind: Kind, namespace: str | None, found: list[Object], before: set[str]) -> list[Object]:
         """Take over a full list of a namespace (None: of all); return the objects that have vanished.
 

@@ -157,13 +157,17 @@ class Stores:
         """Take no more calls."""
         self._workers.close()
 
-    async def open(self, model: Object) -> AsyncStore:
-        """The store of an EmbeddingModel.
+    async def open(self, model: Object, *, fresh: bool = False) -> AsyncStore:
+        """The store of an EmbeddingModel; `fresh` reads its Secrets again, however lately they were read.
 
         Raises StoreProblem (SecretNotFound, SecretInvalid, WorkloadIdentityUnavailable) if its keys cannot be had.
         """
         spec = StoreSpec.model_validate(model["spec"]["store"])
         namespace = namespace_of(model)
+        if fresh:
+            for reference in (spec.credentials_secret_ref, spec.ca_secret_ref):
+                if reference is not None:
+                    self._secrets.pop((namespace, reference.name), None)
         versions, keys = await self._keys(namespace, spec)
         where = (namespace, spec.uri() + "@" + spec.endpoint)
         signature = (spec.model_dump_json(), versions)
@@ -187,10 +191,6 @@ class Stores:
         )
         self._open[where] = (signature, opened)
         return opened
-
-    def forget(self, namespace: str, name: str) -> None:
-        """A Secret may have changed: read it again at the next call."""
-        self._secrets.pop((namespace, name), None)
 
     async def _keys(self, namespace: str, spec: StoreSpec) -> tuple[tuple[str, ...], _Keys]:
         versions: list[str] = []

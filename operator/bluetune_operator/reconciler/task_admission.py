@@ -56,7 +56,7 @@ async def _referred(run: Run) -> Problem | None:
         return method
     assert run.raw_model is not None  # noqa: S101 - resolve_model has judged it
     try:
-        store = await run.context.stores.open(run.raw_model)
+        store = await run.context.stores.open(run.raw_model, fresh=not run.draft.holds("Accepted"))
         if not run.draft.holds("Accepted"):
             if spec.batch_id and await store.stat(store_layout.batch_marker(spec.batch_id)) is None:
                 where = store.uri(store_layout.batch_marker(spec.batch_id))
@@ -113,6 +113,16 @@ async def lock(run: Run) -> Stay | None:
         run.draft.say("LockAcquired", True, "Acquired", f"Lease {lease_name(run.model_name)} is held by this task")
         run.draft.set(queue=None, start_time=run.draft.status.start_time or stamp(run.draft.now))
     return None
+
+
+async def still_held(run: Run) -> bool:
+    """Whether the Lease, read live, names this task: what a result's acceptance depends on."""
+    lease = await read_lease(run.context.kube, run.namespace, run.model_name)
+    if lease is not None:
+        run.context.cache.put(LEASES, lease)
+    else:
+        run.context.cache.forget(LEASES, run.namespace, lease_name(run.model_name))
+    return _names(run, lease)
 
 
 def _names(run: Run, lease: dict[str, object] | None) -> bool:

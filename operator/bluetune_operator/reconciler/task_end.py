@@ -11,7 +11,7 @@ from bluetune_operator.core.gate import promotion
 from bluetune_operator.core.kinds import JOBS, TASKS, is_owned_by, uid_of
 from bluetune_operator.core.progress import best_of, finished_progress
 from bluetune_operator.core.times import stamp
-from bluetune_operator.reconciler.task_admission import expired, store_trouble
+from bluetune_operator.reconciler.task_admission import expired, still_held, store_trouble
 from bluetune_operator.reconciler.task_key import free_key
 from bluetune_operator.reconciler.task_run import Run, Stay
 
@@ -71,6 +71,9 @@ async def publish(run: Run) -> Stay | None:
         return _unusable(run, "ResultInvalid", f"{run.store.uri(key)} cannot be read: {error.errors()[0]['msg']}")
     except (StoreProblem, StoreError) as error:
         return store_trouble(run, error)
+    if not await still_held(run):
+        run.draft.now_doing("Running", "LockLost", "the result waits until the Lease names this task again")
+        return Stay(1.0)
     if result.owner.uid != run.uid:
         return _unusable(run, "ResultInvalid", f"{run.store.uri(key)} belongs to another run ({result.owner.name})")
     if manifest is None or digest_of(manifest) != result.digest:

@@ -13,8 +13,18 @@ from bluetune_operator.core.conditions import shortened
 from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject
 from bluetune_operator.core.job_state import JobState, job_state
 from bluetune_operator.core.jobs import TrainerJob, plan_config_map, plan_of, trainer_job
-from bluetune_operator.core.kinds import CONFIG_MAPS, JOB_LABEL, JOBS, PODS, Object, is_deleting, labels_of, uid_of
-from bluetune_operator.core.lock import is_finished_job
+from bluetune_operator.core.kinds import (
+    CONFIG_MAPS,
+    JOB_LABEL,
+    JOBS,
+    PODS,
+    TASK_UID_LABEL,
+    Object,
+    is_deleting,
+    labels_of,
+    uid_of,
+)
+from bluetune_operator.core.lock import is_active_pod, is_finished_job
 from bluetune_operator.core.progress import with_progress
 from bluetune_operator.core.task_jobs import check_job, check_plan, suspension, train_job, train_plan
 from bluetune_operator.core.times import seconds_since, stamp
@@ -40,6 +50,8 @@ async def check(run: Run) -> Stay | None:
         return None
     job = await _job(run, "check")
     if job is None:
+        if (held_up := await _held_up(run, "check")) is not None:
+            return held_up
         run.draft.say("DataValid", "Unknown", "Checking", f"batch {run.draft.status.batch_id} is being checked")
         return await _start(run, check_job(run.raw, run.task, run.model, run.method, run.context.config), None)
     if (paused := await _pause_or_resume(run, job)) is not None:
@@ -81,9 +93,8 @@ async def train(run: Run) -> Stay | None:
         return None
     job = await _job(run, "train")
     if job is None:
-        if run.task.spec.suspend:
-            run.draft.now_doing("Pending", "Suspended", "suspended between check and training; the lock is kept")
-            return Stay()
+        if (held_up := await _held_up(run, "train")) is not None:
+            return held_up
         checked = run.context.cache.get(JOBS, run.namespace, run.child("check"))
         wanted = train_job(run.raw, run.task, run.model, run.method, run.context.config, check=checked)
         plan = await run.context.kube.get(CONFIG_MAPS, run.namespace, run.child("check"))
@@ -122,6 +133,21 @@ def _state(run: Run, job: Object, stage: Stage) -> JobState:
     return job_state(job, pods, run.draft.now)
 
 
+async def _held_up(run: Run, stage: Stage) -> Stay | None:
+    """Why a Job must not be created now: the task is suspended, or pods of a Job that somebody deleted still run."""
+    if run.task.spec.suspend:
+        run.draft.now_doing("Pending", "Suspended", "suspended, and the lock is kept; unset spec.suspend to go on")
+        return Stay()
+    if run.draft.status.job_name != run.child(stage):
+        return None
+    labels = {TASK_UID_LABEL: run.uid, JOB_LABEL: stage}
+    pods = await run.context.kube.list(PODS, run.namespace, labels=labels)
+    if not any(is_active_pod(pod) for pod in pods):
+        return None
+    run.draft.now_doing("Running", "JobDeleted", "the Job was deleted; it is made again when its pods are gone")
+    return Stay(QUIET_SECONDS)
+
+
 async def _start(run: Run, wanted: TrainerJob, checked_plan: Object | None) -> Stay:
     """Create the plan and the Job. Both have fixed names, so a second try finds them."""
     kube = run.context.kube
@@ -155,7 +181,9 @@ async def _start(run: Run, wanted: TrainerJob, checked_plan: Object | None) -> S
 async def _pause_or_resume(run: Run, job: Object) -> Stay | None:
     """Suspend or resume the Job as the task says; a suspended task keeps the lock."""
     if is_deleting(job):
-        run.draft.now_doing("Running", "JobDeleted", "the Job is being deleted by somebody else; it will start again")
+        run.draft.now_doing(
+            "Running", "JobDeleted", "the Job is being deleted; it is made again when its pods are gone"
+        )
         return Stay(QUIET_SECONDS)
     patch = suspension(job, suspend=run.task.spec.suspend, now_stamp=stamp(run.draft.now))
     if patch is not None:
