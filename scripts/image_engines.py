@@ -96,6 +96,7 @@ class Buildah:
         return _succeeds(*self._buildah, "inspect", "--type", "image", name)
 
     def build(self, dockerfile: str, name: str, base: str | None, context: Path, log: Path) -> None:
+        self._sweep()
         # chroot isolation and lowered limits: works where namespaces are few and limits cannot be raised
         line = [*self._buildah, "build", "--layers", "--isolation", "chroot"]
         line += ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", "--file", dockerfile, "--tag", name]
@@ -115,7 +116,14 @@ class Buildah:
                 # by its tag alone: the layers stay, and the next build finds them
                 _run([*self._buildah, "rmi", other])
 
+    def _sweep(self) -> None:
+        """Remove what a killed build left behind."""
+        _run([*self._buildah, "rm", "--all"])
+        for left in self._folder.glob("rootfs-*"):
+            shutil.rmtree(left)
+
     def _bootstrap(self, name: str) -> None:
+        self._sweep()
         log = self._folder / "base.log"
         with tempfile.TemporaryDirectory(dir=self._folder, prefix="rootfs-") as temporary:
             root = Path(temporary) / "root"
