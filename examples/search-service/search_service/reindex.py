@@ -15,6 +15,7 @@ import torch
 from bluetune_api.objectstore import StoreError
 from bluetune_api.s3 import store_from_environment
 from bluetune_trainer.errors import TrainerError
+from bluetune_trainer.training.precision import bf16_pays
 from search_service import index
 from search_service.engine import fetch_encoder
 from search_service.settings import Settings, SettingsError
@@ -49,7 +50,7 @@ def run(settings: Settings) -> None:
     settings.workdir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.workdir) as folder:
         encoder, digest = fetch_encoder(store, settings.version, settings.digest, Path(folder) / "model")
-        vectors = encoder.encode([item.text for item in items], "item")
+        vectors = encoder.encode([item.text for item in items], "item", bf16=bf16_pays("cpu"))
         log.info("encoded %d items after %.1f s", len(items), time.monotonic() - started)
         first = index.publish(store, settings.version, digest, items, vectors, Path(folder) / "table")
     outcome = "published" if first else "another Job published"

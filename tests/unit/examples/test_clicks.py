@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from semanlink import clicks
 from semanlink.dataset import Document, Judgments
+
+from semanlink import clicks
 
 DOCUMENTS = [Document(f"d{i}", f"title {i} {'even' if i % 2 == 0 else 'odd'}", "", "") for i in range(40)]
 JUDGMENTS = Judgments(("even", "odd"), (frozenset(range(0, 40, 2)), frozenset(range(1, 40, 2))))

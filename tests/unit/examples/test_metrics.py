@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from semanlink import metrics
 from sklearn.metrics import ndcg_score
+
+from semanlink import metrics
 
 
 def test_by_hand() -> None:

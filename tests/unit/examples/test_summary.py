@@ -2,8 +2,9 @@
 
 import pytest
 from rich.console import Console
-from semanlink import summary
 from semanlink.dataset import Document, Judgments
+
+from semanlink import summary
 
 
 def test_three_queries_tell_the_gain_the_middle_and_the_loss() -> None:

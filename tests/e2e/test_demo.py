@@ -1,0 +1,84 @@
+"""`make demo` on the local cluster, as a person runs it, and the loop closed by hand afterwards."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.kubectl import Kubectl
+from cluster.lifecycle import Cluster
+
+ROOT = Path(__file__).resolve().parents[2]
+DEMO_SECONDS = 40 * 60
+OUTSIDE = ["nsenter", "--net=/proc/1/ns/net", "--"]
+"""These tests run inside the cluster's network; the demo's addresses are outside of it."""
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(DEMO_SECONDS + 300)]
+
+
+@pytest.fixture(scope="module")
+def output(cluster: Cluster) -> str:
+    """What the demo printed."""
+    line = [*OUTSIDE, sys.executable, str(ROOT / "examples" / "semanlink" / "demo.py")]
+    environment = {name: value for name, value in os.environ.items() if name not in ("KUBECONFIG", "KUBE_CONTEXT")}
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=DEMO_SECONDS, check=False)
+    print(done.stdout)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def _served() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    kubectl = Kubectl("bluetune-demo")
+    pods = kubectl.json("get", "pods", "-l", "app=search")["items"]
+    path = "/api/v1/namespaces/bluetune-demo/pods/{}:8080/proxy/version"
+    ready = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    answers = [json.loads(kubectl("get", "--raw", path.format(pod["metadata"]["name"]))) for pod in ready]
+    return kubectl.json("get", "finetuningtask", "semanlink-1"), answers
+
+
+def test_it_says_that_clicks_are_simulated_and_what_came_of_them(output: str) -> None:
+    assert "SIMULATED from human judgments" in output
+    for expected in ("before (zero-shot)", "BM25", "after (blue now)", "The task Succeeded, and blue serves"):
+        assert expected in output
+
+
+def test_every_blue_pod_serves_the_tasks_version(output: str) -> None:
+    task, answers = _served()
+    assert len(answers) == 2
+    assert {answer["digest"] for answer in answers} == {task["status"]["digest"]}
+
+
+def test_the_new_version_is_better_on_tags_that_no_click_was_made_for(output: str) -> None:
+    rows = {
+        line.rsplit(maxsplit=3)[0].strip(): float(line.split()[-3])
+        for line in output.splitlines()
+        if "(blue" in line or "zero-shot)" in line or line.startswith("BM25")
+    }
+    assert rows["after (blue now)"] >= rows["before (zero-shot)"] + 0.03
+    assert rows["after (blue now)"] > rows["BM25"]
+
+
+def test_clicks_on_the_page_become_a_batch(output: str) -> None:
+    service = Kubectl("bluetune-demo").json("get", "service", "search")["spec"]["clusterIP"]
+
+    def ask(path: str, body: dict[str, Any] | None = None) -> Any:
+        data = [] if body is None else ["-d", json.dumps(body)]
+        line = ["curl", "-sS", "--max-time", "60", *data, f"http://{service}{path}"]
+        done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=70)
+        return json.loads(done.stdout) if done.stdout else None
+
+    for number in range(20):
+        answer = ask(f"/search?q=dark+matter+{number}")
+        ask("/click", {"session_id": answer["session_id"], "object_id": answer["results"][0]["object_id"]})
+    closed = ask("/admin/close-batch", {})
+    assert closed["closed"], closed
+    assert closed["clicked"] == 20
+    deadline = time.monotonic() + 30
+    while ask("/batch")["batch_id"] is not None:
+        assert time.monotonic() < deadline
+        time.sleep(1)
