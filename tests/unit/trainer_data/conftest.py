@@ -18,14 +18,9 @@ class Folder(LocalStore):
 
 
 def as_line(record: Any) -> bytes:
-    raw = (
-        record
-        if isinstance(record, bytes)
-        else record.encode()
-        if isinstance(record, str)
-        else json.dumps(record).encode()
-    )
-    return raw + b"\n"
+    if isinstance(record, bytes):
+        return record + b"\n"
+    return (record if isinstance(record, str) else json.dumps(record)).encode() + b"\n"
 
 
 def session(number: int = 0, query: str = "red lamp", **changes: Any) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def test_the_split_is_by_query_and_about_eighty_ten_ten() -> None:
     parts = split(sessions)
     sides = [set(part.queries) for part in (parts.train, parts.validation, parts.gate)]
     assert sum(map(len, sides)) == 1000
-    assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
+    assert len(set().union(*sides)) == 1000
     assert [round(len(side) / 1000, 1) for side in sides] == [0.8, 0.1, 0.1]
     assert np.array_equal(parts.gate.items, np.tile([0, 1], len(parts.gate)))
 
