@@ -15,10 +15,10 @@ def ready(task: dict[str, Any]) -> dict[str, Any]:
 
 def test_missing_references_are_told_one_by_one_and_mended(operator: Fixture, world: Fixture) -> None:
     world.kubectl.apply(world.task("t"))
-    assert "EmbeddingModel 'm' does not exist" in world.ready_reason("t", "ModelNotFound", 10)["message"]
+    assert "EmbeddingModel 'm' does not exist" in world.ready_reason("t", "ModelNotFound", 40)["message"]
     world.batch()
     world.kubectl.apply(world.model())
-    told = world.ready_reason("t", "ModelNotReady", 10)["message"]
+    told = world.ready_reason("t", "ModelNotReady", 30)["message"]
     assert "'m' has no version yet" in told
     world.kubectl.apply(world.secret(), world.method())
     assert world.ended("t", 120)["status"]["phase"] == "Succeeded"

