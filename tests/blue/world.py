@@ -192,7 +192,7 @@ class Blue:
             if time.monotonic() > deadline:
                 pods = self.kubectl("get", "pods,jobs,deployments", "-o", "wide")
                 raise AssertionError(f"not within {seconds} s; model: {self.status()}\n{pods}\n{self.log_tail()}")
-            time.sleep(0.3)
+            time.sleep(0.5)
 
     # The operator
 

