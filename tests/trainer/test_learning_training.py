@@ -14,7 +14,7 @@ from bluetune_trainer.ranking.losses import ListwiseSoftmaxLoss
 from bluetune_trainer.training.batches import Batcher
 from bluetune_trainer.training.embedder import Embedder
 from bluetune_trainer.training.encoder import Encoder
-from bluetune_trainer.training.freezing import ActivationCache, LayerSplit
+from bluetune_trainer.training.freezing import ActivationCache, LayerSplit, MemoryBudget
 from bluetune_trainer.training.module import FeatureMaker
 from bluetune_trainer.training.params import FineTuningParams, TrainingSettings
 from bluetune_trainer.training.task import TrainingTask, prepare
@@ -63,7 +63,7 @@ def test_cached_activations_give_the_same_vectors_bit_for_bit(
     numbers = table.add(TEXTS)
     split = LayerSplit(encoder, depth)
     split.freeze()
-    cached = Embedder(encoder, table, split, ActivationCache(tmp_path / "spill", "x", memory_bytes=memory))
+    cached = Embedder(encoder, table, split, ActivationCache(tmp_path / "spill", "x", MemoryBudget(memory)))
     with torch.no_grad():
         plain = Embedder(encoder, table).embed(numbers)
         assert torch.equal(cached.embed(numbers), plain)

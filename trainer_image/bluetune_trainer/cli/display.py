@@ -7,6 +7,7 @@ from typing import TextIO
 from bluetune_api.records import Progress, Result
 
 WIDTH = 24
+FIRST = "ndcg@10 mrr@10 recall@10"
 SECONDS_BETWEEN_LINES = 5.0
 
 
@@ -100,8 +101,8 @@ def summary(result: Result) -> str:
 
 
 def table(title: str, before: Mapping[str, float], after: Mapping[str, float]) -> list[str]:
-    """Metrics side by side, those that both have."""
-    names = [name for name in after if name in before]
+    """Metrics side by side, those that both have; the usual ones first."""
+    names = sorted(before.keys() & after.keys(), key=lambda name: (name not in FIRST, FIRST.find(name), name))
     width = max([len(title), *(len(name) for name in names)]) + 2
     rows = [f"  {title:{width}}{'before':>9}{'after':>9}{'change':>9}"]
     rows += [

@@ -104,7 +104,7 @@ def _run(options: argparse.Namespace, stop: threading.Event, *, laptop: bool) ->
     from bluetune_trainer.cli.plans import read_plan
 
     plan = read_plan(options.plan, options.command)
-    logs.set_up(default_level="info", fields={"model": plan.model, plan.owner.kind: plan.owner.name})
+    logs.set_up(default_level="info", fields=_log_fields(plan))
     store = _open(plan.store)
     if options.command == "check":
         from bluetune_trainer.cli.checking import run_check
@@ -117,6 +117,11 @@ def _run(options: argparse.Namespace, stop: threading.Event, *, laptop: bool) ->
 
         return f"{plan.base_uri} is published as {run_import(store, plan, _open).version}"
     return _train(store, plan, stop)
+
+
+def _log_fields(plan: Plan) -> dict[str, str]:
+    fields = {"model": plan.model, "namespace": plan.owner.namespace, "run": plan.owner.uid}
+    return {**fields, "task": plan.owner.name} if plan.owner.kind == "FineTuningTask" else fields
 
 
 def _train(store: ObjectStore, plan: Plan, stop: threading.Event) -> str:
