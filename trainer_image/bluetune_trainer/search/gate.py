@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bluetune_api.model import Gate
 from bluetune_api.records import GateReport, MethodPlan
 from bluetune_trainer.data.types import Catalogue, Sessions
+from bluetune_trainer.errors import DataInvalid
 from bluetune_trainer.ranking import registry
 from bluetune_trainer.ranking.metrics import RankedSessions, ndcg, per_session, recall, reciprocal_rank, summarize
 from bluetune_trainer.training.batches import number_sessions
@@ -18,6 +19,7 @@ from bluetune_trainer.training.embedder import Embedder
 from bluetune_trainer.training.encoder import Encoder
 from bluetune_trainer.training.evaluation import PaddedSessions, embed_all, pad_sessions, rank_embedded
 from bluetune_trainer.training.params import TrainingSettings, resolve_settings
+from bluetune_trainer.training.precision import use_bf16
 from bluetune_trainer.training.tokens import TextTable
 
 RESAMPLES = 2000
@@ -49,14 +51,20 @@ def measure_gate(
     judgments: Sequence[Judgment] | None = None,
     on_step: Callable[[], None] | None = None,
 ) -> GateReport:
-    """Compare two versions in float32, on the judgments if there are any, else on the held-out sessions.
+    """Compare two versions, on the judgments if there are any, else on the held-out sessions.
 
-    `against` is the live version's id. `on_step` is called between forward passes, and may raise to stop.
+    `against` is the live version's id. `on_step` is called between forward passes, and may raise to stop. Raises
+    DataInvalid when there are judgments, but none of them says that an item is relevant.
     """
     settings = resolve_settings(method.settings)
     if judgments:
+        grades = by_query(judgments)
+        if not grades:
+            raise DataInvalid(
+                f"gate.judgments: none of {len(judgments)} judgments has a grade above 0 for an item of the catalogue"
+            )
         live, candidate = (
-            _judged(folder, catalogue, judgments, settings, on_step) for folder in (live_folder, candidate_folder)
+            _judged(folder, catalogue, grades, settings, on_step) for folder in (live_folder, candidate_folder)
         )
         summaries = [{name: float(values.mean()) for name, values in side.items()} for side in (live, candidate)]
     else:
@@ -112,7 +120,9 @@ def _clicked(
         table = TextTable(encoder.tokenizer, encoder.max_tokens, encoder.lower)
         sessions = number_sessions(held_out, catalogue, encoder, table)
         padded = pad_sessions(sessions, np.arange(len(sessions)))
-        vectors = embed_all(Embedder(encoder, table), padded.texts, on_step)
+        vectors = embed_all(
+            Embedder(encoder, table, bf16=use_bf16(settings.precision, encoder.device.type)), padded.texts, on_step
+        )
         ranks.append(rank_embedded(vectors, padded, ranker))
     assert padded is not None  # noqa: S101 - two folders were walked
     sides = [RankedSessions(r, ranks[0], padded.clicked, padded.valid, settings.is_similarity) for r in ranks]
@@ -123,7 +133,7 @@ def _clicked(
 def _judged(
     folder: Path,
     catalogue: Catalogue,
-    judgments: Sequence[Judgment],
+    grades: Mapping[str, Mapping[int, float]],
     settings: TrainingSettings,
     on_step: Callable[[], None] | None,
 ) -> dict[str, Floats]:
@@ -132,9 +142,8 @@ def _judged(
     table = TextTable(encoder.tokenizer, encoder.max_tokens, encoder.lower)
     items = table.add(encoder.prompted(catalogue.texts, "item"))
     unique, inverse = np.unique(items, return_inverse=True)
-    embedder = Embedder(encoder, table)
+    embedder = Embedder(encoder, table, bf16=use_bf16(settings.precision, encoder.device.type))
     item_vectors = embed_all(embedder, unique, on_step)[torch.from_numpy(inverse)]
-    grades = by_query(judgments)
     names = list(grades)
     numbers = table.add(encoder.prompted(names, "query"))
     unique, inverse = np.unique(numbers, return_inverse=True)

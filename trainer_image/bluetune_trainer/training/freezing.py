@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from bluetune_trainer.training.encoder import Encoder
 
 SEGMENT_BYTES = 64 << 20
 MEMORY_BYTES = 1 << 30
-"""Activations kept in memory; what is beyond lies in files of the work folder."""
+"""Activations that a search keeps in memory; what is beyond lies in files of the work folder."""
 
 
 class LayerSplit:
@@ -112,13 +113,27 @@ def _find_layers(backbone: nn.Module) -> tuple[nn.Module, str]:
     raise PlanInvalid(f"the layers of a {type(backbone).__name__} cannot be found; this model cannot be fine-tuned")
 
 
+@dataclass
+class MemoryBudget:
+    """Bytes that the caches of a search may still take in memory."""
+
+    left: int = MEMORY_BYTES
+
+    def take(self, size: int) -> bool:
+        """Whether that much was left; it is taken if so."""
+        if self.left < size:
+            return False
+        self.left -= size
+        return True
+
+
 class ActivationCache:
     """Activations of one cut, by text number: [tokens, hidden] each, as they were computed."""
 
-    def __init__(self, folder: Path, name: str, memory_bytes: int = MEMORY_BYTES) -> None:
+    def __init__(self, folder: Path, name: str, budget: MemoryBudget | None = None) -> None:
         self._folder = folder
         self._name = name
-        self._memory_left = memory_bytes
+        self._budget = budget or MemoryBudget()
         self._segments: list[Tensor] = []
         self._used = 0
         self._where: dict[int, tuple[int, int, int]] = {}
@@ -149,8 +164,7 @@ class ActivationCache:
     def _new_segment(self, tokens: int, hidden: int, dtype: torch.dtype) -> Tensor:
         size = torch.empty(0, dtype=dtype).element_size()
         rows = max(tokens, SEGMENT_BYTES // (hidden * size))
-        if self._memory_left >= rows * hidden * size:
-            self._memory_left -= rows * hidden * size
+        if self._budget.take(rows * hidden * size):
             return torch.empty(rows, hidden, dtype=dtype)
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{self._name}-{len(self._segments)}.bin"
@@ -164,9 +178,10 @@ class ActivationCaches:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._budget = MemoryBudget()
         self._caches: dict[str, ActivationCache] = {}
 
     def of(self, split: LayerSplit, *, bf16: bool) -> ActivationCache:
         """The cache that fits this cut; new if its weights were not seen before."""
         key = f"{split.depth}-{'bf16' if bf16 else 'fp32'}-{split.frozen_digest()[:16]}"
-        return self._caches.setdefault(key, ActivationCache(self._folder, key))
+        return self._caches.setdefault(key, ActivationCache(self._folder, key, self._budget))

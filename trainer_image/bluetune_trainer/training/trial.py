@@ -90,7 +90,7 @@ def run_trial(
     )
     keeper = _Keeper(encoder, settings.objective, plan, prune, on_step, stop)
     trainer = pl.Trainer(
-        accelerator="auto",
+        accelerator="gpu" if encoder.device.type == "cuda" else "cpu",
         devices=1,
         precision="32-true",  # the embedder casts by itself
         max_epochs=settings.num_epochs,
@@ -119,6 +119,8 @@ def run_trial(
         trainer.fit(module, DataLoader(batches, batch_size=None), DataLoader(OneValidation(), batch_size=None))
     except SIGTERMException as error:
         raise Stopped from error
+    except torch.OutOfMemoryError as error:
+        raise TrialFailed(f"the GPU's memory did not suffice ({error}); lower settings.batchSize") from error
     finally:
         keeper.release()
         del trainer, module
