@@ -160,9 +160,20 @@ def quantile(values: list[float], q: float) -> float:
     return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
 
 
+def processor_seconds(pid: int) -> float:
+    """User and system time of a process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_mib(pid: int) -> float:
+    """Resident memory of a process."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
 @contextmanager
-def operator(namespace: str) -> Iterator[None]:
-    """An operator for one namespace."""
+def operator(namespace: str) -> Iterator[int]:
+    """An operator for one namespace; its process id."""
     environment = os.environ | {
         "BLUETUNE_NAMESPACES": namespace,
         "POD_NAMESPACE": namespace,
@@ -173,7 +184,7 @@ def operator(namespace: str) -> Iterator[None]:
         process = subprocess.Popen([sys.executable, "-m", "bluetune_operator"], env=environment, stderr=log)
         print(f"operator's log: {log.name}")
         try:
-            yield
+            yield process.pid
         finally:
             process.terminate()
             process.wait(30)
@@ -185,21 +196,31 @@ async def measure(options: argparse.Namespace, store: dict[str, Any], keys: tupl
     bench = Bench(kube, namespace, store, keys)
     try:
         await bench.prepare(options.tasks)
-        with operator(namespace):
+        with operator(namespace) as pid:
             await bench.wait_for_models(options.tasks)
             rounds = {}
             for label, pace in (("steady", options.pace), ("burst", 0.0)):
+                before = processor_seconds(pid)
                 values = await bench.round(label, options.tasks, pace)
+                used = processor_seconds(pid) - before
                 rounds[label] = {
                     "pace_seconds": pace,
                     **{f"p{int(q * 100)}": round(quantile(values, q), 3) for q in (0.5, 0.9, 0.99)},
                     "max": round(max(values), 3),
+                    "operator_cpu_ms_per_task": round(1000 * used / options.tasks, 1),
                 }
                 await bench.clear()
+            memory = round(resident_mib(pid), 1)
     finally:
         await kube.delete(NAMESPACES, "", namespace)
         kube.close()
-    return {"tasks": options.tasks, "rounds": rounds, "load": os.getloadavg()[0], "processors": os.cpu_count()}
+    return {
+        "tasks": options.tasks,
+        "rounds": rounds,
+        "operator_mib": memory,
+        "load": os.getloadavg()[0],
+        "processors": os.cpu_count(),
+    }
 
 
 def main() -> None:
@@ -229,11 +250,13 @@ def main() -> None:
         keys = (os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
         store = {"endpoint": options.endpoint, "bucket": options.bucket, "secure": False}
         found = asyncio.run(measure(options, store, keys))
-    print(f"\n{'round':<8} {'pace s':>7} {'p50 s':>8} {'p90 s':>8} {'p99 s':>8} {'max s':>8}")
+    print(f"\n{'round':<8} {'pace s':>7} {'p50 s':>8} {'p90 s':>8} {'p99 s':>8} {'max s':>8} {'CPU ms/task':>12}")
     for label, row in found["rounds"].items():
         numbers = " ".join(f"{row[name]:8.3f}" for name in ("p50", "p90", "p99", "max"))
-        print(f"{label:<8} {row['pace_seconds']:>7.2f} {numbers}")
-    print(f"{found['tasks']} tasks; load {found['load']:.1f} on {found['processors']} processors")
+        print(f"{label:<8} {row['pace_seconds']:>7.2f} {numbers} {row['operator_cpu_ms_per_task']:>12.1f}")
+    print(
+        f"{found['tasks']} tasks; operator {found['operator_mib']:.0f} MiB; load {found['load']:.1f} on {found['processors']} processors"
+    )
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))
 

@@ -1,0 +1,204 @@
+"""The adapters against real HTTP: retries with an end, guarded writes, and a dead store that blocks nobody."""
+
+import asyncio
+import base64
+import json
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlparse
+
+import pytest
+from kubernetes.client.configuration import Configuration
+
+from bluetune_api.objectstore import StoreUnreachable
+from bluetune_operator.adapters import kube as kube_module
+from bluetune_operator.adapters import store as store_module
+from bluetune_operator.adapters.kube import KubeApi
+from bluetune_operator.adapters.store import StoreProblem, Stores
+from bluetune_operator.core.errors import AlreadyExists, ApiError, ApiUnavailable, Conflict, ForeignObject
+from bluetune_operator.core.kinds import CONFIG_MAPS, JOBS, Object
+
+Answer = tuple[int, Any]
+
+
+class Server:
+    """Answers requests from a script, and keeps them."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = []
+        self.requests: list[tuple[str, str, Any]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def _answer(self) -> None:
+                length = int(self.headers.get("Content-Length") or 0)
+                body = json.loads(self.rfile.read(length)) if length else None
+                outer.requests.append((self.command, self.path, body))
+                status, answer = outer.answers.pop(0) if len(outer.answers) > 1 else outer.answers[0]
+                data = json.dumps(answer).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815
+
+            def log_message(self, *_: Any) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr(kube_module, "BACKOFF_CAP_SECONDS", 0.01)
+    running = Server()
+    yield running
+    running.close()
+
+
+def call(server: Server, what: Callable[[KubeApi], Awaitable[Any]]) -> Any:
+    async def scenario() -> Any:
+        configuration = Configuration()
+        configuration.host = server.url
+        kube = KubeApi(configuration)
+        try:
+            return await what(kube)
+        finally:
+            kube.close()
+
+    return asyncio.run(scenario())
+
+
+def refusal(status: int, reason: str) -> Answer:
+    return status, {"kind": "Status", "reason": reason, "message": f"said {reason}"}
+
+
+def job(owner: str = "me") -> Object:
+    return {"metadata": {"name": "j", "namespace": "n", "ownerReferences": [{"uid": owner}]}}
+
+
+def test_a_server_that_is_busy_is_asked_again(server: Server) -> None:
+    server.answers = [refusal(503, "Unavailable"), refusal(429, "TooManyRequests"), (200, job())]
+    assert call(server, lambda k: k.get(JOBS, "n", "j"))["metadata"]["name"] == "j"
+    assert [path for _, path, _ in server.requests] == ["/apis/batch/v1/namespaces/n/jobs/j"] * 3
+
+
+def test_a_server_that_stays_busy_is_given_up(server: Server) -> None:
+    server.answers = [refusal(503, "Unavailable")]
+    with pytest.raises(ApiUnavailable, match="failed 5 times"):
+        call(server, lambda k: k.get(JOBS, "n", "j"))
+    assert len(server.requests) == 5
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (refusal(409, "AlreadyExists"), AlreadyExists),
+        (refusal(409, "Conflict"), Conflict),
+        (refusal(422, "Invalid"), ApiError),
+        (refusal(403, "Forbidden"), ApiError),
+    ],
+)
+def test_a_refusal_is_not_tried_again(server: Server, answer: Answer, error: type[Exception]) -> None:
+    server.answers = [answer]
+    with pytest.raises(error, match="said"):
+        call(server, lambda k: k.create(JOBS, job()))
+    assert len(server.requests) == 1
+
+
+def test_what_is_not_there_is_none_and_its_deletion_no_error(server: Server) -> None:
+    server.answers = [refusal(404, "NotFound")]
+    assert call(server, lambda k: k.get(JOBS, "n", "j")) is None
+    assert call(server, lambda k: k.delete(JOBS, "n", "j", uid="u")) is False
+    assert server.requests[-1][2]["preconditions"] == {"uid": "u"}
+
+
+def test_a_child_that_is_there_already_is_ours_or_foreign(server: Server) -> None:
+    server.answers = [refusal(409, "AlreadyExists"), (200, job("me"))]
+    assert call(server, lambda k: k.create_owned(JOBS, job(), "me"))["metadata"]["name"] == "j"
+    server.answers = [refusal(409, "AlreadyExists"), (200, job("somebody"))]
+    with pytest.raises(ForeignObject, match="'j' exists in namespace 'n'"):
+        call(server, lambda k: k.create_owned(JOBS, job(), "me"))
+
+
+def test_a_status_is_written_with_the_version_that_was_read(server: Server) -> None:
+    server.answers = [(200, {})]
+    read = {"metadata": {"name": "j", "namespace": "n", "resourceVersion": "41"}, "status": {"old": 1}}
+    call(server, lambda k: k.replace_status(JOBS, read, {"new": 2}))
+    method, path, body = server.requests[-1]
+    assert (method, path) == ("PUT", "/apis/batch/v1/namespaces/n/jobs/j/status")
+    assert body["metadata"]["resourceVersion"] == "41"
+    assert body["status"] == {"new": 2}
+
+
+def test_a_long_list_comes_in_pages_and_the_apply_is_never_forced(server: Server) -> None:
+    server.answers = [
+        (200, {"metadata": {"continue": "more"}, "items": [{"metadata": {"name": "a"}}]}),
+        (200, {"metadata": {}, "items": [{"metadata": {"name": "b"}}]}),
+    ]
+    found = call(server, lambda k: k.list(CONFIG_MAPS, None, labels={"a": "b"}))
+    assert [(o["kind"], o["metadata"]["name"]) for o in found] == [("ConfigMap", "a"), ("ConfigMap", "b")]
+    query = parse_qs(urlparse(server.requests[-1][1]).query)
+    assert (query["continue"], query["labelSelector"]) == (["more"], ["a=b"])
+    server.answers = [(200, {})]
+    call(server, lambda k: k.apply(JOBS, job(), field_manager="me"))
+    assert parse_qs(urlparse(server.requests[-1][1]).query) == {"fieldManager": ["me"], "force": ["false"]}
+
+
+def secret(**data: str) -> Answer:
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
+    return 200, {"metadata": {"name": "keys", "resourceVersion": "1"}, "data": encoded}
+
+
+def model(endpoint: str = "127.0.0.1:1") -> Object:
+    store = {"endpoint": endpoint, "bucket": "bucket", "secure": False, "credentialsSecretRef": {"name": "keys"}}
+    return {"metadata": {"name": "m", "namespace": "n"}, "spec": {"store": store}}
+
+
+KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "part"),
+    [
+        (refusal(404, "NotFound"), "SecretNotFound", "Secret 'keys' does not exist in namespace 'n'"),
+        (secret(AWS_ACCESS_KEY_ID="a"), "SecretInvalid", "has no key AWS_SECRET_ACCESS_KEY"),
+        (secret(**KEYS | {"AWS_ACCESS_KEY_ID": " "}), "SecretInvalid", "AWS_ACCESS_KEY_ID is empty"),
+    ],
+)
+def test_keys_that_cannot_be_had_say_what_to_do(server: Server, answer: Answer, reason: str, part: str) -> None:
+    server.answers = [answer]
+    with pytest.raises(StoreProblem, match=part) as raised:
+        call(server, lambda k: Stores(k).open(model()))
+    assert raised.value.reason == reason
+
+
+def test_a_dead_store_fails_fast_and_then_at_once(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "REST_SECONDS", 60.0)
+    server.answers = [secret(**KEYS)]
+
+    async def scenario(kube: KubeApi) -> tuple[float, float]:
+        stores = Stores(kube)
+        times = []
+        for _ in range(2):
+            store = await stores.open(model())
+            begun = time.monotonic()
+            with pytest.raises(StoreUnreachable, match=r"127\.0\.0\.1:1"):
+                await store.get("key")
+            times.append(time.monotonic() - begun)
+        return times[0], times[1]
+
+    first, second = call(server, scenario)
+    assert first < 10
+    assert second < 0.05
+    assert len(server.requests) == 1  # the Secret is believed for a few seconds
