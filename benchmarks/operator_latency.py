@@ -254,9 +254,8 @@ def main() -> None:
     for label, row in found["rounds"].items():
         numbers = " ".join(f"{row[name]:8.3f}" for name in ("p50", "p90", "p99", "max"))
         print(f"{label:<8} {row['pace_seconds']:>7.2f} {numbers} {row['operator_cpu_ms_per_task']:>12.1f}")
-    print(
-        f"{found['tasks']} tasks; operator {found['operator_mib']:.0f} MiB; load {found['load']:.1f} on {found['processors']} processors"
-    )
+    print(f"{found['tasks']} tasks; the operator uses {found['operator_mib']:.0f} MiB")
+    print(f"load {found['load']:.1f} on {found['processors']} processors")
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))
 
