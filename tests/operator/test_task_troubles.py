@@ -132,3 +132,49 @@ def test_a_wrong_trainer_password_does_not_leak_the_right_one(operator: Fixture,
     told = operator.log.read_text() + world.kubectl("get", "events,ftt,emodel,cm,jobs", "-o", "yaml")
     assert secret not in told
     assert base64.b64encode(secret.encode()).decode() not in told
+
+
+def test_a_lease_that_names_another_stops_the_run_until_it_is_mended(operator: Fixture, world: Fixture) -> None:
+    world.basics()
+    world.kubectl.apply(world.task("t", metadata={"train": "sleep:8"}))
+    world.until("job/t-train", lambda o: (o.get("status") or {}).get("active") == 1, 60)
+    holder = world.get("lease/bluetune-m")["spec"]["holderIdentity"]
+
+    def name(identity: str) -> None:
+        world.kubectl(
+            "patch", "lease", "bluetune-m", "--type=merge", "-p", f'{{"spec":{{"holderIdentity":"{identity}"}}}}'
+        )
+
+    name("other/11111111-2222-3333-4444-555555555555")
+    told = world.ready_reason("t", "LockInconsistent", 30)
+    assert "names 'other'" in told["message"]
+    world.until("job/t-train", lambda o: (o.get("status") or {}).get("succeeded") == 1, 60)
+    assert len(world.versions()) == 2  # the trainer published, but nothing counts without the lock
+    assert "bestModelId" not in world.get("ftt/t")["status"]
+    name(holder)
+    assert world.ended("t", 60)["status"]["phase"] == "Succeeded"
+
+
+def test_a_job_that_somebody_deletes_is_made_again(operator: Fixture, world: Fixture) -> None:
+    world.basics()
+    world.kubectl.apply(world.task("t", metadata={"train": "sleep:8"}))
+    first = world.until("job/t-train", lambda o: (o.get("status") or {}).get("active") == 1, 60)
+    world.kubectl("delete", "job", "t-train")
+    again = world.until("job/t-train", lambda o: o["metadata"]["uid"] != first["metadata"]["uid"], 60)
+    assert again["metadata"]["labels"]["bluetune.dev/task"] == "t"
+    assert world.ended("t", 90)["status"]["phase"] == "Succeeded"
+
+
+def test_a_run_goes_on_when_its_method_is_deleted(operator: Fixture, world: Fixture) -> None:
+    world.basics()
+    world.kubectl.apply(world.task("t", metadata={"train": "sleep:5"}))
+    world.until("job/t-train", lambda o: (o.get("status") or {}).get("active") == 1, 60)
+    world.kubectl("delete", "ftm", "text")
+    assert world.ended("t", 90)["status"]["phase"] == "Succeeded"
+
+
+def test_a_pod_that_kubernetes_refuses_says_why(operator: Fixture, world: Fixture) -> None:
+    world.basics()
+    bad = {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}}
+    world.kubectl.apply(world.method("bad", podTemplate=bad), world.task("t", methodRef={"name": "bad"}))
+    assert "nodeSelectorTerms" in world.ready_reason("t", "JobRefused", 30)["message"]

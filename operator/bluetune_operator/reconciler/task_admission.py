@@ -35,7 +35,8 @@ async def references(run: Run) -> Stay | None:
     if isinstance(found, Problem):
         run.draft.say("Accepted", False, found.reason, found.message)
         waits_for_model = found.reason == "ModelNotReady"
-        run.draft.now_doing("Pending", found.reason, found.message, stalled=not waits_for_model)
+        phase = (run.draft.status.phase if run.draft.holds("LockAcquired") else None) or "Pending"
+        run.draft.now_doing(phase, found.reason, found.message, stalled=not waits_for_model)
         return Stay(STORE_SECONDS)
     if not run.draft.holds("Accepted"):
         run.draft.say("Accepted", True, "Accepted", "model, method and store can be used")
@@ -53,7 +54,9 @@ async def _referred(run: Run) -> Problem | None:
     run.raw_method = cache.get(METHODS, run.namespace, name) if name else None
     method = resolve_method(run.task, model, run.raw_method)
     if not isinstance(method, FineTuningMethod):
-        return method
+        if not run.draft.holds("LockAcquired"):
+            return method
+        run.method_problem = method  # a run goes on without its method; only a new Job needs it
     assert run.raw_model is not None  # noqa: S101 - resolve_model has judged it
     try:
         store = await run.context.stores.open(run.raw_model, fresh=not run.draft.holds("Accepted"))
@@ -67,7 +70,7 @@ async def _referred(run: Run) -> Problem | None:
     except (StoreProblem, StoreError) as error:
         problem = problem_of(error)
         return Problem(problem.reason, str(problem))
-    run.found(model, method, store)
+    run.found(model, method if isinstance(method, FineTuningMethod) else None, store)
     return None
 
 

@@ -8,6 +8,7 @@ from bluetune_api.model import EmbeddingModel
 from bluetune_api.task import FineTuningTask
 from bluetune_operator.adapters.store import AsyncStore
 from bluetune_operator.core.kinds import Object, name_of, namespace_of, uid_of
+from bluetune_operator.core.references import Problem
 from bluetune_operator.core.task_status import Draft
 from bluetune_operator.reconciler.base import Context
 
@@ -30,6 +31,8 @@ class Run:
     draft: Draft
     raw_model: Object | None = None
     raw_method: Object | None = None
+    method_problem: Problem | None = None
+    """Why a run that began cannot create another Job."""
     _model: EmbeddingModel | None = field(default=None)
     _method: FineTuningMethod | None = field(default=None)
     _store: AsyncStore | None = field(default=None)
@@ -58,7 +61,7 @@ class Run:
 
     @property
     def method(self) -> FineTuningMethod:
-        """Set by the step `references`."""
+        """Set by the step `references`, unless there is a `method_problem`."""
         assert self._method is not None  # noqa: S101 - the order of the steps
         return self._method
 
@@ -68,7 +71,7 @@ class Run:
         assert self._store is not None  # noqa: S101 - the order of the steps
         return self._store
 
-    def found(self, model: EmbeddingModel, method: FineTuningMethod, store: AsyncStore) -> None:
+    def found(self, model: EmbeddingModel, method: FineTuningMethod | None, store: AsyncStore) -> None:
         """The step `references` found all that the others need."""
         self._model, self._method, self._store = model, method, store
 

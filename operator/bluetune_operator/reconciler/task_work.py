@@ -134,7 +134,10 @@ def _state(run: Run, job: Object, stage: Stage) -> JobState:
 
 
 async def _held_up(run: Run, stage: Stage) -> Stay | None:
-    """Why a Job must not be created now: the task is suspended, or pods of a Job that somebody deleted still run."""
+    """Why a Job must not be created now: suspended, no method, or pods of a Job that somebody deleted still run."""
+    if (problem := run.method_problem) is not None:
+        run.draft.now_doing("Running", problem.reason, problem.message, stalled=True)
+        return Stay(QUIET_SECONDS)
     if run.task.spec.suspend:
         run.draft.now_doing("Pending", "Suspended", "suspended, and the lock is kept; unset spec.suspend to go on")
         return Stay()
