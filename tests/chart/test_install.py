@@ -16,13 +16,12 @@ from typing import Any
 import pytest
 import yaml
 
+from chart.helm import CHART, HelmError, helm
 from cluster.images import HOST
 from cluster.kubectl import Kubectl
-from cluster.paths import binaries
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-CHART = Path(__file__).resolve().parents[2] / "helm" / "bluetune"
 DEPLOYMENT = "deployment/bluetune"
 CRDS = ["embeddingmodels.bluetune.dev", "finetuningmethods.bluetune.dev", "finetuningtasks.bluetune.dev"]
 REPOSITORY, TAG = HOST.split(":")
@@ -39,14 +38,6 @@ METHOD: dict[str, Any] = {
     "metadata": {"name": "text"},
     "spec": {},
 }
-
-
-def helm(*arguments: str, timeout: float = 180) -> str:
-    """helm's output; its message is the failure."""
-    line = [str(binaries() / "helm"), *arguments]
-    result = subprocess.run(line, capture_output=True, text=True, check=False, timeout=timeout)
-    assert result.returncode == 0, f"{' '.join(line)}:\n{result.stderr}"
-    return result.stdout
 
 
 def install(namespace: str, *options: str, chart: Path = CHART, command: str = "install") -> str:
@@ -68,7 +59,7 @@ def install(namespace: str, *options: str, chart: Path = CHART, command: str = "
             "--timeout=90s",
             *options,
         )
-    except AssertionError as error:
+    except HelmError as error:
         kubectl = Kubectl(namespace)
         raise AssertionError(f"{error}\n{kubectl('describe', 'pods')}\n{kubectl('get', 'events')}") from None
 

