@@ -129,7 +129,7 @@ class Watcher:
             for place, (trial, quality, params) in enumerate(view.top):
                 table.add_row(str(trial), f"{quality:.4f}", params, style="green" if place == 0 else "")
             parts.append(table)
-        if view.note:
+        if view.note and view.note not in view.stage:
             parts.append(Text(view.note, style="dim"))
         return Panel(
             Group(*parts),

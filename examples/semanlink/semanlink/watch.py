@@ -124,7 +124,7 @@ def line(view: View) -> str:
         parts.append(f"{view.percent}%")
     if view.best is not None:
         parts.append(f"best NDCG@10 {view.best:.4f} (on clicks)")
-    return " · ".join([*parts, view.note] if view.note else parts)
+    return " · ".join([*parts, view.note] if view.note and view.note not in view.stage else parts)
 
 
 def clock(seconds: float) -> str:
