@@ -53,7 +53,7 @@ class Shop:
 
     def environment(self, **extra: str) -> dict[str, str]:
         termination = {"BLUETUNE_TERMINATION_LOG": str(self.folder / "termination.json")}
-        return {**os.environ, "OMP_NUM_THREADS": "2", "TOKENIZERS_PARALLELISM": "false", **termination, **extra}
+        return {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", **termination, **extra}
 
     def run(self, **extra: str) -> subprocess.CompletedProcess[str]:
         environment = self.environment(**extra)

@@ -24,8 +24,8 @@ def finish(error: BaseException) -> int:
         extra={"reason": ending.reason},
     )
     terminate(ending.reason, ending.message)
-    word = "stopped" if isinstance(ending, Stopped) else "error"
-    print(f"{word}: {ending.reason}: {ending.message}", file=sys.stderr)
+    text = ending.message if isinstance(ending, Stopped) else f"error: {ending.reason}: {ending.message}"
+    print(text, file=sys.stderr)
     return int(ending.exit_code)
 
 

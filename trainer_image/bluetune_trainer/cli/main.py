@@ -125,8 +125,13 @@ def _log_fields(plan: Plan) -> dict[str, str]:
 
 
 def _train(store: ObjectStore, plan: Plan, stop: threading.Event) -> str:
-    from bluetune_trainer.cli.training import run_train
     from bluetune_trainer.store.progress import ProgressWriter
+    from bluetune_trainer.store.runs import read_result
+
+    done = read_result(store, plan.owner.uid)
+    if done is not None:  # a pod that is started again has nothing to wait for
+        return f"{done.version} was published before"
+    from bluetune_trainer.cli.training import run_train
 
     writer = ProgressWriter.of_attempt(store, plan.owner.uid, os.environ.get(POD_UID) or "local")
 
