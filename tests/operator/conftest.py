@@ -68,6 +68,7 @@ class Operator:
 
     def start(self, **environment: str) -> None:
         """Start it."""
+        self._starts = 1 + sum(line["message"].startswith("started") for line in self.lines())
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "bluetune_operator"],
@@ -76,6 +77,13 @@ class Operator:
                 stdout=log,
                 start_new_session=True,
             )
+
+    def wait_until_started(self, seconds: float = 60) -> None:
+        """Until this life of it has seen everything once and begins to work."""
+        deadline = time.monotonic() + seconds
+        while sum(line["message"].startswith("started") for line in self.lines()) < self._starts:
+            assert time.monotonic() < deadline, self.log.read_text()[-2000:]
+            time.sleep(0.05)
 
     def end(self, number: int = signal.SIGKILL) -> int:
         """Send a signal, wait, and return the exit code."""
@@ -86,7 +94,8 @@ class Operator:
 
     def lines(self) -> list[Object]:
         """What it has logged."""
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        text = self.log.read_text() if self.log.exists() else ""
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{") and line.endswith("}")]
 
 
 @pytest.fixture

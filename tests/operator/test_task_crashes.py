@@ -64,7 +64,8 @@ def test_killed_at_random_times_it_ends_with_one_job_and_one_version(
     while not task_has_ended(world):
         assert time.monotonic() < deadline, world.get("ftt/t")["status"]
         operator.start()
-        time.sleep(chance.uniform(1.0, 5.0))
+        operator.wait_until_started()
+        time.sleep(chance.uniform(0.0, 2.0))
         operator.end()
         for stage, uid in job_uids(world).items():
             seen[stage].add(uid)

@@ -138,6 +138,8 @@ def test_a_lease_that_names_another_stops_the_run_until_it_is_mended(operator: F
     world.basics()
     world.kubectl.apply(world.task("t", metadata={"train": "sleep:8"}))
     world.until("job/t-train", lambda o: (o.get("status") or {}).get("active") == 1, 60)
+    world.kubectl.apply(world.task("other", suspend=True))
+    other = world.get("ftt/other")["metadata"]["uid"]
     holder = world.get("lease/bluetune-m")["spec"]["holderIdentity"]
 
     def name(identity: str) -> None:
@@ -145,7 +147,7 @@ def test_a_lease_that_names_another_stops_the_run_until_it_is_mended(operator: F
             "patch", "lease", "bluetune-m", "--type=merge", "-p", f'{{"spec":{{"holderIdentity":"{identity}"}}}}'
         )
 
-    name("other/11111111-2222-3333-4444-555555555555")
+    name(f"other/{other}")
     told = world.ready_reason("t", "LockInconsistent", 30)
     assert "names 'other'" in told["message"]
     world.until("job/t-train", lambda o: (o.get("status") or {}).get("succeeded") == 1, 60)
@@ -178,3 +180,13 @@ def test_a_pod_that_kubernetes_refuses_says_why(operator: Fixture, world: Fixtur
     bad = {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}}
     world.kubectl.apply(world.method("bad", podTemplate=bad), world.task("t", methodRef={"name": "bad"}))
     assert "nodeSelectorTerms" in world.ready_reason("t", "JobRefused", 30)["message"]
+
+
+def test_a_lease_that_names_nobody_known_heals_by_itself(operator: Fixture, world: Fixture) -> None:
+    world.basics()
+    world.kubectl.apply(world.task("t", metadata={"train": "sleep:5"}))
+    world.until("job/t-train", lambda o: (o.get("status") or {}).get("active") == 1, 60)
+    forged = '{"spec":{"holderIdentity":"ghost/11111111-2222-3333-4444-555555555555"}}'
+    world.kubectl("patch", "lease", "bluetune-m", "--type=merge", "-p", forged)
+    world.until("lease/bluetune-m", lambda o: o["spec"]["holderIdentity"].startswith("t/"), 30)
+    assert world.ended("t", 60)["status"]["phase"] == "Succeeded"

@@ -193,13 +193,18 @@ def may_take(
         holder = holder_of(lease)
     except ValueError as error:
         return Inconsistent(f"Lease {name!r}: {error}; if no Job of the model runs, delete the Lease")
+    others = [(kind, child) for kind, child, uid in work if uid != uid_of(task)]
     if holder and holder.uid == uid_of(task):
-        return Ours()
+        if not others:
+            return Ours()
+        kind, child = others[0]
+        return Inconsistent(
+            f"Lease {name!r} names this task, but {kind} {child!r} of another runs; this one begins when that has ended"
+        )
     waiting = queue(tasks, holder)
     position = next((n for n, other in enumerate(waiting, 1) if uid_of(other) == uid_of(task)), len(waiting) + 1)
     if holder is not None:  # also one that is gone: `may_free` decides about that
         return Wait(position, holder.name, f"task {holder.name!r} holds the model")
-    others = [(kind, child) for kind, child, uid in work if uid != uid_of(task)]
     if others:
         kind, child = others[0]
         return Wait(position, None, f"{kind} {child!r} of another task has not ended yet")

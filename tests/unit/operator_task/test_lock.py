@@ -100,6 +100,12 @@ def test_a_holder_that_nobody_can_read_stops_everything() -> None:
     assert "delete the Lease" in verdict.message
 
 
+def test_a_lease_that_names_a_task_while_another_works_stops_it() -> None:
+    verdict = may_take(B, lease("b/uid-b"), [A, B], [("Job", "a-train", "uid-a")])
+    assert isinstance(verdict, Inconsistent)
+    assert "begins when that has ended" in verdict.message
+
+
 def test_the_queue_is_by_priority_then_age_then_uid() -> None:
     old, new = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
     tasks = [
