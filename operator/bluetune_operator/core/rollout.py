@@ -175,8 +175,8 @@ def _reindex(rollout: Rollout, seen: Observed, serving: Serving) -> Move:
         return Move(_saying(rollout, "removing the reindex Job of an earlier rollout"), Action.DELETE_REINDEX, WATCHING)
     if job.state == "Complete":
         return Move(_at(rollout, "Patch", seen.now, None), None, SOON)
-    if job.state == "Failed":
-        return failed(rollout, Failure("ReindexFailed", f"the reindex Job failed: {job.message}"), seen.now)
+    if job.state == "Failed":  # it is kept, for its log
+        return _ended(rollout, Failure("ReindexFailed", f"the reindex Job failed: {job.message}"), seen.now)
     limit = serving.reindex.timeout_seconds
     if _elapsed(rollout, seen.now) > limit:
         text = f"the reindex Job did not end within reindex.timeoutSeconds={limit}"

@@ -19,6 +19,10 @@ ROLLOUT_ANNOTATION = "bluetune.dev/rollout"
 """When the rollout that made the Job began: a Job of an earlier try is told from this one's by it."""
 
 
+KEPT_SECONDS = 86400
+"""How long an ended Job can be looked at, unless the template says otherwise: each version leaves one."""
+
+
 def reindex_name(model: str, version: str) -> str:
     """Name of the Job."""
     return f"{model}-reindex-{version.removeprefix('v')}"
@@ -31,7 +35,7 @@ def reindex_labels(model: str) -> dict[str, str]:
 
 def reindex_job(model: Object, reindex: Reindex, store: StoreSpec, rollout: Rollout) -> Object:
     """The Job of a rollout. What the template holds is kept, but for the variables that bluetune sets."""
-    spec: Object = copy.deepcopy(reindex.template)
+    spec: Object = {"ttlSecondsAfterFinished": KEPT_SECONDS, **copy.deepcopy(reindex.template)}
     template = spec.setdefault("template", {})
     metadata, pod = template.setdefault("metadata", {}), template.setdefault("spec", {})
     labels = reindex_labels(name_of(model))

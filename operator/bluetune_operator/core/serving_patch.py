@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -120,6 +121,19 @@ def _within(wanted: Any, live: Any, path: str = "") -> bool:
         by_key = {item.get(key): item for item in live if isinstance(item, Mapping)}
         return all(item[key] in by_key and _within(item, by_key[item[key]]) for item in wanted)
     return bool(wanted == live)
+
+
+def field_conflict(deployment: str, message: str) -> Failure | None:
+    """What to do about a conflict of server-side apply; None if the object only changed since it was read."""
+    managers = sorted(set(re.findall(r'conflicts? with "([^"]+)"', message)))
+    if not managers:
+        return None
+    fields = sorted(set(re.findall(r"(\.spec\.\S+)", message)))
+    text = (
+        f"Deployment {deployment}: {', '.join(fields) or 'a field'} belongs to {', '.join(managers)};"
+        " remove it there, since bluetune sets it and never forces its will"
+    )
+    return Failure("FieldConflict", text)
 
 
 def cannot_patch(deployment: Json | None, serving: Serving) -> Failure | None:

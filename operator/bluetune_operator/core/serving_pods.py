@@ -41,6 +41,19 @@ def version_of_template(template: Json) -> str | None:
     return version
 
 
+def label_selector(selector: Json) -> str:
+    """A label selector as the API's query has it."""
+    terms = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
+    for rule in selector.get("matchExpressions") or ():
+        key, values = rule["key"], f"({','.join(rule.get('values') or ())})"
+        terms.append(
+            {"In": f"{key} in {values}", "NotIn": f"{key} notin {values}", "Exists": key, "DoesNotExist": f"!{key}"}[
+                rule["operator"]
+            ]
+        )
+    return ",".join(terms)
+
+
 def serving_pods(pods: Iterable[Json], version: str) -> list[Json]:
     """Pods that take requests for a version now: ready and not terminating."""
     return [p for p in _new(pods, version) if not is_deleting(p) and _ready(p) and p["status"].get("podIP")]

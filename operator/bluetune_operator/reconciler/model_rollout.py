@@ -1,6 +1,5 @@
 """Carrying a rollout out: what is observed for the step that the status names, and the effect of its next move."""
 
-import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,8 +42,15 @@ from bluetune_operator.core.rollout import (
 )
 from bluetune_operator.core.rollout_choice import promoted
 from bluetune_operator.core.rollout_reindex import job_view, reindex_job, reindex_name
-from bluetune_operator.core.serving_patch import FIELD_MANAGER, Fetcher, cannot_patch, serving_patch, unsafe
-from bluetune_operator.core.serving_pods import blue_view, serving_pods
+from bluetune_operator.core.serving_patch import (
+    FIELD_MANAGER,
+    Fetcher,
+    cannot_patch,
+    field_conflict,
+    serving_patch,
+    unsafe,
+)
+from bluetune_operator.core.serving_pods import blue_view, label_selector, serving_pods
 from bluetune_operator.reconciler.base import Context
 
 PROBES = 32
@@ -101,7 +107,7 @@ class Rollouts:
         deployment = await kube.get(DEPLOYMENTS, namespace, serving.deployment)
         if deployment is None:
             return Blue(None, (), cannot_patch(None, serving), None)
-        selector = _selector(deployment["spec"].get("selector") or {})
+        selector = label_selector(deployment["spec"].get("selector") or {})
         pods = await kube.list(PODS, namespace, labels=selector)
         risk = unsafe(deployment, serving)
         return Blue(deployment, pods, cannot_patch(deployment, serving) or risk, risk)
@@ -236,19 +242,6 @@ def target_of(rollout: Rollout, status: EmbeddingModelStatus) -> tuple[str, str]
     return next(((c.version, c.digest) for c in known if c.version == rollout.source), None)
 
 
-def field_conflict(deployment: str, message: str) -> Failure | None:
-    """What to do about a conflict of server-side apply; None if the object only changed since it was read."""
-    managers = sorted(set(re.findall(r'conflicts? with "([^"]+)"', message)))
-    if not managers:
-        return None
-    fields = sorted(set(re.findall(r"(\.spec\.\S+)", message)))
-    text = (
-        f"Deployment {deployment}: {', '.join(fields) or 'a field'} belongs to {', '.join(managers)};"
-        " remove it there, since bluetune sets it and never forces its will"
-    )
-    return Failure("FieldConflict", text)
-
-
 def missing_version(version: str, manifest: bytes | None) -> Failure | str:
     """The digest of a version that exists, or why it does not."""
     if manifest is None:
@@ -266,16 +259,3 @@ def _promote(subject: Subject, rollout: Rollout) -> Progress:
 
 def _progress(subject: Subject, move: Move) -> Progress:
     return Progress(subject.status.model_copy(update={"rollout": move.rollout}), move.after)
-
-
-def _selector(selector: Object) -> str:
-    """A label selector as the API's query has it."""
-    terms = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
-    for rule in selector.get("matchExpressions") or ():
-        key, values = rule["key"], f"({','.join(rule.get('values') or ())})"
-        terms.append(
-            {"In": f"{key} in {values}", "NotIn": f"{key} notin {values}", "Exists": key, "DoesNotExist": f"!{key}"}[
-                rule["operator"]
-            ]
-        )
-    return ",".join(terms)

@@ -67,11 +67,11 @@ def seen(seconds: float = 1, **more: object) -> Observed:
         ("Job runs", at("Reindex"), seen(job=JobView("Running", True)), "Reindex", None),
         ("Job complete", at("Reindex"), seen(job=JobView("Complete", True)), "Patch", None),
         (
-            "Job failed: blue untouched, so no way back is needed",
+            "Job failed: blue untouched, so no way back is needed; the Job is kept for its log",
             at("Reindex"),
             seen(job=JobView("Failed", True, "exit code 1")),
             "Failed",
-            Action.DELETE_REINDEX,
+            None,
         ),
         ("Job too slow", at("Reindex"), seen(101, job=JobView("Running", True)), "Failed", Action.DELETE_REINDEX),
         (

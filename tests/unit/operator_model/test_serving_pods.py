@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bluetune_operator.core.serving_pods import blue_view, serving_pods, why_not_started
+from bluetune_operator.core.serving_pods import blue_view, label_selector, serving_pods, why_not_started
 
 V, OLD = "v000000000002", "v000000000001"
 PATCH = {"spec": {"template": {"metadata": {"annotations": {"bluetune.dev/version": V}}}}}
@@ -139,3 +139,14 @@ def test_why_a_pod_does_not_start(case: str, status: dict[str, Any], said: str |
 def test_only_ready_pods_of_the_version_are_asked() -> None:
     pods = [pod("a"), pod("b", ready=False), pod("c", OLD), pod("d", metadata=ENDING), pod("e", podIP="")]
     assert [p["metadata"]["name"] for p in serving_pods(pods, V)] == ["a"]
+
+
+def test_a_deployments_selector_as_a_query() -> None:
+    rules = [
+        {"key": "tier", "operator": "In", "values": ["a", "b"]},
+        {"key": "old", "operator": "DoesNotExist"},
+        {"key": "new", "operator": "Exists"},
+        {"key": "zone", "operator": "NotIn", "values": ["x"]},
+    ]
+    selector = {"matchLabels": {"app": "blue"}, "matchExpressions": rules}
+    assert label_selector(selector) == "app=blue,tier in (a,b),!old,new,zone notin (x)"
