@@ -64,6 +64,22 @@ def test_deleting_the_task_in_the_middle_takes_blue_back(blue: Blue) -> None:
         assert (blue.current(), blue.served()) == (base, [base])
 
 
+def test_pinning_in_the_middle_takes_blue_back_and_is_no_failure_of_the_task(blue: Blue) -> None:
+    blue.make_model(serving=usual_serving(rolloutTimeoutSeconds=120))
+    base, _ = blue.imported("shop")
+    version, digest = blue.publish("trained")
+    blue.make_deployment(UNREADY=version)
+    with blue.operator():
+        blue.until(lambda: blue.current() == base)
+    blue.asking_task("monday", version, digest)
+    with blue.operator():
+        blue.until(lambda: blue.step() == "Wait")
+        blue.pin(base)
+        blue.until(lambda: condition(blue, "monday", "Succeeded").get("reason") == "Pinned", 90)
+        assert condition(blue, "monday", "Promoted")["reason"] == "Pinned"
+        assert (blue.current(), blue.served()) == (base, [base])
+
+
 def test_a_task_that_lost_the_lock_gets_nothing(blue: Blue) -> None:
     blue.make_deployment()
     blue.make_model()

@@ -138,6 +138,10 @@ async def promote(run: Run) -> Stay | None:
         return Stay()
     if ours is not None and ours.step == "Failed":
         message = f"{ours.reason or 'RolloutFailed'}: {ours.message or 'the rollout failed'}"
+        if ours.reason == "Pinned":  # somebody set rollbackTo meanwhile: that is no failure of the run
+            run.draft.say("Promoted", False, "Pinned", message)
+            run.draft.succeed("Pinned", message)
+            return Stay()
         run.draft.say("Promoted", False, "RolloutFailed", message)
         run.draft.fail("RolloutFailed", message)
         return Stay()
