@@ -11,6 +11,7 @@ step "make check" scripts/check.sh
 step "slow tests without a cluster" "$BIN/pytest" -q -m slow tests/unit tests/trainer
 if ! cluster status >/dev/null 2>&1; then
   trap 'cluster down' EXIT
+  trap 'exit 143' INT TERM HUP
 fi
 cluster up >/dev/null
 for folder in tests/*/; do

@@ -21,6 +21,9 @@ Kind = Literal["minio", "seaweedfs"]
 PORTS: dict[Kind, int] = {"minio": 9000, "seaweedfs": 8333}
 START_SECONDS = 30.0
 
+_HIDE_TMP = 'exec 3<"$1" && shift && mount -t tmpfs tmpfs /tmp && exec /proc/self/fd/3 "$@"'
+"""SeaweedFS leaves sockets in /tmp, so it gets one of its own; opened before that, since its program may lie in /tmp."""
+
 
 @dataclass(frozen=True)
 class Server:
@@ -66,15 +69,7 @@ def command(server: Server, data: Path) -> tuple[list[str], dict[str, str]]:
         keys = {"MINIO_ROOT_USER": server.access_key, "MINIO_ROOT_PASSWORD": server.secret_key}
         return line, keys | {"MINIO_UPDATE": "off", "MINIO_BROWSER": "off", "HOME": str(data.parent)}
     line = [
-        *(
-            "unshare",
-            "--mount",
-            "sh",
-            "-c",
-            'mount -t tmpfs tmpfs /tmp && exec "$@"',
-            "sh",
-        ),  # it leaves sockets in /tmp
-        str(Path(sys.prefix) / "bin" / "weed"),
+        *("unshare", "--mount", "sh", "-c", _HIDE_TMP, "sh", str(Path(sys.prefix) / "bin" / "weed")),
         "-logtostderr",
         "mini",
         f"-dir={data}",
