@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 STORE_SECONDS = 10.0
 """A store sends no events: how soon to look again for what is missing in it, or whether it answers."""
+REMNANT_SECONDS = 5.0
+"""How soon to look again whether pods that a former holder left behind are gone."""
 WAIT_SECONDS = 60.0
 """The queue wakes its waiters; this is for what no event tells."""
 
@@ -89,8 +91,14 @@ async def lock(run: Run) -> Stay | None:
     """Hold the model's lock, or wait for it, or be refused."""
     held = run.draft.holds("LockAcquired")
     kube, cache = run.context.kube, run.context.cache
-    if held and _names(run, cache.get(LEASES, run.namespace, lease_name(run.model_name))):
+    known = cache.get(LEASES, run.namespace, lease_name(run.model_name))
+    if held and _names(run, known):
         return None
+    tasks = cache.of_model(TASKS, run.namespace, run.model_name)
+    if not held and run.task.spec.wait_on_conflict:
+        seen = may_take(run.raw, known, tasks, ())
+        if isinstance(seen, Wait):  # to wait by mistake costs nothing: the event that the cache lacks wakes it
+            return _wait(run, seen)
     # everything that this decision stands on is read live: a mistake would let two tasks train the same model
     raw = await kube.get(TASKS, run.namespace, run.name)
     if raw is None or raw["metadata"]["resourceVersion"] != run.raw["metadata"]["resourceVersion"]:
@@ -99,7 +107,6 @@ async def lock(run: Run) -> Stay | None:
         return Stay(0.05)
     lease = await read_lease(kube, run.namespace, run.model_name)
     work = await live_work(kube, run.namespace, run.model_name)
-    tasks = cache.of_model(TASKS, run.namespace, run.model_name)
     verdict: Verdict = regains(raw, lease, work) if held else may_take(raw, lease, tasks, work)
     if isinstance(verdict, Inconsistent):
         run.draft.say("LockAcquired", "Unknown" if not held else True, "LockInconsistent", verdict.message)
@@ -146,7 +153,7 @@ def _wait(run: Run, verdict: Wait) -> Stay:
     run.draft.set(queue=Queue(position=verdict.position, blocked_by=verdict.blocked_by))
     run.draft.say("LockAcquired", False, "Waiting", verdict.message)
     run.draft.now_doing("Waiting", "Waiting", f"{verdict.message}; position {verdict.position} in the queue")
-    return Stay(WAIT_SECONDS)
+    return Stay(WAIT_SECONDS if verdict.blocked_by else REMNANT_SECONDS)
 
 
 async def choice(run: Run) -> Stay | None:
