@@ -22,7 +22,7 @@ PORTS: dict[Kind, int] = {"minio": 9000, "seaweedfs": 8333}
 START_SECONDS = 30.0
 
 _HIDE_TMP = 'exec 3<"$1" && shift && mount -t tmpfs tmpfs /tmp && exec /proc/self/fd/3 "$@"'
-"""SeaweedFS leaves sockets in /tmp, so it gets one of its own; opened before that, since its program may lie in /tmp."""
+"""SeaweedFS leaves sockets in /tmp, so it gets a private one; opened before that, since its program may lie in /tmp."""
 
 
 @dataclass(frozen=True)
