@@ -34,7 +34,7 @@ ADJECTIVES = [
     "green",
 ]
 RESULTS = 8
-SECONDS = 280
+SECONDS = 500
 
 
 @dataclass(frozen=True)

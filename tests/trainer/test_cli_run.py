@@ -15,7 +15,7 @@ import pytest
 from bluetune_api.records import Manifest, Result
 from trainer.shop import Shop, write_shop
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1100)]
 
 
 def _result(shop: Shop) -> Result:
