@@ -137,6 +137,7 @@ class Demo:
             "podAnnotations": {"bluetune.dev/code": code_fingerprint(ROOT / "operator", ROOT / "crds")},
         }
         helm = ["helm", "upgrade", "--install", "bluetune", str(ROOT / "helm" / "bluetune"), "--values", "-"]
+        helm += ["--take-ownership"]  # of CRDs that tests have applied, or another release has left
         namespace = ["--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout", "5m"]
         self._target.run(*helm, *namespace, stdin=json.dumps(values), timeout=330)
 
