@@ -13,8 +13,10 @@ from bluetune_operator.core.rollout import Answers
 from bluetune_operator.core.serving_answers import MOST_BYTES, probe_body, vectors_problem, version_problem
 
 CONNECT_SECONDS, VERSION_SECONDS, ENCODE_SECONDS = 3.0, 5.0, 30.0
-AT_ONCE = 8
+AT_ONCE = 16
 """Pods asked at the same time."""
+ALL_SECONDS = 120.0
+"""For one round of questions; if it is over, the next one begins anew."""
 
 
 class PodServers:
@@ -36,7 +38,11 @@ class PodServers:
         """
         if not pods:
             return Answers(False, "no pod of the version is ready")
-        problems = await asyncio.gather(*(self._pod_problem(pod, verify, digest, probe) for pod in pods))
+        try:
+            async with asyncio.timeout(ALL_SECONDS):
+                problems = await asyncio.gather(*(self._pod_problem(pod, verify, digest, probe) for pod in pods))
+        except TimeoutError:
+            return Answers(False, f"{len(pods)} pods did not all answer within {ALL_SECONDS:.0f} s")
         wrong = [f"pod {name_of(pod)}: {problem}" for pod, problem in zip(pods, problems, strict=True) if problem]
         return Answers(not wrong, wrong[0] if wrong else f"{len(pods)} pods serve {digest}")
 
