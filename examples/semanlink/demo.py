@@ -16,7 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
 from semanlink.display import Display
 from semanlink.target import (
     GPU,
@@ -32,7 +31,7 @@ from semanlink.target import (
 )
 
 from bluetune_api.objectstore import StoreError
-from semanlink import blue, dataset, loading, summary, watch
+from semanlink import blue, dataset, loading, manifests, summary, watch
 
 HERE = Path(__file__).resolve().parent
 MODEL, TASK, SECRET = "semanlink", "semanlink-1", "semanlink-store"
@@ -102,10 +101,10 @@ class Demo:
         )
 
         with tempfile.TemporaryDirectory() as folder:
-            manifests = self._manifests(Path(folder))
+            applied = self._manifests(Path(folder))
             show.heading("3  The search service serves the base: blue")
             for name in ("00-namespace", "10-search", "20-method", "30-model"):
-                target.run("kubectl", "apply", "-f", str(manifests / f"{name}.yaml"))
+                target.run("kubectl", "apply", "-f", str(applied / f"{name}.yaml"))
             self._follow("EmbeddingModel", "embeddingmodel", MODEL, watch.of_model, BASE_MINUTES)
             port = target.forward("search", 80, SEARCH_PORT)
             address = f"http://127.0.0.1:{port}"
@@ -114,7 +113,7 @@ class Demo:
                 before = summary.judged(blue.rankings(address, unseen.queries), data.documents, unseen)
 
             show.heading("4  kubectl apply -f examples/semanlink/")
-            show.say(target.run("kubectl", "apply", "-f", str(manifests)).rstrip(), "dim")
+            show.say(target.run("kubectl", "apply", "-f", str(applied)).rstrip(), "dim")
             task = self._follow("FineTuningTask", "finetuningtask", TASK, watch.of_task, TASK_MINUTES)
 
         show.heading("5  What came of it")
@@ -170,12 +169,7 @@ class Demo:
         if not has_gpu:
             self._show.say(f"    No node has {GPU}: the Jobs ask for none, and train on the CPU.")
         for path in HERE.glob("*.yaml"):
-            text = path.read_text().replace(SEARCH_IMAGE, image)
-            documents = list(yaml.safe_load_all(text))
-            for document in documents:
-                if not has_gpu and document["kind"] == "FineTuningMethod":
-                    del document["spec"]["podTemplate"]["resources"]["limits"][GPU]
-            (folder / path.name).write_text(yaml.safe_dump_all(documents))
+            (folder / path.name).write_text(manifests.rendered(path.read_text(), search_image=image, gpu=has_gpu))
         return folder
 
     def _follow(

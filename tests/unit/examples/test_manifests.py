@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+from semanlink.manifests import rendered
 
 from bluetune_api.method import FineTuningMethod
 from bluetune_api.model import EmbeddingModel
@@ -81,3 +82,12 @@ def test_the_deployment_drops_no_request_while_it_rolls() -> None:
     assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
     assert container["readinessProbe"]
     assert container["lifecycle"]["preStop"]
+
+
+def test_another_cluster_gets_its_images_and_no_gpu_it_does_not_have() -> None:
+    texts = [path.read_text() for path in sorted(FOLDER.glob("*.yaml"))]
+    there = "".join(rendered(text, search_image="registry/search:1", gpu=False) for text in texts)
+    assert there.count("registry/search:1") == 2
+    assert "localhost" not in there
+    assert "nvidia.com/gpu" not in there
+    assert "nvidia.com/gpu" in "".join(rendered(text, search_image="registry/search:1", gpu=True) for text in texts)
