@@ -1,4 +1,4 @@
-"""What a run will do, decided from what is declared and what the store holds: the method it follows, the batch it takes.
+"""What a run will do, decided from what is declared and what the store holds: the method and the batch it takes.
 
 The operator decides so under a model's lock, and `bluetune-trainer run -f` without a cluster: pure functions for both.
 """

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+from pydantic import Field
+
 from bluetune_api.base import ApiModel
 from bluetune_api.exit_codes import MESSAGE_BYTES, Termination, decode_termination
 from bluetune_api.generate import RESOURCES, files
 from bluetune_api.schema import SchemaError, custom_resource_definition, structural_schema
-from pydantic import Field
 
 ROOT = Path(__file__).parents[3]
 
@@ -72,7 +73,8 @@ def test_a_termination_message_always_fits_and_reads_back(text: str) -> None:
     encoded = Termination.model_construct(reason="DataInvalid", message=text).encode()
     assert len(encoded.encode()) <= MESSAGE_BYTES
     read = decode_termination(encoded)
-    assert read is not None and read.reason == "DataInvalid"
+    assert read is not None
+    assert read.reason == "DataInvalid"
 
 
 @pytest.mark.parametrize("text", [None, "", "Killed", "[]", '{"reason": "no spaces allowed"}', '{"reason": 1}'])
