@@ -168,7 +168,7 @@ def test_an_operator_of_some_namespaces_sees_only_these(released: str) -> None:
         assert "forbidden" not in logs(Kubectl(released)).lower()
 
         # the operator's own Lease, in its own namespace
-        lease = Kubectl(released).json("get", "lease", "bluetune-operator")
+        lease = Kubectl(released).json("get", "lease", "bluetune.operator")
         (pod,) = Kubectl(released).json("get", "pods", "-l", "app.kubernetes.io/name=bluetune")["items"]
         assert lease["spec"]["holderIdentity"] == pod["metadata"]["name"]
 

@@ -88,6 +88,6 @@ def test_a_stopped_operator_gives_its_lease_back_and_leaves_the_work_running(ope
     world.kubectl.apply(world.task("t", metadata={"train": "sleep:6"}))
     world.until("job/t-train", lambda o: (o.get("status") or {}).get("active") == 1)
     assert operator.end(signal.SIGTERM) == 0
-    assert world.get("lease/bluetune-operator")["spec"]["holderIdentity"] == ""
+    assert world.get("lease/bluetune.operator")["spec"]["holderIdentity"] == ""
     operator.start()
     assert world.ended("t", 90)["status"]["phase"] == "Succeeded"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-DEFAULT_TRAINER_IMAGE = "ghcr.io/bluetune/trainer:latest"
+DEFAULT_TRAINER_IMAGE = "bluetune-trainer:0.1.0"
 
 
 @dataclass(frozen=True)

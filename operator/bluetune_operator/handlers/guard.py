@@ -11,7 +11,8 @@ from bluetune_operator.core.kinds import BLUETUNE, LEASES, MANAGED_BY, Object
 
 logger = logging.getLogger(__name__)
 
-NAME = "bluetune-operator"
+NAME = "bluetune.operator"
+"""With a dot, which no model may have in its name: `bluetune-<model>` is a model's Lease."""
 DURATION_SECONDS, RENEW_SECONDS, RETRY_SECONDS = 30.0, 5.0, 2.0
 DEADLINE_SECONDS = 20.0
 """Without a renewal for this long the process gives up, well before another one may take over."""

@@ -90,7 +90,7 @@ TASK_CHILD = {"bluetune.dev/task": "t", "bluetune.dev/model": "m"}
         (PODS, thing("p", labels=TASK_CHILD), {"FineTuningTask/t", "Lock/m"}),
         (JOBS, thing("m-import", labels={"bluetune.dev/model": "m"}), {"EmbeddingModel/m"}),
         (LEASES, thing("bluetune-m", labels={"bluetune.dev/model": "m"}), {"Lock/m", "EmbeddingModel/m"}),
-        (LEASES, thing("bluetune-operator"), set()),
+        (LEASES, thing("bluetune.operator"), set()),
         (DEPLOYMENTS, thing("blue"), {"EmbeddingModel/m"}),
         (DEPLOYMENTS, thing("green"), set()),
     ],
