@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,6 @@ class Blue:
     kubectl: Kubectl
     bucket: Bucket
     logs: Path
-    serving: dict[str, Any] = field(default_factory=dict)
     started: int = 0
 
     # The store
