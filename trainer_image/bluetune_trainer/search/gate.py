@@ -20,6 +20,7 @@ from bluetune_trainer.training.encoder import Encoder
 from bluetune_trainer.training.evaluation import PaddedSessions, embed_all, pad_sessions, rank_embedded
 from bluetune_trainer.training.params import TrainingSettings, resolve_settings
 from bluetune_trainer.training.precision import use_bf16
+from bluetune_trainer.training.threads import fit_threads
 from bluetune_trainer.training.tokens import TextTable
 
 RESAMPLES = 2000
@@ -56,6 +57,7 @@ def measure_gate(
     `against` is the live version's id. `on_step` is called between forward passes, and may raise to stop. Raises
     DataInvalid when there are judgments, but none of them says that an item is relevant.
     """
+    fit_threads()
     settings = resolve_settings(method.settings)
     if judgments:
         grades = by_query(judgments)

@@ -30,6 +30,7 @@ from bluetune_trainer.training.freezing import ActivationCaches
 from bluetune_trainer.training.module import FeatureMaker
 from bluetune_trainer.training.params import FineTuningParams, TrainingSettings
 from bluetune_trainer.training.precision import use_bf16
+from bluetune_trainer.training.threads import fit_threads
 from bluetune_trainer.training.tokens import TextTable
 
 MOST_VALIDATION_SESSIONS = 2000
@@ -103,6 +104,7 @@ def prepare(
 
     Raises DataInvalid when no training or no validation session has a click.
     """
+    fit_threads()
     ranker = registry.ranker(settings.ranker)
     confidence = registry.confidence_calculator(settings.confidence_calculator)
     registry.loss(settings.loss)
