@@ -168,7 +168,11 @@ class S3Store:
 
     def create(self, key: str, data: bytes, *, content_type: str = "application/json") -> bool:
         # minio-py would send If-None-Match as metadata of the object, so the request is presigned and sent as it is
+        unanswered = False
+
         def call() -> bool:
+            nonlocal unanswered
+            asked_again, unanswered = unanswered, True
             url = self._client.presigned_put_object(self._bucket, self._key(key), expires=timedelta(minutes=10))
             response = self._http.request(
                 "PUT", url, body=data, headers={"If-None-Match": "*", "Content-Type": content_type}
@@ -178,7 +182,8 @@ class S3Store:
             if response.status in (409, 412):  # 409: S3's answer to two conditional writes at once
                 if response.status == 409 and self._stat(key) is None:
                     raise _Busy(f"HTTP 409 {response.data[:200]!r}")
-                return False
+                # an earlier try may have written it, and only its answer was lost
+                return asked_again and self.get(key) == data
             if response.status >= 500 or response.status == 429:
                 raise _Busy(f"HTTP {response.status} {response.data[:200]!r}")
             if response.status in (401, 403):
