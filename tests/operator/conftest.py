@@ -55,6 +55,8 @@ class Operator:
     """`python -m bluetune_operator`, started and killed at will; always as the same pod, so it goes on at once."""
 
     def __init__(self, namespace: str, folder: Path, image: str) -> None:
+        folder.mkdir(exist_ok=True)
+        self.namespace = namespace
         self.log = folder / "operator.log"
         self._environment = os.environ | {
             "BLUETUNE_NAMESPACES": namespace,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bluetune_operator.handlers.guard import NAME as GUARD_LEASE
 from cluster.kubectl import KubectlError
 
 Fixture = Any
@@ -91,3 +92,22 @@ def test_a_stopped_operator_gives_its_lease_back_and_leaves_the_work_running(ope
     assert world.get("lease/bluetune.operator")["spec"]["holderIdentity"] == ""
     operator.start()
     assert world.ended("t", 90)["status"]["phase"] == "Succeeded"
+
+
+def test_an_operator_that_waits_for_the_lease_stops_at_once_and_one_without_a_cluster_says_so(
+    operator: Fixture, world: Fixture
+) -> None:
+    operator.wait_until_started()
+    second = type(operator)(operator.namespace, operator.log.parent / "second", "unused")
+    second.start(POD_NAME="another")
+    world.until(f"lease/{GUARD_LEASE}", lambda o: o["spec"]["holderIdentity"] == "operator-under-test")
+    deadline = time.monotonic() + 60
+    while not any("another operator holds Lease" in line["message"] for line in second.lines()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert second.end(signal.SIGTERM) == 0
+    lost = type(operator)(operator.namespace, operator.log.parent / "third", "unused")
+    lost.start(KUBECONFIG="/nonexistent")
+    assert lost.process.wait(60) == 1
+    assert "set KUBECONFIG" in lost.lines()[-1]["message"]
+    assert not any("exception" in line for line in lost.lines())

@@ -38,15 +38,25 @@ RETRYABLE_STATUS = frozenset({429, 500, 502, 503, 504})
 
 
 def load_configuration() -> Configuration:
-    """From the pod's service account, or else from KUBECONFIG or ~/.kube/config."""
+    """From the pod's service account, or else from KUBECONFIG or ~/.kube/config.
+
+    Raises ApiUnavailable if there is neither.
+    """
     configuration = Configuration()
+    try:
+        _fill(configuration)
+    except (config.ConfigException, OSError) as error:
+        raise ApiUnavailable(f"no access to a cluster: {error}; set KUBECONFIG, or run in a pod") from error
+    configuration.connection_pool_maxsize = THREADS
+    return configuration
+
+
+def _fill(configuration: Configuration) -> None:
     if IN_CLUSTER_TOKEN.exists():
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     else:
         file = os.environ.get("KUBECONFIG") or None
         config.load_kube_config(config_file=file, client_configuration=configuration)  # type: ignore[no-untyped-call]
-    configuration.connection_pool_maxsize = THREADS
-    return configuration
 
 
 class KubeApi:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import signal
 import socket
 from collections.abc import Coroutine
 from datetime import UTC, datetime
@@ -36,7 +37,29 @@ STOP_SECONDS = 10.0
 
 
 async def run(config: Config) -> int:
-    """Run until a signal (0) or until a part of it cannot go on (1)."""
+    """Run until a signal (0) or until a part of it cannot go on (1); says why, for people."""
+    _stop_on_signals()
+    try:
+        return await _run(config)
+    except asyncio.CancelledError:
+        return 0
+    except ApiError as error:
+        logger.error("%s", _advice(error))
+    except ApiUnavailable as error:
+        logger.error("the API server cannot be used: %s", error)
+    except OSError as error:
+        logger.error("a port cannot be listened on: %s", error)
+    return 1
+
+
+def _stop_on_signals() -> None:
+    """Until kopf takes the signals over: the first process of a container dies of none that it does not handle."""
+    loop, main = asyncio.get_running_loop(), asyncio.current_task()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: main.cancel() if main else None)
+
+
+async def _run(config: Config) -> int:
     crash_point = CrashPoint.from_environment()
     queue = WorkQueue()
     health = Health(config.resync_seconds)
@@ -63,8 +86,8 @@ async def run(config: Config) -> int:
     informer = Informer(kube, cache, config, health, queue.add)
     guard = Guard(kube, config.pod_namespace, identity)
     servers = Servers(health, metrics)
-    await servers.start(config.health_port, config.metrics_port)
     try:
+        await servers.start(config.health_port, config.metrics_port)
         await guard.acquire()
         health.leading = True
         await informer.resync()
@@ -78,12 +101,6 @@ async def run(config: Config) -> int:
         code = await _until_one_ends(parts, _watch(informer, config))
         await guard.release()
         return code
-    except ApiError as error:
-        logger.error("%s", _advice(error))
-        return 1
-    except ApiUnavailable as error:
-        logger.error("the API server cannot be reached: %s", error)
-        return 1
     finally:
         await servers.stop()
         context.stores.close()
