@@ -120,18 +120,17 @@ def test_a_missing_deployment_is_said_and_the_rollout_begins_when_it_appears(blu
         assert blue.served() == [base]
 
 
-def test_an_unsafe_deployment_is_not_patched_until_it_is_changed(blue: Blue) -> None:
+def test_an_unsafe_deployment_is_served_and_what_to_change_is_said(blue: Blue) -> None:
     deployment = blue_deployment("blue", {}, replicas=1)
     deployment["spec"]["strategy"] = {"type": "Recreate"}
     blue.kubectl.apply(deployment)
     blue.make_model()
     base, _ = blue.imported("shop")
     with blue.operator():
-        unsafe = blue.until(
-            lambda: blue.condition("ServingUnsafe").get("status") == "True" and blue.condition("ServingUnsafe"), 20
-        )
-        assert "set spec.strategy.type to RollingUpdate" in unsafe["message"]
-        assert blue.served() == [""]
-        blue.kubectl.apply(blue_deployment("blue", {}, replicas=1))
         blue.until(lambda: blue.current() == base)
-        assert blue.condition("ServingUnsafe")["status"] == "False"
+        unsafe = blue.condition("ServingUnsafe")
+        assert unsafe["status"] == "True"
+        assert "set spec.strategy.type to RollingUpdate" in unsafe["message"]
+        blue.kubectl.apply(blue_deployment("blue", {}, replicas=1))
+        blue.until(lambda: blue.condition("ServingUnsafe")["status"] == "False", 20)
+        assert blue.current() == base

@@ -143,7 +143,7 @@ def serving_verdict(
     asked = pin or (current.version if current else None)
     # whether blue serves what it should, as far as the Deployment says
     reached = current is not None and current.version == asked and not drifted
-    if problem is None and blocked is not None and (unsafe is None or not reached):
+    if problem is None and blocked is not None:
         problem = blocked
     failed = rollout is not None and rollout.step == "Failed"
     last = f"version {rollout.to} was not rolled out: {rollout.message}" if rollout is not None and failed else ""

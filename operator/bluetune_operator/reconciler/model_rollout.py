@@ -109,8 +109,7 @@ class Rollouts:
             return Blue(None, (), cannot_patch(None, serving), None)
         selector = label_selector(deployment["spec"].get("selector") or {})
         pods = await kube.list(PODS, namespace, labels=selector)
-        risk = unsafe(deployment, serving)
-        return Blue(deployment, pods, cannot_patch(deployment, serving) or risk, risk)
+        return Blue(deployment, pods, cannot_patch(deployment, serving), unsafe(deployment, serving))
 
     def patch(self, subject: Subject, version: str, digest: str) -> Object:
         """The Deployment's fields for a version."""

@@ -76,17 +76,9 @@ UNSAFE = Failure("ServingUnsafe", "change it")
         (
             "unsafe, but what it should serve",
             EmbeddingModelStatus(current=CURRENT),
-            {"blocked": UNSAFE, "unsafe": UNSAFE},
+            {"unsafe": UNSAFE},
             ("True", "Serving"),
             "False",
-            "False",
-        ),
-        (
-            "unsafe, and nothing served yet",
-            EmbeddingModelStatus(),
-            {"blocked": UNSAFE, "unsafe": UNSAFE},
-            ("False", "ServingUnsafe"),
-            "True",
             "False",
         ),
         (
@@ -103,14 +95,6 @@ UNSAFE = Failure("ServingUnsafe", "change it")
             EmbeddingModelStatus(current=CURRENT, rollout=rollout("Failed", "RolloutTimeout", "x")),
             {"pin": V2},
             ("False", "RolloutTimeout"),
-            "True",
-            "False",
-        ),
-        (
-            "pinned, and the Deployment is unsafe",
-            EmbeddingModelStatus(current=CURRENT),
-            {"pin": V2, "blocked": UNSAFE, "unsafe": UNSAFE},
-            ("False", "ServingUnsafe"),
             "True",
             "False",
         ),
@@ -153,7 +137,7 @@ def test_conditions_of_a_served_model(
     assert found["Ready"] == ready, case
     assert (found["Stalled"][0], found["Reconciling"][0]) == (stalled, reconciling), case
     assert found["Imported"] == ("True", "Published")
-    if "blocked" not in facts or facts["blocked"] is UNSAFE:
+    if "blocked" not in facts:
         assert found["ServingUnsafe"][0] == ("True" if facts.get("unsafe") else "False")
 
 

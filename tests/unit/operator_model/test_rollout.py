@@ -86,9 +86,9 @@ def seen(seconds: float = 1, **more: object) -> Observed:
         ("Deployment missing: wait for it", at("Patch"), seen(), "Patch", None),
         ("Deployment missing for too long", at("Patch"), seen(201), "Failed", None),
         (
-            "Deployment unsafe: nothing is patched",
+            "Deployment cannot be patched",
             at("Patch"),
-            seen(blue=replace(UNTOUCHED, blocked=Failure("ServingUnsafe", "x"))),
+            seen(blue=replace(UNTOUCHED, blocked=Failure("ContainerNotFound", "x"))),
             "Patch",
             None,
         ),
