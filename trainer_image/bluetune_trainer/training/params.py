@@ -15,9 +15,9 @@ class FineTuningParams:
 
     num_fixed_layers: int = 3
     """Layers that stay as they are, from the bottom; above 0 the embeddings stay too."""
-    query_lr: float = 5e-5
+    query_lr: float = 1e-4
     """Learning rate of a query encoder of its own; where queries and items share weights, `items_lr` rules."""
-    items_lr: float = 5e-5
+    items_lr: float = 1e-4
     """Learning rate of the item encoder."""
     query_weight_decay: float = 0.01
     """Weight decay of a query encoder of its own; where weights are shared, `items_weight_decay` rules."""
