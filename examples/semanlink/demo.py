@@ -92,7 +92,9 @@ class Demo:
             loading.upload_catalogue(storage, data.documents)
         with show.step("a batch of clicks to S3"):
             batch, clicked, clicks = loading.upload_clicks(storage, data, self._seed, self._sessions)
-        seen, unseen = data.judgments.split(self._seed)
+        seen, gate, unseen = data.judgments.split(self._seed)
+        with show.step(f"judgments of {len(gate)} tags to S3, for the gate"):
+            loading.upload_judgments(storage, data.documents, gate)
         show.say(
             f"    The clicks are SIMULATED from human judgments: {self._sessions} sessions on {len(seen)} tags,\n"
             f"    {clicked} with a click, {clicks} clicks (batch {batch}). {len(unseen)} other tags are kept for the\n"

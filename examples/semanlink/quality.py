@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def _seed(data: dataset.Semanlink, seed: int, count: int, work: Path) -> dict[str, float]:
-    seen, unseen = data.judgments.split(seed)
+    seen, gate, unseen = data.judgments.split(seed)
     texts = [document.text for document in data.documents]
     zero_shot = Encoder.load(base_folder())
     cached = work / "zero-shot.npy"
@@ -61,6 +61,7 @@ def _seed(data: dataset.Semanlink, seed: int, count: int, work: Path) -> dict[st
         cosines = zero_shot.encode(seen.queries, "query") @ items.T
         sessions = clicks.simulate(data.documents, seen, cosines, count=count, seed=seed)
         store.put("items/items.jsonl", dataset.items_jsonl(data.documents))
+        store.put("judgments/tags.jsonl", dataset.judgments_jsonl(data.documents, gate))
         store.put(f"clickstream/{batch}/sessions.jsonl", clicks.jsonl(sessions))
         store.put(batch_marker(batch), b"")
     began = time.monotonic()

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +16,28 @@ from cluster.lifecycle import Cluster
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO_SECONDS = 40 * 60
-OUTSIDE = ["nsenter", "--net=/proc/1/ns/net", "--"]
-"""These tests run inside the cluster's network; the demo's addresses are outside of it."""
-
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(DEMO_SECONDS + 300)]
 
 
 @pytest.fixture(scope="module")
-def output(cluster: Cluster) -> str:
-    """What the demo printed."""
-    line = [*OUTSIDE, sys.executable, str(ROOT / "examples" / "semanlink" / "demo.py")]
-    environment = {name: value for name, value in os.environ.items() if name not in ("KUBECONFIG", "KUBE_CONTEXT")}
-    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=DEMO_SECONDS, check=False)
-    print(done.stdout)
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    return done.stdout
+def output() -> Iterator[str]:
+    """What the demo printed; then this thread enters the cluster's network.
+
+    The demo runs outside of it, where a person runs it, so nothing here may ask for the fixture `cluster`.
+    """
+    cluster = Cluster()
+    started = cluster.up()
+    try:
+        environment = {name: value for name, value in os.environ.items() if name not in ("KUBECONFIG", "KUBE_CONTEXT")}
+        line = [sys.executable, str(ROOT / "examples" / "semanlink" / "demo.py")]
+        done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=DEMO_SECONDS, check=False)
+        print(done.stdout)
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        with cluster.entered():
+            yield done.stdout
+    finally:
+        if started:
+            cluster.down()
 
 
 def _served() -> tuple[dict[str, Any], list[dict[str, Any]]]:

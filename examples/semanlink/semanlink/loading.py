@@ -52,9 +52,14 @@ def upload_catalogue(storage: Storage, documents: Sequence[dataset.Document]) ->
     open_store(storage, MODEL_PREFIX).put("items/items.jsonl", dataset.items_jsonl(documents))
 
 
+def upload_judgments(storage: Storage, documents: Sequence[dataset.Document], judgments: dataset.Judgments) -> None:
+    """Upload what the gate judges by."""
+    open_store(storage, MODEL_PREFIX).put("judgments/tags.jsonl", dataset.judgments_jsonl(documents, judgments))
+
+
 def upload_clicks(storage: Storage, data: dataset.Semanlink, seed: int, count: int) -> tuple[str, int, int]:
     """Simulate and upload a batch, its `_SUCCESS` last; returns its id, the sessions with a click, and the clicks."""
-    seen, _ = data.judgments.split(seed)
+    seen = data.judgments.split(seed).seen
     simulated = list(
         clicks.simulate(data.documents, seen, zero_shot_cosines(data, seen.queries), count=count, seed=seed)
     )

@@ -100,9 +100,10 @@ def bootstrap_interval(difference: Floats, confidence: float, seed: int) -> tupl
     return float(low), float(high)
 
 
-def _open(folder: Path, settings: TrainingSettings) -> Encoder:
+def _open(folder: Path) -> Encoder:
+    """A version as a server of it would open it: with its own window, whatever this run trained with."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Encoder.load(folder, max_tokens=settings.max_tokens).to(device)
+    return Encoder.load(folder).to(device)
 
 
 def _clicked(
@@ -118,7 +119,7 @@ def _clicked(
     ranks: list[torch.Tensor] = []
     padded: PaddedSessions | None = None
     for folder in (live_folder, candidate_folder):
-        encoder = _open(folder, settings)
+        encoder = _open(folder)
         table = TextTable(encoder.tokenizer, encoder.max_tokens, encoder.lower)
         sessions = number_sessions(held_out, catalogue, encoder, table)
         padded = pad_sessions(sessions, np.arange(len(sessions)))
@@ -140,7 +141,7 @@ def _judged(
     on_step: Callable[[], None] | None,
 ) -> dict[str, Floats]:
     """Per-query metrics of ranking the whole catalogue."""
-    encoder = _open(folder, settings)
+    encoder = _open(folder)
     table = TextTable(encoder.tokenizer, encoder.max_tokens, encoder.lower)
     items = table.add(encoder.prompted(catalogue.texts, "item"))
     unique, inverse = np.unique(items, return_inverse=True)
