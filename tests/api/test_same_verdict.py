@@ -28,11 +28,11 @@ def api(cluster: Cluster) -> Iterator[client.CustomObjectsApi]:
     kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRDS))
     names = [f"crd/{plural}.bluetune.dev" for plural in PLURALS.values()]
     kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
-    kubectl("delete", "namespace", SPACE, "--ignore-not-found", "--timeout=60s")
+    kubectl("delete", "namespace", SPACE, "--ignore-not-found", "--timeout=60s", timeout=70)
     kubectl("create", "namespace", SPACE)
     config.load_kube_config(os.environ["KUBECONFIG"])
     yield client.CustomObjectsApi()
-    kubectl("delete", "namespace", SPACE, "--wait=false")
+    kubectl("delete", "namespace", SPACE, "--timeout=60s", timeout=70)
 
 
 def create(api: client.CustomObjectsApi, manifest: dict[str, Any], **options: Any) -> Any:

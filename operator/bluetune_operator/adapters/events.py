@@ -50,6 +50,8 @@ class Events:
         try:
             await self._write(event)
         except (ApiError, ApiUnavailable) as error:
+            if isinstance(error, ApiError) and "because it is being terminated" in error.message:
+                return  # nobody is left to tell
             logger.warning("event %s about %s was not written: %s", reason, name_of(about), error)
 
     async def _write(self, event: Object) -> None:
