@@ -42,7 +42,7 @@ class Retention(ApiModel):
     """How many versions the store keeps."""
 
     keep_versions: Annotated[int, Field(ge=2, le=1000)] = 10
-    """Newest versions to keep, beside the current one and its predecessor."""
+    """Newest versions to keep, beside the current one and its predecessor. The operator does not delete any yet."""
 
 
 class Gate(ApiModel):

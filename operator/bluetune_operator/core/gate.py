@@ -53,6 +53,12 @@ def promotion(
             f"blue served {live_version or 'nothing'} when this run began and serves {current or 'nothing'} now; run"
             " again to be compared with that",
         )
+    if result.gate is not None and current is not None and result.gate.against != current:
+        return Promotion(
+            "False",
+            "GateStale",
+            f"the trainer compared with {result.gate.against}, and blue serves {current}; run again",
+        )
     return _judged(result, serving)
 
 

@@ -47,6 +47,15 @@ STRICT = serving(gate=Gate(min_delta=0.02, confidence=0.95))
         pytest.param(True, result(0.0), LIVE, serving(), current(), ("Unknown", "RolloutRequested"), id="as good"),
         pytest.param(True, result(-0.01), LIVE, serving(), current(), ("False", "GateNotPassed"), id="worse"),
         pytest.param(True, result(), LIVE, serving(), current(OTHER), ("False", "GateStale"), id="blue moved on"),
+        pytest.param(
+            True,
+            result(against=OTHER),
+            LIVE,
+            serving(),
+            current(),
+            ("False", "GateStale"),
+            id="compared with something else",
+        ),
         pytest.param(True, result(), LIVE, serving(), current(NEW), ("True", "AlreadyCurrent"), id="served already"),
         pytest.param(True, result(None), LIVE, serving(), current(), ("False", "GateNotMeasured"), id="not measured"),
         pytest.param(
