@@ -34,8 +34,9 @@ def test_a_base_is_imported_fetched_verified_and_served_with_the_right_vectors(b
         base = blue.status()["baseVersion"]
         blue.until(lambda: blue.current() == base, 350)
         assert blue.condition("Ready")["reason"] == "Serving"
-        served = blue.kubectl.json("get", "pods", "-l", "app=blue")["items"][0]
-        assert served["status"]["initContainerStatuses"][0]["name"] == "bluetune-fetch"
+        pods = blue.kubectl.json("get", "pods", "-l", "app=blue")["items"]  # the first ones may still be ending
+        fetched = [s for pod in pods for s in pod["status"].get("initContainerStatuses", [])]
+        assert [status["name"] for status in fetched] == ["bluetune-fetch"]
 
 
 @pytest.mark.timeout(240)

@@ -61,6 +61,7 @@ class TaskReconciler:
         self._context.observer.phase(key, draft.status.phase)
         if written and draft.ended and not has_ended(raw):
             self._context.enqueue(Key(LOCK, namespace, _model(raw)), 0)
+            return 0.0  # its own write wakes nobody; the step `ended` has still to free its key and mind its time
         return wait
 
     async def _write(self, raw: Object, draft: Draft) -> bool:
