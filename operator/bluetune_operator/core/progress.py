@@ -1,5 +1,6 @@
 """The trainer's progress as people see it, and whether it is worth a write."""
 
+from bluetune_api.base import Metrics
 from bluetune_api.records import Progress, Result
 from bluetune_api.task import FineTuningTaskStatus, TaskProgress, TrialSummary
 from bluetune_operator.core.times import moment_of
@@ -36,6 +37,23 @@ def task_progress(progress: Progress) -> TaskProgress:
     )
 
 
+def shown(trial: TrialSummary | None) -> TrialSummary | None:
+    """A trial as people read it; the store keeps every digit."""
+    if trial is None:
+        return None
+    params = {name: float(f"{v:.4g}") if isinstance(v, float) else v for name, v in trial.params.items()}
+    return TrialSummary(trial=trial.trial, quality=round(trial.quality, 4), params=params)
+
+
+def shown_metrics(metrics: Metrics | None) -> Metrics | None:
+    """Metrics as people read them."""
+    return {name: round(value, 4) for name, value in metrics.items()} if metrics else None
+
+
+def _top(trials: list[TrialSummary]) -> list[TrialSummary] | None:
+    return [each for trial in trials[:TOP_TRIALS] if (each := shown(trial)) is not None] or None
+
+
 def is_visible_change(old: TaskProgress | None, new: TaskProgress) -> bool:
     """Whether people would see a difference, or `updatedAt` is too old to be believed."""
     if old is None:
@@ -55,7 +73,7 @@ def is_visible_change(old: TaskProgress | None, new: TaskProgress) -> bool:
 def with_progress(status: FineTuningTaskStatus, progress: Progress) -> FineTuningTaskStatus:
     """The status with a trainer's progress; the same object if nothing that people see has changed."""
     new = task_progress(progress)
-    best, top = progress.best, progress.top_trials[:TOP_TRIALS] or None
+    best, top = shown(progress.best), _top(progress.top_trials)
     trials_changed = (best is not None and best != status.best) or (top is not None and top != status.top_trials)
     if not trials_changed and not is_visible_change(status.progress, new):
         return status
@@ -81,4 +99,4 @@ def finished_progress(status: FineTuningTaskStatus, result: Result, now: str) ->
 
 def best_of(result: Result) -> tuple[TrialSummary | None, list[TrialSummary] | None]:
     """Best and top trials of a result."""
-    return result.best, result.top_trials[:TOP_TRIALS] or None
+    return shown(result.best), _top(result.top_trials)

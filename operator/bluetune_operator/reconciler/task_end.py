@@ -9,7 +9,7 @@ from bluetune_api.task import TaskMetrics
 from bluetune_operator.adapters.store import StoreProblem
 from bluetune_operator.core.gate import promotion
 from bluetune_operator.core.kinds import JOBS, TASKS, is_owned_by, uid_of
-from bluetune_operator.core.progress import best_of, finished_progress
+from bluetune_operator.core.progress import best_of, finished_progress, shown_metrics
 from bluetune_operator.core.times import stamp
 from bluetune_operator.reconciler.task_admission import expired, still_held, store_trouble
 from bluetune_operator.reconciler.task_key import free_key
@@ -106,8 +106,8 @@ def _record(run: Run, result: Result) -> None:
         best=best or run.draft.status.best,
         top_trials=top or run.draft.status.top_trials,
         metrics=TaskMetrics(
-            baseline=gate.baseline if gate else result.baseline or None,
-            candidate=gate.candidate if gate else result.candidate or None,
+            baseline=shown_metrics(gate.baseline if gate else result.baseline),
+            candidate=shown_metrics(gate.candidate if gate else result.candidate),
         ),
         progress=finished_progress(run.draft.status, result, stamp(run.draft.now)),
     )

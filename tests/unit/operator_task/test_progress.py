@@ -6,7 +6,14 @@ import pytest
 
 from bluetune_api.records import Progress
 from bluetune_api.task import FineTuningTaskStatus, TrialSummary
-from bluetune_operator.core.progress import duration_text, is_visible_change, task_progress, with_progress
+from bluetune_operator.core.progress import (
+    duration_text,
+    is_visible_change,
+    shown,
+    shown_metrics,
+    task_progress,
+    with_progress,
+)
 
 FIRST = {"stage": "Searching", "percent": 40, "eta_seconds": 200, "trials_done": 3, "trials_total": 8, "epoch": 2}
 
@@ -55,3 +62,11 @@ def test_the_status_stays_bounded_however_many_trials() -> None:
     status = with_progress(FineTuningTaskStatus(), progress(top_trials=trials, best=trials[0]))
     assert len(status.top_trials or []) == 10
     assert status.best == trials[0]
+
+
+def test_trials_and_metrics_are_shown_with_the_digits_that_people_read() -> None:
+    trial = TrialSummary(trial=1, quality=0.7066159248, params={"items_lr": 0.00011993385, "layers": 3})
+    assert shown(trial) == TrialSummary(trial=1, quality=0.7066, params={"items_lr": 0.0001199, "layers": 3})
+    assert shown(None) is None
+    assert shown_metrics({"ndcg@10": 0.4314517}) == {"ndcg@10": 0.4315}
+    assert shown_metrics({}) is None
