@@ -43,7 +43,7 @@ def main() -> int:
     """Run the demo; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0, help="of the split of the tags and of the clicks")
-    parser.add_argument("--sessions", type=int, default=2000, help="how many search sessions to simulate")
+    parser.add_argument("--sessions", type=int, default=3000, help="how many search sessions to simulate")
     options = parser.parse_args()
     show = Display()
     target = None

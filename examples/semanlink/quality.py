@@ -1,6 +1,6 @@
 """The demo's quality without a cluster: three seeds through `bluetune-trainer run`, scored against human judgments.
 
-    .venv/bin/python examples/semanlink/quality.py [--seeds 0 1 2] [--sessions 2000] [--work DIR]
+    .venv/bin/python examples/semanlink/quality.py [--seeds 0 1 2] [--sessions 3000] [--work DIR]
 
 Another seed is another split of the tags, other clicks and another training. What is there from an earlier run is used.
 """
@@ -32,7 +32,7 @@ def main() -> int:
     """Run the seeds one after the other; print one line for each and the means."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--sessions", type=int, default=2000)
+    parser.add_argument("--sessions", type=int, default=3000)
     parser.add_argument("--work", type=Path, default=dataset.cache_folder() / "quality")
     options = parser.parse_args()
     torch.set_num_threads(2)
