@@ -1,12 +1,15 @@
 """Which Jobs a task should have, and with what."""
 
+from dataclasses import replace
+from typing import Literal
+
 from bluetune_api.method import FineTuningMethod
 from bluetune_api.model import EmbeddingModel, Gate
 from bluetune_api.plans import method_plan
 from bluetune_api.records import Plan, RunOwner
 from bluetune_api.task import FineTuningTask, FineTuningTaskStatus
 from bluetune_operator.core.config import Config
-from bluetune_operator.core.jobs import KUEUE_QUEUE, TrainerJob
+from bluetune_operator.core.jobs import KUEUE_QUEUE, Command, TrainerJob
 from bluetune_operator.core.kinds import Object, child_labels, labels_of, name_of
 from bluetune_operator.core.lock import is_finished_job
 from bluetune_operator.core.times import moment_of
@@ -44,19 +47,7 @@ def check_job(
     raw: Object, task: FineTuningTask, model: EmbeddingModel, method: FineTuningMethod, config: Config
 ) -> TrainerJob:
     """The CPU Job that reads the batch before a GPU is asked for."""
-    return TrainerJob(
-        name=f"{name_of(raw)}-check",
-        namespace=task.metadata.namespace or "",
-        owner=raw,
-        labels=child_labels(model=model.metadata.name, job="check", task=raw),
-        command="check",
-        image=method.spec.image or config.trainer_image,
-        image_pull_policy=config.trainer_image_pull_policy,
-        store=model.spec.store,
-        template=method.spec.pod_template,
-        max_retries=task.spec.max_retries,
-        deadline_seconds=task.spec.active_deadline_seconds,
-    )
+    return _job(raw, task, model, method, config, name="check", command="check")
 
 
 def train_job(
@@ -72,20 +63,32 @@ def train_job(
     deadline = task.spec.active_deadline_seconds
     if deadline is not None and check is not None:
         deadline = max(1, deadline - round(_seconds_run(check)))
+    wanted = _job(raw, task, model, method, config, name="train", command="run")
+    return replace(wanted, gpu=True, deadline_seconds=deadline, queue_name=task.spec.queue_name)
+
+
+def _job(
+    raw: Object,
+    task: FineTuningTask,
+    model: EmbeddingModel,
+    method: FineTuningMethod,
+    config: Config,
+    *,
+    name: Literal["check", "train"],
+    command: Command,
+) -> TrainerJob:
     return TrainerJob(
-        name=f"{name_of(raw)}-train",
+        name=f"{name_of(raw)}-{name}",
         namespace=task.metadata.namespace or "",
         owner=raw,
-        labels=child_labels(model=model.metadata.name, job="train", task=raw),
-        command="run",
+        labels=child_labels(model=model.metadata.name, job=name, task=raw),
+        command=command,
         image=method.spec.image or config.trainer_image,
         image_pull_policy=config.trainer_image_pull_policy,
         store=model.spec.store,
         template=method.spec.pod_template,
-        gpu=True,
         max_retries=task.spec.max_retries,
-        deadline_seconds=deadline,
-        queue_name=task.spec.queue_name,
+        deadline_seconds=task.spec.active_deadline_seconds,
     )
 
 
