@@ -236,11 +236,15 @@ def main() -> None:
     options = parser.parse_args()
     if options.local:
         from cluster.buckets import new_bucket
+        from cluster.kubectl import Kubectl
         from cluster.lifecycle import Cluster
 
         cluster = Cluster()
         cluster.up()
         with cluster.entered(), new_bucket(cluster.s3("minio")) as bucket:
+            crds = Path(__file__).resolve().parents[1] / "crds"
+            Kubectl()("apply", "--server-side", "--force-conflicts", "-f", str(crds))
+            Kubectl()("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
             store = {"endpoint": bucket.server.address, "bucket": bucket.name, "secure": False}
             keys = (bucket.server.access_key, bucket.server.secret_key)
             found = asyncio.run(measure(options, store, keys))
