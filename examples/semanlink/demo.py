@@ -119,6 +119,8 @@ class Demo:
             task = self._follow("FineTuningTask", "finetuningtask", TASK, watch.of_task, TASK_MINUTES)
 
         show.heading("5  What came of it")
+        # by kubectl, a forwarded port leads to one pod, and that one is gone
+        address = f"http://127.0.0.1:{target.forward('search', 80, SEARCH_PORT)}"
         with show.step("asking blue again, and each of its pods"):
             after = summary.judged(blue.rankings(address, unseen.queries), data.documents, unseen)
             served = blue.served(target)
