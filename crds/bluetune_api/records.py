@@ -12,8 +12,6 @@ from bluetune_api.model import Gate
 from bluetune_api.store_location import StoreLocation
 from bluetune_api.task import TrialSummary
 
-LongText = Annotated[str, StringConstraints(max_length=65536)]
-
 
 class RunOwner(ApiModel):
     """The object that a run belongs to; its uid names the run's folder."""

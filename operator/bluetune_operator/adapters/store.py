@@ -8,7 +8,6 @@ import asyncio
 import base64
 import binascii
 import hashlib
-import json
 import logging
 import os
 import tempfile
@@ -72,11 +71,6 @@ class AsyncStore:
             return await self.get(key)
         except ObjectNotFound:
             return None
-
-    async def get_json(self, key: str) -> Any:
-        """Parsed content, or None if there is no such object. Raises ValueError if it is not JSON."""
-        data = await self.get_or_none(key)
-        return None if data is None else json.loads(data)
 
     async def stat(self, key: str) -> ObjectInfo | None:
         """What is known of an object, or None."""

@@ -174,14 +174,7 @@ def _pod_spec(job: TrainerJob, template: PodTemplate) -> Object:
         # workload identity: the cloud's webhook mounts its own token; the API's stays away
         spec["serviceAccountName"] = job.store.service_account_name
     chosen = template.wire()
-    for field in (
-        "nodeSelector",
-        "tolerations",
-        "affinity",
-        "priorityClassName",
-        "runtimeClassName",
-        "imagePullSecrets",
-    ):
+    for field in SCHEDULING:
         if chosen.get(field):
             spec[field] = chosen[field]
     return spec

@@ -44,7 +44,6 @@ SECRETS = Kind("", "v1", "secrets", "Secret")
 EVENTS = Kind("", "v1", "events", "Event")
 LEASES = Kind("coordination.k8s.io", "v1", "leases", "Lease")
 DEPLOYMENTS = Kind("apps", "v1", "deployments", "Deployment")
-REPLICA_SETS = Kind("apps", "v1", "replicasets", "ReplicaSet")
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 BLUETUNE = "bluetune"

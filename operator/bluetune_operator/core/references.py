@@ -23,16 +23,6 @@ class Problem:
     message: str
 
 
-@dataclass(frozen=True)
-class References:
-    """All that a task needs, found and parsed."""
-
-    model: EmbeddingModel
-    method: FineTuningMethod
-    start_version: str
-    """What training starts from, if the task's startFrom does not say otherwise."""
-
-
 def parsed(resource: type[R], thing: Object) -> R | Problem:
     """A resource from the API server; a Problem that names the field if it does not fit the types."""
     known = {name: thing[name] for name in ("apiVersion", "kind", "metadata", "spec", "status") if name in thing}

@@ -20,6 +20,7 @@ from bluetune_operator.core.kinds import (
     JOBS,
     PODS,
     Object,
+    is_owned_by,
     labels_of,
     name_of,
     namespace_of,
@@ -164,10 +165,7 @@ class Rollouts:
         pods = self._context.cache.of_model(PODS, namespace, model)
         uid = uid_of(job) if job else None
         return job, [
-            p
-            for p in pods
-            if labels_of(p).get(JOB_LABEL) == "reindex"
-            and any(owner.get("uid") == uid for owner in p["metadata"].get("ownerReferences") or ())
+            p for p in pods if labels_of(p).get(JOB_LABEL) == "reindex" and uid is not None and is_owned_by(p, uid)
         ]
 
     async def _create_reindex(self, subject: Subject, move: Move) -> Move:

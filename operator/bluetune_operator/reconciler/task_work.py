@@ -21,6 +21,7 @@ from bluetune_operator.core.kinds import (
     TASK_UID_LABEL,
     Object,
     is_deleting,
+    is_owned_by,
     labels_of,
     uid_of,
 )
@@ -127,8 +128,7 @@ def _state(run: Run, job: Object, stage: Stage) -> JobState:
     pods = [
         pod
         for pod in run.context.cache.of_task(PODS, run.namespace, run.name)
-        if labels_of(pod).get(JOB_LABEL) == stage
-        and any(ref.get("uid") == uid_of(job) for ref in pod["metadata"].get("ownerReferences") or [])
+        if labels_of(pod).get(JOB_LABEL) == stage and is_owned_by(pod, uid_of(job))
     ]
     return job_state(job, pods, run.draft.now)
 

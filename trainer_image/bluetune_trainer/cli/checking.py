@@ -11,6 +11,7 @@ from bluetune_trainer.data.loading import check
 from bluetune_trainer.errors import DataInvalid
 from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.resolve import Resolved, resolve
+from bluetune_trainer.search.space import build_space
 from bluetune_trainer.store import runs
 
 log = logging.getLogger(__name__)
@@ -23,8 +24,6 @@ def prepare(plan: Plan) -> Resolved:
         PlanInvalid: naming field, value and what is expected.
         PluginFailed: the plugin raised.
     """
-    from bluetune_trainer.search.space import build_space  # hyperopt takes long to import
-
     resolved = resolve(plan.method)
     build_space(resolved.method.initial_params)
     meta = resolved.plugin.meta

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hyperopt import hp
-
 from bluetune_api.method import LogUniform, QUniform, SearchDimension, Uniform
 from bluetune_trainer.training.parameters import check_search_space
 from bluetune_trainer.training.params import parse_params
@@ -96,6 +94,8 @@ def _ends(dimension: SearchDimension) -> list[float]:
 
 
 def _draw(name: str, dimension: SearchDimension) -> Any:
+    from hyperopt import hp  # takes seconds, and the check only judges the space
+
     if dimension.choice is not None:
         return hp.choice(name, list(range(len(dimension.choice))))
     if dimension.uniform is not None:

@@ -6,7 +6,6 @@ The id is taken from the manifest's digest, so the same content published twice 
 
 import hashlib
 import logging
-import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -184,8 +183,3 @@ def lineage(parent: Manifest, batch_id: str | None, *, limit: int = 100) -> list
     """Every batch that a version and its ancestors learned from, oldest first; the newest ones if there are many."""
     batches = [batch for batch in parent.lineage_batches if batch != batch_id]
     return [*batches, *([batch_id] if batch_id else [])][-limit:]
-
-
-def copy_model(source: Path, into: Path) -> None:
-    """Copy a model's folder without the manifest it may carry."""
-    shutil.copytree(source, into, dirs_exist_ok=True, ignore=shutil.ignore_patterns(store_layout.MANIFEST, ".*"))
