@@ -15,6 +15,18 @@ def condition(blue: Blue, task: str, kind: str) -> dict[str, Any]:
     return next((c for c in conditions if c["type"] == kind), {})
 
 
+def asking_for_a_version_that_never_gets_ready(blue: Blue, *, timeout: int) -> str:
+    """Blue serves the base, which is returned; task `monday` asks for a version whose pods stay unready."""
+    blue.make_model(serving=usual_serving(rolloutTimeoutSeconds=timeout))
+    base, _ = blue.imported("shop")
+    version, digest = blue.publish("trained")
+    blue.make_deployment(UNREADY=version)
+    with blue.operator():
+        blue.until(lambda: blue.current() == base)
+    blue.asking_task("monday", version, digest)
+    return base
+
+
 def test_the_version_of_the_task_that_holds_the_lock_becomes_current(blue: Blue) -> None:
     blue.make_deployment()
     blue.make_model()
@@ -35,13 +47,7 @@ def test_the_version_of_the_task_that_holds_the_lock_becomes_current(blue: Blue)
 
 
 def test_a_version_that_does_not_get_ready_fails_its_task_and_blue_stays(blue: Blue) -> None:
-    blue.make_model(serving=usual_serving(rolloutTimeoutSeconds=12))
-    base, _ = blue.imported("shop")
-    version, digest = blue.publish("trained")
-    blue.make_deployment(UNREADY=version)
-    with blue.operator():
-        blue.until(lambda: blue.current() == base)
-    blue.asking_task("monday", version, digest)
+    base = asking_for_a_version_that_never_gets_ready(blue, timeout=12)
     with blue.operator():
         blue.until(lambda: condition(blue, "monday", "Failed").get("status") == "True", 90)
         assert condition(blue, "monday", "Failed")["reason"] == "RolloutFailed"
@@ -49,13 +55,7 @@ def test_a_version_that_does_not_get_ready_fails_its_task_and_blue_stays(blue: B
 
 
 def test_deleting_the_task_in_the_middle_takes_blue_back(blue: Blue) -> None:
-    blue.make_model(serving=usual_serving(rolloutTimeoutSeconds=120))
-    base, _ = blue.imported("shop")
-    version, digest = blue.publish("trained")
-    blue.make_deployment(UNREADY=version)
-    with blue.operator():
-        blue.until(lambda: blue.current() == base)
-    blue.asking_task("monday", version, digest)
+    base = asking_for_a_version_that_never_gets_ready(blue, timeout=120)
     with blue.operator():
         blue.until(lambda: blue.step() == "Wait")
         blue.kubectl("delete", "ftt", "monday", "--timeout=30s")
@@ -65,13 +65,7 @@ def test_deleting_the_task_in_the_middle_takes_blue_back(blue: Blue) -> None:
 
 
 def test_pinning_in_the_middle_takes_blue_back_and_is_no_failure_of_the_task(blue: Blue) -> None:
-    blue.make_model(serving=usual_serving(rolloutTimeoutSeconds=120))
-    base, _ = blue.imported("shop")
-    version, digest = blue.publish("trained")
-    blue.make_deployment(UNREADY=version)
-    with blue.operator():
-        blue.until(lambda: blue.current() == base)
-    blue.asking_task("monday", version, digest)
+    base = asking_for_a_version_that_never_gets_ready(blue, timeout=120)
     with blue.operator():
         blue.until(lambda: blue.step() == "Wait")
         blue.pin(base)
