@@ -14,6 +14,8 @@ if ! cluster status >/dev/null 2>&1; then
   trap 'exit 143' INT TERM HUP
 fi
 cluster up >/dev/null
+others=$(cluster exec kubectl get deployments -A -l app.kubernetes.io/part-of=bluetune -o name)
+[ -z "$others" ] || fail "an operator runs on the local cluster (of \`make demo\`?) and would take part in the tests; run \`make down\` first"
 for folder in tests/*/; do
   lane=$(basename "$folder")
   case $lane in

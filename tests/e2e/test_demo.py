@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from chart.helm import helm
 from cluster.kubectl import Kubectl
 from cluster.lifecycle import Cluster
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO_SECONDS = 40 * 60
+NAMESPACE, SYSTEM = "bluetune-demo", "bluetune-system"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(DEMO_SECONDS + 300)]
 
 
@@ -34,16 +36,26 @@ def output() -> Iterator[str]:
         print(done.stdout)
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         with cluster.entered():
-            yield done.stdout
+            try:
+                yield done.stdout
+            finally:
+                if not started:
+                    _removed()
     finally:
         if started:
             cluster.down()
 
 
+def _removed() -> None:
+    """What the demo leaves to look at: its operator watches all namespaces, so also those of tests to come."""
+    helm("uninstall", "bluetune", "--namespace", SYSTEM, "--ignore-not-found", "--wait")
+    Kubectl(NAMESPACE)("delete", "namespace", SYSTEM, NAMESPACE, "--timeout=150s", timeout=170)
+
+
 def _served() -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    kubectl = Kubectl("bluetune-demo")
+    kubectl = Kubectl(NAMESPACE)
     pods = kubectl.json("get", "pods", "-l", "app=search")["items"]
-    path = "/api/v1/namespaces/bluetune-demo/pods/{}:8080/proxy/version"
+    path = "/api/v1/namespaces/" + NAMESPACE + "/pods/{}:8080/proxy/version"
     ready = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
     answers = [json.loads(kubectl("get", "--raw", path.format(pod["metadata"]["name"]))) for pod in ready]
     return kubectl.json("get", "finetuningtask", "semanlink-1"), answers
@@ -73,7 +85,7 @@ def test_the_new_version_is_better_on_tags_that_no_click_was_made_for(output: st
 
 
 def test_clicks_on_the_page_become_a_batch(output: str) -> None:
-    service = Kubectl("bluetune-demo").json("get", "service", "search")["spec"]["clusterIP"]
+    service = Kubectl(NAMESPACE).json("get", "service", "search")["spec"]["clusterIP"]
 
     def ask(path: str, body: dict[str, Any] | None = None) -> Any:
         data = [] if body is None else ["-d", json.dumps(body)]
