@@ -32,7 +32,7 @@ from bluetune_trainer.training.embedder import Embedder
 from bluetune_trainer.training.encoder import Encoder
 from bluetune_trainer.training.freezing import ActivationCache, LayerSplit
 from bluetune_trainer.training.module import FeatureMaker
-from bluetune_trainer.training.params import FineTuningParams
+from bluetune_trainer.training.params import TrialParams
 from bluetune_trainer.training.precision import bf16_pays
 from bluetune_trainer.training.tokens import TextTable
 
@@ -89,7 +89,7 @@ def ours(catalogue: Catalogue, sessions: Sessions, *, depth: int, bf16: bool, fo
     embedder = Embedder(encoder, table, split, ActivationCache(folder, name) if depth else None, bf16=bf16)
     optimizer = torch.optim.AdamW([p for p in encoder.parameters() if p.requires_grad], lr=LEARNING_RATE, fused=True)
     batcher = Batcher(numbered, np.ones(len(numbered.items), np.float32))
-    features, loss = FeatureMaker(FineTuningParams(), COSINE_SIMILARITY, is_similarity=True), ListwiseSoftmaxLoss()
+    features, loss = FeatureMaker(TrialParams(), COSINE_SIMILARITY, is_similarity=True), ListwiseSoftmaxLoss()
     batches: list[SessionBatch] = [
         batcher.batch(np.arange(begin, begin + BATCH)) for begin in range(0, len(numbered), BATCH)
     ]

@@ -16,7 +16,7 @@ from bluetune_trainer.training.embedder import Embedder
 from bluetune_trainer.training.encoder import Encoder
 from bluetune_trainer.training.freezing import ActivationCache, LayerSplit, MemoryBudget
 from bluetune_trainer.training.module import FeatureMaker
-from bluetune_trainer.training.params import FineTuningParams, TrainingSettings
+from bluetune_trainer.training.params import TrainingSettings, TrialParams
 from bluetune_trainer.training.task import TrainingTask, prepare
 from bluetune_trainer.training.tokens import TextTable
 from bluetune_trainer.training.trial import TrialFailed, TrialRun, run_trial
@@ -45,7 +45,7 @@ def train(task: TrainingTask, number: int = 0, stop: Event | None = None, **para
     fixed: dict[str, object] = {"num_fixed_layers": 1, "items_lr": 3e-3, "temperature": 0.1, **params}
     return run_trial(
         task,
-        FineTuningParams(**fixed),  # type: ignore[arg-type]
+        TrialParams(**fixed),  # type: ignore[arg-type]
         number=number,
         prune=lambda rung, value: False,
         on_step=lambda share, epoch: None,
@@ -91,7 +91,7 @@ def test_a_step_equals_one_that_encodes_every_text_by_itself(prepared: Prepare) 
     batch = Batcher(task.train, task.confidences).batch(np.arange(12))
     encoder = task.new_encoder()
     LayerSplit(encoder, 0).freeze()
-    features = FeatureMaker(FineTuningParams(), task.ranker, is_similarity=True)
+    features = FeatureMaker(TrialParams(), task.ranker, is_similarity=True)
 
     def gradients(vectors: torch.Tensor) -> tuple[float, list[torch.Tensor]]:
         encoder.zero_grad()

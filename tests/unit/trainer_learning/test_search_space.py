@@ -10,7 +10,7 @@ from bluetune_api.records import Trial
 from bluetune_trainer.errors import PlanInvalid
 from bluetune_trainer.search.space import PRESET, PRESET_FIRST, build_space
 from bluetune_trainer.search.suggest import rebuild, suggest
-from bluetune_trainer.training.params import FineTuningParams, parse_params
+from bluetune_trainer.training.params import TrialParams, parse_params
 
 
 def dimensions(**space: dict[str, Any]) -> dict[str, SearchDimension]:
@@ -68,7 +68,7 @@ def test_every_point_gives_parameters_of_the_right_type_and_comes_back_from_json
 
 
 def test_absent_parameters_get_their_defaults() -> None:
-    assert parse_params({"margin": 1}) == FineTuningParams(margin=1.0)
+    assert parse_params({"margin": 1}) == TrialParams(margin=1.0)
 
 
 def test_the_preset_begins_where_it_is_known_to_do_well_and_is_valid() -> None:

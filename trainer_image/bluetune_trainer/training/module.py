@@ -14,7 +14,7 @@ from bluetune_trainer.ranking.losses import RankingLossInterface
 from bluetune_trainer.ranking.rankers import Ranker
 from bluetune_trainer.training.batches import SessionBatch
 from bluetune_trainer.training.embedder import Embedder
-from bluetune_trainer.training.params import FineTuningParams, TrainingSettings
+from bluetune_trainer.training.params import TrainingSettings, TrialParams
 
 Evaluate = Callable[[Embedder], dict[str, float]]
 """Validation: metrics, `val_loss` among them."""
@@ -23,7 +23,7 @@ Evaluate = Callable[[Embedder], dict[str, float]]
 class FeatureMaker:
     """From a batch and its texts' vectors to what a loss sees."""
 
-    def __init__(self, params: FineTuningParams, ranker: Ranker, *, is_similarity: bool) -> None:
+    def __init__(self, params: TrialParams, ranker: Ranker, *, is_similarity: bool) -> None:
         self._params = params
         self._ranker = ranker
         self._is_similarity = is_similarity
@@ -59,7 +59,7 @@ class FineTuner(pl.LightningModule):
         loss: RankingLossInterface,
         features: FeatureMaker,
         evaluate: Evaluate,
-        params: FineTuningParams,
+        params: TrialParams,
         settings: TrainingSettings,
         total_steps: int,
     ) -> None:

@@ -10,7 +10,7 @@ from bluetune_trainer.training.parameters import parse_value
 
 
 @dataclass(frozen=True)
-class FineTuningParams:
+class TrialParams:
     """What the search varies: the reference document's eleven parameters, and those of the listwise loss."""
 
     num_fixed_layers: int = 3
@@ -39,9 +39,9 @@ class FineTuningParams:
     """Of the listwise loss."""
 
 
-def parse_params(values: Mapping[str, object]) -> FineTuningParams:
+def parse_params(values: Mapping[str, object]) -> TrialParams:
     """A trial's parameters; absent ones get their defaults. Raises PlanInvalid for what cannot be used."""
-    params = FineTuningParams(**{name: parse_value(name, value) for name, value in values.items()})
+    params = TrialParams(**{name: parse_value(name, value) for name, value in values.items()})
     if params.min_abs_difference_threshold >= params.max_abs_difference_threshold:
         raise PlanInvalid(
             f"initialParams: min_abs_difference_threshold ({params.min_abs_difference_threshold:g}) must be below"
@@ -83,4 +83,4 @@ def resolve_settings(settings: Settings) -> TrainingSettings:
     return TrainingSettings(**given)
 
 
-__all__ = ["FineTuningParams", "TrainingSettings", "parse_params", "parse_value", "resolve_settings"]
+__all__ = ["TrainingSettings", "TrialParams", "parse_params", "parse_value", "resolve_settings"]

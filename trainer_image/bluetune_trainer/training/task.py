@@ -28,7 +28,7 @@ from bluetune_trainer.training.evaluation import (
 )
 from bluetune_trainer.training.freezing import ActivationCaches
 from bluetune_trainer.training.module import FeatureMaker
-from bluetune_trainer.training.params import FineTuningParams, TrainingSettings
+from bluetune_trainer.training.params import TrainingSettings, TrialParams
 from bluetune_trainer.training.precision import use_bf16
 from bluetune_trainer.training.threads import fit_threads
 from bluetune_trainer.training.tokens import TextTable
@@ -71,7 +71,7 @@ class TrainingTask:
             parameter.requires_grad_(True)
         return self.encoder.to(_device())
 
-    def new_loss(self, params: FineTuningParams) -> RankingLossInterface:
+    def new_loss(self, params: TrialParams) -> RankingLossInterface:
         """The run's loss with the trial's margin and temperature."""
         loss = registry.loss(self.settings.loss)
         loss.set_margin(params.margin)

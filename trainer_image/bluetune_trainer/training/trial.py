@@ -23,7 +23,7 @@ from bluetune_trainer.training.embedder import Embedder
 from bluetune_trainer.training.encoder import Encoder
 from bluetune_trainer.training.freezing import LayerSplit
 from bluetune_trainer.training.module import EpochBatches, FeatureMaker, FineTuner, OneValidation
-from bluetune_trainer.training.params import FineTuningParams, TrainingSettings
+from bluetune_trainer.training.params import TrainingSettings, TrialParams
 from bluetune_trainer.training.task import TrainingTask
 
 ShouldPrune = Callable[[int, float], bool]
@@ -53,7 +53,7 @@ class TrialRun:
 
 def run_trial(
     task: TrainingTask,
-    params: FineTuningParams,
+    params: TrialParams,
     *,
     number: int,
     prune: ShouldPrune,
