@@ -131,6 +131,19 @@ class CheckReport(ApiModel):
     """Latest created_at."""
 
 
+class TrialPoint(ApiModel):
+    """A validation of a trial."""
+
+    epoch: float
+    """Epochs trained by then."""
+    quality: float
+    """The objective on the validation sessions."""
+    val_loss: float
+    """The loss on the validation sessions."""
+    train_loss: float | None = None
+    """Mean loss of the training steps since the validation before."""
+
+
 class Trial(ApiModel):
     """trials/<n>.json: a trial that ended. It is never run again."""
 
@@ -152,6 +165,8 @@ class Trial(ApiModel):
     """Stopped by halving."""
     rungs: list[float] = Field(default_factory=list)
     """The objective at each rung it reached."""
+    history: list[TrialPoint] = Field(default_factory=list)
+    """Its validations in order, 100 at most; of more, neighbours are one."""
     seconds: float = 0
     """Wall-clock time."""
     message: str | None = None
@@ -247,6 +262,8 @@ class Result(ApiModel):
     """The comparison that the gate decides by."""
     report_url: str | None = None
     """The report."""
+    report_problem: str | None = None
+    """Why there is none."""
     metadata: dict[str, str] = Field(default_factory=dict)
     """The task's."""
 

@@ -166,6 +166,7 @@ def _record(number: int, params: dict[str, object], indices: dict[str, list[int]
         best_epoch=run.best_epoch,
         pruned=run.pruned,
         rungs=run.rungs,
+        history=run.history,
         seconds=round(run.seconds, 3),
         space=indices,
     )

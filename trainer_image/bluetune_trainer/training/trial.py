@@ -17,11 +17,13 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader
 
+from bluetune_api.records import TrialPoint
 from bluetune_trainer.errors import Stopped
 from bluetune_trainer.training.batches import Batcher
 from bluetune_trainer.training.embedder import Embedder
 from bluetune_trainer.training.encoder import Encoder
 from bluetune_trainer.training.freezing import LayerSplit
+from bluetune_trainer.training.history import History
 from bluetune_trainer.training.module import EpochBatches, FeatureMaker, FineTuner, OneValidation
 from bluetune_trainer.training.params import TrainingSettings, TrialParams
 from bluetune_trainer.training.task import TrainingTask
@@ -48,6 +50,7 @@ class TrialRun:
     best_epoch: float
     pruned: bool
     rungs: list[float] = field(default_factory=list)
+    history: list[TrialPoint] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -135,6 +138,7 @@ def run_trial(
         best_epoch=keeper.best_epoch,
         pruned=keeper.pruned,
         rungs=keeper.rungs,
+        history=keeper.history.points,
         seconds=time.perf_counter() - begin,
     )
 
@@ -176,6 +180,7 @@ class _Keeper(Callback):
         self.epochs = 0.0
         self.pruned = False
         self.rungs: list[float] = []
+        self.history = History()
         self._encoder = encoder
         self._objective = objective
         self._plan = plan
@@ -203,6 +208,7 @@ class _Keeper(Callback):
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
         if not torch.isfinite(loss):
             raise TrialFailed(f"the loss became {float(loss)} at step {trainer.global_step}; lower items_lr")
+        self.history.stepped(float(loss))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -211,6 +217,7 @@ class _Keeper(Callback):
         self._validations += 1
         self.epochs = round(trainer.global_step / self._plan.steps_per_epoch, 4)
         value = metrics[self._objective]
+        self.history.validated(self.epochs, value, metrics["val_loss"])
         if self.best is None or value > self.metrics[self._objective]:
             self.metrics, self.best_epoch = metrics, self.epochs
             self.best = {
