@@ -43,11 +43,12 @@ class Settings(ApiModel):
     """How a trial trains and is judged. Whatever is absent gets the preset's value."""
 
     loss: ImportPath | None = None
-    """`ListwiseSoftmaxLoss` (preset), `CosineProbMarginRankingLoss`, `ProbMarginRankingLoss`, or a class of yours."""
+    """`ListwiseSoftmaxLoss` (preset), `InfoNCELoss` (also as `MultipleNegativesRankingLoss`),
+    `CosineProbMarginRankingLoss`, `ProbMarginRankingLoss`, or a class of yours."""
     ranker: ImportPath | None = None
-    """`COSINE_SIMILARITY` (preset), or a callable of yours."""
+    """`COSINE_SIMILARITY` (preset), `COSINE_DISTANCE`, `EUCLIDEAN_DISTANCE`, or a callable of yours."""
     is_similarity: bool | None = None
-    """Whether the ranker grows with relevance (preset: true)."""
+    """Whether the ranker grows with relevance (preset: as the built-in ranker does; true for a callable of yours)."""
     confidence_calculator: ImportPath | None = None
     """`dummy_confidences` (preset), `calculate_confidences`, or a callable of yours."""
     metrics: Annotated[list[ImportPath], Field(max_length=16)] | None = None

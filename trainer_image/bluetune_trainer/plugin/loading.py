@@ -13,12 +13,20 @@ from bluetune_trainer.plugin.method import FineTuningMethod, TextFineTuningMetho
 PLUGINS: Mapping[str, type[FineTuningMethod]] = {"TextFineTuningMethod": TextFineTuningMethod}
 
 BUILT_IN: Mapping[str, tuple[str, ...]] = {
-    "settings.loss": ("ListwiseSoftmaxLoss", "CosineProbMarginRankingLoss", "ProbMarginRankingLoss"),
-    "settings.ranker": ("COSINE_SIMILARITY",),
+    "settings.loss": (
+        "ListwiseSoftmaxLoss",
+        "InfoNCELoss",
+        "MultipleNegativesRankingLoss",
+        "CosineProbMarginRankingLoss",
+        "ProbMarginRankingLoss",
+    ),
+    "settings.ranker": ("COSINE_SIMILARITY", "COSINE_DISTANCE", "EUCLIDEAN_DISTANCE"),
     "settings.confidenceCalculator": ("dummy_confidences", "calculate_confidences"),
-    "settings.metrics": ("not_irrelevant_dist_shift", "irrelevant_dist_shift"),
+    "settings.metrics": ("not_irrelevant_dist_shift", "irrelevant_dist_shift", "DistanceShift", "LossMetric"),
 }
 """Names that settings may use, by field. They are known here, so that a check needs no torch to judge them."""
+DISTANCES = frozenset({"COSINE_DISTANCE", "EUCLIDEAN_DISTANCE"})
+"""Built-in rankers whose ranks fall as relevance grows."""
 
 
 def alternatives(value: str, known: Collection[str]) -> str:

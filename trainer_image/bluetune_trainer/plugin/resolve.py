@@ -8,7 +8,7 @@ from bluetune_api.method import Settings
 from bluetune_api.records import MethodPlan
 from bluetune_trainer.errors import PlanInvalid, PluginFailed
 from bluetune_trainer.plugin.blame import blaming
-from bluetune_trainer.plugin.loading import BUILT_IN, load_object, load_plugin
+from bluetune_trainer.plugin.loading import BUILT_IN, DISTANCES, load_object, load_plugin
 from bluetune_trainer.plugin.method import FineTuningMethod
 
 
@@ -38,6 +38,7 @@ def resolve(method: MethodPlan) -> Resolved:
         raise PluginFailed(f"{method.plugin}.settings must return Settings, it returned {type(settings).__name__}")
     if space is not None and not isinstance(space, dict):
         raise PluginFailed(f"{method.plugin}.initial_params must return a search space or None")
+    _check_direction(settings)
     resolved = method.model_copy(update={"settings": settings, "initial_params": space})
     return Resolved(plugin, resolved, (plugin, *_named(settings)))
 
@@ -58,6 +59,19 @@ def _named(settings: Settings) -> list[Any]:
         ),
     ]
     return [_load(name, field, known) for field, name, known in fields if name is not None and name not in known]
+
+
+def _check_direction(settings: Settings) -> None:
+    """A built-in ranker taken for its opposite would train the model backwards."""
+    ranker = settings.ranker or "COSINE_SIMILARITY"
+    if settings.is_similarity is None or ranker not in BUILT_IN["settings.ranker"]:
+        return
+    if settings.is_similarity == (ranker in DISTANCES):
+        kind = "a distance" if ranker in DISTANCES else "a similarity"
+        raise PlanInvalid(
+            f"settings.isSimilarity: {str(settings.is_similarity).lower()} contradicts settings.ranker {ranker}, which"
+            f" is {kind}; leave isSimilarity out"
+        )
 
 
 def _load(name: str, field: str, known: Collection[str]) -> Any:

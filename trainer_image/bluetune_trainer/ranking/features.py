@@ -3,6 +3,7 @@
 S sessions, R results (padded), U different items in the batch, P pairs.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
@@ -41,6 +42,8 @@ class Pairs:
     negative_ranks: Tensor
     positive_confidences: Tensor
     negative_confidences: Tensor
+    weights: Tensor
+    """What the pair's click counts, 1 without a correction of position bias."""
     target: float
     """+1 when ranks are similarities, -1 when they are distances."""
 
@@ -66,6 +69,13 @@ class RankingFeatures:
     min_abs_difference: float = 0.0
     max_abs_difference: float = 1.0
     examples: ExamplesType = ExamplesType.all_examples
+    weights: Tensor | None = None
+    """[S, R] what each click counts, whatever its confidence: inverse propensities. None: 1."""
+    shown_rank: Tensor | None = None
+    """[S, R] the place at which each result was shown, -1 where it was not shown in this session. Where it is given,
+    a click has pairs only with unclicked results that were shown above it."""
+    truncated: "Callable[[int], RankingFeatures] | None" = None
+    """The batch ranked by the first so many numbers of each vector, brought back to unit length."""
 
     @property
     def target(self) -> float:
@@ -86,9 +96,22 @@ class RankingFeatures:
         """The same batch with other examples picked from it."""
         return replace(self, examples=examples)
 
+    @property
+    def click_weights(self) -> Tensor:
+        """[S, R] `weights`, or ones."""
+        return torch.ones_like(self.ranks) if self.weights is None else self.weights
+
+    def at_dimension(self, dimension: int) -> "RankingFeatures":
+        """The same examples, ranked by truncated vectors. Raises ValueError where there are no vectors to truncate."""
+        if self.truncated is None:
+            raise ValueError("these ranks come without vectors, so they cannot be computed at another dimension")
+        return self.truncated(dimension).with_phase(self.examples)
+
     def pair_mask(self) -> Tensor:
         """[S, R, R] bool: which (clicked, unclicked) pairs of a session are fed."""
         crossed = self.positives.unsqueeze(2) & self.negatives.unsqueeze(1)
+        if self.shown_rank is not None:
+            crossed = crossed & (self.shown_rank.unsqueeze(1) < self.shown_rank.unsqueeze(2))
         with torch.no_grad():
             difference = (self.ranks.unsqueeze(2) - self.ranks.unsqueeze(1)).abs()
             return crossed & self._picked(difference, crossed)
@@ -123,5 +146,6 @@ class RankingFeatures:
             negative_ranks=self.ranks[session, negative],
             positive_confidences=self.confidences[session, positive],
             negative_confidences=self.confidences[session, negative],
+            weights=self.click_weights[session, positive],
             target=self.target,
         )

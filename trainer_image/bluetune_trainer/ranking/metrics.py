@@ -3,11 +3,15 @@
 S sessions, R results (padded). All metrics but the irrelevant shift speak of sessions with at least one click.
 """
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from bluetune_trainer.errors import PluginFailed
+from bluetune_trainer.ranking.accumulators import MetricValue
 
 CUTOFF = 10
 
@@ -25,6 +29,8 @@ class RankedSessions:
     valid: Tensor
     """[S, R] bool, false on padding."""
     is_similarity: bool = True
+    loss: float | None = None
+    """Of the trial on these sessions; None where it was not computed."""
 
     @property
     def relevant(self) -> Tensor:
@@ -32,7 +38,49 @@ class RankedSessions:
         return (self.clicked & self.valid).any(1)
 
 
-MetricCalculator = Callable[[RankedSessions], float]
+class MetricCalculator(ABC):
+    """Computes one or more metrics of ranked sessions."""
+
+    @abstractmethod
+    def __call__(self, sessions: RankedSessions) -> list[MetricValue]:
+        """The values, by name. Called without gradient."""
+
+
+class DistanceShift(MetricCalculator):
+    """`not_irrelevant_dist_shift` and `irrelevant_dist_shift`: how far results moved, against the start version.
+
+    Pushing everything nearer raises the first as well, so read it beside ndcg@10.
+    """
+
+    def __call__(self, sessions: RankedSessions) -> list[MetricValue]:
+        return [
+            MetricValue("not_irrelevant_dist_shift", not_irrelevant_dist_shift(sessions)),
+            MetricValue("irrelevant_dist_shift", irrelevant_dist_shift(sessions)),
+        ]
+
+
+class LossMetric(MetricCalculator):
+    """`loss`: the trial's loss on the sessions; nothing where it was not computed."""
+
+    def __call__(self, sessions: RankedSessions) -> list[MetricValue]:
+        return [] if sessions.loss is None else [MetricValue("loss", sessions.loss)]
+
+
+class FunctionMetric(MetricCalculator):
+    """A function of ranked sessions as a metric of a name."""
+
+    def __init__(self, name: str, calculate: Callable[[RankedSessions], float]) -> None:
+        self.name = name
+        self.calculate = calculate
+
+    def __call__(self, sessions: RankedSessions) -> list[MetricValue]:
+        value = self.calculate(sessions)
+        try:
+            return [MetricValue(self.name, float(value))]
+        except (TypeError, ValueError):
+            raise PluginFailed(
+                f"settings.metrics: {self.name!r} returned a {type(value).__name__}, but must return a number"
+            ) from None
 
 
 def sorted_gains(ranks: Tensor, gains: Tensor, valid: Tensor, is_similarity: bool = True) -> Tensor:
@@ -101,11 +149,17 @@ def _mean_of_means(values: Tensor, mask: Tensor, keep: Tensor) -> float:
     return float(((values * mask).sum(1) / mask.sum(1).clamp(min=1)).mean())
 
 
-def summarize(sessions: RankedSessions, extra: dict[str, MetricCalculator] | None = None) -> dict[str, float]:
-    """All built-in metrics, and the extra ones by name."""
+def summarize(sessions: RankedSessions, extra: Sequence[MetricCalculator] = ()) -> dict[str, float]:
+    """All built-in metrics, and those of the extra calculators, by name."""
     result = {name: float(values.mean()) if len(values) else 0.0 for name, values in per_session(sessions).items()}
-    result["not_irrelevant_dist_shift"] = not_irrelevant_dist_shift(sessions)
-    result["irrelevant_dist_shift"] = irrelevant_dist_shift(sessions)
-    for name, calculate in (extra or {}).items():
-        result[name] = float(calculate(sessions))
+    for calculate in (DistanceShift(), *extra):
+        result.update(calculated(calculate, sessions))
     return result
+
+
+def calculated(calculate: MetricCalculator, sessions: RankedSessions) -> dict[str, float]:
+    """What a calculator computes, by name. Raises PluginFailed if it returns anything but metric values."""
+    values: object = calculate(sessions)
+    if not isinstance(values, list) or not all(isinstance(value, MetricValue) for value in values):
+        raise PluginFailed(f"{type(calculate).__name__} must return a list of MetricValue, it returned {values!r:.200}")
+    return {value.name: float(value.value) for value in values}

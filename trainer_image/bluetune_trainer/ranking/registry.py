@@ -11,16 +11,24 @@ LOSSES: Mapping[str, type[losses.RankingLossInterface]] = {
     "ListwiseSoftmaxLoss": losses.ListwiseSoftmaxLoss,
     "ProbMarginRankingLoss": losses.ProbMarginRankingLoss,
     "CosineProbMarginRankingLoss": losses.CosineProbMarginRankingLoss,
+    "InfoNCELoss": losses.InfoNCELoss,
+    "MultipleNegativesRankingLoss": losses.MultipleNegativesRankingLoss,
 }
-RANKERS: Mapping[str, rankers.Ranker] = {"COSINE_SIMILARITY": rankers.COSINE_SIMILARITY}
+RANKERS: Mapping[str, rankers.Ranker] = {
+    "COSINE_SIMILARITY": rankers.COSINE_SIMILARITY,
+    "COSINE_DISTANCE": rankers.COSINE_DISTANCE,
+    "EUCLIDEAN_DISTANCE": rankers.EUCLIDEAN_DISTANCE,
+}
 CONFIDENCES: Mapping[str, confidences.ConfidenceCalculator] = {
     "dummy_confidences": confidences.dummy_confidences,
     "calculate_confidences": confidences.calculate_confidences,
 }
 
-METRICS: Mapping[str, metrics.MetricCalculator] = {
+METRICS: Mapping[str, Any] = {
     "not_irrelevant_dist_shift": metrics.not_irrelevant_dist_shift,
     "irrelevant_dist_shift": metrics.irrelevant_dist_shift,
+    "DistanceShift": metrics.DistanceShift,
+    "LossMetric": metrics.LossMetric,
 }
 
 
@@ -43,8 +51,14 @@ def confidence_calculator(name: str) -> confidences.ConfidenceCalculator:
 
 
 def metric(name: str) -> metrics.MetricCalculator:
-    """The metric of that name; the built-in ones are reported in any case."""
-    return cast("metrics.MetricCalculator", _find("settings.metrics", name, METRICS))
+    """A calculator of that name: a MetricCalculator, or a function of RankedSessions that gives a number.
+
+    The distance shifts are reported in any case.
+    """
+    found = _find("settings.metrics", name, METRICS)
+    if isinstance(found, type):
+        found = found()
+    return found if isinstance(found, metrics.MetricCalculator) else metrics.FunctionMetric(name, found)
 
 
 def _find(field: str, name: str, known: Mapping[str, Any]) -> Any:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from bluetune_api.method import EarlyStopping, Settings
 from bluetune_trainer.errors import PlanInvalid
+from bluetune_trainer.plugin.loading import DISTANCES
 from bluetune_trainer.training.parameters import parse_value
 
 
@@ -80,6 +81,7 @@ def resolve_settings(settings: Settings) -> TrainingSettings:
     given = {name: value for name in names if (value := getattr(settings, name)) is not None}
     if "metrics" in given:
         given["metrics"] = tuple(given["metrics"])
+    given.setdefault("is_similarity", given.get("ranker") not in DISTANCES)
     return TrainingSettings(**given)
 
 

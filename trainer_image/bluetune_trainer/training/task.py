@@ -62,7 +62,7 @@ class TrainingTask:
     _start_state: Mapping[str, Tensor]
     _batches: Batcher
     _batch_index: Ints
-    _extra: dict[str, MetricCalculator]
+    _extra: list[MetricCalculator]
 
     def new_encoder(self) -> Encoder:
         """The start version, as it came; what a trial before did to it is undone."""
@@ -108,7 +108,7 @@ def prepare(
     ranker = registry.ranker(settings.ranker)
     confidence = registry.confidence_calculator(settings.confidence_calculator)
     registry.loss(settings.loss)
-    extra = {name: registry.metric(name) for name in settings.metrics}
+    extra = [registry.metric(name) for name in settings.metrics]
     encoder = Encoder.load(
         start_folder,
         max_tokens=settings.max_tokens,
