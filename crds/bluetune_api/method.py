@@ -62,7 +62,13 @@ class Settings(ApiModel):
     num_epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Most epochs of a trial."""
     batch_size: Annotated[int, Field(ge=1, le=65536)] | None = None
-    """Sessions in an optimizer step."""
+    """Sessions in a batch: they share in-batch negatives and, unless batches are accumulated, an optimizer step."""
+    accumulate_batches: Annotated[int, Field(ge=1, le=65536)] | None = None
+    """Batches in an optimizer step (preset: 1); in-batch negatives stay within a batch."""
+    gradient_clipping: Annotated[float, Field(gt=0)] | None = None
+    """Largest L2 norm of all gradients together; longer ones are scaled down to it (preset: no limit)."""
+    warmup: Annotated[float, Field(ge=0)] | None = None
+    """Optimizer steps over which the rate rises from 0; a value below 1 is a share of the trial (preset: 0)."""
     test_each_n_inputs: Annotated[float, Field(gt=0)] | None = None
     """Sessions between two validations; a value below 1 is a share of an epoch."""
     early_stopping: EarlyStopping | None = None

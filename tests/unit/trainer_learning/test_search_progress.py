@@ -10,7 +10,7 @@ from bluetune_api.records import Trial
 from bluetune_trainer.search.halving import should_stop
 from bluetune_trainer.search.progress import search_progress
 from bluetune_trainer.training.params import resolve_settings
-from bluetune_trainer.training.trial import plan_steps
+from bluetune_trainer.training.steps import plan_steps
 
 NOW = datetime(2024, 1, 2, tzinfo=UTC)
 
@@ -53,7 +53,7 @@ def test_validations_are_counted_in_sessions(
     sessions: int, settings: dict[str, object], steps: int, between: int, rungs: tuple[int, ...]
 ) -> None:
     plan = plan_steps(sessions, resolve_settings(Settings.model_validate(settings)))
-    assert (plan.steps_per_epoch, plan.steps_between_validations, plan.rungs) == (steps, between, rungs)
+    assert (plan.batches_per_epoch, plan.batches_between_validations, plan.rungs) == (steps, between, rungs)
 
 
 def trial(number: int, quality: float | None, seconds: float = 10.0) -> Trial:

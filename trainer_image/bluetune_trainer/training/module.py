@@ -15,6 +15,7 @@ from bluetune_trainer.ranking.rankers import Ranker
 from bluetune_trainer.training.batches import SessionBatch
 from bluetune_trainer.training.embedder import Embedder
 from bluetune_trainer.training.params import TrainingSettings, TrialParams
+from bluetune_trainer.training.steps import StepPlan, rate_factor, warmup_steps
 
 Evaluate = Callable[[Embedder], dict[str, float]]
 """Validation: metrics, `val_loss` among them."""
@@ -51,7 +52,7 @@ class FeatureMaker:
 
 
 class FineTuner(pl.LightningModule):
-    """Automatic optimization: one AdamW, StepLR after every optimizer step."""
+    """Automatic optimization: one AdamW, its rate set after every optimizer step."""
 
     def __init__(
         self,
@@ -61,7 +62,7 @@ class FineTuner(pl.LightningModule):
         evaluate: Evaluate,
         params: TrialParams,
         settings: TrainingSettings,
-        total_steps: int,
+        plan: StepPlan,
     ) -> None:
         super().__init__()
         self.encoder = embedder.encoder
@@ -71,18 +72,18 @@ class FineTuner(pl.LightningModule):
         self._evaluate = evaluate
         self._params = params
         self._settings = settings
-        self._total_steps = max(total_steps, 1)
+        self._plan = plan
 
     def examples(self) -> ExamplesType:
         """The kind of examples that this step feeds: `examples_order` divides the steps evenly."""
         order = self._params.examples_order
-        phase = min(self.global_step * len(order) // self._total_steps, len(order) - 1)
+        phase = min(self.global_step * len(order) // self._plan.steps, len(order) - 1)
         return ExamplesType(order[phase])
 
     def training_step(self, batch: SessionBatch, batch_idx: int) -> Tensor:
         vectors = self._embedder.embed(batch.texts)
         loss: Tensor = self.loss(self._features(batch, vectors, self.examples()))
-        return loss
+        return loss * self._plan.weight(batch_idx)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         self.log_dict(self._evaluate(self._embedder), batch_size=1)
@@ -92,7 +93,11 @@ class FineTuner(pl.LightningModule):
         trained = [p for p in self.parameters() if p.requires_grad]
         groups = [{"params": trained, "lr": self._params.items_lr, "weight_decay": self._params.items_weight_decay}]
         optimizer = torch.optim.AdamW(groups, fused=True)
-        schedule = torch.optim.lr_scheduler.StepLR(optimizer, self._settings.step_size, self._settings.gamma)
+        settings = self._settings
+        warmup = warmup_steps(settings.warmup, self._plan.steps)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: rate_factor(step, warmup, settings.step_size, settings.gamma)
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step", "frequency": 1}}
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:

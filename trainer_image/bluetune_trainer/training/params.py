@@ -65,6 +65,10 @@ class TrainingSettings:
     gamma: float = 0.9
     num_epochs: int = 2
     batch_size: int = 32
+    accumulate_batches: int = 1
+    gradient_clipping: float | None = None
+    """Largest L2 norm of all gradients together; None: as large as they are."""
+    warmup: float = 0.0
     test_each_n_inputs: float = 0.5
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     halving: bool = True

@@ -25,7 +25,8 @@ from bluetune_trainer.training.encoder import Encoder
 from bluetune_trainer.training.freezing import LayerSplit
 from bluetune_trainer.training.history import History
 from bluetune_trainer.training.module import EpochBatches, FeatureMaker, FineTuner, OneValidation
-from bluetune_trainer.training.params import TrainingSettings, TrialParams
+from bluetune_trainer.training.params import TrialParams
+from bluetune_trainer.training.steps import StepPlan, plan_steps
 from bluetune_trainer.training.task import TrainingTask
 
 ShouldPrune = Callable[[int, float], bool]
@@ -89,7 +90,7 @@ def run_trial(
         lambda e: task.evaluate(e, loss, features),
         params,
         settings,
-        plan.steps_per_epoch * settings.num_epochs,
+        plan,
     )
     keeper = _Keeper(encoder, settings.objective, plan, prune, on_step, stop)
     trainer = pl.Trainer(
@@ -97,7 +98,10 @@ def run_trial(
         devices=1,
         precision="32-true",  # the embedder casts by itself
         max_epochs=settings.num_epochs,
-        val_check_interval=plan.steps_between_validations,
+        val_check_interval=plan.batches_between_validations,
+        accumulate_grad_batches=plan.accumulation,
+        gradient_clip_val=settings.gradient_clipping,
+        gradient_clip_algorithm="norm",
         num_sanity_val_steps=0,
         logger=False,
         enable_checkpointing=False,
@@ -116,10 +120,13 @@ def run_trial(
         ],
     )
     batches = EpochBatches(
-        lambda random: batcher.epoch(settings.batch_size, random), [settings.seed, number], plan.steps_per_epoch
+        lambda random: batcher.epoch(settings.batch_size, random), [settings.seed, number], plan.batches_per_epoch
     )
     try:
-        trainer.fit(module, DataLoader(batches, batch_size=None), DataLoader(OneValidation(), batch_size=None))
+        validations = DataLoader(OneValidation(), batch_size=None)
+        trainer.fit(module, DataLoader(batches, batch_size=None), validations)
+        if keeper.epochs < keeper.epochs_done(trainer):  # the interval does not divide the epoch
+            trainer.validate(module, validations, verbose=False)
     except SIGTERMException as error:
         raise Stopped from error
     except torch.OutOfMemoryError as error:
@@ -141,31 +148,6 @@ def run_trial(
         history=keeper.history.points,
         seconds=time.perf_counter() - begin,
     )
-
-
-@dataclass(frozen=True)
-class StepPlan:
-    """How an epoch is cut into steps and validations."""
-
-    steps_per_epoch: int
-    steps_between_validations: int
-    rungs: tuple[int, ...]
-    """Validations (from 1, over the whole trial) at which a bad trial ends early."""
-
-
-def plan_steps(sessions: int, settings: TrainingSettings) -> StepPlan:
-    """Steps and validations for that many sessions with a click.
-
-    `test_each_n_inputs` counts sessions, or is a share of an epoch when it is below 1. Rungs lie at a quarter and at
-    half of the trial's validations, where that is not its end.
-    """
-    steps = max(math.ceil(sessions / settings.batch_size), 1)
-    each = settings.test_each_n_inputs
-    between = each * steps if each < 1 else each / settings.batch_size
-    interval = min(max(int(between), 1), steps)
-    total = steps // interval * settings.num_epochs
-    rungs = sorted({max(math.ceil(total * share), 1) for share in (0.25, 0.5)}) if settings.halving else []
-    return StepPlan(steps, interval, tuple(r for r in rungs if r < total))
 
 
 class _Keeper(Callback):
@@ -193,14 +175,18 @@ class _Keeper(Callback):
         """Let go of what belongs to the search."""
         self._prune = self._on_step = None
 
+    def epochs_done(self, trainer: pl.Trainer) -> float:
+        """Epochs that were trained, in batches between them."""
+        return round((trainer.fit_loop.epoch_loop.total_batch_idx + 1) / self._plan.batches_per_epoch, 4)
+
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         if self._stop.is_set():
             raise Stopped
         if self._on_step is not None:
-            total = self._plan.steps_per_epoch * (trainer.max_epochs or 1)
-            self._on_step(trainer.global_step / total, trainer.current_epoch + 1)
+            total = self._plan.batches_per_epoch * self._plan.epochs
+            self._on_step(trainer.fit_loop.epoch_loop.total_batch_idx / total, trainer.current_epoch + 1)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -208,14 +194,14 @@ class _Keeper(Callback):
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
         if not torch.isfinite(loss):
             raise TrialFailed(f"the loss became {float(loss)} at step {trainer.global_step}; lower items_lr")
-        self.history.stepped(float(loss))
+        self.history.stepped(float(loss) * self._plan.accumulation / self._plan.weight(batch_idx))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         if not math.isfinite(metrics["val_loss"]):
             raise TrialFailed(f"val_loss became {metrics['val_loss']} at step {trainer.global_step}; lower items_lr")
         self._validations += 1
-        self.epochs = round(trainer.global_step / self._plan.steps_per_epoch, 4)
+        self.epochs = self.epochs_done(trainer)
         value = metrics[self._objective]
         self.history.validated(self.epochs, value, metrics["val_loss"])
         if self.best is None or value > self.metrics[self._objective]:
