@@ -39,6 +39,19 @@ class EarlyStopping(ApiModel):
     """Smallest change that counts as improvement."""
 
 
+class Propensity(ApiModel):
+    """How likely people look at a result, by the place at which it was shown: what `positionBias: IPS` divides by."""
+
+    examination: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1, max_length=1000)] | None = (
+        None
+    )
+    """Chance for each place from the first; later places have the last one's. Preset: 1 / place."""
+    eta: Annotated[float, Field(ge=0, le=10)] = 1.0
+    """Power to which the chances are raised: 0 means no bias, above 1 a stronger one."""
+    clip: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Chances below this count as this, so that no click weighs more than 1 / clip."""
+
+
 class Settings(ApiModel):
     """How a trial trains and is judged. Whatever is absent gets the preset's value."""
 
@@ -51,6 +64,15 @@ class Settings(ApiModel):
     """Whether the ranker grows with relevance (preset: as the built-in ranker does; true for a callable of yours)."""
     confidence_calculator: ImportPath | None = None
     """`dummy_confidences` (preset), `calculate_confidences`, or a callable of yours."""
+    matryoshka_dims: (
+        Annotated[list[Annotated[int, Field(ge=1, le=65536)]], Field(min_length=1, max_length=16)] | None
+    ) = None
+    """Shorter lengths at which vectors are trained to rank well, too, when truncated; each below the model's own."""
+    position_bias: Literal["None", "SkipAbove", "IPS"] | None = None
+    """Correction of clicks for where results were shown. `None` (preset); `SkipAbove`: a click is compared only with
+    results above it that were passed over; `IPS`: clicks weigh by their inverse propensity, clipped."""
+    propensity: Propensity | None = None
+    """Of `positionBias: IPS`."""
     metrics: Annotated[list[ImportPath], Field(max_length=16)] | None = None
     """Metrics reported beside the built-in ones."""
     objective: Literal["ndcg@10", "mrr@10", "recall@10"] | None = None

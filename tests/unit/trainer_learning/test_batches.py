@@ -33,6 +33,7 @@ def sessions(*rows: tuple[int, dict[int, bool]]) -> NumberedSessions:
         items=np.array([item for _, results in rows for item in results], np.int64),
         clicked=np.array([click for _, results in rows for click in results.values()], np.bool_),
         offsets=np.cumsum([0, *(len(results) for _, results in rows)]),
+        shown_rank=np.array([place for _, results in rows for place in range(len(results))], np.int32),
     )
 
 

@@ -39,6 +39,11 @@ def resolve(method: MethodPlan) -> Resolved:
     if space is not None and not isinstance(space, dict):
         raise PluginFailed(f"{method.plugin}.initial_params must return a search space or None")
     _check_direction(settings)
+    if settings.propensity is not None and settings.position_bias != "IPS":
+        raise PlanInvalid(
+            f"settings.propensity: positionBias {settings.position_bias or 'None'} does not use it; set positionBias:"
+            " IPS, or leave it out"
+        )
     resolved = method.model_copy(update={"settings": settings, "initial_params": space})
     return Resolved(plugin, resolved, (plugin, *_named(settings)))
 

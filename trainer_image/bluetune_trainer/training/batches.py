@@ -26,6 +26,8 @@ class NumberedSessions:
     """total."""
     offsets: Ints
     """n + 1."""
+    shown_rank: NDArray[np.int32]
+    """total: place at which each was shown, from 0; the best one of a result that was shown twice."""
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -51,24 +53,32 @@ def number_sessions(sessions: Sessions, catalogue: Catalogue, encoder: Encoder, 
     queries: list[int] = []
     items: list[int] = []
     clicked: list[bool] = []
+    ranks: list[int] = []
     offsets = [0]
     for i in range(len(sessions)):
         begin, end = int(sessions.offsets[i]), int(sessions.offsets[i + 1])
         results: dict[int, bool] = {}
-        for item, click in zip(sessions.items[begin:end].tolist(), sessions.clicked[begin:end].tolist(), strict=True):
+        places: dict[int, int] = {}
+        shown_at = sessions.shown_rank[begin:end].tolist() if len(sessions.shown_rank) else range(end - begin)
+        for item, click, place in zip(
+            sessions.items[begin:end].tolist(), sessions.clicked[begin:end].tolist(), shown_at, strict=True
+        ):
             number = int(by_item[item])
             results[number] = results.get(number, False) or click
+            places[number] = min(places.get(number, place), place)
         if not results:
             continue
         queries.append(int(query_numbers[i]))
         items.extend(results)
         clicked.extend(results.values())
+        ranks.extend(places.values())
         offsets.append(len(items))
     return NumberedSessions(
         np.asarray(queries, np.int64),
         np.asarray(items, np.int64),
         np.asarray(clicked, np.bool_),
         np.asarray(offsets, np.int64),
+        np.asarray(ranks, np.int32),
     )
 
 
@@ -92,6 +102,10 @@ class SessionBatch:
     """[S, R]: 0 on padding."""
     allowed: NDArray[np.bool_]
     """[S, U]: items that may stand as in-batch negatives of a session."""
+    weights: NDArray[np.float32] | None = None
+    """[S, R]: what each click counts, 1 on padding; None: all 1."""
+    shown_rank: NDArray[np.int32] | None = None
+    """[S, R]: place at which each was shown, -1 for a borrowed one; only where pairs go by it."""
 
 
 class ClickedItems:
@@ -120,8 +134,12 @@ class Batcher:
         *,
         negative_downsampling: float = 1.0,
         use_irrelevant: bool = False,
+        click_weights: NDArray[np.float32] | None = None,
+        skip_above: bool = False,
     ) -> None:
         self.sessions = sessions
+        self._click_weights = click_weights
+        self._skip_above = skip_above
         self._confidences = confidences
         self._downsampling = negative_downsampling
         self._clicked = ClickedItems(sessions)
@@ -153,13 +171,17 @@ class Batcher:
         valid = np.zeros((len(rows), width), np.bool_)
         allowed = np.ones((len(rows), len(items)), np.bool_)
         confidences = np.zeros((len(rows), width), np.float32)
-        for row, (numbers, clicks, trust) in enumerate(rows):
+        weights = np.ones((len(rows), width), np.float32)
+        shown_rank = np.full((len(rows), width), -1, np.int32)
+        for row, (numbers, clicks, trust, weight, places) in enumerate(rows):
             count = len(numbers)
             at = np.searchsorted(items, numbers)
             result_at[row, :count] = at
             clicked[row, :count] = clicks
             valid[row, :count] = True
             confidences[row, :count] = trust
+            weights[row, :count] = weight
+            shown_rank[row, :count] = places
             allowed[row, at] = False
             known = np.fromiter(self._clicked.of(int(queries[row])), np.int64)
             allowed[row, np.isin(items, known)] = False
@@ -172,14 +194,21 @@ class Batcher:
             valid=valid,
             confidences=confidences,
             allowed=allowed,
+            weights=weights if self._click_weights is not None else None,
+            shown_rank=shown_rank if self._skip_above else None,
         )
 
     def _results(
         self, session: int, random: np.random.Generator | None, borrowed_from: list[int]
-    ) -> tuple[Ints, NDArray[np.bool_], NDArray[np.float32]]:
-        """Numbers, clicks and confidences of the results that are used; what is left out need not be encoded."""
+    ) -> tuple[Ints, NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]:
+        """Numbers, clicks, confidences, click weights and places of the results that are used.
+
+        What is left out need not be encoded.
+        """
         span = self.sessions.span(session)
         numbers, clicked, trust = self.sessions.items[span], self.sessions.clicked[span], self._confidences[span]
+        places = self.sessions.shown_rank[span]
+        weights = np.ones(len(numbers), np.float32) if self._click_weights is None else self._click_weights[span]
         if borrowed_from:
             borrowed = np.unique(np.concatenate([self.sessions.items[self.sessions.span(s)] for s in borrowed_from]))
             known = np.fromiter(self._clicked.of(int(self.sessions.queries[session])), np.int64)
@@ -187,10 +216,12 @@ class Batcher:
             numbers = np.concatenate([numbers, borrowed])
             clicked = np.concatenate([clicked, np.zeros(len(borrowed), np.bool_)])
             trust = np.concatenate([trust, np.ones(len(borrowed), np.float32)])
+            weights = np.concatenate([weights, np.ones(len(borrowed), np.float32)])
+            places = np.concatenate([places, np.full(len(borrowed), -1, np.int32)])
         keep = np.ones(len(numbers), np.bool_)
         if random is not None and self._downsampling < 1:
             unclicked = np.flatnonzero(~clicked)
             if len(unclicked):
                 count = max(1, round(self._downsampling * len(unclicked)))
                 keep[random.permutation(unclicked)[count:]] = False
-        return numbers[keep], clicked[keep], trust[keep]
+        return numbers[keep], clicked[keep], trust[keep], weights[keep], places[keep]

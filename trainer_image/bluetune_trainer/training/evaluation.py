@@ -86,6 +86,8 @@ def fixed_subset(sessions: NumberedSessions, most: int, seed: int) -> Ints:
     return np.sort(np.random.default_rng([seed, 1]).choice(len(sessions), most, replace=False))
 
 
-def ranked(padded: PaddedSessions, ranks: Tensor, previous: Tensor, is_similarity: bool) -> RankedSessions:
+def ranked(
+    padded: PaddedSessions, ranks: Tensor, previous: Tensor, is_similarity: bool, loss: float | None = None
+) -> RankedSessions:
     """What the metrics are computed from."""
-    return RankedSessions(ranks, previous, padded.clicked, padded.valid, is_similarity)
+    return RankedSessions(ranks, previous, padded.clicked, padded.valid, is_similarity, loss)

@@ -14,6 +14,7 @@ from bluetune_trainer.ranking.losses import RankingLossInterface
 from bluetune_trainer.ranking.rankers import Ranker
 from bluetune_trainer.training.batches import SessionBatch
 from bluetune_trainer.training.embedder import Embedder
+from bluetune_trainer.training.matryoshka import truncate
 from bluetune_trainer.training.params import TrainingSettings, TrialParams
 from bluetune_trainer.training.steps import StepPlan, rate_factor, warmup_steps
 
@@ -48,6 +49,9 @@ class FeatureMaker:
             min_abs_difference=self._params.min_abs_difference_threshold,
             max_abs_difference=self._params.max_abs_difference_threshold,
             examples=examples,
+            weights=None if batch.weights is None else torch.from_numpy(batch.weights).to(device),
+            shown_rank=None if batch.shown_rank is None else torch.from_numpy(batch.shown_rank).to(device),
+            truncated=lambda dimension: self(batch, truncate(vectors, dimension), examples),
         )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
-from bluetune_api.method import EarlyStopping, Settings
+from bluetune_api.method import EarlyStopping, Propensity, Settings
 from bluetune_trainer.errors import PlanInvalid
 from bluetune_trainer.plugin.loading import DISTANCES
 from bluetune_trainer.training.parameters import parse_value
@@ -59,6 +59,9 @@ class TrainingSettings:
     ranker: str = "COSINE_SIMILARITY"
     is_similarity: bool = True
     confidence_calculator: str = "dummy_confidences"
+    matryoshka_dims: tuple[int, ...] = ()
+    position_bias: Literal["None", "SkipAbove", "IPS"] = "None"
+    propensity: Propensity = field(default_factory=Propensity)
     metrics: tuple[str, ...] = ()
     objective: str = "ndcg@10"
     step_size: int = 500
@@ -85,6 +88,8 @@ def resolve_settings(settings: Settings) -> TrainingSettings:
     given = {name: value for name in names if (value := getattr(settings, name)) is not None}
     if "metrics" in given:
         given["metrics"] = tuple(given["metrics"])
+    if "matryoshka_dims" in given:
+        given["matryoshka_dims"] = tuple(sorted(set(given["matryoshka_dims"])))
     given.setdefault("is_similarity", given.get("ranker") not in DISTANCES)
     return TrainingSettings(**given)
 

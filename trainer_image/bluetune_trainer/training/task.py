@@ -12,7 +12,7 @@ from torch import Tensor
 from bluetune_trainer.data.types import Catalogue, Split
 from bluetune_trainer.errors import DataInvalid
 from bluetune_trainer.ranking import registry
-from bluetune_trainer.ranking.losses import RankingLossInterface
+from bluetune_trainer.ranking.losses import MatryoshkaLoss, RankingLossInterface
 from bluetune_trainer.ranking.metrics import MetricCalculator, summarize
 from bluetune_trainer.ranking.rankers import Ranker
 from bluetune_trainer.training.batches import Batcher, Ints, NumberedSessions, number_sessions
@@ -27,8 +27,10 @@ from bluetune_trainer.training.evaluation import (
     ranked,
 )
 from bluetune_trainer.training.freezing import ActivationCaches
+from bluetune_trainer.training.matryoshka import check_dims, ndcg_by_dimension
 from bluetune_trainer.training.module import FeatureMaker
 from bluetune_trainer.training.params import TrainingSettings, TrialParams
+from bluetune_trainer.training.position_bias import ClickWeights
 from bluetune_trainer.training.precision import use_bf16
 from bluetune_trainer.training.threads import fit_threads
 from bluetune_trainer.training.tokens import TextTable
@@ -56,6 +58,8 @@ class TrainingTask:
     baseline: dict[str, float]
     """Metrics of the start version."""
     ranker: Ranker
+    click_weights: ClickWeights | None
+    """Under `positionBias: IPS`."""
     caches: ActivationCaches
     encoder: Encoder
     """The one instance, which all trials use in turn."""
@@ -71,9 +75,22 @@ class TrainingTask:
             parameter.requires_grad_(True)
         return self.encoder.to(_device())
 
+    def batcher(self, params: TrialParams) -> Batcher:
+        """Batches of the training sessions for a trial."""
+        return Batcher(
+            self.train,
+            self.confidences,
+            negative_downsampling=params.negative_downsampling,
+            use_irrelevant=not params.not_irrelevant_only,
+            click_weights=self.click_weights(self.train) if self.click_weights is not None else None,
+            skip_above=self.settings.position_bias == "SkipAbove",
+        )
+
     def new_loss(self, params: TrialParams) -> RankingLossInterface:
         """The run's loss with the trial's margin and temperature."""
         loss = registry.loss(self.settings.loss)
+        if self.settings.matryoshka_dims:
+            loss = MatryoshkaLoss(loss, self.settings.matryoshka_dims)
         loss.set_margin(params.margin)
         loss.set_temperature(params.temperature)
         return loss
@@ -83,13 +100,18 @@ class TrainingTask:
         """All metrics on the validation sessions, and `val_loss`."""
         vectors = embed_all(embedder, self.validation.texts)
         ranks = rank_embedded(vectors, self.validation, self.ranker)
-        metrics = summarize(ranked(self.validation, ranks, self.previous, self.settings.is_similarity), self._extra)
         losses = []
         for begin in range(0, len(self._batch_index), VALIDATION_BATCH):
             batch = self._batches.batch(self._batch_index[begin : begin + VALIDATION_BATCH])
             at = torch.from_numpy(np.searchsorted(self.validation.texts, batch.texts))
             losses.append(float(loss(features(batch, vectors[at]))) * len(batch.query_at))
-        return {**metrics, "val_loss": sum(losses) / max(len(self._batch_index), 1)}
+        val_loss = sum(losses) / max(len(self._batch_index), 1)
+        sessions = ranked(self.validation, ranks, self.previous, self.settings.is_similarity, val_loss)
+        return {
+            **summarize(sessions, self._extra),
+            **ndcg_by_dimension(vectors, self.validation, self.ranker, self.settings),
+            "val_loss": val_loss,
+        }
 
 
 def prepare(
@@ -115,6 +137,7 @@ def prepare(
         query_prompt=settings.query_prompt,
         item_prompt=settings.item_prompt,
     ).to(_device())
+    check_dims(settings.matryoshka_dims, encoder.dimension)
     bf16 = use_bf16(settings.precision, encoder.device.type)
     table = TextTable(encoder.tokenizer, encoder.max_tokens, encoder.lower)
     train = number_sessions(split.train, catalogue, encoder, table)
@@ -125,12 +148,14 @@ def prepare(
     chosen = fixed_subset(validation, MOST_VALIDATION_SESSIONS, settings.seed)
     padded = pad_sessions(validation, chosen)
     embedder = Embedder(encoder, table, bf16=bf16)
-    previous = rank_embedded(embed_all(embedder, padded.texts, on_step), padded, ranker)
+    vectors = embed_all(embedder, padded.texts, on_step)
+    previous = rank_embedded(vectors, padded, ranker)
     confidences = np.ones(len(train.items), np.float32)
     if settings.confidence_calculator != "dummy_confidences":
         everything = pad_sessions(train, np.arange(len(train)))
         ranks = rank_embedded(embed_all(embedder, everything.texts, on_step), everything, ranker)
         confidences = confidence(ranks, everything.clicked, everything.valid)[everything.valid].numpy()
+    click_weights = ClickWeights.of(settings.propensity, train) if settings.position_bias == "IPS" else None
     relevant = chosen[validation.with_click()[chosen]]
     return TrainingTask(
         settings=settings,
@@ -141,12 +166,21 @@ def prepare(
         confidences=confidences,
         validation=padded,
         previous=previous,
-        baseline=summarize(ranked(padded, previous, previous, settings.is_similarity), extra),
+        baseline={
+            **summarize(ranked(padded, previous, previous, settings.is_similarity), extra),
+            **ndcg_by_dimension(vectors, padded, ranker, settings),
+        },
         ranker=ranker,
+        click_weights=click_weights,
         caches=ActivationCaches(workdir / "activations"),
         encoder=encoder,
         _start_state={name: value.detach().cpu().clone() for name, value in encoder.state_dict().items()},
-        _batches=Batcher(validation, np.ones(len(validation.items), np.float32)),
+        _batches=Batcher(
+            validation,
+            np.ones(len(validation.items), np.float32),
+            click_weights=click_weights(validation) if click_weights is not None else None,
+            skip_above=settings.position_bias == "SkipAbove",
+        ),
         _batch_index=relevant,
         _extra=extra,
     )

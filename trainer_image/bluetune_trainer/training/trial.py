@@ -19,7 +19,6 @@ from torch.utils.data import DataLoader
 
 from bluetune_api.records import TrialPoint
 from bluetune_trainer.errors import Stopped
-from bluetune_trainer.training.batches import Batcher
 from bluetune_trainer.training.embedder import Embedder
 from bluetune_trainer.training.encoder import Encoder
 from bluetune_trainer.training.freezing import LayerSplit
@@ -76,12 +75,7 @@ def run_trial(
     embedder = Embedder(encoder, task.table, split, cache, bf16=task.bf16)
     loss = task.new_loss(params)
     features = FeatureMaker(params, task.ranker, is_similarity=settings.is_similarity)
-    batcher = Batcher(
-        task.train,
-        task.confidences,
-        negative_downsampling=params.negative_downsampling,
-        use_irrelevant=not params.not_irrelevant_only,
-    )
+    batcher = task.batcher(params)
     plan = plan_steps(len(batcher.relevant), settings)
     module = FineTuner(
         embedder,
