@@ -28,13 +28,13 @@ from bluetune_trainer.data.types import Catalogue, Sessions
 from bluetune_trainer.ranking.losses import ListwiseSoftmaxLoss
 from bluetune_trainer.ranking.rankers import COSINE_SIMILARITY
 from bluetune_trainer.training.batches import Batcher, SessionBatch, number_sessions
-from bluetune_trainer.training.embedder import Embedder
+from bluetune_trainer.training.embedder import freeze
 from bluetune_trainer.training.encoder import Encoder
-from bluetune_trainer.training.freezing import ActivationCache, LayerSplit
+from bluetune_trainer.training.freezing import ActivationCaches
+from bluetune_trainer.training.inputs import InputTable
 from bluetune_trainer.training.module import FeatureMaker
 from bluetune_trainer.training.params import TrialParams
 from bluetune_trainer.training.precision import bf16_pays
-from bluetune_trainer.training.tokens import TextTable
 
 BATCH = 16
 RESULTS = 10
@@ -81,12 +81,9 @@ def generate(count: int, overlap: float, seed: int = 0) -> tuple[Catalogue, Sess
 def ours(catalogue: Catalogue, sessions: Sessions, *, depth: int, bf16: bool, folder: Path) -> tuple[Side, float]:
     """Our step, and the seconds a session that filling the cache of frozen layers took."""
     encoder = Encoder.load(MODEL)
-    table = TextTable(encoder.tokenizer, encoder.max_tokens)
-    numbered = number_sessions(sessions, catalogue, encoder, table)
-    split = LayerSplit(encoder, depth)
-    split.freeze()
-    name = f"{depth}-{bf16}"
-    embedder = Embedder(encoder, table, split, ActivationCache(folder, name) if depth else None, bf16=bf16)
+    table = InputTable(encoder)
+    numbered = number_sessions(sessions, catalogue, table)
+    embedder = freeze(table, depth, ActivationCaches(folder), bf16=bf16)
     optimizer = torch.optim.AdamW([p for p in encoder.parameters() if p.requires_grad], lr=LEARNING_RATE, fused=True)
     batcher = Batcher(numbered, np.ones(len(numbered.items), np.float32))
     features, loss = FeatureMaker(TrialParams(), COSINE_SIMILARITY, is_similarity=True), ListwiseSoftmaxLoss()
@@ -105,8 +102,9 @@ def ours(catalogue: Catalogue, sessions: Sessions, *, depth: int, bf16: bool, fo
         loss(features(batches[i], embedder.embed(batches[i].texts))).backward()
         optimizer.step()
 
-    trained = len(split.layers) - depth
-    label = "all layers" if not depth else f"{trained} of {len(split.layers)} layers"
+    holder, name = encoder.stack()
+    layers = len(getattr(holder, name))
+    label = "all layers" if not depth else f"{layers - depth} of {layers} layers"
     return Side(f"bluetune, {label}, {'bf16' if bf16 else 'fp32'}", step), filling
 
 

@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from bluetune_api.method import EarlyStopping
+from bluetune_api.method import EarlyStopping, Settings
 from bluetune_trainer.errors import PlanInvalid, Stopped
 from bluetune_trainer.ranking.losses import ListwiseSoftmaxLoss
 from bluetune_trainer.training.batches import Batcher
-from bluetune_trainer.training.embedder import Embedder
+from bluetune_trainer.training.embedder import Cut, Embedder
 from bluetune_trainer.training.encoder import Encoder
 from bluetune_trainer.training.freezing import ActivationCache, LayerSplit, MemoryBudget
+from bluetune_trainer.training.inputs import InputTable
 from bluetune_trainer.training.module import FeatureMaker
-from bluetune_trainer.training.params import TrainingSettings, TrialParams
+from bluetune_trainer.training.params import TrialParams, resolve_settings
+from bluetune_trainer.training.parts import choose_parts
 from bluetune_trainer.training.task import TrainingTask, prepare
-from bluetune_trainer.training.tokens import TextTable
 from bluetune_trainer.training.trial import TrialFailed, TrialRun, run_trial
 from trainer.learning_world import world, write_tiny_encoder
 
@@ -36,7 +37,8 @@ def prepared(tiny: Path, tmp_path: Path) -> Prepare:
     def make(**settings: object) -> TrainingTask:
         catalogue, split = world()
         fixed: dict[str, object] = {"precision": "FP32", "batch_size": 20, "num_epochs": 2, **settings}
-        return prepare(tiny, catalogue, split, TrainingSettings(**fixed), tmp_path, lambda: None)  # type: ignore[arg-type]
+        chosen = Settings(**fixed)  # type: ignore[arg-type]
+        return prepare(tiny, catalogue, split, resolve_settings(chosen), choose_parts(chosen), tmp_path, lambda: None)
 
     return make
 
@@ -59,13 +61,14 @@ def test_cached_activations_give_the_same_vectors_bit_for_bit(
     tiny: Path, tmp_path: Path, depth: int, memory: int
 ) -> None:
     encoder = Encoder.load(tiny)
-    table = TextTable(encoder.tokenizer, encoder.max_tokens)
-    numbers = table.add(TEXTS)
+    table = InputTable(encoder)
+    numbers = table.add(TEXTS, "item")
     split = LayerSplit(encoder, depth)
     split.freeze()
-    cached = Embedder(encoder, table, split, ActivationCache(tmp_path / "spill", "x", MemoryBudget(memory)))
+    cut = Cut(split, ActivationCache(tmp_path / "spill", "x", MemoryBudget(memory)))
+    cached = Embedder(table, [cut])
     with torch.no_grad():
-        plain = Embedder(encoder, table).embed(numbers)
+        plain = Embedder(table).embed(numbers)
         assert torch.equal(cached.embed(numbers), plain)
         assert torch.equal(cached.embed(numbers), plain)
     assert (tmp_path / "spill").exists() == (memory == 0)
@@ -89,7 +92,7 @@ def test_freezing_everything_is_refused(tiny: Path) -> None:
 def test_a_step_equals_one_that_encodes_every_text_by_itself(prepared: Prepare) -> None:
     task = prepared()
     batch = Batcher(task.train, task.confidences).batch(np.arange(12))
-    encoder = task.new_encoder()
+    encoder = task.new_model()
     LayerSplit(encoder, 0).freeze()
     features = FeatureMaker(TrialParams(), task.ranker, is_similarity=True)
 
@@ -99,12 +102,9 @@ def test_a_step_equals_one_that_encodes_every_text_by_itself(prepared: Prepare) 
         loss.backward()
         return float(loss.detach()), [p.grad.clone() for p in encoder.parameters() if p.grad is not None]
 
-    alone = []
-    for number in batch.texts:
-        ids = torch.from_numpy(task.table.tokens[number].astype(np.int64))[None]
-        alone.append(encoder(ids, torch.ones_like(ids))[0])
+    alone = [encoder(*encoder.tower("item").collate([row]))[0] for row in task.table.rows(batch.texts)]
     reference, expected = gradients(torch.stack(alone))
-    loss, found = gradients(Embedder(encoder, task.table).embed(batch.texts))
+    loss, found = gradients(Embedder(task.table).embed(batch.texts))
     assert loss == pytest.approx(reference, abs=1e-5)
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found, expected, strict=True))
 
@@ -114,14 +114,14 @@ def test_a_trial_learns_what_the_start_version_cannot_know_and_leaves_frozen_lay
     prepared: Prepare,
 ) -> None:
     task = prepared(num_epochs=6)
-    before = {n: p.detach().clone() for n, p in task.encoder.named_parameters()}
+    before = {n: p.detach().clone() for n, p in task.model.named_parameters()}
     run = train(task)
     assert run.quality > task.baseline["ndcg@10"] + 0.15
     assert run.metrics["val_loss"] > 0
-    assert set(run.encoder_state) == {n for n in before if ".layer.1." in n or ".layer.2." in n}
-    after = dict(task.encoder.named_parameters())
+    assert set(run.model_state) == {n for n in before if ".layer.1." in n or ".layer.2." in n}
+    after = dict(task.model.named_parameters())
     for name, value in before.items():
-        assert torch.equal(after[name], value) == (name not in run.encoder_state), name
+        assert torch.equal(after[name], value) == (name not in run.model_state), name
 
 
 @pytest.mark.slow
@@ -129,8 +129,8 @@ def test_the_same_seed_and_number_give_the_same_weights_and_others_give_others(p
     task = prepared(num_epochs=1)
     first, again, other = train(task, 3), train(task, 3), train(task, 4)
     assert first.metrics == again.metrics
-    assert all(torch.equal(first.encoder_state[n], again.encoder_state[n]) for n in first.encoder_state)
-    assert any(not torch.equal(first.encoder_state[n], other.encoder_state[n]) for n in first.encoder_state)
+    assert all(torch.equal(first.model_state[n], again.model_state[n]) for n in first.model_state)
+    assert any(not torch.equal(first.model_state[n], other.model_state[n]) for n in first.model_state)
 
 
 @pytest.mark.slow

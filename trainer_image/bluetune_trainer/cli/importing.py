@@ -7,6 +7,8 @@ from bluetune_api import store_layout
 from bluetune_api.objectstore import ObjectStore
 from bluetune_api.records import Manifest, ManifestFile, Plan, Result
 from bluetune_trainer.cli.bases import OpenStore, fetch_base
+from bluetune_trainer.plugin.blame import blaming
+from bluetune_trainer.plugin.resolve import resolve
 from bluetune_trainer.store import runs
 from bluetune_trainer.store.versions import publish
 
@@ -17,33 +19,34 @@ def run_import(store: ObjectStore, plan: Plan, open_store: OpenStore) -> Result:
     if done is not None:
         return done
     runs.keep_plan(store, plan)
+    resolved = resolve(plan.method)
     with tempfile.TemporaryDirectory(prefix="bluetune-import-") as temporary:
         workdir = Path(temporary)
-        settings = plan.method.settings
+        settings = resolved.method.settings
         base = fetch_base(plan, workdir / "base", open_store)
-        from bluetune_trainer.cli.probe import probe_of, reopen_and_compare  # torch, not before it is needed
-        from bluetune_trainer.training.encoder import Encoder
+        from bluetune_trainer.cli.probe import compare, probe_of  # torch, not before it is needed
+        from bluetune_trainer.training.opening import open_model, open_served
 
-        encoder = Encoder.load(
-            base,
-            max_tokens=settings.max_tokens,
-            query_prompt=settings.query_prompt,
-            item_prompt=settings.item_prompt,
-        )
-        encoder.save(workdir / "model")
-        probe = probe_of(encoder)
+        with blaming(plan.method.plugin, *resolved.user_code):
+            model = open_model(base, settings, resolved.plugin)
+            model.save(workdir / "model")
+            probe = probe_of(model)
 
         def describe(files: list[ManifestFile]) -> Manifest:
             return Manifest(
                 files=files,
-                dimension=encoder.dimension,
+                dimension=model.dimension,
                 base_uri=plan.base_uri,
-                query_prompt=encoder.query_prompt,
-                item_prompt=encoder.item_prompt,
+                query_prompt=model.query_prompt,
+                item_prompt=model.item_prompt,
                 probe=probe,
             )
 
-        published = publish(store, workdir / "model", describe, lambda folder: reopen_and_compare(folder, probe))
+        def reopen(folder: Path) -> None:
+            compare(open_served(folder, settings, resolved.plugin), probe)
+
+        with blaming(plan.method.plugin, *resolved.user_code):
+            published = publish(store, workdir / "model", describe, reopen)
     result = Result(
         kind="Import", owner=plan.owner, version=published.version, digest=published.digest, uri=published.uri
     )

@@ -58,7 +58,7 @@ def run_manifests(
     check = _plan(manifests, "Check", uid, batch_id=batch_id, method=method)
     checked = run_check(store, check, stop=stop)
     display.say(f"batch {batch_id}: {in_one_line(checked)}")
-    start = manifests.task.spec.start_from or _base_version(store, manifests, open_store, display)
+    start = manifests.task.spec.start_from or _base_version(store, manifests, method, open_store, display)
     plan = _train_plan(manifests, method, uid, batch_id, start)
     display.say(f"run {uid}: start version {start}, {method.initial_max_evals} trials at most")
     done = read_result(store, plan.owner.uid)
@@ -105,15 +105,17 @@ def _uid(name: str, *parts: ApiModel | str) -> str:
     return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def _base_version(store: LocalStore, manifests: Manifests, open_store: OpenStore, display: Display) -> str:
+def _base_version(
+    store: LocalStore, manifests: Manifests, method: MethodPlan, open_store: OpenStore, display: Display
+) -> str:
     """The version that the base was published as; imported now if it was not."""
     uri = manifests.model.spec.base.uri
-    uid = _uid(manifests.model.metadata.name, uri)
+    uid = _uid(manifests.model.metadata.name, uri, method.plugin, method.settings)
     done = read_result(store, uid)
     if done is not None:
         return done.version
     display.say(f"importing {uri} as the first version")
-    return run_import(store, _plan(manifests, "Import", uid, base_uri=uri), open_store).version
+    return run_import(store, _plan(manifests, "Import", uid, base_uri=uri, method=method), open_store).version
 
 
 def _batch(store: LocalStore, manifests: Manifests) -> str | None:

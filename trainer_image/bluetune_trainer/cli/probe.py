@@ -1,12 +1,10 @@
 """The probe of a version: what a server of it must answer to a few texts."""
 
-from pathlib import Path
-
 import numpy as np
 
 from bluetune_api.records import Probe
 from bluetune_trainer.errors import StoreFailed
-from bluetune_trainer.training.encoder import Encoder
+from bluetune_trainer.training.model import Model
 
 TEXTS = (
     "semantic web",
@@ -25,20 +23,21 @@ MIN_COSINE = 0.9999
 """The same weights on the same machine differ in rounding only."""
 
 
-def probe_of(encoder: Encoder) -> Probe:
+def probe_of(model: Model) -> Probe:
     """Vectors of the probe's texts, encoded as queries, in float32 on the CPU's or GPU's own arithmetic."""
-    vectors = encoder.encode(TEXTS, "query")
+    vectors = model.encode(TEXTS, "query")
     return Probe(texts=list(TEXTS), vectors=[[round(float(x), DECIMALS) for x in row] for row in vectors])
 
 
-def reopen_and_compare(folder: Path, probe: Probe) -> None:
-    """Open a model's folder and encode the probe again.
+def compare(model: Model, probe: Probe) -> None:
+    """Encode the probe again, with the model as it came back from the store.
 
     Raises:
         StoreFailed: it encodes differently.
     """
-    vectors = Encoder.load(folder).encode(probe.texts, "query")
-    least = float((vectors * np.array(probe.vectors, np.float32)).sum(1).min())
+    found, expected = model.encode(probe.texts, "query"), np.array(probe.vectors, np.float32)
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+    least = float(((found * expected).sum(1) / lengths).min())
     if not least >= MIN_COSINE:
         raise StoreFailed(
             f"the stored model encodes the probe differently from the trained one (cosine {least:.4f}),"

@@ -12,7 +12,7 @@ from bluetune_api.objectstore import ObjectStore
 from bluetune_api.records import GateReport, Manifest, ManifestFile, Plan, Progress, Result, Trial
 from bluetune_api.task import TrialSummary
 from bluetune_trainer.cli.checking import checked_batch, prepare
-from bluetune_trainer.cli.probe import probe_of, reopen_and_compare
+from bluetune_trainer.cli.probe import compare, probe_of
 from bluetune_trainer.data.judgments import read_judgments
 from bluetune_trainer.data.loading import load
 from bluetune_trainer.data.splits import clicked_sessions
@@ -24,7 +24,7 @@ from bluetune_trainer.search.contract import SearchOutcome
 from bluetune_trainer.store import progress as run_progress
 from bluetune_trainer.store import runs
 from bluetune_trainer.store.versions import Published, download_version, lineage, publish
-from bluetune_trainer.training.encoder import Encoder
+from bluetune_trainer.training.parts import Parts, choose_parts
 
 log = logging.getLogger(__name__)
 
@@ -52,15 +52,16 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
         checked = checked_batch(store, plan, resolved, stop=stop)
         with blaming(plan.method.plugin, *resolved.user_code):
             catalogue, split = load(store, resolved.method, resolved.plugin, checked, stop=stop)
+            parts = choose_parts(resolved.method.settings, resolved.plugin)
         parent = download_version(store, plan.start_version, workdir / "start")
-        with blaming(plan.method.plugin, *resolved.user_code):
-            outcome = _search(store, plan, resolved, catalogue, split, stages, stop, workdir)
-        _raise_if(stop)
-        stages.enter("Evaluating")
-        gate = _gate(store, plan, resolved, catalogue, split.gate, outcome.model_folder, workdir, stop)
-        _raise_if(stop)
-        stages.enter("Publishing")
-        published = _publish(store, plan, outcome, parent)
+        with blaming(plan.method.plugin, *resolved.user_code, *parts.user_code):
+            outcome = _search(store, plan, resolved, parts, catalogue, split, stages, stop, workdir)
+            _raise_if(stop)
+            stages.enter("Evaluating")
+            gate = _gate(store, plan, resolved, parts, catalogue, split.gate, outcome.model_folder, workdir, stop)
+            _raise_if(stop)
+            stages.enter("Publishing")
+            published = _publish(store, plan, parts, outcome, parent)
         result = runs.create(store, store_layout.result(plan.owner.uid), _result(plan, outcome, gate, published))
         stages.enter("Done")
         return result
@@ -97,6 +98,7 @@ def _search(
     store: ObjectStore,
     plan: Plan,
     resolved: Resolved,
+    parts: Parts,
     catalogue: Catalogue,
     split: Split,
     stages: _Stages,
@@ -108,13 +110,24 @@ def _search(
     folder = workdir / "search"
     folder.mkdir()
     trials = runs.StoredTrials(store, plan.owner.uid)
-    return run_search(workdir / "start", catalogue, split, resolved.method, trials, stages.of_search, stop, folder)
+    return run_search(
+        workdir / "start",
+        catalogue,
+        split,
+        resolved.method,
+        trials,
+        stages.of_search,
+        stop,
+        folder,
+        parts,
+    )
 
 
 def _gate(
     store: ObjectStore,
     plan: Plan,
     resolved: Resolved,
+    parts: Parts,
     catalogue: Catalogue,
     held_out: Sessions,
     candidate: Path,
@@ -137,22 +150,22 @@ def _gate(
     if live != plan.start_version:
         folder = workdir / "live"
         download_version(store, live, folder)
-    with blaming(plan.method.plugin, *resolved.user_code):
-        return measure_gate(
-            folder,
-            candidate,
-            catalogue,
-            held_out,
-            resolved.method,
-            plan.gate,
-            against=live,
-            judgments=judgments,
-            on_step=lambda: _raise_if(stop),
-        )
+    return measure_gate(
+        folder,
+        candidate,
+        catalogue,
+        held_out,
+        resolved.method,
+        plan.gate,
+        against=live,
+        judgments=judgments,
+        parts=parts,
+        on_step=lambda: _raise_if(stop),
+    )
 
 
-def _publish(store: ObjectStore, plan: Plan, outcome: SearchOutcome, parent: Manifest) -> Published:
-    probe = probe_of(Encoder.load(outcome.model_folder))
+def _publish(store: ObjectStore, plan: Plan, parts: Parts, outcome: SearchOutcome, parent: Manifest) -> Published:
+    probe = probe_of(parts.load_served(outcome.model_folder))
 
     def describe(files: list[ManifestFile]) -> Manifest:
         return Manifest(
@@ -168,7 +181,7 @@ def _publish(store: ObjectStore, plan: Plan, outcome: SearchOutcome, parent: Man
             probe=probe,
         )
 
-    return publish(store, outcome.model_folder, describe, lambda folder: reopen_and_compare(folder, probe))
+    return publish(store, outcome.model_folder, describe, lambda folder: compare(parts.load_served(folder), probe))
 
 
 def _result(plan: Plan, outcome: SearchOutcome, gate: GateReport | None, published: Published) -> Result:

@@ -14,7 +14,7 @@ from bluetune_trainer.data.catalogue import read_catalogue
 from bluetune_trainer.data.inspect import Observed, in_short, report
 from bluetune_trainer.data.reading import pin, stream
 from bluetune_trainer.data.sessions import read_sessions
-from bluetune_trainer.data.splits import split
+from bluetune_trainer.data.splits import checked_split, split
 from bluetune_trainer.data.tally import Lines, SessionTally
 from bluetune_trainer.data.types import Catalogue, Split
 from bluetune_trainer.errors import DataInvalid
@@ -80,7 +80,10 @@ def _observe(
         records = stream(store, items, items_tally, workdir=workdir, stop=stop)
         catalogue = read_catalogue(records, method.items, plugin.item_text, items_tally)
         records = stream(store, batch, sessions_tally, workdir=workdir, stop=stop)
-        sessions = read_sessions(records, catalogue, sessions_tally, overridden(plugin, "session"))
+        sessions = read_sessions(
+            records, catalogue, sessions_tally, overridden(plugin, "session"), overridden(plugin, "query")
+        )
+    own = plugin.split(sessions)
     seen = Observed(
         batch_id=batch_id,
         items_path=method.items.path,
@@ -89,6 +92,6 @@ def _observe(
         items=list(items),
         sessions=sessions_tally,
         catalogue=items_tally,
-        split=split(sessions),
+        split=split(sessions) if own is None else checked_split(own),
     )
     return seen, catalogue

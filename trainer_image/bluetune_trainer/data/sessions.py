@@ -13,7 +13,9 @@ from bluetune_trainer.data.types import Catalogue, Sessions
 from bluetune_trainer.errors import PluginFailed
 
 Transform = Callable[[dict[str, Any]], dict[str, Any] | None]
-"""The plugin's hook."""
+"""The plugin's hook `session`."""
+Retrieve = Callable[[dict[str, Any]], str | None]
+"""The plugin's hook `query`."""
 
 
 def read_sessions(
@@ -21,6 +23,7 @@ def read_sessions(
     catalogue: Catalogue,
     tally: SessionTally,
     transform: Transform | None = None,
+    retrieve: Retrieve | None = None,
 ) -> Sessions:
     """Collect the sessions that show at least one item of the catalogue; all others are only counted.
 
@@ -28,15 +31,18 @@ def read_sessions(
     are left out; `shown_rank` keeps the place at which each of the others was shown.
 
     Raises:
-        PluginFailed: the hook returned what is no session.
+        PluginFailed: a hook returned what is no session, or no query.
     """
     queries: list[str] = []
     items, ranks, clicks, lengths = array("i"), array("i"), bytearray(), array("q")
+    times = array("d")
     seen: set[bytes] = set()
     interned: dict[str, str] = {}
     lookup = catalogue.position.get
     for key, line, raw in records:
         record = raw if transform is None else _transformed(transform, raw)
+        if record is not None and retrieve is not None:
+            record = _with_query(retrieve, record)
         if record is None:
             continue
         try:
@@ -77,6 +83,7 @@ def read_sessions(
             clicks.extend(marks)
             lengths.append(len(places))
             queries.append(interned.setdefault(query, query))
+            times.append(created)
     tally.known = len(items)
     offsets = np.zeros(len(queries) + 1, np.int64)
     np.cumsum(np.frombuffer(lengths, np.int64) if lengths else np.zeros(0, np.int64), out=offsets[1:])
@@ -86,6 +93,7 @@ def read_sessions(
         clicked=np.frombuffer(bytes(clicks), np.bool_),
         offsets=offsets,
         shown_rank=np.array(ranks, np.int32),
+        created=np.array(times, np.float64),
     )
 
 
@@ -94,3 +102,12 @@ def _transformed(transform: Transform, record: dict[str, Any]) -> dict[str, Any]
     if changed is not None and not isinstance(changed, dict):
         raise PluginFailed(f"session must return a session or None, it returned {type(changed).__name__}")
     return changed
+
+
+def _with_query(retrieve: Retrieve, record: dict[str, Any]) -> dict[str, Any] | None:
+    query = retrieve(record)
+    if query is None:
+        return None
+    if not isinstance(query, str):
+        raise PluginFailed(f"query must return a text or None, it returned {type(query).__name__}")
+    return {**record, "search_query": query}

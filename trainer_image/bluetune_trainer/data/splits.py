@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bluetune_trainer.data.types import Sessions, Split
+from bluetune_trainer.errors import PluginFailed
 
 TRAIN_UNTIL, VALIDATION_UNTIL = 0.8, 0.9
 
@@ -33,6 +34,20 @@ def split(sessions: Sessions) -> Split:
         validation=between(TRAIN_UNTIL, VALIDATION_UNTIL),
         gate=between(VALIDATION_UNTIL, 1.1),
     )
+
+
+def checked_split(made: object) -> Split:
+    """What a plugin's `split` returned, if it is a split. Raises PluginFailed saying what is wrong with it."""
+    if not isinstance(made, Split):
+        raise PluginFailed(f"split must return a Split or None, it returned {type(made).__name__}")
+    for name in ("train", "validation", "gate"):
+        part = getattr(made, name)
+        if not isinstance(part, Sessions):
+            raise PluginFailed(f"split: {name} must be Sessions, made with sessions.subset, not {type(part).__name__}")
+        total = int(part.offsets[-1]) if len(part.offsets) == len(part.queries) + 1 else -1
+        if total != len(part.items) or total != len(part.clicked):
+            raise PluginFailed(f"split: the columns of {name} do not fit each other; make it with sessions.subset")
+    return made
 
 
 def clicked_sessions(sessions: Sessions) -> int:

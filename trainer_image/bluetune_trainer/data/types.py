@@ -34,6 +34,8 @@ class Sessions:
     """n + 1: where each session's results begin."""
     shown_rank: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     """total: rank at which it was shown, from 0; empty when it is the order in `items`."""
+    created: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    """n: when it was logged, in seconds since the epoch; empty when that is not known."""
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -50,6 +52,7 @@ class Sessions:
             clicked=self.clicked[flat],
             offsets=offsets,
             shown_rank=self.shown_rank[flat] if len(self.shown_rank) else self.shown_rank,
+            created=self.created[index] if len(self.created) else self.created,
         )
 
 

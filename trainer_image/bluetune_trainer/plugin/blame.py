@@ -27,8 +27,12 @@ def blaming(name: str, *user_objects: Any) -> Iterator[None]:
         raise failure from error
 
 
+NOT_THE_USERS = {"bluetune_trainer", "torch", "transformers", *sys.stdlib_module_names}
+"""Packages whose objects a plugin may hand over (a torch module as the ranker) without their code being the user's."""
+
+
 def user_files(*objects: Any) -> tuple[str, ...]:
     """Where the code of a user's objects lies; nothing for ours."""
-    modules = {getattr(o, "__module__", type(o).__module__) for o in objects}
-    own = [sys.modules[m] for m in modules if m in sys.modules and m.split(".")[0] != "bluetune_trainer"]
+    modules = {getattr(o, "__module__", None) or type(o).__module__ for o in objects}
+    own = [sys.modules[m] for m in modules if m in sys.modules and m.split(".")[0] not in NOT_THE_USERS]
     return tuple(sorted(files_of(module) for module in own if module.__file__))

@@ -1,10 +1,19 @@
 """The fine-tuning method: what a plugin may change. Records are plain dictionaries, so that a plugin needs no torch."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bluetune_api.method import Items, SearchSpace, Settings
+
+if TYPE_CHECKING:
+    from bluetune_trainer.data.types import Sessions, Split
+    from bluetune_trainer.ranking.confidences import ConfidenceCalculator
+    from bluetune_trainer.ranking.losses import RankingLossInterface
+    from bluetune_trainer.ranking.metrics import MetricCalculator
+    from bluetune_trainer.ranking.rankers import Ranker
+    from bluetune_trainer.training.model import Model
 
 
 @dataclass(frozen=True)
@@ -17,10 +26,13 @@ class PluginMeta:
 
 
 class FineTuningMethod:
-    """How clicks and items become training data, and how the run is set up. Made once a run, without arguments.
+    """How clicks and items become training data, which model learns from them, and how. Made once a run.
 
-    Override what differs. A hook that raises ends the run with exit code 12, the exception's text and its line; it is
-    not tried again.
+    Override what differs. A hook that raises, or returns what it should not, ends the run with exit code 12, the
+    exception's text and its line; it is not tried again.
+
+    The check Job imports the plugin where there is no torch: import torch inside the hooks that make tensors
+    (`load_model`, `ranker`, `loss`, `confidence_calculator`, `metrics`), which only the training Job calls.
     """
 
     meta: ClassVar[PluginMeta] = PluginMeta("FineTuningMethod", "0")
@@ -43,6 +55,53 @@ class FineTuningMethod:
     def session(self, session: dict[str, Any]) -> dict[str, Any] | None:
         """A search session before it is checked: return it, changed or not, or None to leave it out."""
         return session
+
+    def query(self, session: Mapping[str, Any]) -> str | None:
+        """What the query tower is given for a session (the query retriever).
+
+        Args:
+            session: as it was read, after `session`.
+
+        Returns:
+            The query; None to leave the session out. Sessions of the same query are on the same side of the split.
+        """
+        query: str = session["search_query"]
+        return query
+
+    def split(self, sessions: "Sessions") -> "Split | None":
+        """Which sessions are trained on, which judge trials, and which only the gate sees.
+
+        Returns:
+            The three parts, made with `sessions.subset(positions)`; None for 80/10/10 by a hash of the query.
+        """
+        return None
+
+    def load_model(self, folder: Path, settings: Settings) -> "Model | None":
+        """Open a model, of the base or of a version that was published with the model's `save`.
+
+        Returns:
+            The model; None for the encoder, the two encoders or the CLIP model that the folder holds.
+        """
+        return None
+
+    def loss(self, settings: Settings) -> "RankingLossInterface | None":
+        """The loss, asked for once a trial; None for the one that the settings name."""
+        return None
+
+    def ranker(self, settings: Settings) -> "Ranker | None":
+        """What ranks items for queries: ([n, d], [m, d]) → [n, m]; None for the one that the settings name.
+
+        With a distance, `settings` must say `isSimilarity: false`.
+        """
+        return None
+
+    def confidence_calculator(self, settings: Settings) -> "ConfidenceCalculator | None":
+        """How far clicks are trusted; None for the one that the settings name."""
+        return None
+
+    def metrics(self, settings: Settings) -> "Sequence[MetricCalculator] | None":
+        """Metrics that are reported beside the built-in ones; None for those that the settings name."""
+        return None
 
     def settings(self, settings: Settings) -> Settings:
         """The settings that the run follows, from those of method and task."""

@@ -12,16 +12,15 @@ from bluetune_api.model import Gate
 from bluetune_api.records import GateReport, MethodPlan
 from bluetune_trainer.data.types import Catalogue, Sessions
 from bluetune_trainer.errors import DataInvalid
-from bluetune_trainer.ranking import registry
 from bluetune_trainer.ranking.metrics import RankedSessions, ndcg, per_session, recall, reciprocal_rank, summarize
 from bluetune_trainer.training.batches import number_sessions
 from bluetune_trainer.training.embedder import Embedder
-from bluetune_trainer.training.encoder import Encoder
 from bluetune_trainer.training.evaluation import PaddedSessions, embed_all, pad_sessions, rank_embedded
+from bluetune_trainer.training.inputs import InputTable
 from bluetune_trainer.training.params import TrainingSettings, resolve_settings
+from bluetune_trainer.training.parts import Parts, choose_parts
 from bluetune_trainer.training.precision import use_bf16
 from bluetune_trainer.training.threads import fit_threads
-from bluetune_trainer.training.tokens import TextTable
 
 RESAMPLES = 2000
 DEFAULT_CONFIDENCE = 0.95
@@ -50,6 +49,7 @@ def measure_gate(
     *,
     against: str,
     judgments: Sequence[Judgment] | None = None,
+    parts: Parts | None = None,
     on_step: Callable[[], None] | None = None,
 ) -> GateReport:
     """Compare two versions, on the judgments if there are any, else on the held-out sessions.
@@ -59,6 +59,7 @@ def measure_gate(
     """
     fit_threads()
     settings = resolve_settings(method.settings)
+    parts = parts or choose_parts(method.settings)
     if judgments:
         grades = by_query(judgments)
         if not grades:
@@ -66,11 +67,13 @@ def measure_gate(
                 f"gate.judgments: none of {len(judgments)} judgments has a grade above 0 for an item of the catalogue"
             )
         live, candidate = (
-            _judged(folder, catalogue, grades, settings, on_step) for folder in (live_folder, candidate_folder)
+            _judged(folder, catalogue, grades, settings, parts, on_step) for folder in (live_folder, candidate_folder)
         )
         summaries = [{name: float(values.mean()) for name, values in side.items()} for side in (live, candidate)]
     else:
-        live, candidate, summaries = _clicked(live_folder, candidate_folder, catalogue, held_out, settings, on_step)
+        live, candidate, summaries = _clicked(
+            live_folder, candidate_folder, catalogue, held_out, settings, parts, on_step
+        )
     difference = candidate[gate.metric] - live[gate.metric]
     confidence = gate.confidence or DEFAULT_CONFIDENCE
     low, high = bootstrap_interval(difference, confidence, settings.seed) if len(difference) else (None, None)
@@ -100,10 +103,10 @@ def bootstrap_interval(difference: Floats, confidence: float, seed: int) -> tupl
     return float(low), float(high)
 
 
-def _open(folder: Path) -> Encoder:
-    """A version as a server of it would open it: with its own window, whatever this run trained with."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Encoder.load(folder).to(device)
+def _open(folder: Path, settings: TrainingSettings, parts: Parts) -> Embedder:
+    """A version as a server of it would open it, over an empty table."""
+    model = parts.load_served(folder).to("cuda" if torch.cuda.is_available() else "cpu")
+    return Embedder(InputTable(model), bf16=use_bf16(settings.precision, model.device.type))
 
 
 def _clicked(
@@ -112,21 +115,17 @@ def _clicked(
     catalogue: Catalogue,
     held_out: Sessions,
     settings: TrainingSettings,
+    parts: Parts,
     on_step: Callable[[], None] | None,
 ) -> tuple[dict[str, Floats], dict[str, Floats], list[dict[str, float]]]:
     """Per-session metrics of both versions on sessions with clicks, and their summaries."""
-    ranker = registry.ranker(settings.ranker)
     ranks: list[torch.Tensor] = []
     padded: PaddedSessions | None = None
     for folder in (live_folder, candidate_folder):
-        encoder = _open(folder)
-        table = TextTable(encoder.tokenizer, encoder.max_tokens, encoder.lower)
-        sessions = number_sessions(held_out, catalogue, encoder, table)
+        embedder = _open(folder, settings, parts)
+        sessions = number_sessions(held_out, catalogue, embedder.table)
         padded = pad_sessions(sessions, np.arange(len(sessions)))
-        vectors = embed_all(
-            Embedder(encoder, table, bf16=use_bf16(settings.precision, encoder.device.type)), padded.texts, on_step
-        )
-        ranks.append(rank_embedded(vectors, padded, ranker))
+        ranks.append(rank_embedded(embed_all(embedder, padded.texts, on_step), padded, parts.ranker))
     assert padded is not None  # noqa: S101 - two folders were walked
     sides = [RankedSessions(r, ranks[0], padded.clicked, padded.valid, settings.is_similarity) for r in ranks]
     values = [{name: value.numpy() for name, value in per_session(side).items()} for side in sides]
@@ -138,23 +137,19 @@ def _judged(
     catalogue: Catalogue,
     grades: Mapping[str, Mapping[int, float]],
     settings: TrainingSettings,
+    parts: Parts,
     on_step: Callable[[], None] | None,
 ) -> dict[str, Floats]:
     """Per-query metrics of ranking the whole catalogue."""
-    encoder = _open(folder)
-    table = TextTable(encoder.tokenizer, encoder.max_tokens, encoder.lower)
-    items = table.add(encoder.prompted(catalogue.texts, "item"))
-    unique, inverse = np.unique(items, return_inverse=True)
-    embedder = Embedder(encoder, table, bf16=use_bf16(settings.precision, encoder.device.type))
+    embedder = _open(folder, settings, parts)
+    unique, inverse = np.unique(embedder.table.add(catalogue.texts, "item"), return_inverse=True)
     item_vectors = embed_all(embedder, unique, on_step)[torch.from_numpy(inverse)]
     names = list(grades)
-    numbers = table.add(encoder.prompted(names, "query"))
-    unique, inverse = np.unique(numbers, return_inverse=True)
+    unique, inverse = np.unique(embedder.table.add(names, "query"), return_inverse=True)
     query_vectors = embed_all(embedder, unique, on_step)[torch.from_numpy(inverse)]
-    ranker = registry.ranker(settings.ranker)
     values: dict[str, list[float]] = {"ndcg@10": [], "mrr@10": [], "recall@10": []}
     for row, name in enumerate(names):
-        ranks = ranker(query_vectors[row : row + 1], item_vectors)[0]
+        ranks = parts.ranker(query_vectors[row : row + 1], item_vectors)[0]
         top = torch.topk(ranks if settings.is_similarity else -ranks, min(DEEPEST, len(ranks))).indices.tolist()
         judged = grades[name]
         gains = torch.tensor([[judged.get(item, 0.0) for item in top]])

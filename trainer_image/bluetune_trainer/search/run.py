@@ -17,6 +17,7 @@ from bluetune_trainer.search.progress import by_quality, search_progress
 from bluetune_trainer.search.space import Space, build_space
 from bluetune_trainer.search.suggest import suggest
 from bluetune_trainer.training.params import parse_params, resolve_settings
+from bluetune_trainer.training.parts import Parts, choose_parts
 from bluetune_trainer.training.task import TrainingTask, prepare
 from bluetune_trainer.training.trial import TrialFailed, TrialRun, run_trial
 
@@ -32,16 +33,18 @@ def run_search(
     progress: ReportProgress,
     stop: Event,
     workdir: Path,
+    parts: Parts | None = None,
 ) -> SearchOutcome:
     """Search `method.initial_max_evals` trials, going on after those that `trials` already has.
 
-    `workdir` is scratch space; the outcome's model folder lies in it. Raises Stopped within seconds of `stop` being
-    set, PlanInvalid for settings or parameters that cannot be used or when no trial came to an end, DataInvalid when
-    there is nothing to learn from.
+    `parts` are what the settings name, if they are not given. `workdir` is scratch space; the outcome's model
+    folder lies in it. Raises Stopped within seconds of `stop` being set, PlanInvalid for settings or parameters
+    that cannot be used or when no trial came to an end, DataInvalid when there is nothing to learn from.
     """
     settings = resolve_settings(method.settings)
     space = build_space(method.initial_params)
-    task = prepare(start_folder, catalogue, split, settings, workdir, _raise_if(stop))
+    parts = parts or choose_parts(method.settings)
+    task = prepare(start_folder, catalogue, split, settings, parts, workdir, _raise_if(stop))
     log.info("baseline scored", extra={"metrics": task.baseline, "bf16": task.bf16, "train_sessions": len(task.train)})
     finished = sorted(trials.finished(), key=lambda t: t.trial)
     search = _Search(task, space, finished, method.initial_max_evals, trials, progress, stop, workdir / "best")
@@ -63,9 +66,9 @@ def run_search(
         model_folder=folder,
         baseline=task.baseline,
         trials=sorted(search.finished, key=lambda t: t.trial),
-        dimension=task.encoder.dimension,
-        query_prompt=task.encoder.query_prompt,
-        item_prompt=task.encoder.item_prompt,
+        dimension=task.model.dimension,
+        query_prompt=task.model.query_prompt,
+        item_prompt=task.model.item_prompt,
     )
 
 
@@ -143,9 +146,9 @@ class _Search:
     def _save(self, number: int, run: TrialRun) -> Path:
         shutil.rmtree(self.folder, ignore_errors=True)
         self._here = None
-        encoder = self.task.new_encoder()
-        encoder.load_state_dict(run.encoder_state, strict=False)
-        encoder.save(self.folder)
+        model = self.task.new_model()
+        model.load_state_dict(run.model_state, strict=False)
+        model.save(self.folder)
         self._here = number
         return self.folder
 

@@ -8,15 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bluetune_trainer.data.types import Catalogue, Sessions
-from bluetune_trainer.training.encoder import Encoder
-from bluetune_trainer.training.tokens import TextTable
+from bluetune_trainer.training.inputs import InputTable
 
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class NumberedSessions:
-    """n sessions whose texts are numbers in a TextTable; results are ragged as in `Sessions`."""
+    """n sessions whose queries and items are numbers in an InputTable; results are ragged as in `Sessions`."""
 
     queries: Ints
     """n."""
@@ -43,13 +42,11 @@ class NumberedSessions:
         return np.asarray(counts > 0)
 
 
-def number_sessions(sessions: Sessions, catalogue: Catalogue, encoder: Encoder, table: TextTable) -> NumberedSessions:
-    """Put the texts of sessions into the table. Sessions without results are left out."""
+def number_sessions(sessions: Sessions, catalogue: Catalogue, table: InputTable) -> NumberedSessions:
+    """Put the queries and items of sessions into the table. Sessions without results are left out."""
     shown = np.unique(sessions.items)
-    by_item = dict(
-        zip(shown.tolist(), table.add(encoder.prompted([catalogue.texts[i] for i in shown], "item")), strict=True)
-    )
-    query_numbers = table.add(encoder.prompted(sessions.queries, "query"))
+    by_item = dict(zip(shown.tolist(), table.add([catalogue.texts[i] for i in shown], "item"), strict=True))
+    query_numbers = table.add(sessions.queries, "query")
     queries: list[int] = []
     items: list[int] = []
     clicked: list[bool] = []

@@ -1,68 +1,101 @@
-"""Vectors of numbered texts, with gradient, in as few and as dense forward passes as the token budget allows."""
+"""Vectors of numbered inputs, with gradient, in as few and as dense forward passes as the token budget allows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bluetune_trainer.training.encoder import Encoder
-from bluetune_trainer.training.freezing import ActivationCache, LayerSplit
-from bluetune_trainer.training.tokens import TextTable, pad, plan_chunks
+from bluetune_trainer.training.freezing import ActivationCache, ActivationCaches, LayerSplit
+from bluetune_trainer.training.inputs import InputTable
+from bluetune_trainer.training.model import Tower
+from bluetune_trainer.training.tokens import plan_chunks
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A tower whose layers below a cut run once for each input."""
+
+    split: LayerSplit
+    cache: ActivationCache
 
 
 class Embedder:
-    """An encoder over a table of texts. With a cut and a cache, the layers below the cut run once for each text."""
+    """A model over a table of its inputs.
 
-    def __init__(
-        self,
-        encoder: Encoder,
-        table: TextTable,
-        split: LayerSplit | None = None,
-        cache: ActivationCache | None = None,
-        *,
-        bf16: bool = False,
-    ) -> None:
-        self.encoder = encoder
+    Args:
+        table: of the model's inputs.
+        cuts: of the towers that are partly frozen.
+        bf16: whether the towers compute in bfloat16 where autocast allows.
+    """
+
+    def __init__(self, table: InputTable, cuts: Sequence[Cut] = (), *, bf16: bool = False) -> None:
         self.table = table
-        self.split = split if split is not None and split.depth else None
-        self.cache = cache
+        self.model = table.model
         self.bf16 = bf16
+        self._cuts = {id(cut.split.tower): cut for cut in cuts}
 
     def embed(self, numbers: NDArray[np.int64]) -> Tensor:
-        """[n] different text numbers → [n, dimension] unit vectors in float32."""
-        # One autocast context a step: weights are cast once, and what follows the encoder computes in float32.
-        with torch.autocast(self.encoder.device.type, torch.bfloat16, enabled=self.bf16):
-            return self._embed(numbers)
+        """[n] different numbers of inputs → [n, dimension] vectors in float32."""
+        # One autocast context a step: weights are cast once, and what follows the towers computes in float32.
+        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.bf16):
+            if self.model.shared:
+                return self._embed(self.model.tower("item"), numbers)
+            queries = self.table.of_query_tower(numbers)
+            order = [np.flatnonzero(~queries), np.flatnonzero(queries)]
+            vectors = [
+                self._embed(tower, numbers[at]) for tower, at in zip(self.model.towers(), order, strict=True) if len(at)
+            ]
+            return _put_back(torch.cat(vectors), np.concatenate(order))
 
-    def _embed(self, numbers: NDArray[np.int64]) -> Tensor:
-        lengths = self.table.lengths(numbers)
-        chunks = plan_chunks(lengths, self.encoder.token_budget)
-        if self.split is not None and self.cache is not None:
-            self._fill(self.split, self.cache, numbers)
-        vectors = torch.cat([self._chunk(numbers[chunk]) for chunk in chunks])
-        back = np.empty(len(numbers), np.int64)
-        back[np.concatenate(chunks)] = np.arange(len(numbers))
-        return vectors[torch.from_numpy(back).to(vectors.device)]
+    def _embed(self, tower: Tower, numbers: NDArray[np.int64]) -> Tensor:
+        cut = self._cuts.get(id(tower))
+        if cut is not None:
+            self._fill(cut, numbers)
+        chunks = plan_chunks(self.table.lengths(numbers), tower.token_budget)
+        vectors = torch.cat([self._chunk(tower, cut, numbers[chunk]) for chunk in chunks])
+        return _put_back(vectors, np.concatenate(chunks))
 
-    def _chunk(self, numbers: NDArray[np.int64]) -> Tensor:
-        ids, mask = self._padded(numbers)
-        if self.split is None or self.cache is None:
-            vectors: Tensor = self.encoder(ids, mask)
+    def _chunk(self, tower: Tower, cut: Cut | None, numbers: NDArray[np.int64]) -> Tensor:
+        batch = self._batch(tower, numbers)
+        if cut is None:
+            vectors: Tensor = tower(*batch)
             return vectors
-        hidden = self.cache.gather(numbers.tolist()).to(ids.device)
-        return self.encoder.pool(self.split.upper(hidden, ids, mask), mask)
+        hidden = cut.cache.gather(numbers.tolist()).to(batch[0].device)
+        return tower.pool(cut.split.upper(hidden, *batch), *batch)
 
-    def _fill(self, split: LayerSplit, cache: ActivationCache, numbers: NDArray[np.int64]) -> None:
-        missing = cache.missing(numbers)
+    def _fill(self, cut: Cut, numbers: NDArray[np.int64]) -> None:
+        missing = cut.cache.missing(numbers)
         if not len(missing):
             return
         lengths = self.table.lengths(missing)
-        for chunk in plan_chunks(lengths, self.encoder.token_budget):
-            ids, mask = self._padded(missing[chunk])
-            state = split.lower(ids, mask).cpu()
+        tower = cut.split.tower
+        for chunk in plan_chunks(lengths, tower.token_budget):
+            state = cut.split.lower(*self._batch(tower, missing[chunk])).cpu()
             for row, position in enumerate(chunk.tolist()):
-                cache.put(int(missing[position]), state[row, : lengths[position]])
+                cut.cache.put(int(missing[position]), state[row, : lengths[position]])
 
-    def _padded(self, numbers: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        ids, mask = pad([self.table.tokens[n] for n in numbers], self.table.tokenizer.pad_token_id or 0)
-        return ids.to(self.encoder.device), mask.to(self.encoder.device)
+    def _batch(self, tower: Tower, numbers: NDArray[np.int64]) -> tuple[Tensor, ...]:
+        device = tower.device
+        return tuple(part.to(device) for part in tower.collate(self.table.rows(numbers)))
+
+
+def _put_back(vectors: Tensor, order: NDArray[np.int64]) -> Tensor:
+    """Rows that stand in this order → rows by position."""
+    back = np.empty(len(order), np.int64)
+    back[order] = np.arange(len(order))
+    return vectors[torch.from_numpy(back).to(vectors.device)]
+
+
+def freeze(table: InputTable, depth: int, caches: ActivationCaches, *, bf16: bool = False) -> Embedder:
+    """The table's model with each tower frozen below `depth`, and what the frozen layers compute remembered.
+
+    Raises PlanInvalid when that leaves a tower nothing to train.
+    """
+    splits = [LayerSplit(tower, depth) for tower in table.model.towers()]
+    for split in splits:
+        split.freeze()
+    cuts = [Cut(split, caches.of(split, bf16=bf16)) for split in splits] if depth else []
+    return Embedder(table, cuts, bf16=bf16)

@@ -5,17 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from bluetune_trainer.errors import PlanInvalid
-from bluetune_trainer.training.tokens import TOKENS_PER_CHUNK_CPU, TOKENS_PER_CHUNK_GPU, pad, plan_chunks, tokenize
+from bluetune_trainer.training.model import Kind, Model, ReadFile, Row, Tower
+from bluetune_trainer.training.tokens import pad, tokenize
 
-Kind = Literal["query", "item"]
 Pooling = Literal["mean", "cls"]
 
 _MODULES = [
@@ -27,12 +25,14 @@ _UNKNOWN_LENGTH = 1_000_000
 """Tokenizers without a limit say 1e30."""
 
 
-class Encoder(nn.Module):
+class Encoder(Tower, Model):
     """Text to a unit vector: transformer, pooling over the real tokens, L2 normalisation.
 
-    Dropout is never active: it makes CPU attention fall back to a slow path, and without it a step is the same
-    whichever way its texts are batched or cached.
+    By itself it is a whole model, whose queries and items share the weights; two of them make a `TwoTowers`.
     """
+
+    HEAD = ("backbone.final_norm.", "backbone.norm.", "backbone.ln_f.")
+    UNUSED = ("backbone.pooler.",)
 
     def __init__(
         self,
@@ -96,32 +96,40 @@ class Encoder(nn.Module):
         """Of the vectors."""
         return int(self.backbone.config.hidden_size)  # type: ignore[union-attr, arg-type]
 
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.parameters()).device
+    def tower(self, kind: Kind) -> Tower:
+        """This encoder, for both."""
+        return self
 
-    @property
-    def token_budget(self) -> int:
-        """Padded tokens in a forward pass on this device."""
-        return TOKENS_PER_CHUNK_GPU if self.device.type == "cuda" else TOKENS_PER_CHUNK_CPU
-
-    def train(self, mode: bool = True) -> Self:
-        """Stay in evaluation mode: no dropout; gradients flow all the same."""
-        return super().train(False)
+    def transformer(self) -> nn.Module:
+        """What the layers are in."""
+        return self.backbone
 
     def prompted(self, texts: Sequence[str], kind: Kind) -> list[str]:
         """The texts as the transformer sees them."""
         prompt = self.query_prompt if kind == "query" else self.item_prompt
         return [prompt + text for text in texts] if prompt else list(texts)
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """[n, tokens] ids and mask → [n, dimension] unit vectors in float32."""
-        hidden = self.backbone(input_ids=ids, attention_mask=mask).last_hidden_state
-        return self.pool(hidden, mask)
+    def prepare(self, inputs: Sequence[str], files: ReadFile) -> list[Row]:
+        """Token ids of each text."""
+        return [*tokenize(self.tokenizer, inputs, self.max_tokens, lower=self.lower)]
 
-    def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
+    def cost(self, row: Row) -> int:
+        """Tokens."""
+        return len(row)
+
+    def collate(self, rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
+        """Ids and mask, both [n, tokens]."""
+        return pad(rows, self.tokenizer.pad_token_id or 0)
+
+    def hidden(self, *batch: Tensor) -> Tensor:
+        """[n, tokens] ids and mask → [n, tokens, dimension] states of the last layer."""
+        ids, mask = batch
+        states: Tensor = self.backbone(input_ids=ids, attention_mask=mask).last_hidden_state
+        return states
+
+    def pool(self, hidden: Tensor, *batch: Tensor) -> Tensor:
         """[n, tokens, dimension] states → [n, dimension] unit vectors in float32."""
+        _, mask = batch
         hidden = hidden.float()
         if self.pooling == "cls":
             pooled = hidden[:, 0]
@@ -129,22 +137,6 @@ class Encoder(nn.Module):
             weights = mask.to(hidden.dtype).unsqueeze(-1)
             pooled = (hidden * weights).sum(1) / weights.sum(1).clamp(min=1e-9)
         return nn.functional.normalize(pooled, dim=-1)
-
-    @torch.no_grad()
-    def encode(self, texts: Sequence[str], kind: Kind = "item", *, bf16: bool = False) -> NDArray[np.float32]:
-        """[len(texts), dimension] unit vectors. Equal texts are encoded once, texts of like length together."""
-        unique = list(dict.fromkeys(texts))
-        position = {text: i for i, text in enumerate(unique)}
-        tokens = tokenize(self.tokenizer, self.prompted(unique, kind), self.max_tokens, lower=self.lower)
-        lengths = np.fromiter((len(row) for row in tokens), np.int64, len(tokens))
-        vectors = np.zeros((len(unique), self.dimension), np.float32)
-        pad_id = self.tokenizer.pad_token_id or 0
-        device = self.device
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            for chunk in plan_chunks(lengths, self.token_budget):
-                ids, mask = pad([tokens[i] for i in chunk], pad_id)
-                vectors[chunk] = self(ids.to(device), mask.to(device)).cpu().numpy()
-        return vectors[[position[text] for text in texts]]
 
     def save(self, folder: Path | str) -> None:
         """Write the folder: nothing in it depends on time or machine, weights are safetensors."""

@@ -70,7 +70,7 @@ def embed_all(embedder: Embedder, texts: Ints, on_step: Callable[[], None] | Non
     """
     group = 1024
     order = np.argsort(embedder.table.lengths(texts), kind="stable")
-    vectors = torch.zeros(len(texts), embedder.encoder.dimension)
+    vectors = torch.zeros(len(texts), embedder.model.dimension)
     for begin in range(0, len(order), group):
         if on_step is not None:
             on_step()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bluetune_trainer.errors import PlanInvalid
-from bluetune_trainer.training.encoder import Encoder
+from bluetune_trainer.training.model import Tower
 
 SEGMENT_BYTES = 64 << 20
 MEMORY_BYTES = 1 << 30
@@ -21,13 +21,21 @@ MEMORY_BYTES = 1 << 30
 
 
 class LayerSplit:
-    """A transformer cut above its first `depth` layers; depth 0 leaves everything to train."""
+    """A tower cut above its first `depth` layers; depth 0 leaves everything to train."""
 
-    def __init__(self, encoder: Encoder, depth: int) -> None:
-        self.encoder = encoder
+    def __init__(self, tower: Tower, depth: int) -> None:
+        self.tower = tower
         self.depth = depth
-        self._parent, self._name = _find_layers(encoder.backbone)
-        self.layers: nn.ModuleList = getattr(self._parent, self._name)
+        self.layers = nn.ModuleList()
+        if not depth:
+            return
+        try:
+            self._parent, self._name = tower.stack()
+        except LookupError as error:
+            raise PlanInvalid(
+                f"initialParams.num_fixed_layers: {depth}, but the layers of a {error.args[0]} cannot be found; use 0"
+            ) from error
+        self.layers = getattr(self._parent, self._name)
         if depth >= len(self.layers):
             raise PlanInvalid(
                 f"initialParams.num_fixed_layers: {depth} leaves nothing to train, the model has {len(self.layers)}"
@@ -35,38 +43,36 @@ class LayerSplit:
             )
 
     def freeze(self) -> None:
-        """Switch gradients off on every parameter below the cut, and on a pooler that nothing uses."""
+        """Switch gradients off on every parameter below the cut, and on what nothing uses."""
         kept = {id(p) for layer in self.layers[self.depth :] for p in layer.parameters()}
-        for name, parameter in self.encoder.backbone.named_parameters():
-            above = id(parameter) in kept or name.split(".")[0] in ("final_norm", "norm", "ln_f")
-            unused = name.startswith("pooler.")
-            parameter.requires_grad_((self.depth == 0 or above) and not unused)
+        for name, parameter in self.tower.named_parameters():
+            above = self.depth == 0 or id(parameter) in kept or name.startswith(self.tower.HEAD)
+            parameter.requires_grad_(above and not name.startswith(self.tower.UNUSED))
 
     def frozen_digest(self) -> str:
         """sha256 of all weights below the cut."""
         digest = hashlib.sha256()
-        for name, parameter in sorted(self.encoder.backbone.named_parameters()):
+        for name, parameter in sorted(self.tower.named_parameters()):
             if not parameter.requires_grad:
                 digest.update(name.encode())
                 digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
     @torch.no_grad()
-    def lower(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """[n, tokens] → [n, tokens, hidden] what the first trained layer is given."""
+    def lower(self, *batch: Tensor) -> Tensor:
+        """A batch → [n, positions, width] what the first trained layer is given."""
         capture = _Capture(self.layers[self.depth])
         with self._layers_replaced([*self.layers[: self.depth], capture]):
-            self.encoder.backbone(input_ids=ids, attention_mask=mask)
+            self.tower.hidden(*batch)
         if capture.state is None:
             raise PlanInvalid("initialParams.num_fixed_layers: this model's layers cannot be frozen; use 0")
         return capture.state
 
-    def upper(self, hidden: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
-        """What `lower` gave → [n, tokens, hidden] states of the last layer."""
+    def upper(self, hidden: Tensor, *batch: Tensor) -> Tensor:
+        """What `lower` gave → [n, positions, width] what comes out of the stack."""
         replaced = [_Inject(hidden, self.layers[self.depth]), *self.layers[self.depth :]]
         with self._layers_replaced(replaced):
-            state: Tensor = self.encoder.backbone(input_ids=ids, attention_mask=mask).last_hidden_state
-        return state
+            return self.tower.hidden(*batch)
 
     @contextmanager
     def _layers_replaced(self, layers: list[nn.Module]) -> Iterator[None]:
@@ -103,16 +109,6 @@ class _Inject(_Stand):
         return self.hidden
 
 
-def _find_layers(backbone: nn.Module) -> tuple[nn.Module, str]:
-    """Module and attribute that hold the stack of layers: a list as long as the configuration says."""
-    wanted = getattr(backbone.config, "num_hidden_layers", None) or getattr(backbone.config, "n_layers", None)
-    for module in backbone.modules():
-        for name, child in module.named_children():
-            if isinstance(child, nn.ModuleList) and len(child) == wanted:
-                return module, name
-    raise PlanInvalid(f"the layers of a {type(backbone).__name__} cannot be found; this model cannot be fine-tuned")
-
-
 @dataclass
 class MemoryBudget:
     """Bytes that the caches of a search may still take in memory."""
@@ -128,7 +124,7 @@ class MemoryBudget:
 
 
 class ActivationCache:
-    """Activations of one cut, by text number: [tokens, hidden] each, as they were computed."""
+    """Activations of one cut, by number of the input: [positions, width] each, as they were computed."""
 
     def __init__(self, folder: Path, name: str, budget: MemoryBudget | None = None) -> None:
         self._folder = folder

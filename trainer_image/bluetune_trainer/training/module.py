@@ -14,6 +14,7 @@ from bluetune_trainer.ranking.losses import RankingLossInterface
 from bluetune_trainer.ranking.rankers import Ranker
 from bluetune_trainer.training.batches import SessionBatch
 from bluetune_trainer.training.embedder import Embedder
+from bluetune_trainer.training.groups import parameter_groups
 from bluetune_trainer.training.matryoshka import truncate
 from bluetune_trainer.training.params import TrainingSettings, TrialParams
 from bluetune_trainer.training.steps import StepPlan, rate_factor, warmup_steps
@@ -69,7 +70,7 @@ class FineTuner(pl.LightningModule):
         plan: StepPlan,
     ) -> None:
         super().__init__()
-        self.encoder = embedder.encoder
+        self.model = embedder.model
         self.loss = loss
         self._embedder = embedder
         self._features = features
@@ -93,9 +94,7 @@ class FineTuner(pl.LightningModule):
         self.log_dict(self._evaluate(self._embedder), batch_size=1)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        # Queries and items share these weights, so the items' rate and decay rule.
-        trained = [p for p in self.parameters() if p.requires_grad]
-        groups = [{"params": trained, "lr": self._params.items_lr, "weight_decay": self._params.items_weight_decay}]
+        groups = parameter_groups(self, self.model, self._params)
         optimizer = torch.optim.AdamW(groups, fused=True)
         settings = self._settings
         warmup = warmup_steps(settings.warmup, self._plan.steps)

@@ -11,13 +11,11 @@ from torch import Tensor
 
 from bluetune_trainer.data.types import Catalogue, Split
 from bluetune_trainer.errors import DataInvalid
-from bluetune_trainer.ranking import registry
 from bluetune_trainer.ranking.losses import MatryoshkaLoss, RankingLossInterface
-from bluetune_trainer.ranking.metrics import MetricCalculator, summarize
+from bluetune_trainer.ranking.metrics import summarize
 from bluetune_trainer.ranking.rankers import Ranker
 from bluetune_trainer.training.batches import Batcher, Ints, NumberedSessions, number_sessions
 from bluetune_trainer.training.embedder import Embedder
-from bluetune_trainer.training.encoder import Encoder
 from bluetune_trainer.training.evaluation import (
     PaddedSessions,
     embed_all,
@@ -27,13 +25,15 @@ from bluetune_trainer.training.evaluation import (
     ranked,
 )
 from bluetune_trainer.training.freezing import ActivationCaches
+from bluetune_trainer.training.inputs import InputTable
 from bluetune_trainer.training.matryoshka import check_dims, ndcg_by_dimension
+from bluetune_trainer.training.model import Model
 from bluetune_trainer.training.module import FeatureMaker
 from bluetune_trainer.training.params import TrainingSettings, TrialParams
+from bluetune_trainer.training.parts import Parts
 from bluetune_trainer.training.position_bias import ClickWeights
 from bluetune_trainer.training.precision import use_bf16
 from bluetune_trainer.training.threads import fit_threads
-from bluetune_trainer.training.tokens import TextTable
 
 MOST_VALIDATION_SESSIONS = 2000
 """Validation looks at this many sessions, always the same ones."""
@@ -48,7 +48,7 @@ class TrainingTask:
     settings: TrainingSettings
     workdir: Path
     bf16: bool
-    table: TextTable
+    table: InputTable
     train: NumberedSessions
     confidences: NDArray[np.float32]
     """One for each result of `train`, over the whole list as it was shown."""
@@ -61,19 +61,19 @@ class TrainingTask:
     click_weights: ClickWeights | None
     """Under `positionBias: IPS`."""
     caches: ActivationCaches
-    encoder: Encoder
+    model: Model
     """The one instance, which all trials use in turn."""
     _start_state: Mapping[str, Tensor]
     _batches: Batcher
     _batch_index: Ints
-    _extra: list[MetricCalculator]
+    _parts: Parts
 
-    def new_encoder(self) -> Encoder:
+    def new_model(self) -> Model:
         """The start version, as it came; what a trial before did to it is undone."""
-        self.encoder.load_state_dict(self._start_state)
-        for parameter in self.encoder.parameters():
+        self.model.load_state_dict(self._start_state)
+        for parameter in self.model.parameters():
             parameter.requires_grad_(True)
-        return self.encoder.to(_device())
+        return self.model.to(_device())
 
     def batcher(self, params: TrialParams) -> Batcher:
         """Batches of the training sessions for a trial."""
@@ -88,7 +88,7 @@ class TrainingTask:
 
     def new_loss(self, params: TrialParams) -> RankingLossInterface:
         """The run's loss with the trial's margin and temperature."""
-        loss = registry.loss(self.settings.loss)
+        loss = self._parts.new_loss()
         if self.settings.matryoshka_dims:
             loss = MatryoshkaLoss(loss, self.settings.matryoshka_dims)
         loss.set_margin(params.margin)
@@ -108,7 +108,7 @@ class TrainingTask:
         val_loss = sum(losses) / max(len(self._batch_index), 1)
         sessions = ranked(self.validation, ranks, self.previous, self.settings.is_similarity, val_loss)
         return {
-            **summarize(sessions, self._extra),
+            **summarize(sessions, self._parts.metrics),
             **ndcg_by_dimension(vectors, self.validation, self.ranker, self.settings),
             "val_loss": val_loss,
         }
@@ -119,6 +119,7 @@ def prepare(
     catalogue: Catalogue,
     split: Split,
     settings: TrainingSettings,
+    parts: Parts,
     workdir: Path,
     on_step: Callable[[], None],
 ) -> TrainingTask:
@@ -127,34 +128,25 @@ def prepare(
     Raises DataInvalid when no training or no validation session has a click.
     """
     fit_threads()
-    ranker = registry.ranker(settings.ranker)
-    confidence = registry.confidence_calculator(settings.confidence_calculator)
-    registry.loss(settings.loss)
-    extra = [registry.metric(name) for name in settings.metrics]
-    encoder = Encoder.load(
-        start_folder,
-        max_tokens=settings.max_tokens,
-        query_prompt=settings.query_prompt,
-        item_prompt=settings.item_prompt,
-    ).to(_device())
-    check_dims(settings.matryoshka_dims, encoder.dimension)
-    bf16 = use_bf16(settings.precision, encoder.device.type)
-    table = TextTable(encoder.tokenizer, encoder.max_tokens, encoder.lower)
-    train = number_sessions(split.train, catalogue, encoder, table)
-    validation = number_sessions(split.validation, catalogue, encoder, table)
+    model = parts.load(start_folder).to(_device())
+    check_dims(settings.matryoshka_dims, model.dimension)
+    bf16 = use_bf16(settings.precision, model.device.type)
+    table = InputTable(model)
+    train = number_sessions(split.train, catalogue, table)
+    validation = number_sessions(split.validation, catalogue, table)
     for name, sessions in (("training", train), ("validation", validation)):
         if not sessions.with_click().any():
             raise DataInvalid(f"no {name} session has a click; the batch needs more sessions of more different queries")
     chosen = fixed_subset(validation, MOST_VALIDATION_SESSIONS, settings.seed)
     padded = pad_sessions(validation, chosen)
-    embedder = Embedder(encoder, table, bf16=bf16)
+    embedder = Embedder(table, bf16=bf16)
     vectors = embed_all(embedder, padded.texts, on_step)
-    previous = rank_embedded(vectors, padded, ranker)
+    previous = rank_embedded(vectors, padded, parts.ranker)
     confidences = np.ones(len(train.items), np.float32)
-    if settings.confidence_calculator != "dummy_confidences":
+    if parts.weighs_clicks:
         everything = pad_sessions(train, np.arange(len(train)))
-        ranks = rank_embedded(embed_all(embedder, everything.texts, on_step), everything, ranker)
-        confidences = confidence(ranks, everything.clicked, everything.valid)[everything.valid].numpy()
+        ranks = rank_embedded(embed_all(embedder, everything.texts, on_step), everything, parts.ranker)
+        confidences = parts.confidence_calculator(ranks, everything.clicked, everything.valid)[everything.valid].numpy()
     click_weights = ClickWeights.of(settings.propensity, train) if settings.position_bias == "IPS" else None
     relevant = chosen[validation.with_click()[chosen]]
     return TrainingTask(
@@ -167,14 +159,14 @@ def prepare(
         validation=padded,
         previous=previous,
         baseline={
-            **summarize(ranked(padded, previous, previous, settings.is_similarity), extra),
-            **ndcg_by_dimension(vectors, padded, ranker, settings),
+            **summarize(ranked(padded, previous, previous, settings.is_similarity), parts.metrics),
+            **ndcg_by_dimension(vectors, padded, parts.ranker, settings),
         },
-        ranker=ranker,
+        ranker=parts.ranker,
         click_weights=click_weights,
         caches=ActivationCaches(workdir / "activations"),
-        encoder=encoder,
-        _start_state={name: value.detach().cpu().clone() for name, value in encoder.state_dict().items()},
+        model=model,
+        _start_state={name: value.detach().cpu().clone() for name, value in model.state_dict().items()},
         _batches=Batcher(
             validation,
             np.ones(len(validation.items), np.float32),
@@ -182,7 +174,7 @@ def prepare(
             skip_above=settings.position_bias == "SkipAbove",
         ),
         _batch_index=relevant,
-        _extra=extra,
+        _parts=parts,
     )
 
 

@@ -1,7 +1,6 @@
 """Texts tokenized once, and grouped into chunks that waste little on padding."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -54,34 +53,3 @@ def pad(rows: Sequence[NDArray[np.int32]], pad_id: int) -> tuple[torch.Tensor, t
         ids[i, : len(row)] = row
         mask[i, : len(row)] = 1
     return torch.from_numpy(ids), torch.from_numpy(mask)
-
-
-@dataclass
-class TextTable:
-    """Unique texts and their tokens, by number. Prompts are part of a text, so a query and an item never mix up."""
-
-    tokenizer: Any
-    max_tokens: int
-    lower: bool = False
-    tokens: list[NDArray[np.int32]] = field(default_factory=list)
-    """By number of the text."""
-    _numbers: dict[str, int] = field(default_factory=dict)
-
-    def add(self, texts: Iterable[str]) -> NDArray[np.int64]:
-        """Number of each text; new ones are tokenized together."""
-        numbers = []
-        new: list[str] = []
-        for text in texts:
-            number = self._numbers.setdefault(text, len(self._numbers))
-            if number == len(self.tokens) + len(new):
-                new.append(text)
-            numbers.append(number)
-        self.tokens.extend(tokenize(self.tokenizer, new, self.max_tokens, lower=self.lower))
-        return np.asarray(numbers, np.int64)
-
-    def lengths(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Tokens of each text."""
-        return np.fromiter((len(self.tokens[i]) for i in numbers), np.int64, len(numbers))
-
-    def __len__(self) -> int:
-        return len(self.tokens)

@@ -19,10 +19,9 @@ from torch.utils.data import DataLoader
 
 from bluetune_api.records import TrialPoint
 from bluetune_trainer.errors import Stopped
-from bluetune_trainer.training.embedder import Embedder
-from bluetune_trainer.training.encoder import Encoder
-from bluetune_trainer.training.freezing import LayerSplit
+from bluetune_trainer.training.embedder import freeze
 from bluetune_trainer.training.history import History
+from bluetune_trainer.training.model import Model
 from bluetune_trainer.training.module import EpochBatches, FeatureMaker, FineTuner, OneValidation
 from bluetune_trainer.training.params import TrialParams
 from bluetune_trainer.training.steps import StepPlan, plan_steps
@@ -42,7 +41,7 @@ class TrialFailed(Exception):
 class TrialRun:
     """What came of a trial."""
 
-    encoder_state: dict[str, torch.Tensor]
+    model_state: dict[str, torch.Tensor]
     """The trained weights at the best validation, on the CPU."""
     quality: float
     metrics: dict[str, float]
@@ -68,11 +67,8 @@ def run_trial(
     begin = time.perf_counter()
     settings = task.settings
     torch.manual_seed(int(np.random.default_rng([settings.seed, number]).integers(2**31)))
-    encoder = task.new_encoder()
-    split = LayerSplit(encoder, params.num_fixed_layers)
-    split.freeze()
-    cache = task.caches.of(split, bf16=task.bf16) if split.depth else None
-    embedder = Embedder(encoder, task.table, split, cache, bf16=task.bf16)
+    model = task.new_model()
+    embedder = freeze(task.table, params.num_fixed_layers, task.caches, bf16=task.bf16)
     loss = task.new_loss(params)
     features = FeatureMaker(params, task.ranker, is_similarity=settings.is_similarity)
     batcher = task.batcher(params)
@@ -86,9 +82,9 @@ def run_trial(
         settings,
         plan,
     )
-    keeper = _Keeper(encoder, settings.objective, plan, prune, on_step, stop)
+    keeper = _Keeper(model, settings.objective, plan, prune, on_step, stop)
     trainer = pl.Trainer(
-        accelerator="gpu" if encoder.device.type == "cuda" else "cpu",
+        accelerator="gpu" if model.device.type == "cuda" else "cpu",
         devices=1,
         precision="32-true",  # the embedder casts by itself
         max_epochs=settings.num_epochs,
@@ -132,7 +128,7 @@ def run_trial(
     if keeper.best is None:
         raise TrialFailed("no validation took place")
     return TrialRun(
-        encoder_state=keeper.best,
+        model_state=keeper.best,
         quality=keeper.metrics[settings.objective],
         metrics=keeper.metrics,
         epochs=keeper.epochs,
@@ -148,7 +144,7 @@ class _Keeper(Callback):
     """Keeps the best weights, ends bad trials at rungs, and lets a stop through between steps."""
 
     def __init__(
-        self, encoder: Encoder, objective: str, plan: StepPlan, prune: ShouldPrune, on_step: OnStep, stop: Event
+        self, model: Model, objective: str, plan: StepPlan, prune: ShouldPrune, on_step: OnStep, stop: Event
     ) -> None:
         self.best: dict[str, torch.Tensor] | None = None
         self.metrics: dict[str, float] = {}
@@ -157,7 +153,7 @@ class _Keeper(Callback):
         self.pruned = False
         self.rungs: list[float] = []
         self.history = History()
-        self._encoder = encoder
+        self._model = model
         self._objective = objective
         self._plan = plan
         self._prune: ShouldPrune | None = prune
@@ -201,7 +197,7 @@ class _Keeper(Callback):
         if self.best is None or value > self.metrics[self._objective]:
             self.metrics, self.best_epoch = metrics, self.epochs
             self.best = {
-                name: p.detach().cpu().clone() for name, p in self._encoder.named_parameters() if p.requires_grad
+                name: p.detach().cpu().clone() for name, p in self._model.named_parameters() if p.requires_grad
             }
         if self._validations in self._plan.rungs:
             self.rungs.append(self.metrics[self._objective])

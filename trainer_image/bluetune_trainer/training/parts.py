@@ -1,0 +1,88 @@
+"""The exchangeable parts of a run: what the plugin's hooks return, or else what the settings name."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bluetune_api.method import Settings
+from bluetune_trainer.errors import PluginFailed
+from bluetune_trainer.plugin.method import FineTuningMethod
+from bluetune_trainer.ranking import registry
+from bluetune_trainer.ranking.confidences import ConfidenceCalculator, dummy_confidences
+from bluetune_trainer.ranking.losses import RankingLossInterface
+from bluetune_trainer.ranking.metrics import MetricCalculator
+from bluetune_trainer.ranking.rankers import Ranker
+from bluetune_trainer.training.model import Model
+from bluetune_trainer.training.opening import open_model, open_served
+from bluetune_trainer.training.params import resolve_settings
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is put together from."""
+
+    load: Callable[[Path], Model]
+    """Opens the start version, with the run's window and prompts."""
+    load_served: Callable[[Path], Model]
+    """Opens a version as a server of it does."""
+    new_loss: Callable[[], RankingLossInterface]
+    """The loss of a trial, before it is told the trial's margin and temperature."""
+    ranker: Ranker
+    confidence_calculator: ConfidenceCalculator
+    metrics: Sequence[MetricCalculator]
+    """Beside the built-in ones."""
+    user_code: tuple[Any, ...] = ()
+    """What can be blamed if it raises: the objects themselves."""
+
+    @property
+    def weighs_clicks(self) -> bool:
+        """Whether confidences are anything but 1."""
+        return self.confidence_calculator is not dummy_confidences
+
+
+def choose_parts(settings: Settings, plugin: FineTuningMethod | None = None) -> Parts:
+    """Ask the plugin, then the settings.
+
+    Raises:
+        PlanInvalid: the settings name what does not exist.
+        PluginFailed: a hook returned what it should not.
+    """
+    method = plugin or FineTuningMethod()
+    named = resolve_settings(settings)
+    ranker = method.ranker(settings)
+    confidence = method.confidence_calculator(settings)
+    metrics = method.metrics(settings)
+    _check_callable("ranker", ranker)
+    _check_callable("confidence_calculator", confidence)
+    if metrics is not None:
+        _check_metrics(metrics)
+
+    def new_loss() -> RankingLossInterface:
+        own = method.loss(settings)
+        if own is None:
+            return registry.loss(named.loss)
+        if not isinstance(own, RankingLossInterface):
+            raise PluginFailed(f"loss must return a RankingLossInterface or None, it returned {type(own).__name__}")
+        return own
+
+    loss = new_loss()  # what is wrong with it is said before anything is computed
+    return Parts(
+        load=lambda folder: open_model(folder, settings, plugin),
+        load_served=lambda folder: open_served(folder, settings, plugin),
+        new_loss=new_loss,
+        ranker=ranker or registry.ranker(named.ranker),
+        confidence_calculator=confidence or registry.confidence_calculator(named.confidence_calculator),
+        metrics=list(metrics) if metrics is not None else [registry.metric(name) for name in named.metrics],
+        user_code=tuple(o for o in (loss, ranker, confidence, *(metrics or ())) if o is not None),
+    )
+
+
+def _check_callable(hook: str, made: Any) -> None:
+    if made is not None and not callable(made):
+        raise PluginFailed(f"{hook} must return a callable or None, it returned {type(made).__name__}")
+
+
+def _check_metrics(made: Any) -> None:
+    if not isinstance(made, Sequence) or not all(isinstance(metric, MetricCalculator) for metric in made):
+        raise PluginFailed(f"metrics must return a list of MetricCalculator or None, it returned {made!r:.200}")
