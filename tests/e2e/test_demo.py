@@ -79,7 +79,7 @@ def test_the_new_version_is_better_on_tags_that_no_click_was_made_for(output: st
         for line in output.splitlines()
         if "(blue" in line or "zero-shot)" in line or line.startswith("BM25")
     }
-    # one seed on one machine; `examples/semanlink/quality.py` measures how much better, over several
+    # one seed on one machine; `benchmarks/quality` measures how much better, over several
     assert rows["after (blue now)"] >= rows["before (zero-shot)"] + 0.015
     assert rows["BM25"] > 0
 

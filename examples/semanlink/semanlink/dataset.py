@@ -41,6 +41,8 @@ class Document:
     title: str
     description: str
     url: str
+    date: str = ""
+    """Day on which it was bookmarked, as YYYY-MM-DD."""
 
     @property
     def text(self) -> str:
@@ -107,6 +109,7 @@ def parse(raw_documents: Sequence[Mapping[str, Any]], raw_tags: Mapping[str, Map
             title=_line(raw["title"]) or _line(raw["document"]),
             description=_line(raw["comment"]) or _line(raw["arxiv_summary"]),
             url=(raw["bookmarkOf"] or [raw["document"]])[0],
+            date=raw.get("creationDate") or raw.get("creationTime", "")[:10],
         )
         for raw in raw_documents
     )

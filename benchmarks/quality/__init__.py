@@ -1,0 +1,1 @@
+"""Quality of fine-tuned models on Semanlink; `python benchmarks/quality`."""

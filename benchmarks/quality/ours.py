@@ -1,0 +1,111 @@
+"""Our columns: `bluetune-trainer run` on manifests, as a user would call it, with the settings that users get."""
+
+import json
+import math
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from semanlink.base import base_folder
+from semanlink.clicks import jsonl
+
+from bluetune_api.method import Settings
+from bluetune_api.model import Gate, Serving
+from bluetune_api.objectstore import LocalStore
+from bluetune_api.records import Result
+from bluetune_api.store_layout import batch_marker
+from bluetune_operator.core.gate import promotion
+from bluetune_trainer.data.splits import TRAIN_UNTIL
+from bluetune_trainer.store.versions import download_version
+from bluetune_trainer.training.params import resolve_settings
+from quality.worlds import World
+from semanlink import dataset
+
+MAX_TOKENS = 64
+"""Of every column: Semanlink's texts have 37 tokens on average, and one in eight is longer than this."""
+BATCH = "simulated"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run left."""
+
+    model: Path
+    result: Result
+    seconds: float
+    processor_seconds: float
+
+
+def train(
+    here: World, sessions: list[dict[str, Any]], work: Path, *, seed: int, trials: int, settings: dict[str, Any]
+) -> Trained:
+    """Put the data into a store of its own, run, and fetch the version.
+
+    Args:
+        trials: 1 is the preset's first point and no search.
+        settings: beyond the window and the seed.
+    """
+    store = LocalStore(work / "store")
+    store.put("items/items.jsonl", dataset.items_jsonl(here.catalogue))
+    store.put(f"clickstream/{BATCH}/sessions.jsonl", jsonl(sessions))
+    store.put(batch_marker(BATCH), b"")
+    path = work / "manifests.yaml"
+    path.write_text(yaml.safe_dump_all(_manifests(seed, trials, settings)))
+    trainer = [str(Path(sys.executable).parent / "bluetune-trainer"), "run"]
+    began, busy = time.monotonic(), _children()
+    done = subprocess.run([*trainer, "-f", str(path), "--store", str(work / "store")], capture_output=True, text=True)
+    seconds, processor = time.monotonic() - began, _children() - busy
+    if done.returncode:
+        raise RuntimeError(f"the training ended with {done.returncode}:\n{done.stderr[-3000:]}")
+    result = next(r for r in _results(work / "store") if r.kind == "Train")
+    download_version(store, result.version, work / "model")
+    return Trained(work / "model", result, seconds, processor)
+
+
+PRESET = resolve_settings(Settings())
+
+
+def steps_of_default(sessions: int) -> int:
+    """Optimizer steps of one training with the preset; of the sessions a fifth is kept for validation and gate."""
+    return PRESET.num_epochs * math.ceil(TRAIN_UNTIL * sessions / PRESET.batch_size)
+
+
+def decision(result: Result, gate: Gate) -> dict[str, str]:
+    """What the operator makes of the run when the model's gate is this one."""
+    serving = Serving(deployment="search", container="search", gate=gate)
+    said = promotion(True, result, result.parent, serving, None)
+    return {"status": said.status, "reason": said.reason, "message": said.message}
+
+
+def _manifests(seed: int, trials: int, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    def of(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+        meta = {"name": name, "namespace": "benchmark"}
+        return {"apiVersion": "bluetune.dev/v1alpha1", "kind": kind, "metadata": meta, "spec": spec}
+
+    method = {"settings": {"maxTokens": MAX_TOKENS, "seed": seed, **settings}, "initialMaxEvals": trials}
+    location = {"endpoint": "localhost:9000", "secure": False, "bucket": "b", "prefix": "p"}
+    model = {
+        "base": {"uri": str(base_folder())},
+        "methodRef": {"name": "semanlink"},
+        "store": {**location, "credentialsSecretRef": {"name": "store"}},
+    }
+    task = {"modelRef": {"name": "semanlink"}, "batchId": BATCH}
+    return [
+        of("FineTuningMethod", "semanlink", method),
+        of("EmbeddingModel", "semanlink", model),
+        of("FineTuningTask", "semanlink", task),
+    ]
+
+
+def _results(store: Path) -> list[Result]:
+    return [Result.model_validate(json.loads(path.read_text())) for path in (store / "runs").glob("*/result.json")]
+
+
+def _children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
