@@ -101,6 +101,12 @@ class Settings(ApiModel):
     """Auto (preset) takes BF16 where a probe shows that it pays."""
     max_tokens: Annotated[int, Field(ge=8, le=32768)] | None = None
     """Longest text in tokens (preset: the model's window)."""
+    towers: Literal["Shared", "Separate"] | None = None
+    """Separate makes two encoders of one: queries and items get weights of their own (preset: as the model has it)."""
+    long_items: Literal["Truncate", "Split"] | None = None
+    """Items longer than the model's window: cut (preset), or split into parts whose ranks become one."""
+    parts_rank: Literal["Mean", "SoftMax", "SoftMin"] | None = None
+    """How the ranks of a split item's parts become one (preset: Mean)."""
     query_prompt: Annotated[str, StringConstraints(max_length=256)] | None = None
     """Put before each query, for example `query: ` for E5."""
     item_prompt: Annotated[str, StringConstraints(max_length=256)] | None = None

@@ -47,10 +47,10 @@ def fetch_base(plan: Plan, into: Path, open_store: OpenStore) -> Path:
 
 def require_safetensors(folder: Path, uri: str) -> None:
     """Refuse a model whose weights exist as pickles only."""
-    if not (folder / "config.json").is_file():
-        raise PlanInvalid(f"base.uri: {uri} is no model folder, it has no config.json")
-    if not list(folder.glob("*.safetensors")):
-        pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
+    if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
+        raise PlanInvalid(f"base.uri: {uri} is no model folder, it has neither config.json nor modules.json")
+    if not list(folder.rglob("*.safetensors")):
+        pickles = sorted(path.name for path in folder.rglob("*") if path.suffix in PICKLES)
         has = f"its weights are a pickle ({', '.join(pickles)}), which runs code when it is opened" if pickles else ""
         raise PlanInvalid(
             f"base.uri: {uri} has no *.safetensors file; {has or 'it has no weights'}."

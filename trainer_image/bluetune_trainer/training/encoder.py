@@ -60,21 +60,31 @@ class Encoder(Tower, Model):
         cls,
         folder: Path | str,
         *,
+        pooling_folder: Path | None = None,
+        prompts_folder: Path | None = None,
         max_tokens: int | None = None,
         query_prompt: str | None = None,
         item_prompt: str | None = None,
     ) -> Self:
         """Open a sentence-transformers folder, or a plain transformers one (mean pooling).
 
-        The keyword arguments replace what the folder says. Raises PlanInvalid for a folder whose model does more than
+        The other arguments replace what the folder says. Raises PlanInvalid for a folder whose model does more than
         pool and normalise, and for a `max_tokens` beyond the model's positions.
+
+        Args:
+            folder: with config.json, weights and tokenizer.
+            pooling_folder: where the pooling's configuration is; default: `1_Pooling`.
+            prompts_folder: where config_sentence_transformers.json is; default: `folder`.
+            max_tokens: longest text.
+            query_prompt: put before each query.
+            item_prompt: put before each item.
         """
         folder = Path(folder)
         if not (folder / "config.json").is_file():
             raise PlanInvalid(f"{folder} is no model folder: config.json is missing")
         _check_modules(folder)
-        sentence = _read_json(folder / "sentence_bert_config.json")
-        prompts = _read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
+        sentence = read_json(folder / "sentence_bert_config.json")
+        prompts = read_json((prompts_folder or folder) / "config_sentence_transformers.json").get("prompts") or {}
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -84,7 +94,7 @@ class Encoder(Tower, Model):
         return cls(
             backbone,
             tokenizer,
-            pooling=_pooling(_read_json(folder / "1_Pooling" / "config.json")),
+            pooling=_pooling(read_json((pooling_folder or folder / "1_Pooling") / "config.json")),
             max_tokens=_window(max_tokens, sentence.get("max_seq_length"), tokenizer, config),
             lower=bool(sentence.get("do_lower_case", False)),
             query_prompt=prompts.get("query", "") if query_prompt is None else query_prompt,
@@ -146,11 +156,11 @@ class Encoder(Tower, Model):
         self.tokenizer.save_pretrained(folder)
         (folder / "1_Pooling").mkdir(exist_ok=True)
         (folder / "2_Normalize").mkdir(exist_ok=True)
-        _write_json(folder / "modules.json", _MODULES)
-        _write_json(
+        write_json(folder / "modules.json", _MODULES)
+        write_json(
             folder / "sentence_bert_config.json", {"max_seq_length": self.max_tokens, "do_lower_case": self.lower}
         )
-        _write_json(
+        write_json(
             folder / "1_Pooling" / "config.json",
             {
                 "word_embedding_dimension": self.dimension,
@@ -160,8 +170,8 @@ class Encoder(Tower, Model):
                 "pooling_mode_mean_sqrt_len_tokens": False,
             },
         )
-        _write_json(folder / "2_Normalize" / "config.json", {})
-        _write_json(
+        write_json(folder / "2_Normalize" / "config.json", {})
+        write_json(
             folder / "config_sentence_transformers.json",
             {
                 "model_type": "SentenceTransformer",
@@ -173,7 +183,7 @@ class Encoder(Tower, Model):
 
 
 def _check_modules(folder: Path) -> None:
-    modules = _read_json(folder / "modules.json")
+    modules = read_json(folder / "modules.json")
     known = ("Transformer", "Pooling", "Normalize")
     for module in modules if isinstance(modules, list) else []:
         name = str(module.get("type", "")).rsplit(".", 1)[-1]
@@ -217,7 +227,7 @@ def _item_prompt(prompts: dict[str, str]) -> str:
     return next((prompts[name] for name in ("document", "passage", "item") if prompts.get(name)), "")
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
     """Content of a JSON file; an empty object if there is none."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -225,5 +235,5 @@ def _read_json(path: Path) -> Any:
         return {}
 
 
-def _write_json(path: Path, content: object) -> None:
+def write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

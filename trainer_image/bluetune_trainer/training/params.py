@@ -77,6 +77,8 @@ class TrainingSettings:
     halving: bool = True
     precision: Literal["Auto", "FP32", "BF16"] = "Auto"
     max_tokens: int | None = None
+    long_items: Literal["Truncate", "Split"] = "Truncate"
+    parts_rank: Literal["Mean", "SoftMax", "SoftMin"] = "Mean"
     query_prompt: str | None = None
     item_prompt: str | None = None
     seed: int = 0
