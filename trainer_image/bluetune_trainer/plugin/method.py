@@ -84,6 +84,19 @@ class FineTuningMethod:
         """
         return None
 
+    def split_item(self, text: str, fits: Callable[[str], bool]) -> list[str]:
+        """The parts of an item that is longer than the model's window; asked under `longItems: Split` only.
+
+        Args:
+            text: of the item.
+            fits: whether a text fits the window, prompt included. What does not fit is cut.
+
+        Returns:
+            The parts, at least one; ranks of an item's parts become the item's as `partsRank` says. Without an
+            override: the longest runs of words that fit.
+        """
+        raise NotImplementedError
+
     def loss(self, settings: Settings) -> "RankingLossInterface | None":
         """The loss, asked for once a trial; None for the one that the settings name."""
         return None

@@ -106,7 +106,7 @@ def bootstrap_interval(difference: Floats, confidence: float, seed: int) -> tupl
 def _open(folder: Path, settings: TrainingSettings, parts: Parts) -> Embedder:
     """A version as a server of it would open it, over an empty table."""
     model = parts.load_served(folder).to("cuda" if torch.cuda.is_available() else "cpu")
-    return Embedder(InputTable(model), bf16=use_bf16(settings.precision, model.device.type))
+    return Embedder(InputTable(model, split=parts.split_item), bf16=use_bf16(settings.precision, model.device.type))
 
 
 def _clicked(

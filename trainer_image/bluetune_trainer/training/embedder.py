@@ -11,6 +11,7 @@ from torch import Tensor
 from bluetune_trainer.training.freezing import ActivationCache, ActivationCaches, LayerSplit
 from bluetune_trainer.training.inputs import InputTable
 from bluetune_trainer.training.model import Tower
+from bluetune_trainer.training.parts_of_items import by_item
 from bluetune_trainer.training.tokens import plan_chunks
 
 
@@ -38,7 +39,15 @@ class Embedder:
         self._cuts = {id(cut.split.tower): cut for cut in cuts}
 
     def embed(self, numbers: NDArray[np.int64]) -> Tensor:
-        """[n] different numbers of inputs → [n, dimension] vectors in float32."""
+        """[n] different numbers of inputs → [n, dimension] vectors in float32.
+
+        [n, most parts, dimension] if one of them is an item in parts; see `parts_of_items`.
+        """
+        rows, counts = self.table.rows_of(numbers)
+        vectors = self._rows(rows)
+        return vectors if counts is None else by_item(vectors, counts)
+
+    def _rows(self, numbers: NDArray[np.int64]) -> Tensor:
         # One autocast context a step: weights are cast once, and what follows the towers computes in float32.
         with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.bf16):
             if self.model.shared:

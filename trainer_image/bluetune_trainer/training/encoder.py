@@ -127,6 +127,10 @@ class Encoder(Tower, Model):
         """Tokens."""
         return len(row)
 
+    def cut(self, row: Row) -> bool:
+        """Whether the text fills the window."""
+        return len(row) >= self.max_tokens
+
     def collate(self, rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
         """Ids and mask, both [n, tokens]."""
         return pad(rows, self.tokenizer.pad_token_id or 0)

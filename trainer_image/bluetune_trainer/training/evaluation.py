@@ -11,6 +11,7 @@ from bluetune_trainer.ranking.metrics import RankedSessions
 from bluetune_trainer.ranking.rankers import Ranker
 from bluetune_trainer.training.batches import Ints, NumberedSessions
 from bluetune_trainer.training.embedder import Embedder
+from bluetune_trainer.training.parts_of_items import widened
 
 
 @dataclass(frozen=True)
@@ -64,18 +65,22 @@ def rank_embedded(vectors: Tensor, padded: PaddedSessions, ranker: Ranker) -> Te
 
 @torch.no_grad()
 def embed_all(embedder: Embedder, texts: Ints, on_step: Callable[[], None] | None = None) -> Tensor:
-    """[n] different text numbers → [n, dimension] on the CPU, by groups of like length.
+    """[n] different numbers of inputs → [n, dimension] on the CPU, by groups of like length.
 
-    `on_step` is called between groups, and may raise to stop.
+    [n, most parts, dimension] if items are in parts. `on_step` is called between groups, and may raise to stop.
     """
     group = 1024
-    order = np.argsort(embedder.table.lengths(texts), kind="stable")
+    order = np.argsort(embedder.table.lengths(embedder.table.first_rows(texts)), kind="stable")
     vectors = torch.zeros(len(texts), embedder.model.dimension)
     for begin in range(0, len(order), group):
         if on_step is not None:
             on_step()
         part = order[begin : begin + group]
-        vectors[torch.from_numpy(part)] = embedder.embed(texts[part]).cpu()
+        block = embedder.embed(texts[part]).cpu()
+        if block.dim() == 3 or vectors.dim() == 3:
+            most = max(block.shape[1] if block.dim() == 3 else 1, vectors.shape[1] if vectors.dim() == 3 else 1)
+            vectors, block = widened(vectors, most), widened(block, most)
+        vectors[torch.from_numpy(part)] = block
     return vectors
 
 

@@ -1,59 +1,101 @@
 """Inputs of a model, prepared once and known by number."""
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bluetune_trainer.training.model import Kind, Model, ReadFile, Row, no_files
+from bluetune_trainer.errors import PluginFailed
+from bluetune_trainer.training.model import Kind, Model, ReadFile, Row, Tower, no_files
+from bluetune_trainer.training.parts_of_items import MOST_PARTS, SplitItem
+
+Ints = NDArray[np.int64]
 
 
 class InputTable:
-    """Different inputs of both towers, by number.
+    """Different inputs of both towers, by number; each has one row, or several if it is an item that was split.
 
     Prompts are part of a text, so a query and an item never mix up; where the towers share their weights and there are
     no prompts, equal texts are one input. Inputs of two towers never are.
     """
 
-    def __init__(self, model: Model, files: ReadFile = no_files) -> None:
+    def __init__(self, model: Model, files: ReadFile = no_files, split: SplitItem | None = None) -> None:
         self.model = model
         self._files = files
+        self._split = split
         self._rows: list[Row] = []
         self._costs = array("q")
         self._of_query = bytearray()
-        """Whether an input belongs to a query tower of its own."""
+        """By row: whether it belongs to a query tower of its own."""
+        self._first = array("q", [0])
+        """By number: its first row; one more at the end."""
         self._numbers: tuple[dict[str, int], dict[str, int]] = ({}, {})
 
-    def add(self, inputs: Iterable[str], kind: Kind) -> NDArray[np.int64]:
+    def add(self, inputs: Iterable[str], kind: Kind) -> Ints:
         """Number of each input; new ones are prepared together."""
+        inputs = list(inputs)
         tower = self.model.tower(kind)
         own = kind == "query" and not self.model.shared
         known = self._numbers[own]
         numbers = array("q")
         new: list[str] = []
-        for text in tower.prompted(list(inputs), kind):
-            number = known.setdefault(text, len(self._rows) + len(new))
-            if number == len(self._rows) + len(new):
-                new.append(text)
+        texts: list[str] = []
+        size = len(self)
+        for text, prompted in zip(inputs, tower.prompted(inputs, kind), strict=True):
+            number = known.setdefault(prompted, size + len(new))
+            if number == size + len(new):
+                new.append(prompted)
+                texts.append(text)
             numbers.append(number)
-        for row in tower.prepare(new, self._files) if new else ():
-            self._rows.append(row)
-            self._costs.append(tower.cost(row))
-            self._of_query.append(own)
+        for text, row in zip(texts, tower.prepare(new, self._files) if new else (), strict=True):
+            rows = [row]
+            if self._split is not None and kind == "item" and tower.cut(row):
+                rows = self._parts(tower, text)
+            for part in rows:
+                self._rows.append(part)
+                self._costs.append(tower.cost(part))
+                self._of_query.append(own)
+            self._first.append(len(self._rows))
         return np.array(numbers, np.int64)
 
-    def rows(self, numbers: NDArray[np.int64]) -> list[Row]:
-        """The prepared inputs."""
-        return [self._rows[number] for number in numbers.tolist()]
+    def _parts(self, tower: Tower, text: str) -> list[Row]:
+        assert self._split is not None  # noqa: S101 - asked by the caller
 
-    def lengths(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Positions (tokens, patches) that each input takes."""
-        return np.frombuffer(self._costs, np.int64)[numbers] if len(self._costs) else np.zeros(0, np.int64)
+        def fits(part: str) -> bool:
+            return not tower.cut(next(iter(tower.prepare(tower.prompted([part], "item"), self._files))))
 
-    def of_query_tower(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of them belong to a query tower of its own; none where the towers share their weights."""
-        return np.frombuffer(self._of_query, np.bool_)[numbers]
+        parts: object = self._split(text, fits)
+        if not isinstance(parts, Sequence) or not parts or not all(isinstance(part, str) for part in parts):
+            raise PluginFailed(f"split_item must return a list of texts, it returned {parts!r:.200}")
+        return list(tower.prepare(tower.prompted(parts[:MOST_PARTS], "item"), self._files))
+
+    def rows_of(self, numbers: Ints) -> tuple[Ints, list[int] | None]:
+        """Rows of these inputs, one input after the other, and how many each has; None if each has one."""
+        first = np.frombuffer(self._first, np.int64)
+        counts = first[numbers + 1] - first[numbers]
+        if len(self) == len(self._rows):
+            return numbers, None
+        begins = np.cumsum(counts) - counts
+        rows = np.repeat(first[numbers] - begins, counts) + np.arange(counts.sum())
+        return rows, None if (counts == 1).all() else counts.tolist()
+
+    def first_rows(self, numbers: Ints) -> Ints:
+        """The first row of each of these inputs."""
+        return np.frombuffer(self._first, np.int64)[numbers]
+
+    def rows(self, rows: Ints) -> list[Row]:
+        """The prepared inputs of rows."""
+        return [self._rows[row] for row in rows.tolist()]
+
+    def lengths(self, rows: Ints) -> Ints:
+        """Positions (tokens, patches) that each row takes."""
+        return np.frombuffer(self._costs, np.int64)[rows] if len(self._costs) else np.zeros(0, np.int64)
+
+    def of_query_tower(self, rows: Ints) -> NDArray[np.bool_]:
+        """Which rows belong to a query tower of its own; none where the towers share their weights."""
+        return np.frombuffer(self._of_query, np.bool_)[rows]
 
     def __len__(self) -> int:
-        return len(self._rows)
+        """Different inputs."""
+        return len(self._first) - 1

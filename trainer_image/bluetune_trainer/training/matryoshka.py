@@ -23,8 +23,8 @@ def check_dims(dims: Sequence[int], dimension: int) -> None:
 
 
 def truncate(vectors: Tensor, dimension: int) -> Tensor:
-    """[n, any] → [n, dimension] the first numbers of each vector, brought back to unit length."""
-    return functional.normalize(vectors[:, :dimension], dim=-1)
+    """[…, any] → […, dimension] the first numbers of each vector, brought back to unit length."""
+    return functional.normalize(vectors[..., :dimension], dim=-1)
 
 
 def ndcg_by_dimension(

@@ -57,6 +57,10 @@ class Tower(nn.Module, ABC):
     def cost(self, row: Row) -> int:
         """Positions that an input takes in the stack of layers: tokens, or patches of an image."""
 
+    def cut(self, row: Row) -> bool:
+        """Whether the input may have been longer than the window, so that some of it is not in the row."""
+        return False
+
     @abstractmethod
     def collate(self, rows: Sequence[Row]) -> tuple[Tensor, ...]:
         """A batch for `hidden` and `pool`, on the CPU; each tensor is [len(rows), …]."""

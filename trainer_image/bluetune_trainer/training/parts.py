@@ -7,7 +7,7 @@ from typing import Any
 
 from bluetune_api.method import Settings
 from bluetune_trainer.errors import PluginFailed
-from bluetune_trainer.plugin.method import FineTuningMethod
+from bluetune_trainer.plugin.method import FineTuningMethod, overridden
 from bluetune_trainer.ranking import registry
 from bluetune_trainer.ranking.confidences import ConfidenceCalculator, dummy_confidences
 from bluetune_trainer.ranking.losses import RankingLossInterface
@@ -16,6 +16,7 @@ from bluetune_trainer.ranking.rankers import Ranker
 from bluetune_trainer.training.model import Model
 from bluetune_trainer.training.opening import open_model, open_served
 from bluetune_trainer.training.params import resolve_settings
+from bluetune_trainer.training.parts_of_items import ByParts, SplitItem, split_to_fit
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,9 @@ class Parts:
     new_loss: Callable[[], RankingLossInterface]
     """The loss of a trial, before it is told the trial's margin and temperature."""
     ranker: Ranker
+    """Of vectors as the tables of this run give them, items in parts included."""
+    split_item: SplitItem | None
+    """Splits items that are longer than the window; None cuts them."""
     confidence_calculator: ConfidenceCalculator
     metrics: Sequence[MetricCalculator]
     """Beside the built-in ones."""
@@ -66,12 +70,15 @@ def choose_parts(settings: Settings, plugin: FineTuningMethod | None = None) -> 
             raise PluginFailed(f"loss must return a RankingLossInterface or None, it returned {type(own).__name__}")
         return own
 
+    chosen = ranker or registry.ranker(named.ranker)
+    splits = named.long_items == "Split"
     loss = new_loss()  # what is wrong with it is said before anything is computed
     return Parts(
         load=lambda folder: open_model(folder, settings, plugin),
         load_served=lambda folder: open_served(folder, settings, plugin),
         new_loss=new_loss,
-        ranker=ranker or registry.ranker(named.ranker),
+        ranker=ByParts(chosen, named.parts_rank) if splits else chosen,
+        split_item=(overridden(method, "split_item") or split_to_fit) if splits else None,
         confidence_calculator=confidence or registry.confidence_calculator(named.confidence_calculator),
         metrics=list(metrics) if metrics is not None else [registry.metric(name) for name in named.metrics],
         user_code=tuple(o for o in (loss, ranker, confidence, *(metrics or ())) if o is not None),

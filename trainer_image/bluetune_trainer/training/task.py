@@ -131,7 +131,7 @@ def prepare(
     model = parts.load(start_folder).to(_device())
     check_dims(settings.matryoshka_dims, model.dimension)
     bf16 = use_bf16(settings.precision, model.device.type)
-    table = InputTable(model)
+    table = InputTable(model, split=parts.split_item)
     train = number_sessions(split.train, catalogue, table)
     validation = number_sessions(split.validation, catalogue, table)
     for name, sessions in (("training", train), ("validation", validation)):

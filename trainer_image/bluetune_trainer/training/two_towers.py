@@ -21,8 +21,8 @@ class TwoTowers(Model):
         super().__init__()
         if query.dimension != item.dimension:
             raise PlanInvalid(
-                f"the query tower gives {query.dimension} dimensions and the item tower {item.dimension}, so they cannot"
-                " be compared; use towers of the same dimension"
+                f"the query tower gives {query.dimension} dimensions and the item tower {item.dimension}, so they"
+                " cannot be compared; use towers of the same dimension"
             )
         self.query_tower = query
         self.item_tower = item
