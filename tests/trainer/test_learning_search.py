@@ -10,6 +10,7 @@ import pytest
 from bluetune_api.method import SearchDimension, Settings
 from bluetune_api.model import Gate
 from bluetune_api.records import MethodPlan, Progress
+from bluetune_trainer.data.types import Sessions
 from bluetune_trainer.errors import DataInvalid, PlanInvalid, Stopped
 from bluetune_trainer.search.contract import SearchOutcome
 from bluetune_trainer.search.gate import Judgment, measure_gate
@@ -130,25 +131,42 @@ def test_sessions_without_a_click_are_nothing_to_learn_from(tiny: Path, tmp_path
 
 def test_the_gate_measures_the_candidate_on_queries_that_no_trial_saw(tiny: Path, undisturbed: SearchOutcome) -> None:
     catalogue, split = world()
-    report = measure_gate(
+    measured = measure_gate(
         tiny, undisturbed.model_folder, catalogue, split.gate, method(), Gate(), against="v000000000000"
     )
+    report, seen = measured.report, measured.evidence
     assert report.source == "Clicks"
     assert report.sessions == 60
     assert report.low is not None
     assert report.high is not None
     assert 0 < report.low < report.delta < report.high
     assert report.delta == pytest.approx(report.candidate["ndcg@10"] - report.baseline["ndcg@10"])
-    same = measure_gate(tiny, tiny, catalogue, split.gate, method(), Gate(), against="v000000000000")
+    same = measure_gate(tiny, tiny, catalogue, split.gate, method(), Gate(), against="v000000000000").report
     assert (same.delta, same.low, same.high) == (0, 0, 0)
+    assert seen.queries == split.gate.queries
+    for name, ranking in (("baseline", seen.before), ("candidate", seen.after)):
+        assert ranking.metrics["mrr@10"].mean() == pytest.approx(getattr(report, name)["mrr@10"])
+    first = [item in set(_clicked_items(split.gate, i)) for i, item in enumerate(seen.after.items[:, 0])]
+    assert seen.after.relevant[:, 0].tolist() == first
+    encoder = Encoder.load(undisturbed.model_folder)
+    shown = split.gate.items[split.gate.offsets[0] : split.gate.offsets[1]]
+    scores = encoder.encode([catalogue.texts[i] for i in shown]) @ encoder.encode([split.gate.queries[0]], "query")[0]
+    best = seen.after.items[0][: len(shown)].tolist()
+    assert [catalogue.texts[i] for i in best] == [catalogue.texts[shown[i]] for i in np.argsort(-scores)[:10]]
+
+
+def _clicked_items(sessions: Sessions, i: int) -> list[int]:
+    span = slice(sessions.offsets[i], sessions.offsets[i + 1])
+    return sessions.items[span][sessions.clicked[span]].tolist()
 
 
 def test_the_gate_ranks_the_whole_catalogue_against_judgments(tiny: Path) -> None:
     catalogue, split = world()
     judgments = [Judgment("find dax", 3, 2.0), Judgment("find dax", 5, 1.0), Judgment("want mog", 7, 1.0)]
-    report = measure_gate(
+    measured = measure_gate(
         tiny, tiny, catalogue, split.gate, method(), Gate(), against="v000000000000", judgments=judgments
     )
+    report = measured.report
     assert (report.source, report.sessions) == ("Judgments", 2)
     encoder = Encoder.load(tiny)
     scores = encoder.encode(["find dax", "want mog"], "query") @ encoder.encode(catalogue.texts).T
@@ -159,5 +177,9 @@ def test_the_gate_ranks_the_whole_catalogue_against_judgments(tiny: Path) -> Non
         ideal = sum(g / np.log2(n + 2) for n, g in enumerate(sorted(grades.values(), reverse=True)))
         return float(found / ideal)
 
+    assert measured.evidence.before.items.tolist() == places
+    assert measured.evidence.before.relevant.tolist() == [
+        [i in grades for i in place] for place, grades in zip(places, ({3, 5}, {7}), strict=True)
+    ]
     expected = (gain(places[0], {3: 2.0, 5: 1.0}) + gain(places[1], {7: 1.0})) / 2
     assert report.baseline["ndcg@10"] == pytest.approx(expected, abs=1e-6)

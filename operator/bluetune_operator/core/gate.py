@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from bluetune_api.gate_verdict import gate_verdict
 from bluetune_api.model import EmbeddingModelStatus, Serving
 from bluetune_api.records import Result
 
@@ -59,38 +60,7 @@ def promotion(
             "GateStale",
             f"the trainer compared with {result.gate.against}, and blue serves {current}; run again",
         )
-    return _judged(result, serving)
-
-
-def _judged(result: Result, serving: Serving) -> Promotion:
-    report, gate = result.gate, serving.gate
-    if report is None:
-        return Promotion("False", "GateNotMeasured", "the trainer measured nothing for the gate; see its report")
-    if report.metric != gate.metric:
-        return Promotion(
-            "False",
-            "GateStale",
-            f"the trainer compared by {report.metric}, and spec.serving.gate.metric is {gate.metric} now; run again",
-        )
-    asked = gate.min_delta
-    said = (
-        f"{report.metric} on {report.sessions} held-out {'queries' if report.source == 'Judgments' else 'sessions'}:"
-        f" {_number(report.candidate, report.metric)} against {_number(report.baseline, report.metric)} of"
-        f" {report.against}, {report.delta:+.4f}"
-    )
-    if report.delta < asked:
-        return Promotion("False", "GateNotPassed", f"{said}; at least {asked:+.4f} is asked for")
-    if gate.confidence is not None:
-        if report.low is None or report.confidence != gate.confidence:
-            return Promotion("False", "GateNotMeasured", f"{said}; no interval at confidence {gate.confidence}")
-        if report.low < asked:
-            return Promotion(
-                "False",
-                "GateNotPassed",
-                f"{said}; the {gate.confidence:.0%} interval begins at {report.low:+.4f}, below {asked:+.4f}",
-            )
-    return Promotion("Unknown", "RolloutRequested", said)
-
-
-def _number(metrics: dict[str, float], metric: str) -> str:
-    return f"{metrics[metric]:.4f}" if metric in metrics else "?"
+    verdict = gate_verdict(result.gate, serving.gate)
+    if verdict.reason == "GatePassed":
+        return Promotion("Unknown", "RolloutRequested", verdict.message)
+    return Promotion("False", verdict.reason, verdict.message)

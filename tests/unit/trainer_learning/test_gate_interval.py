@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from bluetune_trainer.search.gate import Judgment, bootstrap_interval, by_query
+from bluetune_trainer.search.evidence import bootstrap_interval
+from bluetune_trainer.search.gate import Judgment, by_query
 
 
 def test_the_interval_is_the_same_for_the_same_seed_and_holds_the_mean() -> None:

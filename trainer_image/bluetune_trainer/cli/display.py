@@ -97,6 +97,8 @@ def summary(result: Result) -> str:
         params = ", ".join(f"{name}={_short(value)}" for name, value in sorted(result.best.params.items()))
         lines += ["", f"best trial {result.best.trial}: {params}"]
     lines += [f"model      {result.uri.rstrip('/')}", f"digest     {result.digest}"]
+    if result.report_url or result.report_problem:
+        lines.append(f"report     {result.report_url or result.report_problem}")
     return "\n".join(lines)
 
 

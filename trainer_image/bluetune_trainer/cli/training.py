@@ -13,6 +13,7 @@ from bluetune_api.records import GateReport, Manifest, ManifestFile, Plan, Progr
 from bluetune_api.task import TrialSummary
 from bluetune_trainer.cli.checking import checked_batch, prepare
 from bluetune_trainer.cli.probe import compare, probe_of
+from bluetune_trainer.cli.reporting import Finished, Written, write_report
 from bluetune_trainer.data.judgments import read_judgments
 from bluetune_trainer.data.loading import load
 from bluetune_trainer.data.splits import clicked_sessions
@@ -20,7 +21,9 @@ from bluetune_trainer.data.types import Catalogue, Sessions, Split
 from bluetune_trainer.errors import Stopped
 from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.resolve import Resolved
+from bluetune_trainer.report.content import Stage
 from bluetune_trainer.search.contract import SearchOutcome
+from bluetune_trainer.search.gate import Judgment, Measured, measure_gate
 from bluetune_trainer.store import progress as run_progress
 from bluetune_trainer.store import runs
 from bluetune_trainer.store.versions import Published, download_version, lineage, publish
@@ -58,11 +61,27 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
             outcome = _search(store, plan, resolved, parts, catalogue, split, stages, stop, workdir)
             _raise_if(stop)
             stages.enter("Evaluating")
-            gate = _gate(store, plan, resolved, parts, catalogue, split.gate, outcome.model_folder, workdir, stop)
+            measured = _gate(store, plan, resolved, parts, catalogue, split.gate, outcome.model_folder, workdir, stop)
             _raise_if(stop)
             stages.enter("Publishing")
             published = _publish(store, plan, parts, outcome, parent)
-        result = runs.create(store, store_layout.result(plan.owner.uid), _result(plan, outcome, gate, published))
+        finished = Finished(
+            plan=plan,
+            method=resolved.method,
+            parts=parts,
+            check=checked,
+            catalogue=catalogue,
+            split=split,
+            outcome=outcome,
+            start=workdir / "start",
+            measured=measured,
+            published=published,
+            stages=stages.so_far(),
+        )
+        written = write_report(store, finished, stop=stop)
+        gate = measured.report if measured else None
+        result = _result(plan, outcome, gate, published, written)
+        result = runs.create(store, store_layout.result(plan.owner.uid), result)
         stages.enter("Done")
         return result
 
@@ -74,9 +93,20 @@ class _Stages:
         self._report = report
         self._last = Progress(stage="Loading", percent=0, updated_at=run_progress.now())
         self._began = time.monotonic()
+        self._stages: list[tuple[str, float]] = []
+
+    def so_far(self) -> list[Stage]:
+        """The stages of this attempt, the last one until now."""
+        ends = [*(began for _, began in self._stages[1:]), time.monotonic()]
+        return [Stage(name, end - began) for (name, began), end in zip(self._stages, ends, strict=True)]
+
+    def _mark(self, stage: str) -> None:
+        if not self._stages or self._stages[-1][0] != stage:
+            self._stages.append((stage, time.monotonic()))
 
     def enter(self, stage: str) -> None:
         log.info("stage", extra={"stage": stage})
+        self._mark(stage)
         percent = 100 if stage == "Done" else run_progress.SHARES[stage][0]
         elapsed = time.monotonic() - self._began
         eta = round(elapsed * (100 - percent) / percent) if percent else None
@@ -85,6 +115,7 @@ class _Stages:
         self._report(self._last)
 
     def of_search(self, part: Progress) -> None:
+        self._mark(part.stage)
         self._last = run_progress.whole_run(part)
         self._report(self._last)
 
@@ -133,10 +164,8 @@ def _gate(
     candidate: Path,
     workdir: Path,
     stop: threading.Event,
-) -> GateReport | None:
+) -> Measured | None:
     """Compare with the live version, on queries that no trial saw; None if there are none with a click."""
-    from bluetune_trainer.search.gate import Judgment, measure_gate
-
     judgments = None
     if plan.gate.judgments is not None:
         judged = read_judgments(store, plan.gate.judgments, catalogue, workdir, stop=stop)
@@ -184,7 +213,9 @@ def _publish(store: ObjectStore, plan: Plan, parts: Parts, outcome: SearchOutcom
     return publish(store, outcome.model_folder, describe, lambda folder: compare(parts.load_served(folder), probe))
 
 
-def _result(plan: Plan, outcome: SearchOutcome, gate: GateReport | None, published: Published) -> Result:
+def _result(
+    plan: Plan, outcome: SearchOutcome, gate: GateReport | None, published: Published, written: Written
+) -> Result:
     ranked = sorted(
         (trial for trial in outcome.trials if trial.quality is not None), key=lambda t: (-(t.quality or 0), t.trial)
     )
@@ -203,6 +234,8 @@ def _result(plan: Plan, outcome: SearchOutcome, gate: GateReport | None, publish
         baseline=outcome.baseline,
         candidate=outcome.best.metrics,
         gate=gate,
+        report_url=written.url,
+        report_problem=written.problem,
         metadata=plan.metadata,
     )
 

@@ -13,6 +13,7 @@ from bluetune_api.records import GateReport, MethodPlan
 from bluetune_trainer.data.types import Catalogue, Sessions
 from bluetune_trainer.errors import DataInvalid
 from bluetune_trainer.ranking.metrics import RankedSessions, ndcg, per_session, recall, reciprocal_rank, summarize
+from bluetune_trainer.search.evidence import DEPTH, Evidence, Ranking, bootstrap_interval, first_results
 from bluetune_trainer.training.batches import number_sessions
 from bluetune_trainer.training.embedder import Embedder
 from bluetune_trainer.training.evaluation import PaddedSessions, embed_all, pad_sessions, rank_embedded
@@ -22,10 +23,7 @@ from bluetune_trainer.training.parts import Parts, choose_parts
 from bluetune_trainer.training.precision import use_bf16
 from bluetune_trainer.training.threads import fit_threads
 
-RESAMPLES = 2000
 DEFAULT_CONFIDENCE = 0.95
-DEEPEST = 10
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,14 @@ class Judgment:
     """Position in the catalogue."""
     grade: float
     """0 is irrelevant; more is more relevant."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the gate decides by, and what it is made of."""
+
+    report: GateReport
+    evidence: Evidence
 
 
 def measure_gate(
@@ -51,7 +57,7 @@ def measure_gate(
     judgments: Sequence[Judgment] | None = None,
     parts: Parts | None = None,
     on_step: Callable[[], None] | None = None,
-) -> GateReport:
+) -> Measured:
     """Compare two versions, on the judgments if there are any, else on the held-out sessions.
 
     `against` is the live version's id. `on_step` is called between forward passes, and may raise to stop. Raises
@@ -69,15 +75,16 @@ def measure_gate(
         live, candidate = (
             _judged(folder, catalogue, grades, settings, parts, on_step) for folder in (live_folder, candidate_folder)
         )
-        summaries = [{name: float(values.mean()) for name, values in side.items()} for side in (live, candidate)]
+        evidence = Evidence(list(grades), live, candidate)
+        summaries = [
+            {name: float(values.mean()) for name, values in side.metrics.items()} for side in (live, candidate)
+        ]
     else:
-        live, candidate, summaries = _clicked(
-            live_folder, candidate_folder, catalogue, held_out, settings, parts, on_step
-        )
-    difference = candidate[gate.metric] - live[gate.metric]
+        evidence, summaries = _clicked(live_folder, candidate_folder, catalogue, held_out, settings, parts, on_step)
+    difference = evidence.after.metrics[gate.metric] - evidence.before.metrics[gate.metric]
     confidence = gate.confidence or DEFAULT_CONFIDENCE
     low, high = bootstrap_interval(difference, confidence, settings.seed) if len(difference) else (None, None)
-    return GateReport(
+    report = GateReport(
         metric=gate.metric,
         against=against,
         baseline=summaries[0],
@@ -89,18 +96,7 @@ def measure_gate(
         sessions=len(difference),
         source="Judgments" if judgments else "Clicks",
     )
-
-
-def bootstrap_interval(difference: Floats, confidence: float, seed: int) -> tuple[float, float]:
-    """Percentile interval of the mean of paired differences ([n]), by resampling queries; same seed, same interval."""
-    random = np.random.default_rng([seed, 2])
-    n = len(difference)
-    means = np.empty(RESAMPLES)
-    for i in range(RESAMPLES):
-        means[i] = difference[random.integers(0, n, n)].mean()
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return float(low), float(high)
+    return Measured(report, evidence)
 
 
 def _open(folder: Path, settings: TrainingSettings, parts: Parts) -> Embedder:
@@ -117,19 +113,43 @@ def _clicked(
     settings: TrainingSettings,
     parts: Parts,
     on_step: Callable[[], None] | None,
-) -> tuple[dict[str, Floats], dict[str, Floats], list[dict[str, float]]]:
-    """Per-session metrics of both versions on sessions with clicks, and their summaries."""
+) -> tuple[Evidence, list[dict[str, float]]]:
+    """Both versions on sessions with clicks, and their summaries."""
     ranks: list[torch.Tensor] = []
     padded: PaddedSessions | None = None
+    queries: list[str] = []
+    items = np.zeros((0, 0), np.int64)
     for folder in (live_folder, candidate_folder):
         embedder = _open(folder, settings, parts)
         sessions = number_sessions(held_out, catalogue, embedder.table)
         padded = pad_sessions(sessions, np.arange(len(sessions)))
         ranks.append(rank_embedded(embed_all(embedder, padded.texts, on_step), padded, parts.ranker))
+        queries = [held_out.queries[i] for i in np.flatnonzero(np.diff(held_out.offsets)).tolist()]
+        items = _positions(padded, held_out, catalogue, embedder.table)
     assert padded is not None  # noqa: S101 - two folders were walked
     sides = [RankedSessions(r, ranks[0], padded.clicked, padded.valid, settings.is_similarity) for r in ranks]
-    values = [{name: value.numpy() for name, value in per_session(side).items()} for side in sides]
-    return values[0], values[1], [summarize(side) for side in sides]
+    keep = sides[0].relevant.numpy()
+    clicked, valid = padded.clicked.numpy()[keep], padded.valid.numpy()[keep]
+    rankings = []
+    for side in sides:
+        first, relevant = first_results(
+            side.ranks.numpy()[keep], items[keep], clicked, valid, is_similarity=settings.is_similarity
+        )
+        values = {name: value.numpy() for name, value in per_session(side).items()}
+        rankings.append(Ranking(first, relevant, values))
+    names = [queries[i] for i in np.flatnonzero(keep).tolist()]
+    return Evidence(names, *rankings), [summarize(side) for side in sides]
+
+
+def _positions(
+    padded: PaddedSessions, held_out: Sessions, catalogue: Catalogue, table: InputTable
+) -> NDArray[np.int64]:
+    """[S, R] positions in the catalogue of the sessions' results; of items with the same text, the first."""
+    shown = np.unique(held_out.items)[::-1]
+    numbers = table.add([catalogue.texts[i] for i in shown], "item")
+    position = dict(zip(numbers.tolist(), shown.tolist(), strict=True))
+    by_text = np.array([position.get(number, -1) for number in padded.texts.tolist()], np.int64)
+    return np.asarray(by_text[padded.result_at]) if len(by_text) else np.zeros(padded.result_at.shape, np.int64)
 
 
 def _judged(
@@ -139,25 +159,28 @@ def _judged(
     settings: TrainingSettings,
     parts: Parts,
     on_step: Callable[[], None] | None,
-) -> dict[str, Floats]:
-    """Per-query metrics of ranking the whole catalogue."""
+) -> Ranking:
+    """The best of the whole catalogue for each judged query."""
     embedder = _open(folder, settings, parts)
     unique, inverse = np.unique(embedder.table.add(catalogue.texts, "item"), return_inverse=True)
     item_vectors = embed_all(embedder, unique, on_step)[torch.from_numpy(inverse)]
     names = list(grades)
     unique, inverse = np.unique(embedder.table.add(names, "query"), return_inverse=True)
     query_vectors = embed_all(embedder, unique, on_step)[torch.from_numpy(inverse)]
+    first = np.full((len(names), min(DEPTH, len(catalogue.texts))), -1, np.int64)
     values: dict[str, list[float]] = {"ndcg@10": [], "mrr@10": [], "recall@10": []}
     for row, name in enumerate(names):
         ranks = parts.ranker(query_vectors[row : row + 1], item_vectors)[0]
-        top = torch.topk(ranks if settings.is_similarity else -ranks, min(DEEPEST, len(ranks))).indices.tolist()
+        top = torch.topk(ranks if settings.is_similarity else -ranks, first.shape[1]).indices.tolist()
+        first[row] = top
         judged = grades[name]
         gains = torch.tensor([[judged.get(item, 0.0) for item in top]])
         ideal = torch.tensor([list(judged.values())])
         values["ndcg@10"].append(float(ndcg(gains, ideal)))
         values["mrr@10"].append(float(reciprocal_rank(gains)))
         values["recall@10"].append(float(recall(gains, torch.tensor([sum(g > 0 for g in judged.values())]))))
-    return {name: np.asarray(column) for name, column in values.items()}
+    relevant = np.array([[grades[name].get(item, 0.0) > 0 for item in first[i]] for i, name in enumerate(names)], bool)
+    return Ranking(first, relevant, {name: np.asarray(column) for name, column in values.items()})
 
 
 def by_query(judgments: Sequence[Judgment]) -> Mapping[str, dict[int, float]]:
