@@ -9,6 +9,7 @@ from bluetune_api.method import Items, SearchSpace, Settings
 
 if TYPE_CHECKING:
     from bluetune_trainer.data.types import Sessions, Split
+    from bluetune_trainer.ranking.accumulators import MetricsAccumulator
     from bluetune_trainer.ranking.confidences import ConfidenceCalculator
     from bluetune_trainer.ranking.losses import RankingLossInterface
     from bluetune_trainer.ranking.metrics import MetricCalculator
@@ -115,6 +116,15 @@ class FineTuningMethod:
     def metrics(self, settings: Settings) -> "Sequence[MetricCalculator] | None":
         """Metrics that are reported beside the built-in ones; None for those that the settings name."""
         return None
+
+    def accumulators(self, settings: Settings) -> "Sequence[MetricsAccumulator]":
+        """Metrics to follow over a trial, whose aggregates are then part of its metrics.
+
+        Names are `train_loss` (of every step), `test_loss`, and `test_<metric>` and `train_<metric>` of every
+        validation, for example `test_not_irrelevant_dist_shift`; `train_<metric>` costs a further look at a sample of
+        the training sessions.
+        """
+        return ()
 
     def settings(self, settings: Settings) -> Settings:
         """The settings that the run follows, from those of method and task."""

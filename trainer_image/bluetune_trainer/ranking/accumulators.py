@@ -1,7 +1,9 @@
 """Metrics as they come in over a trial, and their running aggregates."""
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,21 @@ class MetricsAccumulator:
         self._sum = 0.0
         self._min = float("inf")
         self._max = float("-inf")
+
+    def state(self) -> dict[str, Any]:
+        """All values' traces, as plain data."""
+        return {
+            "window": list(self._window),
+            "count": self._count,
+            "sum": self._sum,
+            "min": self._min,
+            "max": self._max,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        self._window = deque(state["window"], maxlen=self.window_size)
+        self._count, self._sum, self._min, self._max = state["count"], state["sum"], state["min"], state["max"]
 
     def accumulate(self, value: MetricValue) -> list[tuple[str, float]]:
         """Take the value in, if it is of this name. Returns the aggregates then, else nothing."""

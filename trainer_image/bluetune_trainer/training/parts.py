@@ -9,6 +9,7 @@ from bluetune_api.method import Settings
 from bluetune_trainer.errors import PluginFailed
 from bluetune_trainer.plugin.method import FineTuningMethod, overridden
 from bluetune_trainer.ranking import registry
+from bluetune_trainer.ranking.accumulators import MetricsAccumulator
 from bluetune_trainer.ranking.confidences import ConfidenceCalculator, dummy_confidences
 from bluetune_trainer.ranking.losses import RankingLossInterface
 from bluetune_trainer.ranking.metrics import MetricCalculator
@@ -36,6 +37,8 @@ class Parts:
     confidence_calculator: ConfidenceCalculator
     metrics: Sequence[MetricCalculator]
     """Beside the built-in ones."""
+    accumulators: Sequence[MetricsAccumulator] = ()
+    """Templates: each trial has its own ones like these."""
     user_code: tuple[Any, ...] = ()
     """What can be blamed if it raises: the objects themselves."""
 
@@ -57,6 +60,8 @@ def choose_parts(settings: Settings, plugin: FineTuningMethod | None = None) -> 
     ranker = method.ranker(settings)
     confidence = method.confidence_calculator(settings)
     metrics = method.metrics(settings)
+    accumulators = method.accumulators(settings)
+    _check_accumulators(accumulators)
     _check_callable("ranker", ranker)
     _check_callable("confidence_calculator", confidence)
     if metrics is not None:
@@ -81,6 +86,7 @@ def choose_parts(settings: Settings, plugin: FineTuningMethod | None = None) -> 
         split_item=(overridden(method, "split_item") or split_to_fit) if splits else None,
         confidence_calculator=confidence or registry.confidence_calculator(named.confidence_calculator),
         metrics=list(metrics) if metrics is not None else [registry.metric(name) for name in named.metrics],
+        accumulators=tuple(accumulators),
         user_code=tuple(o for o in (loss, ranker, confidence, *(metrics or ())) if o is not None),
     )
 
@@ -93,3 +99,8 @@ def _check_callable(hook: str, made: Any) -> None:
 def _check_metrics(made: Any) -> None:
     if not isinstance(made, Sequence) or not all(isinstance(metric, MetricCalculator) for metric in made):
         raise PluginFailed(f"metrics must return a list of MetricCalculator or None, it returned {made!r:.200}")
+
+
+def _check_accumulators(made: Any) -> None:
+    if not isinstance(made, Sequence) or not all(isinstance(each, MetricsAccumulator) for each in made):
+        raise PluginFailed(f"accumulators must return a list of MetricsAccumulator, it returned {made!r:.200}")

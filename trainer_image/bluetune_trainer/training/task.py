@@ -1,6 +1,6 @@
 """What all trials of a search share: the start version, numbered sessions, caches, and the baseline."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bluetune_trainer.data.types import Catalogue, Split
 from bluetune_trainer.errors import DataInvalid
+from bluetune_trainer.ranking.accumulators import MetricsAccumulator
 from bluetune_trainer.ranking.losses import MatryoshkaLoss, RankingLossInterface
 from bluetune_trainer.ranking.metrics import summarize
 from bluetune_trainer.ranking.rankers import Ranker
@@ -33,12 +34,15 @@ from bluetune_trainer.training.params import TrainingSettings, TrialParams
 from bluetune_trainer.training.parts import Parts
 from bluetune_trainer.training.position_bias import ClickWeights
 from bluetune_trainer.training.precision import use_bf16
+from bluetune_trainer.training.recording import check_names, wants_training_metrics
 from bluetune_trainer.training.threads import fit_threads
 
 MOST_VALIDATION_SESSIONS = 2000
 """Validation looks at this many sessions, always the same ones."""
 VALIDATION_BATCH = 64
 """Sessions that share in-batch negatives in `val_loss`, whatever the trial's batch size."""
+MOST_SAMPLE_SESSIONS = 200
+"""Training sessions that `train_<metric>` of an accumulator is computed from, always the same ones."""
 
 
 @dataclass
@@ -67,6 +71,13 @@ class TrainingTask:
     _batches: Batcher
     _batch_index: Ints
     _parts: Parts
+    _sample: tuple[PaddedSessions, Tensor] | None
+    """Some training sessions with the start version's ranks, if an accumulator follows their metrics."""
+
+    @property
+    def accumulators(self) -> Sequence[MetricsAccumulator]:
+        """Templates of what a trial follows."""
+        return self._parts.accumulators
 
     def new_model(self) -> Model:
         """The start version, as it came; what a trial before did to it is undone."""
@@ -113,6 +124,15 @@ class TrainingTask:
             "val_loss": val_loss,
         }
 
+    @torch.no_grad()
+    def evaluate_sample(self, embedder: Embedder) -> dict[str, float]:
+        """All metrics on a sample of the training sessions; nothing where no accumulator follows them."""
+        if self._sample is None:
+            return {}
+        sample, previous = self._sample
+        ranks = rank_embedded(embed_all(embedder, sample.texts), sample, self.ranker)
+        return summarize(ranked(sample, ranks, previous, self.settings.is_similarity), self._parts.metrics)
+
 
 def prepare(
     start_folder: Path,
@@ -149,6 +169,15 @@ def prepare(
         confidences = parts.confidence_calculator(ranks, everything.clicked, everything.valid)[everything.valid].numpy()
     click_weights = ClickWeights.of(settings.propensity, train) if settings.position_bias == "IPS" else None
     relevant = chosen[validation.with_click()[chosen]]
+    baseline = {
+        **summarize(ranked(padded, previous, previous, settings.is_similarity), parts.metrics),
+        **ndcg_by_dimension(vectors, padded, parts.ranker, settings),
+    }
+    check_names(parts.accumulators, baseline)
+    sample = None
+    if wants_training_metrics(parts.accumulators):
+        some = pad_sessions(train, fixed_subset(train, MOST_SAMPLE_SESSIONS, settings.seed))
+        sample = some, rank_embedded(embed_all(embedder, some.texts, on_step), some, parts.ranker)
     return TrainingTask(
         settings=settings,
         workdir=workdir,
@@ -158,10 +187,7 @@ def prepare(
         confidences=confidences,
         validation=padded,
         previous=previous,
-        baseline={
-            **summarize(ranked(padded, previous, previous, settings.is_similarity), parts.metrics),
-            **ndcg_by_dimension(vectors, padded, parts.ranker, settings),
-        },
+        baseline=baseline,
         ranker=parts.ranker,
         click_weights=click_weights,
         caches=ActivationCaches(workdir / "activations"),
@@ -175,6 +201,7 @@ def prepare(
         ),
         _batch_index=relevant,
         _parts=parts,
+        _sample=sample,
     )
 
 

@@ -24,6 +24,7 @@ from bluetune_trainer.training.history import History
 from bluetune_trainer.training.model import Model
 from bluetune_trainer.training.module import EpochBatches, FeatureMaker, FineTuner, OneValidation
 from bluetune_trainer.training.params import TrialParams
+from bluetune_trainer.training.recording import Recorder
 from bluetune_trainer.training.steps import StepPlan, plan_steps
 from bluetune_trainer.training.task import TrainingTask
 
@@ -73,11 +74,12 @@ def run_trial(
     features = FeatureMaker(params, task.ranker, is_similarity=settings.is_similarity)
     batcher = task.batcher(params)
     plan = plan_steps(len(batcher.relevant), settings)
+    recorder = Recorder(task.accumulators, plan)
     module = FineTuner(
         embedder,
         loss,
         features,
-        lambda e: task.evaluate(e, loss, features),
+        lambda e: recorder.validated(task.evaluate(e, loss, features), task.evaluate_sample(e)),
         params,
         settings,
         plan,
@@ -99,6 +101,7 @@ def run_trial(
         enable_model_summary=False,
         default_root_dir=str(task.workdir),
         callbacks=[
+            recorder,
             keeper,
             EarlyStopping(
                 monitor="val_loss",
