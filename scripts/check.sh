@@ -10,5 +10,5 @@ step "lint (ruff check)" "$BIN/ruff" check --quiet .
 step "types (mypy --strict)" "$BIN/mypy"
 step "layers (import-linter)" "$BIN/lint-imports" --no-logo --no-cache
 step "generated files are up to date" "$BIN/python" -m bluetune_api.generate --check
-step "fast tests" "$BIN/pytest" -q -m "not slow" tests/unit tests/trainer
+step "fast tests" "$BIN/pytest" -q -m "not slow" tests/unit tests/trainer tests/robustness
 finish

@@ -8,7 +8,7 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
 cluster() { "$BIN/python" tests/cluster "$@"; }
 
 step "make check" scripts/check.sh
-step "slow tests without a cluster" "$BIN/pytest" -q -m slow tests/unit tests/trainer
+step "slow tests without a cluster" "$BIN/pytest" -q -m slow tests/unit tests/trainer tests/robustness
 if ! cluster status >/dev/null 2>&1; then
   trap 'cluster down' EXIT
   trap 'exit 143' INT TERM HUP
@@ -19,7 +19,7 @@ others=$(cluster exec kubectl get deployments -A -l app.kubernetes.io/part-of=bl
 for folder in tests/*/; do
   lane=$(basename "$folder")
   case $lane in
-    unit | trainer | images) ;;
+    unit | trainer | robustness | images) ;;
     *) [ -z "$(find "$folder" -name 'test_*.py' -print -quit)" ] || step "$lane" "$BIN/pytest" -q "$folder" ;;
   esac
 done

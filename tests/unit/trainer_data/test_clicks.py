@@ -106,3 +106,9 @@ def test_times_are_read_in_all_forms(value: object) -> None:
 def test_what_is_no_time_is_refused(value: object) -> None:
     with pytest.raises(BrokenSession, match="created_at"):
         seconds_of(value)
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "1969-12-31T23:59:59Z"])
+def test_a_time_that_no_report_could_say_is_refused(moment: str) -> None:
+    with pytest.raises(BrokenSession, match="created_at"):
+        seconds_of(moment)

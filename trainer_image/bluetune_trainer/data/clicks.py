@@ -104,20 +104,21 @@ def seconds_of(value: object) -> float:
         value: ISO 8601 text, a datetime (UTC where it names no zone), or seconds or milliseconds since the epoch.
 
     Raises:
-        BrokenSession: it is none of these.
+        BrokenSession: it is none of these, or not between 1970 and 9999.
     """
+    seconds = -1.0
     try:
         if type(value) is str:
             moment = datetime.fromisoformat(value)
-            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-        if isinstance(value, datetime):
-            return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-        if isinstance(value, int | float) and not isinstance(value, bool):
+            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        elif isinstance(value, datetime):
+            seconds = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+        elif isinstance(value, int | float) and not isinstance(value, bool):
             seconds = value / 1000 if value >= MILLISECONDS_FROM else float(value)
-            if 0 <= seconds < LATEST:
-                return seconds
     except (ValueError, OverflowError):
         pass  # said below, with the value
+    if 0 <= seconds < LATEST:
+        return seconds
     raise BrokenSession(
         f"created_at: a time is expected (2026-01-31T12:00:00Z, or seconds since 1970), this is {shortened(value)}"
     )

@@ -12,6 +12,9 @@ from bluetune_trainer.data.tally import Lines
 from bluetune_trainer.data.types import Catalogue
 from bluetune_trainer.errors import DataInvalid
 
+MAX_GRADE = 1000
+"""Graded judgments end at 3 to 5, seldom at 100; gains may be powers of two of them, which must stay finite."""
+
 
 class Judged(NamedTuple):
     """One judgment."""
@@ -38,8 +41,10 @@ def read_judgments(
             tally.offend(key, line, f"query: a text is expected, this is {shortened(query)}")
         elif not isinstance(object_id, str | int) or isinstance(object_id, bool):
             tally.offend(key, line, f"object_id: an id is expected, this is {shortened(object_id)}")
-        elif not isinstance(grade, int | float) or isinstance(grade, bool) or not grade >= 0:
-            tally.offend(key, line, f"grade: a number from 0 is expected, this is {shortened(grade)}")
+        elif not isinstance(grade, int | float) or isinstance(grade, bool) or not 0 <= grade <= MAX_GRADE:
+            tally.offend(key, line, f"grade: a number from 0 to {MAX_GRADE} is expected, this is {shortened(grade)}")
+        elif not _is_text(query):
+            tally.offend(key, line, "query holds half of a surrogate pair, which is no character")
         else:
             tally.read += 1
             item = catalogue.position.get(str(object_id))
@@ -54,3 +59,11 @@ def read_judgments(
             " check that its object_id are ids of the catalogue"
         )
     return found
+
+
+def _is_text(query: str) -> bool:
+    try:
+        query.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

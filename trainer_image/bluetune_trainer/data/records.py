@@ -16,10 +16,10 @@ SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 """What can be read, by the end of an object's key."""
 MAX_LINE_BYTES = 4 << 20
 """A longer line is counted as broken, and never held in memory."""
-PARQUET_ROWS = 2048
-"""Rows in memory at a time."""
-ZSTD_INPUT_BYTES = 8 << 10
-"""Small, because a frame may grow by a factor of thousands."""
+PARQUET_ROWS = 64
+"""Rows in memory at a time; few, because one text of a dictionary page may stand in each of them."""
+ZSTD_INPUT_BYTES = 1 << 10
+"""Small, because a frame may grow by a factor of 30,000: 32 MiB are in memory at most."""
 ZSTD_WINDOW_BYTES = 128 << 20
 """Largest window, as the zstd program's own limit."""
 
@@ -136,7 +136,8 @@ def _parquet(path: Path) -> Iterator[Record]:
                 for row in batch.to_pylist():
                     number += 1
                     yield number, row
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError, KeyError) as error:
+        # OverflowError: a time beyond what Python can say; KeyError: a time zone that is not known here
         raise BrokenFile(f"it cannot be read as Parquet after row {number} ({str(error)[:200]})") from error
 
 
