@@ -1,0 +1,127 @@
+"""Texts one after the other without padding: attention that keeps them apart is told where each begins.
+
+On a GPU that is torch's variable-length attention; elsewhere, and in float32, which that does not compute, a
+block-diagonal mask gives the same. transformers' own sdpa would mix packed texts.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention.varlen import varlen_attn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface
+
+from bluetune_trainer.errors import PlanInvalid
+
+NAME = "bluetune_varlen"
+_FIRST_POSITION_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl")
+"""Their positions begin after the id of the padding token (fairseq's way)."""
+PACKABLE = ("bert", "electra", "distilbert", *_FIRST_POSITION_AFTER_PADDING)
+"""Models whose attention goes through transformers' interface and whose positions are given by number."""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Where T tokens of n texts lie."""
+
+    mask: Tensor
+    """[n, longest] bool: true on tokens."""
+    starts: Tensor
+    """[n + 1] int32: where each text begins among the T tokens; the last is T."""
+    longest: int
+
+    @classmethod
+    def of(cls, mask: Tensor) -> "Packing":
+        """From an attention mask, [n, longest], of texts that begin at 0."""
+        lengths = mask.sum(1, dtype=torch.int32)
+        starts = nn.functional.pad(lengths.cumsum(0, dtype=torch.int32), (1, 0))
+        return cls(mask.bool(), starts, mask.shape[1])
+
+    def pack(self, padded: Tensor) -> Tensor:
+        """[n, longest, …] → [1, T, …]."""
+        return padded[self.mask].unsqueeze(0)
+
+    def unpack(self, packed: Tensor) -> Tensor:
+        """[1, T, …] → [n, longest, …], zero on padding."""
+        padded = packed.new_zeros(*self.mask.shape, *packed.shape[2:])
+        padded[self.mask] = packed[0]
+        return padded
+
+    def positions(self, first: int) -> Tensor:
+        """[1, T] position of each token in its text, counted from `first`."""
+        counted = torch.arange(first, first + self.longest, device=self.mask.device)
+        return self.pack(counted.expand(len(self.mask), -1))
+
+    def owners(self) -> Tensor:
+        """[T] number of each token's text."""
+        return self.pack(torch.arange(len(self.mask), device=self.mask.device)[:, None].expand_as(self.mask))[0]
+
+
+current: ContextVar[Packing | None] = ContextVar("packing", default=None)
+"""How the texts lie in the forward pass that is under way; None: padded."""
+
+
+def check_packable(backbone: nn.Module) -> None:
+    """Raise PlanInvalid for a model whose texts cannot be packed."""
+    kind = getattr(backbone.config, "model_type", type(backbone).__name__)
+    if kind not in PACKABLE:
+        raise PlanInvalid(
+            f"settings.attention: Varlen does not know models of type {kind!r}, only {', '.join(PACKABLE)}; use Padded"
+        )
+
+
+def packed_states(backbone: nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
+    """[n, longest] ids and mask → [n, longest, hidden] states of the last layer, zero on padding."""
+    config: Any = backbone.config
+    first = config.pad_token_id + 1 if config.model_type in _FIRST_POSITION_AFTER_PADDING else 0
+    packing = Packing.of(mask)
+    with _packed(config, packing):
+        states = backbone(input_ids=packing.pack(ids), position_ids=packing.positions(first)).last_hidden_state
+    return packing.unpack(states)
+
+
+@contextmanager
+def _packed(config: Any, packing: Packing) -> Iterator[None]:
+    before = config._attn_implementation
+    token = current.set(packing)
+    config._attn_implementation = NAME
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
+        current.reset(token)
+
+
+def _attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Each of [1, heads, T, size] → [1, T, heads, size]."""
+    packing = current.get()
+    if packing is None:
+        raise RuntimeError(f"{NAME} was called outside packed_states")
+    if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16):
+        flat = [part[0].transpose(0, 1) for part in (query, key, value)]
+        out = varlen_attn(*flat, packing.starts, packing.starts, packing.longest, packing.longest, scale=scaling)
+        return out.unsqueeze(0), None  # type: ignore[union-attr]
+    owners = packing.owners()
+    own = owners[:, None] == owners[None, :]
+    return scaled_dot_product_attention(query, key, value, attn_mask=own, scale=scaling).transpose(1, 2), None
+
+
+def _no_mask(*_: Any, **__: Any) -> None:
+    """The packing says which tokens see each other."""
+
+
+AttentionInterface.register(NAME, _attention)
+AttentionMaskInterface.register(NAME, _no_mask)
