@@ -52,6 +52,28 @@ class Propensity(ApiModel):
     """Chances below this count as this, so that no click weighs more than 1 / clip."""
 
 
+class Lora(ApiModel):
+    """Low-rank adapters: they are trained instead of the weights, and merged into them before the model is kept."""
+
+    rank: Annotated[int, Field(ge=1, le=1024)] = 8
+    """Rank of each adapter's product."""
+    alpha: Annotated[int, Field(ge=1, le=10000)] = 16
+    """The product counts alpha/rank."""
+
+
+class HardNegatives(ApiModel):
+    """Items that nobody clicked for a query but that the start version puts near it: negatives beside those shown."""
+
+    RULES = (Rule("self.count <= self.depth", "depth must be at least count", lambda h: h.count <= h.depth, "depth"),)
+
+    count: Annotated[int, Field(ge=1, le=64)] = 2
+    """How many a session is given, drawn anew in each epoch from the `depth` nearest."""
+    margin: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """An item counts as negative if its similarity is below (1 - margin) times that of the least similar click."""
+    depth: Annotated[int, Field(ge=1, le=1000)] = 50
+    """How many of the nearest such items are kept for each query."""
+
+
 class Settings(ApiModel):
     """How a trial trains and is judged. Whatever is absent gets the preset's value."""
 
@@ -91,6 +113,14 @@ class Settings(ApiModel):
     """Largest L2 norm of all gradients together; longer ones are scaled down to it (preset: no limit)."""
     warmup: Annotated[float, Field(ge=0)] | None = None
     """Optimizer steps over which the rate rises from 0; a value below 1 is a share of the trial (preset: 0)."""
+    grad_cache: bool | None = None
+    """Encode a batch in parts and compute them again for the gradient: memory of one part, a third more time."""
+    lora: Lora | None = None
+    """Train low-rank adapters instead of the weights (preset: the weights)."""
+    hard_negatives: HardNegatives | None = None
+    """Add negatives from the whole catalogue to each session (preset: none)."""
+    attention: Literal["Padded", "Varlen"] | None = None
+    """Varlen packs texts without padding; for BERT-like models on a GPU (preset: Padded)."""
     test_each_n_inputs: Annotated[float, Field(gt=0)] | None = None
     """Sessions between two validations; a value below 1 is a share of an epoch."""
     early_stopping: EarlyStopping | None = None

@@ -1,22 +1,21 @@
 """What the settings of a trial do to its steps, on numbers."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from threading import Event
 
 import pytest
 import torch
 
 from bluetune_api.method import EarlyStopping
 from bluetune_trainer.ranking.losses import ListwiseSoftmaxLoss
-from bluetune_trainer.training.params import TrainingSettings, TrialParams
-from bluetune_trainer.training.task import TrainingTask, prepare
-from bluetune_trainer.training.trial import TrialRun, run_trial
-from trainer.learning_world import world, write_tiny_encoder
+from bluetune_trainer.training.task import TrainingTask
+from trainer import learning_runs
+from trainer.learning_runs import train
+from trainer.learning_world import write_tiny_encoder
 from trainer.optimizer_log import OptimizerLog, watch
 
 pytestmark = pytest.mark.slow
-SESSIONS = 90
 STILL = 1e-12
 """A learning rate that leaves the weights as they are, so that steps can be compared."""
 
@@ -37,35 +36,12 @@ def tiny(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def prepared(tiny: Path, tmp_path: Path) -> Prepare:
-    def make(**settings: object) -> TrainingTask:
-        catalogue, split = world(sessions=SESSIONS)
-        fixed: dict[str, object] = {
-            "precision": "FP32",
-            "batch_size": 20,
-            "num_epochs": 1,
-            "halving": False,
-            **settings,
-        }
-        return prepare(tiny, catalogue, split, TrainingSettings(**fixed), tmp_path, lambda: None)  # type: ignore[arg-type]
-
-    return make
+    return partial(learning_runs.prepared, tiny, tmp_path)
 
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> OptimizerLog:
     return watch(monkeypatch)
-
-
-def train(task: TrainingTask, number: int = 0, **params: object) -> TrialRun:
-    fixed: dict[str, object] = {"num_fixed_layers": 1, "items_lr": 3e-3, "temperature": 0.1, **params}
-    return run_trial(
-        task,
-        TrialParams(**fixed),  # type: ignore[arg-type]
-        number=number,
-        prune=lambda rung, value: False,
-        on_step=lambda share, epoch: None,
-        stop=Event(),
-    )
 
 
 def assert_close(found: list[torch.Tensor], expected: list[torch.Tensor], tolerance: float = 1e-6) -> None:

@@ -6,7 +6,8 @@ import torch
 
 from bluetune_trainer.ranking.rankers import COSINE_SIMILARITY
 from bluetune_trainer.training import mining
-from bluetune_trainer.training.mining import NOTHING, MinedNegatives, mine
+from bluetune_trainer.training.batches import NOTHING, MinedNegatives
+from bluetune_trainer.training.mining import mine
 
 
 def vectors(*angles: float) -> np.ndarray:
@@ -55,9 +56,7 @@ def test_blocks_give_what_a_search_over_everything_gives(monkeypatch: pytest.Mon
     random = np.random.default_rng(0)
     queries, items = random.normal(size=(10, 5)).astype(np.float32), random.normal(size=(50, 5)).astype(np.float32)
     clicked = [random.choice(50, random.integers(1, 4), replace=False) for _ in range(10)]
-    found = mine(
-        torch.from_numpy(queries), items, clicked, COSINE_SIMILARITY, is_similarity=True, margin=0.1, depth=6
-    )
+    found = mine(torch.from_numpy(queries), items, clicked, COSINE_SIMILARITY, is_similarity=True, margin=0.1, depth=6)
     cosines = queries @ items.T / np.linalg.norm(queries, axis=1)[:, None] / np.linalg.norm(items, axis=1)
     for row, positions in enumerate(clicked):
         worst = min(cosines[row, positions])

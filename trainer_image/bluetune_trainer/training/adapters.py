@@ -4,7 +4,7 @@ Hu et al. 2021, LoRA: Low-Rank Adaptation of Large Language Models, arXiv 2106.0
 """
 
 from peft import LoraConfig
-from peft.tuners.lora import LoraLayer, LoraModel
+from peft.tuners.lora import Linear, LoraModel
 from torch import Tensor, nn
 
 from bluetune_api.method import Lora
@@ -35,9 +35,9 @@ class Adapters:
     def merged(self) -> dict[str, Tensor]:
         """The weights that the adapters change, by their name in the plain model, on the CPU."""
         return {
-            f"{name}.weight": (module.get_base_layer().weight + module.get_delta_weight(_NAME)).detach().cpu().clone()
+            f"{name}.weight": (module.weight + module.get_delta_weight(_NAME)).detach().cpu().clone()
             for name, module in self._model.named_modules()
-            if isinstance(module, LoraLayer)
+            if isinstance(module, Linear)
         }
 
     def remove(self) -> None:

@@ -1,7 +1,7 @@
 """Sessions as numbered texts, and optimizer batches made of them. numpy only: tensors begin at the model."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,8 @@ from bluetune_trainer.data.types import Catalogue, Sessions
 from bluetune_trainer.training.inputs import InputTable
 
 Ints = NDArray[np.int64]
+NOTHING = -1
+"""Where there is no number of an item."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,10 @@ class SessionBatch:
     """[S, R]: place at which each was shown, -1 for a borrowed one; only where pairs go by it."""
 
 
+Results = tuple[Ints, NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]
+"""Numbers, clicks, confidences, click weights and places of a session's results."""
+
+
 class ClickedItems:
     """Which items were clicked for a query anywhere in the data: false negatives, if they stood as negatives."""
 
@@ -121,6 +127,27 @@ class ClickedItems:
         return self._by_query.get(query, set())
 
 
+@dataclass(frozen=True)
+class MinedNegatives:
+    """For each different query of the training sessions, its candidates."""
+
+    rows: Mapping[int, int]
+    """Number of a query → its row in `items`."""
+    items: Ints
+    """[queries, depth] numbers of items, the nearest first; NOTHING where there are fewer."""
+    count: int
+    """How many of them a session is given."""
+
+    def draw(self, query: int, shown: Ints, random: np.random.Generator) -> Ints:
+        """At most `count` candidates of a query that are not among the session's results, in ascending order."""
+        row = self.rows.get(query)
+        if row is None:
+            return np.zeros(0, np.int64)
+        candidates = self.items[row]
+        candidates = candidates[(candidates != NOTHING) & ~np.isin(candidates, shown)]
+        return np.sort(random.permutation(candidates)[: self.count])
+
+
 class Batcher:
     """Makes batches; everything random comes from the generator that it is given."""
 
@@ -133,10 +160,12 @@ class Batcher:
         use_irrelevant: bool = False,
         click_weights: NDArray[np.float32] | None = None,
         skip_above: bool = False,
+        mined: MinedNegatives | None = None,
     ) -> None:
         self.sessions = sessions
         self._click_weights = click_weights
         self._skip_above = skip_above
+        self._mined = mined
         self._confidences = confidences
         self._downsampling = negative_downsampling
         self._clicked = ClickedItems(sessions)
@@ -195,30 +224,39 @@ class Batcher:
             shown_rank=shown_rank if self._skip_above else None,
         )
 
-    def _results(
-        self, session: int, random: np.random.Generator | None, borrowed_from: list[int]
-    ) -> tuple[Ints, NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]:
-        """Numbers, clicks, confidences, click weights and places of the results that are used.
-
-        What is left out need not be encoded.
-        """
+    def _results(self, session: int, random: np.random.Generator | None, borrowed_from: list[int]) -> Results:
+        """The results that are used; what is left out need not be encoded."""
         span = self.sessions.span(session)
         numbers, clicked, trust = self.sessions.items[span], self.sessions.clicked[span], self._confidences[span]
         places = self.sessions.shown_rank[span]
         weights = np.ones(len(numbers), np.float32) if self._click_weights is None else self._click_weights[span]
+        results = (numbers, clicked, trust, weights, places)
         if borrowed_from:
             borrowed = np.unique(np.concatenate([self.sessions.items[self.sessions.span(s)] for s in borrowed_from]))
             known = np.fromiter(self._clicked.of(int(self.sessions.queries[session])), np.int64)
             borrowed = borrowed[~np.isin(borrowed, numbers) & ~np.isin(borrowed, known)]
-            numbers = np.concatenate([numbers, borrowed])
-            clicked = np.concatenate([clicked, np.zeros(len(borrowed), np.bool_)])
-            trust = np.concatenate([trust, np.ones(len(borrowed), np.float32)])
-            weights = np.concatenate([weights, np.ones(len(borrowed), np.float32)])
-            places = np.concatenate([places, np.full(len(borrowed), -1, np.int32)])
+            results = _with_negatives(results, borrowed)
+        numbers, clicked = results[:2]
         keep = np.ones(len(numbers), np.bool_)
         if random is not None and self._downsampling < 1:
             unclicked = np.flatnonzero(~clicked)
             if len(unclicked):
                 count = max(1, round(self._downsampling * len(unclicked)))
                 keep[random.permutation(unclicked)[count:]] = False
-        return numbers[keep], clicked[keep], trust[keep], weights[keep], places[keep]
+        results = (numbers[keep], clicked[keep], results[2][keep], results[3][keep], results[4][keep])
+        if random is not None and self._mined is not None:
+            query = int(self.sessions.queries[session])
+            results = _with_negatives(results, self._mined.draw(query, numbers, random))
+        return results
+
+
+def _with_negatives(results: Results, negatives: Ints) -> Results:
+    """Items that were not shown, as unclicked results of full confidence."""
+    numbers, clicked, trust, weights, places = results
+    return (
+        np.concatenate([numbers, negatives]),
+        np.concatenate([clicked, np.zeros(len(negatives), np.bool_)]),
+        np.concatenate([trust, np.ones(len(negatives), np.float32)]),
+        np.concatenate([weights, np.ones(len(negatives), np.float32)]),
+        np.concatenate([places, np.full(len(negatives), -1, np.int32)]),
+    )

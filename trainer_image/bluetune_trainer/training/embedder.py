@@ -7,9 +7,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from bluetune_trainer.training.freezing import ActivationCache, ActivationCaches, LayerSplit
 from bluetune_trainer.training.inputs import InputTable
+from bluetune_trainer.training.memory import tokens_that_fit
 from bluetune_trainer.training.model import Tower
 from bluetune_trainer.training.parts_of_items import by_item
 from bluetune_trainer.training.tokens import plan_chunks
@@ -30,12 +32,19 @@ class Embedder:
         table: of the model's inputs.
         cuts: of the towers that are partly frozen.
         bf16: whether the towers compute in bfloat16 where autocast allows.
+        recompute: keep only the vectors of each chunk, and compute the chunk again when its gradient is asked for.
+            This is GradCache (Gao et al. 2021, arXiv 2101.06983) with a chunk as its sub-batch: the loss sees the whole
+            batch, memory holds the activations of one chunk. Happens by itself when a batch would not fit a GPU.
     """
 
-    def __init__(self, table: InputTable, cuts: Sequence[Cut] = (), *, bf16: bool = False) -> None:
+    def __init__(
+        self, table: InputTable, cuts: Sequence[Cut] = (), *, bf16: bool = False, recompute: bool = False
+    ) -> None:
         self.table = table
         self.model = table.model
         self.bf16 = bf16
+        self.recompute = recompute
+        self.fits = tokens_that_fit(table.model)
         self._cuts = {id(cut.split.tower): cut for cut in cuts}
 
     def embed(self, numbers: NDArray[np.int64]) -> Tensor:
@@ -63,8 +72,14 @@ class Embedder:
         cut = self._cuts.get(id(tower))
         if cut is not None:
             self._fill(cut, numbers)
-        chunks = plan_chunks(self.table.lengths(numbers), tower.token_budget)
-        vectors = torch.cat([self._chunk(tower, cut, numbers[chunk]) for chunk in chunks])
+        lengths = self.table.lengths(numbers)
+        chunks = plan_chunks(lengths, min(tower.token_budget, self.fits))
+        again = self.recompute or sum(len(chunk) * int(lengths[chunk].max()) for chunk in chunks) > self.fits
+        if again and torch.is_grad_enabled():
+            parts = [checkpoint(self._chunk, tower, cut, numbers[chunk], use_reentrant=False) for chunk in chunks]
+        else:
+            parts = [self._chunk(tower, cut, numbers[chunk]) for chunk in chunks]
+        vectors = torch.cat(parts)
         return _put_back(vectors, np.concatenate(chunks))
 
     def _chunk(self, tower: Tower, cut: Cut | None, numbers: NDArray[np.int64]) -> Tensor:
@@ -98,7 +113,9 @@ def _put_back(vectors: Tensor, order: NDArray[np.int64]) -> Tensor:
     return vectors[torch.from_numpy(back).to(vectors.device)]
 
 
-def freeze(table: InputTable, depth: int, caches: ActivationCaches, *, bf16: bool = False) -> Embedder:
+def freeze(
+    table: InputTable, depth: int, caches: ActivationCaches, *, bf16: bool = False, recompute: bool = False
+) -> Embedder:
     """The table's model with each tower frozen below `depth`, and what the frozen layers compute remembered.
 
     Raises PlanInvalid when that leaves a tower nothing to train.
@@ -107,4 +124,4 @@ def freeze(table: InputTable, depth: int, caches: ActivationCaches, *, bf16: boo
     for split in splits:
         split.freeze()
     cuts = [Cut(split, caches.of(split, bf16=bf16)) for split in splits] if depth else []
-    return Embedder(table, cuts, bf16=bf16)
+    return Embedder(table, cuts, bf16=bf16, recompute=recompute)

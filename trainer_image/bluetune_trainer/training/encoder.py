@@ -12,6 +12,7 @@ from transformers.utils import logging as transformers_logging
 
 from bluetune_trainer.errors import PlanInvalid
 from bluetune_trainer.training.model import Kind, Model, ReadFile, Row, Tower
+from bluetune_trainer.training.packing import check_packable, packed_states
 from bluetune_trainer.training.tokens import pad, tokenize
 
 Pooling = Literal["mean", "cls"]
@@ -53,6 +54,8 @@ class Encoder(Tower, Model):
         self.lower = lower
         self.query_prompt = query_prompt
         self.item_prompt = item_prompt
+        self.packs = False
+        """Whether texts are packed instead of padded."""
         self.eval()
 
     @classmethod
@@ -114,6 +117,11 @@ class Encoder(Tower, Model):
         """What the layers are in."""
         return self.backbone
 
+    def pack(self) -> None:
+        """From now on pack texts instead of padding them. Raises PlanInvalid for a model that cannot."""
+        check_packable(self.backbone)
+        self.packs = True
+
     def prompted(self, texts: Sequence[str], kind: Kind) -> list[str]:
         """The texts as the transformer sees them."""
         prompt = self.query_prompt if kind == "query" else self.item_prompt
@@ -138,6 +146,8 @@ class Encoder(Tower, Model):
     def hidden(self, *batch: Tensor) -> Tensor:
         """[n, tokens] ids and mask → [n, tokens, dimension] states of the last layer."""
         ids, mask = batch
+        if self.packs:
+            return packed_states(self.backbone, ids, mask)
         states: Tensor = self.backbone(input_ids=ids, attention_mask=mask).last_hidden_state
         return states
 
@@ -184,6 +194,14 @@ class Encoder(Tower, Model):
                 "similarity_fn_name": "cosine",
             },
         )
+
+
+def pack(model: Model) -> None:
+    """Pack the texts of a model's towers. Raises PlanInvalid for towers that cannot."""
+    for tower in model.towers():
+        if not isinstance(tower, Encoder):
+            raise PlanInvalid(f"settings.attention: Varlen does not know a {type(tower).__name__}; use Padded")
+        tower.pack()
 
 
 def _check_modules(folder: Path) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bluetune_trainer.errors import PlanInvalid
 from bluetune_trainer.training.model import Tower
+from bluetune_trainer.training.packing import current
 
 SEGMENT_BYTES = 64 << 20
 MEMORY_BYTES = 1 << 30
@@ -96,7 +97,8 @@ class _Capture(_Stand):
     state: Tensor | None = None
 
     def forward(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        self.state = hidden
+        packing = current.get()
+        self.state = hidden if packing is None else packing.unpack(hidden)
         return hidden
 
 
@@ -106,7 +108,8 @@ class _Inject(_Stand):
         self.hidden = hidden
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        return self.hidden
+        packing = current.get()
+        return self.hidden if packing is None else packing.pack(self.hidden)
 
 
 @dataclass

@@ -4,42 +4,70 @@ The margin is that of NV-Retriever's positive-aware mining (TopK-PercPos, Moreir
 scores nearly as high as a click is too often relevant itself.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bluetune_api.method import HardNegatives
 from bluetune_trainer.ranking.rankers import Ranker
+from bluetune_trainer.training.batches import NOTHING, Ints, MinedNegatives, NumberedSessions
+from bluetune_trainer.training.embedder import Embedder
+from bluetune_trainer.training.evaluation import embed_all
 
-Ints = NDArray[np.int64]
 ITEMS_IN_BLOCK = 4096
 QUERIES_IN_BLOCK = 512
 """A block of scores takes 8 MiB, whatever the catalogue."""
-NOTHING = -1
 
 
-@dataclass(frozen=True)
-class MinedNegatives:
-    """For each different query of the training sessions, its candidates."""
+def mine_catalogue(
+    embedder: Embedder,
+    catalogue: Ints,
+    sessions: NumberedSessions,
+    ranker: Ranker,
+    wanted: HardNegatives,
+    *,
+    is_similarity: bool,
+    workdir: Path,
+    on_block: Callable[[], None],
+) -> MinedNegatives:
+    """Candidates for every query of the sessions that has a click.
 
-    rows: Mapping[int, int]
-    """Number of a query → its row in `items`."""
-    items: NDArray[np.int64]
-    """[queries, depth] numbers of items, the nearest first; NOTHING where there are fewer."""
-    count: int
-    """How many of them a session is given."""
-
-    def draw(self, query: int, shown: Ints, random: np.random.Generator) -> Ints:
-        """At most `count` candidates of a query that are not among the session's results, in ascending order."""
-        row = self.rows.get(query)
-        if row is None:
-            return np.zeros(0, np.int64)
-        candidates = self.items[row]
-        candidates = candidates[(candidates != NOTHING) & ~np.isin(candidates, shown)]
-        return np.sort(random.permutation(candidates)[: self.count])
+    Args:
+        embedder: the start version's.
+        catalogue: numbers of all items in the embedder's table.
+        workdir: the catalogue's vectors lie in a file there while they are needed.
+        on_block: called now and then; may raise to stop.
+    """
+    items = np.unique(catalogue)
+    owner = np.repeat(sessions.queries, np.diff(sessions.offsets))[sessions.clicked]
+    numbers = np.searchsorted(items, sessions.items[sessions.clicked])
+    queries, rows = np.unique(owner, return_inverse=True)
+    order = np.argsort(rows, kind="stable")
+    clicked = [np.unique(part) for part in np.split(numbers[order], np.cumsum(np.bincount(rows))[:-1])]
+    path = workdir / "catalogue.npy"
+    vectors = np.lib.format.open_memmap(path, "w+", np.float32, (len(items), embedder.model.dimension))
+    try:
+        for part in _slices(len(items), ITEMS_IN_BLOCK):
+            vectors[part] = embed_all(embedder, items[part], on_block).numpy()
+        found = mine(
+            embed_all(embedder, queries, on_block),
+            vectors,
+            clicked,
+            ranker,
+            is_similarity=is_similarity,
+            margin=wanted.margin,
+            depth=wanted.depth,
+            on_block=on_block,
+        )
+    finally:
+        del vectors
+        path.unlink()
+    by_number = np.where(found == NOTHING, NOTHING, items[found])
+    return MinedNegatives({int(query): row for row, query in enumerate(queries)}, by_number, wanted.count)
 
 
 def mine(
@@ -71,6 +99,9 @@ def mine(
         scores = sign * ranker(queries[row : row + 1], torch.from_numpy(items[positions]))
         worst = float(scores.min()) if len(positions) else torch.inf
         limits[row] = worst - margin * abs(worst) if len(positions) else torch.inf
+    offsets = np.cumsum([0, *(len(positions) for positions in clicked)])
+    places = torch.from_numpy(np.concatenate([*clicked, np.zeros(0, np.int64)]))
+    owners = torch.from_numpy(np.repeat(np.arange(len(clicked)), np.diff(offsets)))
     scores = torch.full((len(queries), depth), -torch.inf)
     found = torch.full((len(queries), depth), NOTHING, dtype=torch.int64)
     for begin in range(0, len(items), ITEMS_IN_BLOCK):
@@ -80,13 +111,13 @@ def mine(
             on_block()
             ranks = sign * ranker(queries[rows], block).float()
             ranks.masked_fill_(ranks >= limits[rows, None], -torch.inf)
-            for row, positions in enumerate(clicked[rows]):
-                inside = positions[(positions >= begin) & (positions < begin + len(block))]
-                ranks[row, torch.from_numpy(inside - begin)] = -torch.inf
+            own = slice(int(offsets[rows.start]), int(offsets[rows.stop]))
+            inside = (places[own] >= begin) & (places[own] < begin + len(block))
+            ranks[owners[own][inside] - rows.start, places[own][inside] - begin] = -torch.inf
             every = torch.cat([scores[rows], ranks], 1)
-            places = torch.cat([found[rows], numbers.expand(len(ranks), -1)], 1)
+            candidates = torch.cat([found[rows], numbers.expand(len(ranks), -1)], 1)
             scores[rows], best = every.topk(depth)
-            found[rows] = places.gather(1, best)
+            found[rows] = candidates.gather(1, best)
     found[scores == -torch.inf] = NOTHING
     return np.asarray(found.numpy(), np.int64)
 

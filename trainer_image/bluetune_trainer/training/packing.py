@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -111,9 +111,17 @@ def _attention(
     if packing is None:
         raise RuntimeError(f"{NAME} was called outside packed_states")
     if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16):
-        flat = [part[0].transpose(0, 1) for part in (query, key, value)]
-        out = varlen_attn(*flat, packing.starts, packing.starts, packing.longest, packing.longest, scale=scaling)
-        return out.unsqueeze(0), None  # type: ignore[union-attr]
+        out = varlen_attn(
+            query[0].transpose(0, 1),
+            key[0].transpose(0, 1),
+            value[0].transpose(0, 1),
+            cu_seq_q=packing.starts,
+            cu_seq_k=packing.starts,
+            max_q=packing.longest,
+            max_k=packing.longest,
+            scale=scaling,
+        )
+        return cast("Tensor", out).unsqueeze(0), None
     owners = packing.owners()
     own = owners[:, None] == owners[None, :]
     return scaled_dot_product_attention(query, key, value, attn_mask=own, scale=scaling).transpose(1, 2), None

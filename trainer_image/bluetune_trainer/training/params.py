@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
-from bluetune_api.method import EarlyStopping, Propensity, Settings
+from bluetune_api.method import EarlyStopping, HardNegatives, Lora, Propensity, Settings
 from bluetune_trainer.errors import PlanInvalid
 from bluetune_trainer.plugin.loading import DISTANCES
 from bluetune_trainer.training.parameters import parse_value
@@ -72,6 +72,10 @@ class TrainingSettings:
     gradient_clipping: float | None = None
     """Largest L2 norm of all gradients together; None: as large as they are."""
     warmup: float = 0.0
+    grad_cache: bool = False
+    lora: Lora | None = None
+    hard_negatives: HardNegatives | None = None
+    attention: Literal["Padded", "Varlen"] = "Padded"
     test_each_n_inputs: float = 0.5
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     halving: bool = True

@@ -15,8 +15,9 @@ from bluetune_trainer.ranking.accumulators import MetricsAccumulator
 from bluetune_trainer.ranking.losses import MatryoshkaLoss, RankingLossInterface
 from bluetune_trainer.ranking.metrics import summarize
 from bluetune_trainer.ranking.rankers import Ranker
-from bluetune_trainer.training.batches import Batcher, Ints, NumberedSessions, number_sessions
+from bluetune_trainer.training.batches import Batcher, Ints, MinedNegatives, NumberedSessions, number_sessions
 from bluetune_trainer.training.embedder import Embedder
+from bluetune_trainer.training.encoder import pack
 from bluetune_trainer.training.evaluation import (
     PaddedSessions,
     embed_all,
@@ -28,6 +29,7 @@ from bluetune_trainer.training.evaluation import (
 from bluetune_trainer.training.freezing import ActivationCaches
 from bluetune_trainer.training.inputs import InputTable
 from bluetune_trainer.training.matryoshka import check_dims, ndcg_by_dimension
+from bluetune_trainer.training.mining import mine_catalogue
 from bluetune_trainer.training.model import Model
 from bluetune_trainer.training.module import FeatureMaker
 from bluetune_trainer.training.params import TrainingSettings, TrialParams
@@ -64,6 +66,8 @@ class TrainingTask:
     ranker: Ranker
     click_weights: ClickWeights | None
     """Under `positionBias: IPS`."""
+    mined: MinedNegatives | None
+    """Under `hardNegatives`."""
     caches: ActivationCaches
     model: Model
     """The one instance, which all trials use in turn."""
@@ -95,6 +99,7 @@ class TrainingTask:
             use_irrelevant=not params.not_irrelevant_only,
             click_weights=self.click_weights(self.train) if self.click_weights is not None else None,
             skip_above=self.settings.position_bias == "SkipAbove",
+            mined=self.mined,
         )
 
     def new_loss(self, params: TrialParams) -> RankingLossInterface:
@@ -150,6 +155,8 @@ def prepare(
     fit_threads()
     model = parts.load(start_folder).to(_device())
     check_dims(settings.matryoshka_dims, model.dimension)
+    if settings.attention == "Varlen":
+        pack(model)
     bf16 = use_bf16(settings.precision, model.device.type)
     table = InputTable(model, split=parts.split_item)
     train = number_sessions(split.train, catalogue, table)
@@ -168,6 +175,18 @@ def prepare(
         ranks = rank_embedded(embed_all(embedder, everything.texts, on_step), everything, parts.ranker)
         confidences = parts.confidence_calculator(ranks, everything.clicked, everything.valid)[everything.valid].numpy()
     click_weights = ClickWeights.of(settings.propensity, train) if settings.position_bias == "IPS" else None
+    mined = None
+    if settings.hard_negatives is not None:
+        mined = mine_catalogue(
+            embedder,
+            table.add(catalogue.texts, "item"),
+            train,
+            parts.ranker,
+            settings.hard_negatives,
+            is_similarity=settings.is_similarity,
+            workdir=workdir,
+            on_block=on_step,
+        )
     relevant = chosen[validation.with_click()[chosen]]
     baseline = {
         **summarize(ranked(padded, previous, previous, settings.is_similarity), parts.metrics),
@@ -190,6 +209,7 @@ def prepare(
         baseline=baseline,
         ranker=parts.ranker,
         click_weights=click_weights,
+        mined=mined,
         caches=ActivationCaches(workdir / "activations"),
         model=model,
         _start_state={name: value.detach().cpu().clone() for name, value in model.state_dict().items()},

@@ -19,9 +19,9 @@ from torch.utils.data import DataLoader
 
 from bluetune_api.records import TrialPoint
 from bluetune_trainer.errors import Stopped
+from bluetune_trainer.training.adapters import Adapters, trained_state
 from bluetune_trainer.training.embedder import freeze
 from bluetune_trainer.training.history import History
-from bluetune_trainer.training.model import Model
 from bluetune_trainer.training.module import EpochBatches, FeatureMaker, FineTuner, OneValidation
 from bluetune_trainer.training.params import TrialParams
 from bluetune_trainer.training.recording import Recorder
@@ -65,11 +65,13 @@ def run_trial(
 ) -> TrialRun:
     """Train. Raises TrialFailed when the loss is not finite, Stopped within a step of `stop` being set."""
     _quiet()
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     begin = time.perf_counter()
     settings = task.settings
     torch.manual_seed(int(np.random.default_rng([settings.seed, number]).integers(2**31)))
     model = task.new_model()
-    embedder = freeze(task.table, params.num_fixed_layers, task.caches, bf16=task.bf16)
+    embedder = freeze(task.table, params.num_fixed_layers, task.caches, bf16=task.bf16, recompute=settings.grad_cache)
+    adapters = Adapters(model, settings.lora) if settings.lora is not None else None
     loss = task.new_loss(params)
     features = FeatureMaker(params, task.ranker, is_similarity=settings.is_similarity)
     batcher = task.batcher(params)
@@ -84,10 +86,12 @@ def run_trial(
         settings,
         plan,
     )
-    keeper = _Keeper(model, settings.objective, plan, prune, on_step, stop)
+    keeper = _Keeper(lambda: trained_state(model, adapters), settings.objective, plan, prune, on_step, stop)
     trainer = pl.Trainer(
         accelerator="gpu" if model.device.type == "cuda" else "cpu",
         devices=1,
+        # With two threads the backward of a gather adds rows in any order. On a GPU that would cost speed.
+        deterministic="warn" if model.device.type == "cpu" else None,
         precision="32-true",  # the embedder casts by itself
         max_epochs=settings.num_epochs,
         val_check_interval=plan.batches_between_validations,
@@ -126,6 +130,8 @@ def run_trial(
         raise TrialFailed(f"the GPU's memory did not suffice ({error}); lower settings.batchSize") from error
     finally:
         keeper.release()
+        if adapters is not None:
+            adapters.remove()
         del trainer, module
         free_memory()
     if keeper.best is None:
@@ -147,7 +153,13 @@ class _Keeper(Callback):
     """Keeps the best weights, ends bad trials at rungs, and lets a stop through between steps."""
 
     def __init__(
-        self, model: Model, objective: str, plan: StepPlan, prune: ShouldPrune, on_step: OnStep, stop: Event
+        self,
+        state: Callable[[], dict[str, torch.Tensor]],
+        objective: str,
+        plan: StepPlan,
+        prune: ShouldPrune,
+        on_step: OnStep,
+        stop: Event,
     ) -> None:
         self.best: dict[str, torch.Tensor] | None = None
         self.metrics: dict[str, float] = {}
@@ -156,7 +168,7 @@ class _Keeper(Callback):
         self.pruned = False
         self.rungs: list[float] = []
         self.history = History()
-        self._model = model
+        self._state: Callable[[], dict[str, torch.Tensor]] | None = state
         self._objective = objective
         self._plan = plan
         self._prune: ShouldPrune | None = prune
@@ -166,7 +178,7 @@ class _Keeper(Callback):
 
     def release(self) -> None:
         """Let go of what belongs to the search."""
-        self._prune = self._on_step = None
+        self._prune = self._on_step = self._state = None
 
     def epochs_done(self, trainer: pl.Trainer) -> float:
         """Epochs that were trained, in batches between them."""
@@ -199,9 +211,7 @@ class _Keeper(Callback):
         self.history.validated(self.epochs, value, metrics["val_loss"])
         if self.best is None or value > self.metrics[self._objective]:
             self.metrics, self.best_epoch = metrics, self.epochs
-            self.best = {
-                name: p.detach().cpu().clone() for name, p in self._model.named_parameters() if p.requires_grad
-            }
+            self.best = self._state() if self._state is not None else None
         if self._validations in self._plan.rungs:
             self.rungs.append(self.metrics[self._objective])
             if self._prune is not None and self._prune(len(self.rungs) - 1, self.rungs[-1]):

@@ -1,0 +1,33 @@
+"""Trials on the small world, as tests of the training run them."""
+
+from pathlib import Path
+from threading import Event
+
+from bluetune_api.method import Settings
+from bluetune_trainer.training.params import TrainingSettings, TrialParams
+from bluetune_trainer.training.parts import choose_parts
+from bluetune_trainer.training.task import TrainingTask, prepare
+from bluetune_trainer.training.trial import TrialRun, run_trial
+from trainer.learning_world import world
+
+
+def prepared(start: Path, workdir: Path, *, sessions: int = 90, **settings: object) -> TrainingTask:
+    """The small world with these settings of a trial, in float32, 20 sessions a batch, for an epoch."""
+    catalogue, split = world(sessions=sessions)
+    fixed: dict[str, object] = {"precision": "FP32", "batch_size": 20, "num_epochs": 1, "halving": False, **settings}
+    parts = choose_parts(Settings(loss=fixed.get("loss")))  # type: ignore[arg-type]
+    training = TrainingSettings(**fixed)  # type: ignore[arg-type]
+    return prepare(start, catalogue, split, training, parts, workdir, lambda: None)
+
+
+def train(task: TrainingTask, number: int = 0, **params: object) -> TrialRun:
+    """A trial that is never pruned."""
+    fixed: dict[str, object] = {"num_fixed_layers": 1, "items_lr": 3e-3, "temperature": 0.1, **params}
+    return run_trial(
+        task,
+        TrialParams(**fixed),  # type: ignore[arg-type]
+        number=number,
+        prune=lambda rung, value: False,
+        on_step=lambda share, epoch: None,
+        stop=Event(),
+    )
