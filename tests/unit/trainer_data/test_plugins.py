@@ -1,5 +1,6 @@
 """Plugins and names in settings: found, or refused with the field, the value and what there is."""
 
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -14,6 +15,7 @@ from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.loading import BUILT_IN
 from bluetune_trainer.plugin.method import overridden
 from bluetune_trainer.plugin.resolve import resolve
+from bluetune_trainer.training.params import resolve_settings
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "plugin"
 
@@ -175,3 +177,31 @@ def test_the_built_in_names_are_those_of_the_registry() -> None:
     assert set(BUILT_IN["settings.ranker"]) == set(registry.RANKERS)
     assert set(BUILT_IN["settings.confidenceCalculator"]) == set(registry.CONFIDENCES)
     assert set(BUILT_IN["settings.metrics"]) == set(registry.METRICS)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"ranker": "EUCLIDEAN_DISTANCE", "isSimilarity": True}, "true contradicts settings.ranker EUCLIDEAN_DISTANCE"),
+        ({"isSimilarity": False}, "false contradicts settings.ranker COSINE_SIMILARITY"),
+        ({"propensity": {"eta": 2}}, "settings.propensity: positionBias None does not use it"),
+        ({"propensity": {"eta": 2}, "positionBias": "SkipAbove"}, "settings.propensity: positionBias SkipAbove"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(settings: dict, says: str) -> None:
+    with pytest.raises(PlanInvalid, match=re.escape(says)):
+        resolve(MethodPlan(settings=Settings.model_validate(settings)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_similarity"),
+    [
+        ({}, True),
+        ({"ranker": "COSINE_DISTANCE"}, False),
+        ({"ranker": "EUCLIDEAN_DISTANCE", "isSimilarity": False}, False),
+        ({"ranker": "my.module:ranker"}, True),
+        ({"ranker": "my.module:ranker", "isSimilarity": False}, False),
+    ],
+)
+def test_what_a_rank_means_follows_the_ranker(settings: dict, is_similarity: bool) -> None:
+    assert resolve_settings(Settings.model_validate(settings)).is_similarity == is_similarity
