@@ -1,4 +1,4 @@
-"""Losses against plain-Python references, and their gradients against finite differences."""
+"""Losses on batches that can be checked by hand; test_ranking_properties has random ones."""
 
 import math
 
@@ -8,13 +8,15 @@ import torch
 from bluetune_trainer.ranking.features import ExamplesType, RankingFeatures
 from bluetune_trainer.ranking.losses import (
     CosineProbMarginRankingLoss,
+    InfoNCELoss,
     ListwiseSoftmaxLoss,
+    MultipleNegativesRankingLoss,
     ProbMarginRankingLoss,
     RankingLossInterface,
 )
 
 
-def random_features(seed: int, *, similarity: bool = True, in_batch: bool = True) -> RankingFeatures:
+def random_features(seed: int, *, in_batch: bool = True) -> RankingFeatures:
     random = torch.Generator().manual_seed(seed)
     sessions, results, items = 4, 6, 9
     valid = torch.rand(sessions, results, generator=random) < 0.85
@@ -25,76 +27,21 @@ def random_features(seed: int, *, similarity: bool = True, in_batch: bool = True
         clicked=clicked,
         valid=valid,
         confidences=torch.rand(sessions, results, generator=random, dtype=torch.float64) * valid,
-        is_similarity=similarity,
         batch_ranks=batch_ranks if in_batch else None,
         batch_allowed=torch.rand(sessions, items, generator=random) < 0.5 if in_batch else None,
     )
 
 
-def sigmoid(x: float) -> float:
-    return 1 / (1 + math.exp(-x))
+LOSSES: list[RankingLossInterface] = [
+    ProbMarginRankingLoss(0.2),
+    ProbMarginRankingLoss(0.2, do_fine_small_difference=True),
+    CosineProbMarginRankingLoss(0.2),
+    ListwiseSoftmaxLoss(0.2),
+    InfoNCELoss(0.2),
+]
 
 
-def pair_loss(f: RankingFeatures, margin: float, scale: float, shift: float) -> float:
-    target, terms = (1 if f.is_similarity else -1), []
-    for s in range(len(f.ranks)):
-        shown = [r for r in range(f.ranks.shape[1]) if f.valid[s, r]]
-        for p in (r for r in shown if f.clicked[s, r]):
-            for n in (r for r in shown if not f.clicked[s, r]):
-                d = float(f.ranks[s, p] - f.ranks[s, n])
-                if f.min_abs_difference < abs(d) < f.max_abs_difference:
-                    c = min(float(f.confidences[s, p]), float(f.confidences[s, n]))
-                    terms.append(sigmoid(scale * (-target * d + margin) - shift) * c)
-    return sum(terms) / len(terms)
-
-
-def listwise_loss(f: RankingFeatures, temperature: float) -> float:
-    sign, sessions = (1 if f.is_similarity else -1), []
-    for s in range(len(f.ranks)):
-        shown = [r for r in range(f.ranks.shape[1]) if f.valid[s, r]]
-        clicks = [r for r in shown if f.clicked[s, r]]
-        total = sum(float(f.confidences[s, p]) for p in clicks)
-        if not total:
-            continue
-        loss = 0.0
-        for p in clicks:
-            own = math.exp(sign * float(f.ranks[s, p]) / temperature)
-            others = sum(
-                float(f.confidences[s, n]) * math.exp(sign * float(f.ranks[s, n]) / temperature)
-                for n in shown
-                if not f.clicked[s, n]
-                and f.min_abs_difference < abs(float(f.ranks[s, p] - f.ranks[s, n])) < f.max_abs_difference
-            )
-            if f.batch_ranks is not None and f.batch_allowed is not None:
-                others += sum(
-                    math.exp(sign * float(f.batch_ranks[s, u]) / temperature)
-                    for u in range(f.batch_ranks.shape[1])
-                    if f.batch_allowed[s, u]
-                )
-            loss += float(f.confidences[s, p]) * -math.log(own / (own + others))
-        sessions.append(loss / total)
-    return sum(sessions) / len(sessions)
-
-
-@pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize("similarity", [True, False])
-def test_losses_equal_plain_python(seed: int, similarity: bool) -> None:
-    f = random_features(seed, similarity=similarity)
-    assert float(ProbMarginRankingLoss(0.3)(f)) == pytest.approx(pair_loss(f, 0.3, 1, 0), rel=1e-9)
-    assert float(CosineProbMarginRankingLoss(0.3)(f)) == pytest.approx(pair_loss(f, 0.3, 12, 3), rel=1e-9)
-    assert float(ListwiseSoftmaxLoss(0.2)(f)) == pytest.approx(listwise_loss(f, 0.2), rel=1e-9)
-
-
-def test_listwise_loss_without_in_batch_negatives_sees_the_session_alone() -> None:
-    f = random_features(1)
-    alone = random_features(1)
-    alone = RankingFeatures(alone.ranks, alone.clicked, alone.valid, alone.confidences)
-    assert float(ListwiseSoftmaxLoss(0.2, in_batch_negatives=False)(f)) == pytest.approx(listwise_loss(alone, 0.2))
-
-
-@pytest.mark.parametrize(
-    "loss", [ProbMarginRankingLoss(0.2), CosineProbMarginRankingLoss(0.2), ListwiseSoftmaxLoss(0.2)]
-)
+@pytest.mark.parametrize("loss", LOSSES)
 def test_gradients_equal_finite_differences(loss: RankingLossInterface) -> None:
     f = random_features(3)
 
@@ -119,17 +66,62 @@ def test_the_two_margin_losses_differ() -> None:
     assert float(ProbMarginRankingLoss(0.2)(f)) != pytest.approx(float(CosineProbMarginRankingLoss(0.2)(f)), rel=0.01)
 
 
-def test_a_higher_margin_raises_the_loss_as_the_formula_says() -> None:
-    f = random_features(4)
-    for margin in (0.1, 0.5):
-        loss = ProbMarginRankingLoss()
+def test_the_same_batch_at_other_margins_and_temperatures() -> None:
+    """One pair, so that the numbers can be checked by hand: r_p = 0.4, r_n = 0.6."""
+    pair = RankingFeatures(
+        torch.tensor([[0.4, 0.6]], dtype=torch.float64),
+        torch.tensor([[True, False]]),
+        torch.ones(1, 2, dtype=torch.bool),
+        torch.ones(1, 2, dtype=torch.float64),
+    )
+    for margin, expected in ((0.1, 0.5744425), (0.5, 0.6681878)):
+        loss: RankingLossInterface = ProbMarginRankingLoss()
         loss.set_margin(margin)
-        assert float(loss(f)) == pytest.approx(pair_loss(f, margin, 1, 0))
+        assert float(loss(pair)) == pytest.approx(expected)
+    for margin, expected in ((0.1, 0.6456563), (0.5, 0.9955037)):
+        loss = CosineProbMarginRankingLoss()
+        loss.set_margin(margin)
+        assert float(loss(pair)) == pytest.approx(expected)
+    for temperature, expected in ((0.05, 4.0181499), (0.2, 1.3132617)):
+        for loss in (ListwiseSoftmaxLoss(), InfoNCELoss()):
+            loss.set_temperature(temperature)
+            assert float(loss(pair)) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(
-    "loss", [ProbMarginRankingLoss(0.2), CosineProbMarginRankingLoss(0.2), ListwiseSoftmaxLoss(0.2)]
-)
+def test_names_of_the_same_loss() -> None:
+    assert MultipleNegativesRankingLoss is InfoNCELoss
+
+
+def test_info_nce_counts_clicks_where_the_listwise_loss_counts_sessions() -> None:
+    one, three = [[0.1, 0.5, 0.0, 0.0]], [[0.4, 0.3, 0.2, 0.5]]
+    f = RankingFeatures(
+        torch.tensor(one + three, dtype=torch.float64),
+        torch.tensor([[True, False, False, False], [True, True, True, False]]),
+        torch.tensor([[True, True, False, False], [True] * 4]),
+        torch.ones(2, 4, dtype=torch.float64),
+    )
+
+    def of(gap: float) -> float:
+        return math.log1p(math.exp(gap / 0.1))
+
+    single, triple = of(0.4), [of(0.1), of(0.2), of(0.3)]
+    assert float(InfoNCELoss(0.1)(f)) == pytest.approx((single + sum(triple)) / 4)
+    assert float(ListwiseSoftmaxLoss(0.1)(f)) == pytest.approx((single + sum(triple) / 3) / 2)
+
+
+def test_the_term_for_small_differences_counts_what_lies_below_the_margin() -> None:
+    pairs = RankingFeatures(
+        torch.tensor([[0.5, 0.45, 0.1]], dtype=torch.float64),
+        torch.tensor([[True, False, False]]),
+        torch.ones(1, 3, dtype=torch.bool),
+        torch.ones(1, 3, dtype=torch.float64),
+    )
+    plain = float(ProbMarginRankingLoss(0.2)(pairs))
+    assert float(ProbMarginRankingLoss(0.2, True)(pairs)) - plain == pytest.approx(0.05)  # of .05 and .4
+    assert float(ProbMarginRankingLoss(0.2, True, steepness=0)(pairs)) - plain == pytest.approx(0.225)  # of both
+
+
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("case", ["no click", "all clicked", "nothing valid"])
 def test_batches_without_an_example_give_zero_and_a_finite_gradient(loss: RankingLossInterface, case: str) -> None:
     ranks = torch.rand(2, 3, dtype=torch.float64, requires_grad=True)
