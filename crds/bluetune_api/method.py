@@ -212,6 +212,10 @@ class SearchDimension(ApiModel):
     """Multiples of a step between two values."""
 
 
+PRESET_EVALS = 8
+"""Trials of a search when nobody says how many."""
+MOST_EVALS = 1000
+
 SearchSpace = Annotated[dict[str, SearchDimension], Field(min_length=1, max_length=32)]
 PARAMETER_NAME = r"^[a-z][a-z0-9_]{0,63}$"
 PARAMETER_NAMES_RULE = Rule(
@@ -238,8 +242,8 @@ class FineTuningMethodSpec(ApiModel):
     """How a trial trains and is judged."""
     initial_params: SearchSpace | None = None
     """The search space, by the parameters' snake_case names; default: the preset's."""
-    initial_max_evals: Annotated[int, Field(ge=1, le=1000)] = 8
-    """Trials of the search."""
+    initial_max_evals: Annotated[int, Field(ge=1, le=MOST_EVALS)] | None = None
+    """Trials of the search (preset: 8, or what the plugin says)."""
     pod_template: PodTemplate | None = None
     """Resources, node selection and environment of the trainer's pods."""
 

@@ -37,8 +37,8 @@ class MethodPlan(ApiModel):
     """How trials train and are judged; absent fields get the preset's value."""
     initial_params: SearchSpace | None = None
     """The search space; absent: the preset's."""
-    initial_max_evals: Annotated[int, Field(ge=1)] = 8
-    """Trials of the search."""
+    initial_max_evals: Annotated[int, Field(ge=1)] | None = None
+    """Trials of the search; absent: what the plugin says, or the preset's."""
 
 
 class Plan(ApiModel):

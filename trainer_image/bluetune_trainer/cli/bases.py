@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bluetune_api.objectstore import ObjectStore
 from bluetune_api.records import Plan
+from bluetune_api.store_location import StoreLocation
 from bluetune_trainer.errors import PlanInvalid, StoreFailed
 from bluetune_trainer.store.versions import PICKLES
 
@@ -20,21 +21,29 @@ OpenStore = Callable[..., ObjectStore]
 
 
 def fetch_base(plan: Plan, into: Path, open_store: OpenStore) -> Path:
-    """The folder of the base model that `plan.base_uri` names.
+    """The folder of the base model that `plan.base_uri` names; see `fetch_model`."""
+    return fetch_model(plan.base_uri or "", plan.store, into, open_store)
+
+
+def fetch_model(uri: str, location: StoreLocation | None, into: Path, open_store: OpenStore) -> Path:
+    """The folder of the model that a URI names.
 
     Args:
+        uri: an absolute path, `hf://org/name@revision`, or `s3://bucket/path`.
+        location: endpoint of the S3 that `s3://` speaks of; its bucket and prefix do not count.
         into: an empty folder to put it in, if it must be fetched.
-        open_store: makes a store of a StoreLocation, with the plan's keys.
+        open_store: makes a store of a StoreLocation, with the keys of the environment.
 
     Raises:
         PlanInvalid: there is no such model, or it has no safetensors.
         StoreFailed: it could not be fetched.
     """
-    uri = plan.base_uri or ""
     if found := HF.fullmatch(uri):
         folder = _from_hugging_face(found["repository"], found["revision"], into, uri)
     elif found := S3.fullmatch(uri):
-        folder = _from_s3(plan, found["bucket"], found["path"].strip("/"), into, open_store)
+        if location is None:
+            raise PlanInvalid(f"{uri}: BLUETUNE_STORE is not set, so it is not known where s3:// is")
+        folder = _from_s3(location, found["bucket"], found["path"].strip("/"), into, open_store)
     elif uri.startswith("/"):
         folder = Path(uri)
         if not folder.is_dir():
@@ -58,8 +67,8 @@ def require_safetensors(folder: Path, uri: str) -> None:
         )
 
 
-def _from_s3(plan: Plan, bucket: str, path: str, into: Path, open_store: OpenStore) -> Path:
-    location = plan.store.model_copy(update={"bucket": bucket, "prefix": path})
+def _from_s3(near: StoreLocation, bucket: str, path: str, into: Path, open_store: OpenStore) -> Path:
+    location = near.model_copy(update={"bucket": bucket, "prefix": path})
     store = open_store(location)
     found = list(store.list(""))
     if not found:

@@ -10,6 +10,7 @@ from bluetune_trainer.data.inspect import in_short
 from bluetune_trainer.data.loading import check
 from bluetune_trainer.errors import DataInvalid
 from bluetune_trainer.plugin.blame import blaming
+from bluetune_trainer.plugin.method import FineTuningMethod
 from bluetune_trainer.plugin.resolve import Resolved, resolve
 from bluetune_trainer.search.space import build_space
 from bluetune_trainer.store import runs
@@ -17,14 +18,18 @@ from bluetune_trainer.store import runs
 log = logging.getLogger(__name__)
 
 
-def prepare(plan: Plan) -> Resolved:
+def prepare(plan: Plan, plugin: FineTuningMethod | None = None) -> Resolved:
     """Plugin and method of a plan, with everything judged that needs no model.
+
+    Args:
+        plan: the run's.
+        plugin: the plan's, if it was loaded before.
 
     Raises:
         PlanInvalid: naming field, value and what is expected.
         PluginFailed: the plugin raised.
     """
-    resolved = resolve(plan.method)
+    resolved = resolve(plan.method, plugin)
     build_space(resolved.method.initial_params)
     meta = resolved.plugin.meta
     log.info("method", extra={"plugin": meta.name, "pluginVersion": meta.version})

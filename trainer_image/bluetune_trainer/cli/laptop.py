@@ -14,6 +14,7 @@ from pathlib import Path
 from bluetune_api import store_layout
 from bluetune_api.base import ApiModel
 from bluetune_api.batches import complete_batches
+from bluetune_api.method import PRESET_EVALS
 from bluetune_api.model import Gate
 from bluetune_api.objectstore import LocalStore
 from bluetune_api.plans import method_plan, select_batch
@@ -50,7 +51,7 @@ def run_manifests(
     store = LocalStore(folder)
     method = method_plan(manifests.method.spec, manifests.task.spec.overrides)
     display = Display(sys.stderr)
-    prepare(_plan(manifests, "Check", "none", method=method))  # a typo shall not cost the reading of a batch
+    prepared = prepare(_plan(manifests, "Check", "none", method=method))  # a typo shall not cost the reading of a batch
     batch_id = _batch(store, manifests)
     if batch_id is None:
         return f"nothing to do: the start version has learned from every complete batch in {store.uri('clickstream/')}"
@@ -60,7 +61,7 @@ def run_manifests(
     display.say(f"batch {batch_id}: {in_one_line(checked)}")
     start = manifests.task.spec.start_from or _base_version(store, manifests, method, open_store, display)
     plan = _train_plan(manifests, method, uid, batch_id, start)
-    display.say(f"run {uid}: start version {start}, {method.initial_max_evals} trials at most")
+    display.say(f"run {uid}: start version {start}, {prepared.method.initial_max_evals or PRESET_EVALS} trials at most")
     done = read_result(store, plan.owner.uid)
     if done is not None:
         display.say("this run is finished; its result:")

@@ -55,6 +55,9 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
         checked = checked_batch(store, plan, resolved, stop=stop)
         with blaming(plan.method.plugin, *resolved.user_code):
             catalogue, split = load(store, resolved.method, resolved.plugin, checked, stop=stop)
+        if resolved.plugin.waits_for_data():
+            resolved = prepare(plan, resolved.plugin)
+        with blaming(plan.method.plugin, *resolved.user_code):
             parts = choose_parts(resolved.method.settings, resolved.plugin)
         parent = download_version(store, plan.start_version, workdir / "start")
         with blaming(plan.method.plugin, *resolved.user_code, *parts.user_code):

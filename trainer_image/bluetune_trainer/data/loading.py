@@ -83,6 +83,7 @@ def _observe(
         sessions = read_sessions(
             records, catalogue, sessions_tally, overridden(plugin, "session"), overridden(plugin, "query")
         )
+    plugin.data_read(sessions, catalogue)
     own = plugin.split(sessions)
     seen = Observed(
         batch_id=batch_id,

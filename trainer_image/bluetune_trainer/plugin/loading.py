@@ -90,4 +90,4 @@ def load_plugin(name: str) -> FineTuningMethod:
     if not (isinstance(cls, type) and issubclass(cls, FineTuningMethod)):
         raise PlanInvalid(f"plugin: {name!r} is not a subclass of bluetune_trainer.plugin.FineTuningMethod")
     with blaming(name, cls):
-        return cls()
+        return cls().adapted()

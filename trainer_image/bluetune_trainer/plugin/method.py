@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from bluetune_api.method import Items, SearchSpace, Settings
 
 if TYPE_CHECKING:
-    from bluetune_trainer.data.types import Sessions, Split
+    from bluetune_trainer.data.types import Catalogue, Sessions, Split
     from bluetune_trainer.ranking.accumulators import MetricsAccumulator
     from bluetune_trainer.ranking.confidences import ConfidenceCalculator
     from bluetune_trainer.ranking.losses import RankingLossInterface
@@ -22,7 +22,7 @@ class PluginMeta:
     """What a plugin says about itself; it goes into the log."""
 
     name: str
-    version: str
+    version: str = "1.0.0"
     description: str = ""
 
 
@@ -68,6 +68,9 @@ class FineTuningMethod:
         """
         query: str = session["search_query"]
         return query
+
+    def data_read(self, sessions: "Sessions", catalogue: "Catalogue") -> None:
+        """Told what was read, before `split` is asked."""
 
     def split(self, sessions: "Sessions") -> "Split | None":
         """Which sessions are trained on, which judge trials, and which only the gate sees.
@@ -134,6 +137,26 @@ class FineTuningMethod:
         """The search space that the run follows, from that of method and task; None for the preset's."""
         return space
 
+    def initial_max_evals(self, evals: int | None) -> int | None:
+        """Trials of the search, from what method and task say; None for the preset's."""
+        return evals
+
+    def waits_for_data(self) -> bool:
+        """Whether settings and space are to be asked for again when the data are read: they depend on them."""
+        return False
+
+    def adapted(self) -> "FineTuningMethod":
+        """What the run calls: the plugin itself, or hooks that stand for it."""
+        return self
+
+    def user_objects(self) -> tuple[Any, ...]:
+        """The plugin, and its parts: whose code is to blame for what it raises."""
+        return (self,)
+
+    def idle(self, hook: str) -> bool:
+        """Whether an overridden `session` or `query` would change nothing, and need not be called a million times."""
+        return False
+
 
 class TextFineTuningMethod(FineTuningMethod):
     """Items are texts: the method's `textFields`, joined by its separator."""
@@ -165,4 +188,5 @@ class TextFineTuningMethod(FineTuningMethod):
 def overridden(method: FineTuningMethod, hook: str) -> Callable[..., Any] | None:
     """The hook, if a subclass of ours changed it: the unchanged one need not be called for each of a million lines."""
     own = getattr(type(method), hook)
-    return None if own is getattr(FineTuningMethod, hook) else getattr(method, hook)
+    changes = own is not getattr(FineTuningMethod, hook) and not method.idle(hook)
+    return getattr(method, hook) if changes else None

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from bluetune_api.method import Settings
+from bluetune_api.method import MOST_EVALS, Settings
 from bluetune_api.records import MethodPlan
 from bluetune_trainer.errors import PlanInvalid, PluginFailed
 from bluetune_trainer.plugin.blame import blaming
@@ -23,29 +23,36 @@ class Resolved:
     """The plugin, and every object that settings name by import path: what can be blamed if it raises."""
 
 
-def resolve(method: MethodPlan) -> Resolved:
-    """Load the plugin, let it change settings and space, and judge the names that come out.
+def resolve(method: MethodPlan, plugin: FineTuningMethod | None = None) -> Resolved:
+    """Let the plugin change settings and space, and judge the names that come out.
+
+    Args:
+        method: as it was planned.
+        plugin: the method's, if it was loaded before.
 
     Raises:
         PlanInvalid: a name that cannot be used; the message has the field, the value and the alternatives.
         PluginFailed: the plugin raised, or returned what it should not.
     """
-    plugin = load_plugin(method.plugin)
-    with blaming(method.plugin, plugin):
+    plugin = plugin or load_plugin(method.plugin)
+    with blaming(method.plugin, *plugin.user_objects()):
         settings = plugin.settings(method.settings)
         space = plugin.initial_params(method.initial_params)
+        evals = plugin.initial_max_evals(method.initial_max_evals)
     if not isinstance(settings, Settings):
         raise PluginFailed(f"{method.plugin}.settings must return Settings, it returned {type(settings).__name__}")
     if space is not None and not isinstance(space, dict):
         raise PluginFailed(f"{method.plugin}.initial_params must return a search space or None")
+    if evals is not None and (type(evals) is not int or not 1 <= evals <= MOST_EVALS):
+        raise PluginFailed(f"{method.plugin}.initial_max_evals must be 1 to {MOST_EVALS}, it is {evals!r}")
     _check_direction(settings)
     if settings.propensity is not None and settings.position_bias != "IPS":
         raise PlanInvalid(
             f"settings.propensity: positionBias {settings.position_bias or 'None'} does not use it; set positionBias:"
             " IPS, or leave it out"
         )
-    resolved = method.model_copy(update={"settings": settings, "initial_params": space})
-    return Resolved(plugin, resolved, (plugin, *_named(settings)))
+    update = {"settings": settings, "initial_params": space, "initial_max_evals": evals}
+    return Resolved(plugin, method.model_copy(update=update), (*plugin.user_objects(), *_named(settings)))
 
 
 def _named(settings: Settings) -> list[Any]:

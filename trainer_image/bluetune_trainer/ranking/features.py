@@ -33,6 +33,13 @@ class ExamplesType(IntEnum):
     all_examples = 11
     """Medium pairs: with the default thresholds, all of them."""
 
+    medium_positive = 4
+    hard_positive = 5
+    soft_positive = 6
+    medium_negative = 7
+    hard_negative = 8
+    soft_negative = 9
+
 
 @dataclass(frozen=True)
 class Pairs:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
+from bluetune_api.method import PRESET_EVALS
 from bluetune_api.records import MethodPlan, Trial
 from bluetune_trainer.data.types import Catalogue, Split
 from bluetune_trainer.errors import PlanInvalid, Stopped
@@ -47,10 +48,11 @@ def run_search(
     task = prepare(start_folder, catalogue, split, settings, parts, workdir, _raise_if(stop))
     log.info("baseline scored", extra={"metrics": task.baseline, "bf16": task.bf16, "train_sessions": len(task.train)})
     finished = sorted(trials.finished(), key=lambda t: t.trial)
-    search = _Search(task, space, finished, method.initial_max_evals, trials, progress, stop, workdir / "best")
+    total = method.initial_max_evals or PRESET_EVALS
+    search = _Search(task, space, finished, total, trials, progress, stop, workdir / "best")
     search.report(None, 0.0, None, 0.0)
     numbers = {trial.trial for trial in finished}
-    for number in range(method.initial_max_evals):
+    for number in range(total):
         if number not in numbers:
             search.run(number)
     ranked = by_quality(search.finished)

@@ -1,0 +1,35 @@
+"""Inputs that a plugin made of its own as columns."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from bluetune_trainer.compat.convert import FineTuningInput
+from bluetune_trainer.data.types import Catalogue, Sessions
+
+
+def columns_of(inputs: Sequence[FineTuningInput], retriever: Any, catalogue: Catalogue) -> Sessions:
+    """n inputs, without the results that the catalogue does not know and the inputs that have no other."""
+    queries: list[str] = []
+    items: list[int] = []
+    clicked: list[bool] = []
+    created: list[float] = []
+    offsets = [0]
+    for entry in inputs:
+        events = set(entry.events)
+        known = [result for result in entry.results if result in catalogue.position]
+        if not known:
+            continue
+        queries.append(retriever(entry.query))
+        items.extend(catalogue.position[result] for result in known)
+        clicked.extend(result in events for result in known)
+        created.append(entry.timestamp or 0.0)
+        offsets.append(len(items))
+    return Sessions(
+        queries=queries,
+        items=np.array(items, np.int32),
+        clicked=np.array(clicked, np.bool_),
+        offsets=np.array(offsets, np.int64),
+        created=np.array(created, np.float64),
+    )
