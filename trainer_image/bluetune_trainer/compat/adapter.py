@@ -23,6 +23,7 @@ from bluetune_trainer.data.splits import VALIDATION_UNTIL, place
 from bluetune_trainer.data.types import Catalogue, Sessions, Split
 from bluetune_trainer.errors import PlanInvalid, PluginFailed
 from bluetune_trainer.plugin import method as hooks
+from bluetune_trainer.ranking.accumulators import MetricsAccumulator
 from bluetune_trainer.ranking.confidences import ConfidenceCalculator
 from bluetune_trainer.ranking.losses import RankingLossInterface
 from bluetune_trainer.ranking.metrics import MetricCalculator
@@ -222,6 +223,10 @@ class BuilderMethod(hooks.TextFineTuningMethod):
     def metrics(self, settings: Settings) -> Sequence[MetricCalculator] | None:
         """The builder's."""
         return None if settings.metrics else self._settings().metric_calculators
+
+    def accumulators(self, settings: Settings) -> Sequence[MetricsAccumulator]:
+        """The builder's."""
+        return () if self._builder is None else self._builder.accumulators
 
     def _settings(self) -> FineTuningSettings:
         assert self._builder is not None  # noqa: S101 - the sessions were split before anything is trained
