@@ -61,7 +61,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixt
 def test_the_built_in_method_is_the_default() -> None:
     resolved = resolve(MethodPlan())
     assert type(resolved.plugin) is TextFineTuningMethod
-    assert resolved.method == MethodPlan()
+    assert resolved.method == MethodPlan(initial_max_evals=8)
 
 
 def test_a_plugin_changes_the_settings(module: str) -> None:

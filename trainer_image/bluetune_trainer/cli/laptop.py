@@ -14,7 +14,6 @@ from pathlib import Path
 from bluetune_api import store_layout
 from bluetune_api.base import ApiModel
 from bluetune_api.batches import complete_batches
-from bluetune_api.method import PRESET_EVALS
 from bluetune_api.model import Gate
 from bluetune_api.objectstore import LocalStore
 from bluetune_api.plans import method_plan, select_batch
@@ -61,7 +60,7 @@ def run_manifests(
     display.say(f"batch {batch_id}: {in_one_line(checked)}")
     start = manifests.task.spec.start_from or _base_version(store, manifests, method, open_store, display)
     plan = _train_plan(manifests, method, uid, batch_id, start)
-    display.say(f"run {uid}: start version {start}, {prepared.method.initial_max_evals or PRESET_EVALS} trials at most")
+    display.say(f"run {uid}: start version {start}, {prepared.method.initial_max_evals} trials at most")
     done = read_result(store, plan.owner.uid)
     if done is not None:
         display.say("this run is finished; its result:")

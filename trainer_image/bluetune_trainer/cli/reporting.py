@@ -77,8 +77,9 @@ def write_report(
 def _facts(run: Finished, stop: threading.Event) -> RunFacts:
     settings = resolve_settings(run.method.settings)
     split = run.split
+    asked = run.plan.method.model_copy(update={"initial_max_evals": run.method.initial_max_evals})
     return RunFacts(
-        plan=run.plan,
+        plan=run.plan.model_copy(update={"method": asked}),
         check=run.check,
         objective=settings.objective,
         seed=settings.seed,

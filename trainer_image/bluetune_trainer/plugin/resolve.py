@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from bluetune_api.method import MOST_EVALS, Settings
+from bluetune_api.method import MOST_EVALS, PRESET_EVALS, Settings
 from bluetune_api.records import MethodPlan
 from bluetune_trainer.errors import PlanInvalid, PluginFailed
 from bluetune_trainer.plugin.blame import blaming
@@ -51,7 +51,7 @@ def resolve(method: MethodPlan, plugin: FineTuningMethod | None = None) -> Resol
             f"settings.propensity: positionBias {settings.position_bias or 'None'} does not use it; set positionBias:"
             " IPS, or leave it out"
         )
-    update = {"settings": settings, "initial_params": space, "initial_max_evals": evals}
+    update = {"settings": settings, "initial_params": space, "initial_max_evals": evals or PRESET_EVALS}
     return Resolved(plugin, method.model_copy(update=update), (*plugin.user_objects(), *_named(settings)))
 
 
