@@ -24,13 +24,13 @@ def run_import(store: ObjectStore, plan: Plan, open_store: OpenStore) -> Result:
         workdir = Path(temporary)
         settings = resolved.method.settings
         base = fetch_base(plan, workdir / "base", open_store)
-        from bluetune_trainer.cli.probe import compare, probe_of  # torch, not before it is needed
+        from bluetune_trainer.cli.probe import compare, reference_of  # torch, not before it is needed
         from bluetune_trainer.training.opening import open_model, open_served
 
         with blaming(plan.method.plugin, *resolved.user_code):
             model = open_model(base, settings, resolved.plugin)
             model.save(workdir / "model")
-            probe = probe_of(model)
+            reference = reference_of(model)
 
         def describe(files: list[ManifestFile]) -> Manifest:
             return Manifest(
@@ -39,11 +39,11 @@ def run_import(store: ObjectStore, plan: Plan, open_store: OpenStore) -> Result:
                 base_uri=plan.base_uri,
                 query_prompt=model.query_prompt,
                 item_prompt=model.item_prompt,
-                probe=probe,
+                probe=reference.probe,
             )
 
         def reopen(folder: Path) -> None:
-            compare(open_served(folder, settings, resolved.plugin), probe)
+            compare(open_served(folder, settings, resolved.plugin), reference)
 
         with blaming(plan.method.plugin, *resolved.user_code):
             published = publish(store, workdir / "model", describe, reopen)

@@ -12,10 +12,11 @@ from bluetune_api.objectstore import ObjectStore
 from bluetune_api.records import GateReport, Manifest, ManifestFile, Plan, Progress, Result, Trial
 from bluetune_api.task import TrialSummary
 from bluetune_trainer.cli.checking import checked_batch, prepare
-from bluetune_trainer.cli.probe import compare, probe_of
+from bluetune_trainer.cli.probe import compare, reference_of
 from bluetune_trainer.cli.reporting import Finished, Written, write_report
 from bluetune_trainer.data.judgments import read_judgments
 from bluetune_trainer.data.loading import load
+from bluetune_trainer.data.reading import reader
 from bluetune_trainer.data.splits import clicked_sessions
 from bluetune_trainer.data.types import Catalogue, Sessions, Split
 from bluetune_trainer.errors import Stopped
@@ -58,7 +59,7 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
         if resolved.plugin.waits_for_data():
             resolved = prepare(plan, resolved.plugin)
         with blaming(plan.method.plugin, *resolved.user_code):
-            parts = choose_parts(resolved.method.settings, resolved.plugin)
+            parts = choose_parts(resolved.method.settings, resolved.plugin, files=reader(store))
         parent = download_version(store, plan.start_version, workdir / "start")
         with blaming(plan.method.plugin, *resolved.user_code, *parts.user_code):
             outcome = _search(store, plan, resolved, parts, catalogue, split, stages, stop, workdir)
@@ -197,7 +198,7 @@ def _gate(
 
 
 def _publish(store: ObjectStore, plan: Plan, parts: Parts, outcome: SearchOutcome, parent: Manifest) -> Published:
-    probe = probe_of(parts.load_served(outcome.model_folder))
+    reference = reference_of(parts.load_served(outcome.model_folder))
 
     def describe(files: list[ManifestFile]) -> Manifest:
         return Manifest(
@@ -210,10 +211,10 @@ def _publish(store: ObjectStore, plan: Plan, parts: Parts, outcome: SearchOutcom
             metrics=outcome.best.metrics,
             query_prompt=outcome.query_prompt,
             item_prompt=outcome.item_prompt,
-            probe=probe,
+            probe=reference.probe,
         )
 
-    return publish(store, outcome.model_folder, describe, lambda folder: compare(parts.load_served(folder), probe))
+    return publish(store, outcome.model_folder, describe, lambda folder: compare(parts.load_served(folder), reference))
 
 
 def _result(

@@ -2,7 +2,7 @@
 
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,21 @@ def pin(store: ObjectStore, path: str) -> list[PinnedObject]:
         for info in store.list(path)
         if not info.key.rpartition("/")[2].startswith(("_", "."))
     ]
+
+
+def reader(store: ObjectStore) -> Callable[[str], bytes]:
+    """What reads the objects that items name. It raises DataInvalid for one that does not exist."""
+
+    def read(key: str) -> bytes:
+        try:
+            return store.get(key)
+        except ObjectNotFound as error:
+            raise DataInvalid(
+                f"there is no {store.uri(key)}, which an item of the catalogue names; upload it, or leave the item out",
+                reason="ItemFileMissing",
+            ) from error
+
+    return read
 
 
 def stream(

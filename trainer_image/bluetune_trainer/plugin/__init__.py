@@ -1,5 +1,5 @@
 """What a plugin's author imports: the method to subclass, and what it says about itself."""
 
-from bluetune_trainer.plugin.method import FineTuningMethod, PluginMeta, TextFineTuningMethod
+from bluetune_trainer.plugin.method import FineTuningMethod, PluginMeta, TextFineTuningMethod, TextImageFineTuningMethod
 
-__all__ = ["FineTuningMethod", "PluginMeta", "TextFineTuningMethod"]
+__all__ = ["FineTuningMethod", "PluginMeta", "TextFineTuningMethod", "TextImageFineTuningMethod"]

@@ -8,9 +8,12 @@ from typing import Any
 
 from bluetune_trainer.errors import PlanInvalid, plugin_failure
 from bluetune_trainer.plugin.blame import blaming
-from bluetune_trainer.plugin.method import FineTuningMethod, TextFineTuningMethod
+from bluetune_trainer.plugin.method import FineTuningMethod, TextFineTuningMethod, TextImageFineTuningMethod
 
-PLUGINS: Mapping[str, type[FineTuningMethod]] = {"TextFineTuningMethod": TextFineTuningMethod}
+PLUGINS: Mapping[str, type[FineTuningMethod]] = {
+    "TextFineTuningMethod": TextFineTuningMethod,
+    "TextImageFineTuningMethod": TextImageFineTuningMethod,
+}
 
 BUILT_IN: Mapping[str, tuple[str, ...]] = {
     "settings.loss": (

@@ -1,5 +1,6 @@
 """The fine-tuning method: what a plugin may change. Records are plain dictionaries, so that a plugin needs no torch."""
 
+import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,6 +184,30 @@ class TextFineTuningMethod(FineTuningMethod):
         if not parts:
             raise ValueError(f"no text in {' or '.join(repr(name) for name in items.text_fields)}")
         return items.separator.join(parts)
+
+
+class TextImageFineTuningMethod(FineTuningMethod):
+    """Queries are texts, items are pictures, for a CLIP model: a picture's key below the model's prefix, or its bytes.
+
+    The first of the method's `textFields` that an item has is the picture: the key of an object in the store, a `data:`
+    URI with base64, or bytes (a binary column of Parquet).
+    """
+
+    meta: ClassVar[PluginMeta] = PluginMeta(
+        "TextImageFineTuningMethod", "1", "Fine-tunes a CLIP model on search clicks"
+    )
+
+    def item_text(self, item: Mapping[str, Any], items: Items) -> str | None:
+        """The picture's key, or a `data:` URI of its bytes. Keys keep a large catalogue small in memory."""
+        for name in items.text_fields:
+            value = item.get(name)
+            if isinstance(value, bytes) and value:
+                return f"data:;base64,{base64.b64encode(value).decode()}"
+            if isinstance(value, str) and value.strip():
+                return value.strip()
+            if value is not None and not isinstance(value, str | bytes):
+                raise ValueError(f"field {name!r} must be a key, a data: URI or bytes, not {type(value).__name__}")
+        raise ValueError(f"no picture in {' or '.join(repr(name) for name in items.text_fields)}")
 
 
 def overridden(method: FineTuningMethod, hook: str) -> Callable[..., Any] | None:

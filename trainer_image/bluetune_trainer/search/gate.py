@@ -102,7 +102,8 @@ def measure_gate(
 def _open(folder: Path, settings: TrainingSettings, parts: Parts) -> Embedder:
     """A version as a server of it would open it, over an empty table."""
     model = parts.load_served(folder).to("cuda" if torch.cuda.is_available() else "cpu")
-    return Embedder(InputTable(model, split=parts.split_item), bf16=use_bf16(settings.precision, model.device.type))
+    table = InputTable(model, parts.files, parts.split_item)
+    return Embedder(table, bf16=use_bf16(settings.precision, model.device.type))
 
 
 def _clicked(

@@ -1,7 +1,11 @@
 """Inputs of a model, prepared once and known by number."""
 
+import os
+import tempfile
 from array import array
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +15,46 @@ from bluetune_trainer.training.model import Kind, Model, ReadFile, Row, Tower, n
 from bluetune_trainer.training.parts_of_items import MOST_PARTS, SplitItem
 
 Ints = NDArray[np.int64]
+LARGE = 16 << 10
+"""Bytes from which on a row (a picture) lies on disk instead of in memory."""
+
+
+@dataclass(frozen=True)
+class _OnDisk:
+    """Where a large row lies."""
+
+    begin: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+class _Rows:
+    """Rows by number; large ones in a file without a name, which ends with the process."""
+
+    def __init__(self) -> None:
+        self._rows: list[Row | _OnDisk] = []
+        self._file: IO[bytes] | None = None
+
+    def append(self, row: Row) -> None:
+        if row.nbytes < LARGE:
+            self._rows.append(row)
+            return
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="bluetune-rows-")  # noqa: SIM115 - lives as long
+        self._rows.append(_OnDisk(self._file.seek(0, os.SEEK_END), row.shape, row.dtype))
+        self._file.write(np.ascontiguousarray(row).data)
+        self._file.flush()
+
+    def __getitem__(self, number: int) -> Row:
+        row = self._rows[number]
+        if not isinstance(row, _OnDisk):
+            return row
+        assert self._file is not None  # noqa: S101 - a row lies in it
+        size = row.dtype.itemsize * int(np.prod(row.shape))
+        return np.frombuffer(os.pread(self._file.fileno(), size, row.begin), row.dtype).reshape(row.shape)
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
 
 class InputTable:
@@ -24,7 +68,7 @@ class InputTable:
         self.model = model
         self._files = files
         self._split = split
-        self._rows: list[Row] = []
+        self._rows = _Rows()
         self._costs = array("q")
         self._of_query = bytearray()
         """By row: whether it belongs to a query tower of its own."""

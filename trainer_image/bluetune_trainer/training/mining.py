@@ -38,7 +38,7 @@ def mine_catalogue(
 
     Args:
         embedder: the start version's.
-        catalogue: numbers of all items in the embedder's table.
+        catalogue: numbers of all items in the embedder's table; an item in parts is judged by its first.
         workdir: the catalogue's vectors lie in a file there while they are needed.
         on_block: called now and then; may raise to stop.
     """
@@ -52,7 +52,8 @@ def mine_catalogue(
     vectors = np.lib.format.open_memmap(path, "w+", np.float32, (len(items), embedder.model.dimension))
     try:
         for part in _slices(len(items), ITEMS_IN_BLOCK):
-            vectors[part] = embed_all(embedder, items[part], on_block).numpy()
+            block = embed_all(embedder, items[part], on_block)
+        vectors[part] = (block if block.dim() == 2 else block[:, 0]).numpy()
         found = mine(
             embed_all(embedder, queries, on_block),
             vectors,

@@ -22,6 +22,20 @@ ReadFile = Callable[[str], bytes]
 """Key of an object below the model's prefix → its bytes."""
 
 
+PROBE_TEXTS = (
+    "semantic web",
+    "how to choose running shoes for wide feet",
+    "Lampe de bureau à intensité variable",
+    "graph neural networks for recommendation",
+    "电动自行车",
+    "USB-C cable 2 m, 100 W",
+    "A long day by the sea. The children built castles, the tide took them, and nobody minded; in the evening the wind"
+    " turned, and the lights of the harbour went on one by one.",
+    "?",
+)
+"""Short and long, several scripts and languages: what a wrong tokenizer, prompt or pooling would show on."""
+
+
 def no_files(key: str) -> bytes:
     """Where there is no store to read from."""
     raise FileNotFoundError(f"{key}: there is no store here to read it from")
@@ -80,6 +94,10 @@ class Tower(nn.Module, ABC):
     def prompted(self, inputs: Sequence[str], kind: Kind) -> list[str]:
         """The inputs as the tower sees them. Two that are equal here are one input, whichever side they are on."""
         return list(inputs)
+
+    def probe_inputs(self) -> Iterable[str]:
+        """A few inputs that a version, once it is back from the store, must encode as before."""
+        return PROBE_TEXTS
 
     def stack(self) -> tuple[nn.Module, str]:
         """Module and attribute that hold the ModuleList of layers, which are called in order.

@@ -6,7 +6,8 @@ from typing import Any
 from bluetune_api.method import Settings
 from bluetune_trainer.errors import PlanInvalid, PluginFailed
 from bluetune_trainer.plugin.method import FineTuningMethod
-from bluetune_trainer.training.encoder import Encoder
+from bluetune_trainer.training.clip import Clip
+from bluetune_trainer.training.encoder import Encoder, read_json
 from bluetune_trainer.training.model import Model
 from bluetune_trainer.training.two_towers import ROUTER, TwoTowers
 
@@ -46,5 +47,9 @@ def _by_content(folder: Path, settings: Settings) -> Model:
         if settings.towers == "Shared":
             raise PlanInvalid("settings.towers is Shared, but the start version has two towers; use Separate")
         return TwoTowers.load(folder, **options)
+    if read_json(folder / "config.json").get("model_type") == "clip":
+        if settings.towers == "Shared":
+            raise PlanInvalid("settings.towers is Shared, but a CLIP model has two towers; use Separate")
+        return Clip.load(folder, max_tokens=settings.max_tokens, query_prompt=settings.query_prompt)
     encoder = Encoder.load(folder, **options)
     return TwoTowers.of(encoder) if settings.towers == "Separate" else encoder

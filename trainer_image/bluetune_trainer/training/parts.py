@@ -14,7 +14,7 @@ from bluetune_trainer.ranking.confidences import ConfidenceCalculator, dummy_con
 from bluetune_trainer.ranking.losses import RankingLossInterface
 from bluetune_trainer.ranking.metrics import MetricCalculator
 from bluetune_trainer.ranking.rankers import Ranker
-from bluetune_trainer.training.model import Model
+from bluetune_trainer.training.model import Model, ReadFile, no_files
 from bluetune_trainer.training.opening import open_model, open_served
 from bluetune_trainer.training.params import resolve_settings
 from bluetune_trainer.training.parts_of_items import ByParts, SplitItem, split_to_fit
@@ -24,6 +24,8 @@ from bluetune_trainer.training.parts_of_items import ByParts, SplitItem, split_t
 class Parts:
     """What a run is put together from."""
 
+    files: ReadFile
+    """Reads what an item names, below the model's prefix."""
     load: Callable[[Path], Model]
     """Opens the start version, with the run's window and prompts."""
     load_served: Callable[[Path], Model]
@@ -48,8 +50,8 @@ class Parts:
         return self.confidence_calculator is not dummy_confidences
 
 
-def choose_parts(settings: Settings, plugin: FineTuningMethod | None = None) -> Parts:
-    """Ask the plugin, then the settings.
+def choose_parts(settings: Settings, plugin: FineTuningMethod | None = None, *, files: ReadFile = no_files) -> Parts:
+    """Ask the plugin, then the settings. `files` reads what items name.
 
     Raises:
         PlanInvalid: the settings name what does not exist.
@@ -79,6 +81,7 @@ def choose_parts(settings: Settings, plugin: FineTuningMethod | None = None) -> 
     splits = named.long_items == "Split"
     loss = new_loss()  # what is wrong with it is said before anything is computed
     return Parts(
+        files=files,
         load=lambda folder: open_model(folder, settings, plugin),
         load_served=lambda folder: open_served(folder, settings, plugin),
         new_loss=new_loss,

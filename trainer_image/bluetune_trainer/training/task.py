@@ -158,7 +158,7 @@ def prepare(
     if settings.attention == "Varlen":
         pack(model)
     bf16 = use_bf16(settings.precision, model.device.type)
-    table = InputTable(model, split=parts.split_item)
+    table = InputTable(model, parts.files, parts.split_item)
     train = number_sessions(split.train, catalogue, table)
     validation = number_sessions(split.validation, catalogue, table)
     for name, sessions in (("training", train), ("validation", validation)):

@@ -1,0 +1,247 @@
+"""CLIP: queries are texts, items are pictures; each tower of the one model has weights of its own."""
+
+import base64
+import binascii
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bluetune_trainer.errors import DataInvalid, PlanInvalid
+from bluetune_trainer.training.encoder import read_json, write_json
+from bluetune_trainer.training.model import Kind, Model, ReadFile, Row, Tower
+from bluetune_trainer.training.tokens import pad, tokenize
+
+READERS = 8
+"""Pictures that are read from the store at once."""
+GROUP = 64
+"""Pictures in memory while they are prepared."""
+_MODULES = [
+    {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+    {"idx": 1, "name": "1", "path": "1_Normalize", "type": "sentence_transformers.models.Normalize"},
+]
+_FEATURES = {
+    "text": {"method": "get_text_features", "method_output_name": "pooler_output"},
+    "image": {"method": "get_image_features", "method_output_name": "pooler_output"},
+}
+
+
+class ClipText(Tower):
+    """Text → unit vector, from the state of the end-of-text token."""
+
+    HEAD = ("text_model.final_layer_norm.", "projection.")
+
+    def __init__(self, clip: Any, tokenizer: Any, *, max_tokens: int, prompt: str) -> None:
+        super().__init__()
+        self.text_model: nn.Module = clip.text_model
+        self.projection: nn.Module = clip.text_projection
+        self.tokenizer = tokenizer
+        self.max_tokens = max_tokens
+        self.prompt = prompt
+        self.end = int(clip.config.text_config.eos_token_id)
+
+    @property
+    def dimension(self) -> int:
+        """Of the vectors."""
+        return int(self.projection.out_features)  # type: ignore[arg-type]
+
+    def transformer(self) -> nn.Module:
+        """What the layers are in."""
+        return self.text_model
+
+    def prompted(self, inputs: Sequence[str], kind: Kind) -> list[str]:
+        """The texts as the transformer sees them."""
+        return [self.prompt + text for text in inputs]
+
+    def prepare(self, inputs: Sequence[str], files: ReadFile) -> list[Row]:
+        """Token ids of each text."""
+        return [*tokenize(self.tokenizer, inputs, self.max_tokens)]
+
+    def cost(self, row: Row) -> int:
+        """Tokens."""
+        return len(row)
+
+    def collate(self, rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
+        """Ids and mask, both [n, tokens]."""
+        return pad(rows, self.tokenizer.pad_token_id or 0)
+
+    def hidden(self, *batch: Tensor) -> Tensor:
+        """[n, tokens] ids and mask → [n, tokens, width]."""
+        ids, mask = batch
+        states: Tensor = self.text_model(input_ids=ids, attention_mask=mask).last_hidden_state
+        return states
+
+    def pool(self, hidden: Tensor, *batch: Tensor) -> Tensor:
+        """[n, tokens, width] → [n, dimension] unit vectors in float32."""
+        ids = batch[0]
+        # As transformers: a configuration from before its end token was right says 2, and the highest id is the end.
+        ends = (ids if self.end == 2 else (ids == self.end).int()).argmax(1)
+        return _unit(self.projection(hidden[torch.arange(len(ids), device=ids.device), ends]))
+
+
+class ClipImage(Tower):
+    """Picture → unit vector, from the state of the class token.
+
+    An input names a picture: the key of an object below the model's prefix, or a `data:` URI with base64. It is kept as
+    the uint8 pixels that the model looks at.
+    """
+
+    HEAD = ("vision_model.post_layernorm.", "projection.")
+
+    def __init__(self, clip: Any, processor: Any) -> None:
+        super().__init__()
+        self.vision_model: nn.Module = clip.vision_model
+        self.projection: nn.Module = clip.visual_projection
+        self.processor = processor
+        vision = clip.config.vision_config
+        self._positions: int = (vision.image_size // vision.patch_size) ** 2 + 1
+        self._mean = torch.tensor(processor.image_mean).view(3, 1, 1)
+        self._deviation = torch.tensor(processor.image_std).view(3, 1, 1)
+
+    @property
+    def dimension(self) -> int:
+        """Of the vectors."""
+        return int(self.projection.out_features)  # type: ignore[arg-type]
+
+    def transformer(self) -> nn.Module:
+        """What the layers are in."""
+        return self.vision_model
+
+    def prepare(self, inputs: Sequence[str], files: ReadFile) -> Iterable[Row]:
+        """[3, height, width] uint8 of each picture, resized and cropped. Raises DataInvalid for one that is none."""
+        with ThreadPoolExecutor(READERS) as readers:
+            for begin in range(0, len(inputs), GROUP):
+                yield from readers.map(lambda name: self._pixels(name, files), inputs[begin : begin + GROUP])
+
+    def cost(self, row: Row) -> int:
+        """Patches, and the class token."""
+        return self._positions
+
+    def collate(self, rows: Sequence[Row]) -> tuple[Tensor]:
+        """[n, 3, height, width] normalised."""
+        pixels = torch.from_numpy(np.stack(rows)).float() / 255
+        return ((pixels - self._mean) / self._deviation,)
+
+    def hidden(self, *batch: Tensor) -> Tensor:
+        """[n, 3, height, width] → [n, patches + 1, width]."""
+        states: Tensor = self.vision_model(pixel_values=batch[0]).last_hidden_state
+        return states
+
+    def pool(self, hidden: Tensor, *batch: Tensor) -> Tensor:
+        """[n, patches + 1, width] → [n, dimension] unit vectors in float32."""
+        return _unit(self.projection(self.vision_model.post_layernorm(hidden[:, 0])))  # type: ignore[operator]
+
+    def probe_inputs(self) -> Iterator[str]:
+        """Two pictures: what a wrong size, order of channels or normalisation would show on."""
+        from PIL import Image
+
+        ramp = np.linspace(0, 255, 48, dtype=np.uint8)
+        across = np.stack([np.tile(ramp, (32, 1)), np.full((32, 48), 90), np.tile(ramp[::-1], (32, 1))], 2)
+        for pixels in (across.astype(np.uint8), across.transpose(1, 0, 2).astype(np.uint8)):
+            buffer = io.BytesIO()
+            Image.fromarray(pixels).save(buffer, "PNG")
+            yield f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+    def _pixels(self, name: str, files: ReadFile) -> Row:
+        from PIL import Image
+
+        data = _inline(name) if name.startswith("data:") else files(name)
+        try:
+            with Image.open(io.BytesIO(data)) as opened:
+                image = opened.convert("RGB")
+        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            raise DataInvalid(
+                f"{name:.80}: this is no picture that can be read ({error}); upload it again, or leave the item out"
+            ) from error
+        done = self.processor(image, do_rescale=False, do_normalize=False, return_tensors="np")
+        pixels: Row = np.asarray(done["pixel_values"][0]).astype(np.uint8)
+        return pixels
+
+
+class Clip(Model):
+    """A text tower for queries and a picture tower for items."""
+
+    def __init__(self, clip: Any, tokenizer: Any, processor: Any, *, max_tokens: int, query_prompt: str) -> None:
+        super().__init__()
+        self.query_tower = ClipText(clip, tokenizer, max_tokens=max_tokens, prompt=query_prompt)
+        self.item_tower = ClipImage(clip, processor)
+        self.query_prompt = query_prompt
+        self._whole = [clip]
+        """Out of PyTorch's sight: its modules are the towers' already."""
+        self.eval()
+
+    @classmethod
+    def load(cls, folder: Path | str, *, max_tokens: int | None = None, query_prompt: str | None = None) -> Self:
+        """Open a transformers folder of a CLIP model. Raises PlanInvalid for `max_tokens` beyond its positions."""
+        from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
+
+        clip: Any = CLIPModel.from_pretrained(
+            folder, local_files_only=True, dtype=torch.float32, attn_implementation="sdpa"
+        )
+        positions = int(clip.config.text_config.max_position_embeddings)
+        if max_tokens is not None and max_tokens > positions:
+            raise PlanInvalid(
+                f"settings.maxTokens is {max_tokens}, but the model's window has {positions} tokens; set at most that"
+            )
+        saved = read_json(Path(folder) / "sentence_bert_config.json").get("max_seq_length")
+        prompts = read_json(Path(folder) / "config_sentence_transformers.json").get("prompts") or {}
+        return cls(
+            clip,
+            AutoTokenizer.from_pretrained(folder),
+            CLIPImageProcessorPil.from_pretrained(folder),
+            max_tokens=max_tokens or min(saved or positions, positions),
+            query_prompt=prompts.get("query", "") if query_prompt is None else query_prompt,
+        )
+
+    def tower(self, kind: Kind) -> Tower:
+        """Texts or pictures."""
+        return self.query_tower if kind == "query" else self.item_tower
+
+    def save(self, folder: Path | str) -> None:
+        """Write a folder that transformers opens as a CLIPModel, and sentence-transformers for texts and pictures."""
+        from transformers import CLIPProcessor
+
+        folder = Path(folder)
+        (folder / "1_Normalize").mkdir(parents=True, exist_ok=True)
+        self._whole[0].save_pretrained(folder)
+        processor: Any = CLIPProcessor
+        processor(image_processor=self.item_tower.processor, tokenizer=self.query_tower.tokenizer).save_pretrained(
+            folder
+        )
+        write_json(folder / "modules.json", _MODULES)
+        write_json(folder / "1_Normalize" / "config.json", {})
+        write_json(
+            folder / "sentence_bert_config.json",
+            {
+                "transformer_task": "feature-extraction",
+                "modality_config": _FEATURES,
+                "module_output_name": "sentence_embedding",
+                "max_seq_length": self.query_tower.max_tokens,
+            },
+        )
+        write_json(
+            folder / "config_sentence_transformers.json",
+            {
+                "model_type": "SentenceTransformer",
+                "prompts": {"query": self.query_prompt, "document": ""},
+                "default_prompt_name": None,
+                "similarity_fn_name": "cosine",
+            },
+        )
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    return nn.functional.normalize(vectors.float(), dim=-1)
+
+
+def _inline(uri: str) -> bytes:
+    """What a `data:` URI holds."""
+    try:
+        return base64.b64decode(uri.partition(",")[2], validate=True)
+    except binascii.Error as error:
+        raise DataInvalid(f"{uri:.40}…: this is no base64 ({error}); leave the item out, or correct it") from error
