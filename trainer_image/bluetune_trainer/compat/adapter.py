@@ -79,9 +79,13 @@ class BuilderMethod(hooks.TextFineTuningMethod):
         """Whether a hook for each session would change nothing."""
         if hook in self._own:
             return False
+        manager, splitter = self._part(ItemSetManager), self._part(TrainTestSplitter)
         if hook == "split_item":
-            manager = self._part(ItemSetManager)
             return manager is None or manager.splitter is None
+        if hook == "item_variants":
+            return manager is None or manager.augmenter is None
+        if hook == "query_variants":
+            return getattr(splitter, "augmenter", None) is None
         converter = self._part(ClickstreamSessionConverter)
         if hook == "session":
             return converter is None or is_plain(converter)
@@ -207,6 +211,16 @@ class BuilderMethod(hooks.TextFineTuningMethod):
             splitter = manager.splitter.item_splitter if manager.splitter else manager.parts
             raise self._failed("the items' splitter must return texts, it returned", parts, type(splitter).__call__)
         return parts
+
+    def item_variants(self, text: str) -> list[str]:
+        """What the items set manager's augmenter makes of an item."""
+        manager: ItemSetManager = self._part(ItemSetManager)
+        return manager.variants(text)
+
+    def query_variants(self, text: str) -> list[str]:
+        """What the splitter's augmenter makes of a query."""
+        splitter: TrainTestSplitter = self._part(TrainTestSplitter)
+        return splitter.variants(text)
 
     def loss(self, settings: Settings) -> RankingLossInterface | None:
         """A copy of the builder's loss."""

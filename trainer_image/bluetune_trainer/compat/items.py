@@ -125,7 +125,7 @@ class ItemSetManager:
         id_field_name: field with the id; default: the normalizer's.
         items_set_splitter: cuts items into parts whose ranks are put together again; default: an item is one part.
         augmenter: makes variants of an item; training draws one of them each time that an item is used.
-        do_augment_test: use variants in validation, too. Scores are then no longer those of the items as they are.
+        do_augment_test: not supported, and refused: scores on invented items say nothing about real ones.
         do_augmentation_before_preprocess: as in the document; here both orders come to the same.
     """
 
@@ -138,11 +138,12 @@ class ItemSetManager:
         do_augment_test: bool = False,
         do_augmentation_before_preprocess: bool = True,
     ) -> None:
+        if do_augment_test:
+            raise ValueError("do_augment_test: items of the test side stay as they are; leave it False")
         self.field_normalizer = field_normalizer
         self.id_field_name = id_field_name or field_normalizer.id_field_name
         self.splitter = items_set_splitter
         self.augmenter = augmenter
-        self.do_augment_test = do_augment_test
         self.do_augmentation_before_preprocess = do_augmentation_before_preprocess
 
     def preprocess(self, content: Any) -> str:

@@ -56,9 +56,8 @@ class RankingData:
 
     def _side(self, texts: dict[str, str], *, augmented: bool) -> dict[str, list[str]]:
         shown = {result for entry in self.clickstream["train" if augmented else "test"] for result in entry.results}
-        varied = augmented or self.manager.do_augment_test
         return {
-            item: [p for v in (self.manager.variants(text) if varied else [text]) for p in self.manager.parts(v)]
+            item: [p for v in (self.manager.variants(text) if augmented else [text]) for p in self.manager.parts(v)]
             for item, text in texts.items()
             if item in shown
         }

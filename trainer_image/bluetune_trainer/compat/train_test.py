@@ -17,7 +17,7 @@ class TrainTestSplitter:
         test_size_ratio: share of the queries on the test side, above 0 and below 1.
         shuffle: draw the queries of the test side (true), or take those that come last in the clickstream.
         random_state: seed of the drawing; None is 0: the same clicks give the same sides in every run.
-        augmenter: makes variants of queries for training (`augmentation.transform`).
+        augmenter: makes variants of queries for training: `ItemsSetAugmentationApplier`, or what has its `augment`.
         do_augment_test: not supported, and refused: scores on invented queries say nothing about real ones.
     """
 
@@ -57,6 +57,10 @@ class TrainTestSplitter:
         count = min(math.ceil(len(different) * self.test_size_ratio), max(len(different) - 1, 0))
         test = set(different[len(different) - count :])
         return [normalised(query) in test for query in queries]
+
+    def variants(self, query: str) -> list[str]:
+        """Texts that may stand for a query in training, its own first, each once."""
+        return list(dict.fromkeys([query, *(self.augmenter.augment(query) if self.augmenter else ())]))
 
     def _place(self, query: str) -> bytes:
         return blake2b(f"{self.random_state or 0}\0{query}".encode("utf-8", "replace"), digest_size=8).digest()

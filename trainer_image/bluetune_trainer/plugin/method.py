@@ -102,6 +102,18 @@ class FineTuningMethod:
         """
         raise NotImplementedError
 
+    def item_variants(self, text: str) -> list[str]:
+        """Texts that may stand for an item in training; one of them is drawn each time that the item is used.
+
+        Returns:
+            The texts, the item's own among them if it may be drawn. Validation and the gate use the item's own.
+        """
+        return [text]
+
+    def query_variants(self, text: str) -> list[str]:
+        """Texts that may stand for a query in training, likewise."""
+        return [text]
+
     def loss(self, settings: Settings) -> "RankingLossInterface | None":
         """The loss, asked for once a trial; None for the one that the settings name."""
         return None

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bluetune_trainer.data.types import Catalogue, Sessions
 from bluetune_trainer.training.inputs import InputTable
+from bluetune_trainer.training.variants import Variants
 
 Ints = NDArray[np.int64]
 NOTHING = -1
@@ -161,11 +162,13 @@ class Batcher:
         click_weights: NDArray[np.float32] | None = None,
         skip_above: bool = False,
         mined: MinedNegatives | None = None,
+        variants: Variants | None = None,
     ) -> None:
         self.sessions = sessions
         self._click_weights = click_weights
         self._skip_above = skip_above
         self._mined = mined
+        self._variants = variants
         self._confidences = confidences
         self._downsampling = negative_downsampling
         self._clicked = ClickedItems(sessions)
@@ -190,7 +193,10 @@ class Batcher:
         rows = [self._results(int(i), random, (partners or {}).get(int(i), [])) for i in index]
         queries = self.sessions.queries[index]
         items = np.unique(np.concatenate([row[0] for row in rows]))
-        texts = np.unique(np.concatenate([queries, items]))
+        asked, read = queries, items  # what is encoded for them
+        if self._variants is not None and random is not None:
+            asked, read = self._variants.draw(queries, random), self._variants.draw(items, random)
+        texts = np.unique(np.concatenate([asked, read]))
         width = max(len(row[0]) for row in rows)
         result_at = np.zeros((len(rows), width), np.int64)
         clicked = np.zeros((len(rows), width), np.bool_)
@@ -213,8 +219,8 @@ class Batcher:
             allowed[row, np.isin(items, known)] = False
         return SessionBatch(
             texts=texts,
-            query_at=np.searchsorted(texts, queries),
-            item_at=np.searchsorted(texts, items),
+            query_at=np.searchsorted(texts, asked),
+            item_at=np.searchsorted(texts, read),
             result_at=result_at,
             clicked=clicked,
             valid=valid,

@@ -18,6 +18,7 @@ from bluetune_trainer.training.model import Model, ReadFile, no_files
 from bluetune_trainer.training.opening import open_model, open_served
 from bluetune_trainer.training.params import resolve_settings
 from bluetune_trainer.training.parts_of_items import ByParts, SplitItem, split_to_fit
+from bluetune_trainer.training.variants import Vary
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,10 @@ class Parts:
     """Beside the built-in ones."""
     accumulators: Sequence[MetricsAccumulator] = ()
     """Templates: each trial has its own ones like these."""
+    item_variants: Vary | None = None
+    """Makes texts that may stand for an item in training."""
+    query_variants: Vary | None = None
+    """The same for a query."""
     user_code: tuple[Any, ...] = ()
     """What can be blamed if it raises: the objects themselves."""
 
@@ -90,6 +95,8 @@ def choose_parts(settings: Settings, plugin: FineTuningMethod | None = None, *, 
         confidence_calculator=confidence or registry.confidence_calculator(named.confidence_calculator),
         metrics=list(metrics) if metrics is not None else [registry.metric(name) for name in named.metrics],
         accumulators=tuple(accumulators),
+        item_variants=overridden(method, "item_variants"),
+        query_variants=overridden(method, "query_variants"),
         user_code=tuple(o for o in (loss, ranker, confidence, *(metrics or ())) if o is not None),
     )
 

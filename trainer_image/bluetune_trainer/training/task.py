@@ -38,6 +38,7 @@ from bluetune_trainer.training.position_bias import ClickWeights
 from bluetune_trainer.training.precision import use_bf16
 from bluetune_trainer.training.recording import check_names, wants_training_metrics
 from bluetune_trainer.training.threads import fit_threads
+from bluetune_trainer.training.variants import Variants, make_variants
 
 MOST_VALIDATION_SESSIONS = 2000
 """Validation looks at this many sessions, always the same ones."""
@@ -75,6 +76,8 @@ class TrainingTask:
     _batches: Batcher
     _batch_index: Ints
     _parts: Parts
+    _variants: Variants | None
+    """Of queries and items in training, if the plugin makes some."""
     _sample: tuple[PaddedSessions, Tensor] | None
     """Some training sessions with the start version's ranks, if an accumulator follows their metrics."""
 
@@ -100,6 +103,7 @@ class TrainingTask:
             click_weights=self.click_weights(self.train) if self.click_weights is not None else None,
             skip_above=self.settings.position_bias == "SkipAbove",
             mined=self.mined,
+            variants=self._variants,
         )
 
     def new_loss(self, params: TrialParams) -> RankingLossInterface:
@@ -221,6 +225,13 @@ def prepare(
         ),
         _batch_index=relevant,
         _parts=parts,
+        _variants=make_variants(
+            table,
+            [
+                ("item", [catalogue.texts[item] for item in np.unique(split.train.items)], parts.item_variants),
+                ("query", list(dict.fromkeys(split.train.queries)), parts.query_variants),
+            ],
+        ),
         _sample=sample,
     )
 
