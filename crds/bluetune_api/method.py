@@ -125,6 +125,9 @@ class Settings(ApiModel):
     """Sessions between two validations; a value below 1 is a share of an epoch."""
     early_stopping: EarlyStopping | None = None
     """When a trial gives up."""
+    search: Literal["Auto", "Always"] | None = None
+    """Auto (preset): search from a base; from a version that was trained, try the parameters that made it and its
+    ancestors (10 at most) in place of a search. Always: search."""
     halving: bool | None = None
     """Stop the worst trials early (successive halving; preset: true)."""
     precision: Literal["Auto", "FP32", "BF16"] | None = None

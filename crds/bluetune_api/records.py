@@ -162,7 +162,7 @@ class Trial(ApiModel):
     best_epoch: float | None = None
     """Epoch that was kept."""
     pruned: bool = False
-    """Stopped by halving."""
+    """Ended by halving at the last of its rungs; `quality` is what it had there."""
     rungs: list[float] = Field(default_factory=list)
     """The objective at each rung it reached."""
     history: list[TrialPoint] = Field(default_factory=list)
@@ -173,6 +173,24 @@ class Trial(ApiModel):
     """Why it failed."""
     space: dict[str, list[int]] | None = None
     """Where hyperopt drew from: indices for choices. Lets the search resume where it was."""
+    origin: VersionId | None = None
+    """Version whose parameters these are; absent: the search drew them."""
+
+
+class LineageParams(ApiModel):
+    """Parameters that made a version."""
+
+    origin: VersionId
+    """The version."""
+    params: dict[str, Any]
+    """Of the trial that won there."""
+
+
+class Lineage(ApiModel):
+    """lineage.json: what a run tries in place of a search; empty if it searches. Written once, before the trials."""
+
+    candidates: list[LineageParams] = Field(default_factory=list)
+    """The start version's parameters, then its ancestors', 10 at most."""
 
 
 class Progress(ApiModel):
@@ -248,6 +266,8 @@ class Result(ApiModel):
     """Batch it was trained on."""
     best: TrialSummary | None = None
     """The trial that won."""
+    params_from: VersionId | None = None
+    """Version of the lineage whose parameters won; absent: the search drew them."""
     top_trials: list[TrialSummary] = Field(default_factory=list)
     """The best ones, 10 at most."""
     trials_done: int = 0
@@ -307,6 +327,8 @@ class Manifest(ApiModel):
     """Every batch that it or its ancestors were trained on, oldest first, 100 at most."""
     params: dict[str, Any] = Field(default_factory=dict)
     """Hyperparameters of the trial that won."""
+    params_from: VersionId | None = None
+    """Version of the lineage whose parameters those were; absent: a search drew them."""
     metrics: Metrics = Field(default_factory=dict)
     """Its metrics on the validation sessions."""
     query_prompt: str = ""

@@ -43,6 +43,31 @@ def trial(uid: str, number: int) -> str:
     return f"{trials(uid)}{number}.json"
 
 
+def rungs(uid: str) -> str:
+    """Folder of what trials were when they reached a rung."""
+    return run(uid) + "rungs/"
+
+
+def rung(uid: str, number: int, rung: int) -> str:
+    """A trial as it was at a rung."""
+    return f"{rungs(uid)}{number}-{rung}.json"
+
+
+def checkpoints(uid: str) -> str:
+    """Folder of the state of trials that did not end."""
+    return run(uid) + "checkpoints/"
+
+
+def checkpoint(uid: str, number: int) -> str:
+    """State of a trial that did not end."""
+    return f"{checkpoints(uid)}{number}.safetensors"
+
+
+def lineage(uid: str) -> str:
+    """Parameters that the run tries in place of a search."""
+    return run(uid) + "lineage.json"
+
+
 def attempt(uid: str, pod_uid: str) -> str:
     """Folder of one pod's attempt."""
     return f"{run(uid)}attempts/{pod_uid}/"

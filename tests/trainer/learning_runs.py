@@ -7,7 +7,7 @@ from bluetune_api.method import Settings
 from bluetune_trainer.training.params import TrainingSettings, TrialParams
 from bluetune_trainer.training.parts import choose_parts
 from bluetune_trainer.training.task import TrainingTask, prepare
-from bluetune_trainer.training.trial import TrialRun, run_trial
+from bluetune_trainer.training.trial import TrialRun, run_trial, trial_steps
 from trainer.learning_world import world
 
 
@@ -27,7 +27,7 @@ def train(task: TrainingTask, number: int = 0, **params: object) -> TrialRun:
         task,
         TrialParams(**fixed),  # type: ignore[arg-type]
         number=number,
-        prune=lambda rung, value: False,
-        on_step=lambda share, epoch: None,
+        plan=trial_steps(task),
+        on_step=lambda share, epoch, spent: None,
         stop=Event(),
     )

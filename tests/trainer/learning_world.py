@@ -1,5 +1,6 @@
 """A small random encoder and a world with something to learn, for tests of the training itself."""
 
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,15 +76,29 @@ class FolderTrials:
 
     def record(self, trial: Trial, model: Path | None) -> None:
         if model is not None:
-            import shutil
-
             shutil.copytree(model, self.folder / f"best-{trial.trial}")
         path = self.folder / f"{trial.trial}.json"
         assert not path.exists(), "a finished trial ran again"
         path.write_text(trial.model_dump_json(by_alias=True))
         self.written.append(trial)
 
-    def fetch_best(self, trial: int, into: Path) -> None:
-        import shutil
+    def waiting(self) -> list[Trial]:
+        ended = {trial.trial for trial in self.finished()}
+        paths = sorted((self.folder / "rungs").glob("*.json"))  # a later rung replaces an earlier one
+        found = {t.trial: t for t in (Trial.model_validate_json(path.read_text()) for path in paths)}
+        return [trial for number, trial in found.items() if number not in ended]
 
+    def record_rung(self, trial: Trial) -> None:
+        (self.folder / "rungs").mkdir(exist_ok=True)
+        path = self.folder / "rungs" / f"{trial.trial:03d}-{len(trial.rungs)}.json"
+        path.write_text(trial.model_dump_json(by_alias=True))
+
+    def keep_checkpoint(self, trial: int, path: Path) -> None:
+        shutil.copy(path, self.folder / f"{trial}.safetensors")
+
+    def fetch_checkpoint(self, trial: int, path: Path) -> None:
+        if (self.folder / f"{trial}.safetensors").exists():
+            shutil.copy(self.folder / f"{trial}.safetensors", path)
+
+    def fetch_best(self, trial: int, into: Path) -> None:
         shutil.copytree(self.folder / f"best-{trial}", into, dirs_exist_ok=True)

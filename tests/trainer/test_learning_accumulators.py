@@ -15,7 +15,7 @@ from bluetune_trainer.ranking.metrics import LossMetric, MetricCalculator, Ranke
 from bluetune_trainer.training.params import TrialParams, resolve_settings
 from bluetune_trainer.training.parts import choose_parts
 from bluetune_trainer.training.task import TrainingTask, prepare
-from bluetune_trainer.training.trial import TrialRun, run_trial
+from bluetune_trainer.training.trial import TrialRun, run_trial, trial_steps
 from trainer.learning_world import world, write_tiny_encoder
 
 NAMES = [
@@ -67,8 +67,8 @@ def train(task: TrainingTask) -> TrialRun:
         task,
         TrialParams(num_fixed_layers=1, items_lr=3e-3, temperature=0.1),
         number=0,
-        prune=lambda rung, value: False,
-        on_step=lambda share, epoch: None,
+        plan=trial_steps(task),
+        on_step=lambda share, epoch, spent: None,
         stop=Event(),
     )
 

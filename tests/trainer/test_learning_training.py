@@ -20,7 +20,7 @@ from bluetune_trainer.training.module import FeatureMaker
 from bluetune_trainer.training.params import TrialParams, resolve_settings
 from bluetune_trainer.training.parts import choose_parts
 from bluetune_trainer.training.task import TrainingTask, prepare
-from bluetune_trainer.training.trial import TrialFailed, TrialRun, run_trial
+from bluetune_trainer.training.trial import TrialFailed, TrialRun, run_trial, trial_steps
 from trainer.learning_world import world, write_tiny_encoder
 
 TEXTS = [f"{'word ' * (i % 7)} text {i}" for i in range(40)]
@@ -49,8 +49,8 @@ def train(task: TrainingTask, number: int = 0, stop: Event | None = None, **para
         task,
         TrialParams(**fixed),  # type: ignore[arg-type]
         number=number,
-        prune=lambda rung, value: False,
-        on_step=lambda share, epoch: None,
+        plan=trial_steps(task),
+        on_step=lambda share, epoch, spent: None,
         stop=stop or Event(),
     )
 

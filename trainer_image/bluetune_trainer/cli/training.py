@@ -1,6 +1,7 @@
 """Train: from a plan to a published version and a result."""
 
 import logging
+import os
 import tempfile
 import threading
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from bluetune_api import store_layout
 from bluetune_api.objectstore import ObjectStore
-from bluetune_api.records import GateReport, Manifest, ManifestFile, Plan, Progress, Result, Trial
+from bluetune_api.records import GateReport, Lineage, Manifest, ManifestFile, Plan, Progress, Result, Trial
 from bluetune_api.task import TrialSummary
 from bluetune_trainer.cli.checking import checked_batch, prepare
 from bluetune_trainer.cli.probe import compare, reference_of
@@ -19,11 +20,11 @@ from bluetune_trainer.data.loading import load
 from bluetune_trainer.data.reading import reader
 from bluetune_trainer.data.splits import clicked_sessions
 from bluetune_trainer.data.types import Catalogue, Sessions, Split
-from bluetune_trainer.errors import Stopped
+from bluetune_trainer.errors import PlanInvalid, Stopped
 from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.resolve import Resolved
 from bluetune_trainer.report.content import Stage
-from bluetune_trainer.search.contract import SearchOutcome
+from bluetune_trainer.search.contract import Candidate, SearchOutcome
 from bluetune_trainer.search.gate import Judgment, Measured, measure_gate
 from bluetune_trainer.store import progress as run_progress
 from bluetune_trainer.store import runs
@@ -31,6 +32,9 @@ from bluetune_trainer.store.versions import Published, download_version, lineage
 from bluetune_trainer.training.parts import Parts, choose_parts
 
 log = logging.getLogger(__name__)
+
+CHECKPOINT_SECONDS = "BLUETUNE_CHECKPOINT_SECONDS"
+"""Environment variable: least seconds between two checkpoints within a trial; they take 5 % of the time at most."""
 
 Report = Callable[[Progress], None]
 """Told how far the run is, often; must return at once."""
@@ -69,6 +73,7 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
             _raise_if(stop)
             stages.enter("Publishing")
             published = _publish(store, plan, parts, outcome, parent)
+            runs.StoredTrials(store, plan.owner.uid).remove_checkpoints()
         finished = Finished(
             plan=plan,
             method=resolved.method,
@@ -144,18 +149,34 @@ def _search(
 
     folder = workdir / "search"
     folder.mkdir()
-    trials = runs.StoredTrials(store, plan.owner.uid)
+    known = Lineage()
+    if (resolved.method.settings.search or "Auto") == "Auto":
+        known = runs.keep_lineage(store, plan)
     return run_search(
         workdir / "start",
         catalogue,
         split,
         resolved.method,
-        trials,
+        runs.StoredTrials(store, plan.owner.uid),
         stages.of_search,
         stop,
         folder,
         parts,
+        candidates=[Candidate(c.params, c.origin) for c in known.candidates],
+        checkpoint_seconds=_checkpoint_seconds(),
     )
+
+
+def _checkpoint_seconds() -> float:
+    """Raises PlanInvalid for a value that is no number of seconds."""
+    given = os.environ.get(CHECKPOINT_SECONDS) or "60"
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= 0:
+        raise PlanInvalid(f"{CHECKPOINT_SECONDS}: {given!r} must be a number of seconds, 0 or more")
+    return seconds
 
 
 def _gate(
@@ -208,6 +229,7 @@ def _publish(store: ObjectStore, plan: Plan, parts: Parts, outcome: SearchOutcom
             batch_id=plan.batch_id,
             lineage_batches=lineage(parent, plan.batch_id),
             params=outcome.best.params,
+            params_from=outcome.best.origin,
             metrics=outcome.best.metrics,
             query_prompt=outcome.query_prompt,
             item_prompt=outcome.item_prompt,
@@ -232,6 +254,7 @@ def _result(
         parent=plan.start_version,
         batch_id=plan.batch_id,
         best=_summary(outcome.best),
+        params_from=outcome.best.origin,
         top_trials=[_summary(trial) for trial in ranked[:10]],
         trials_done=len(outcome.trials),
         trials_failed=sum(trial.status == "fail" for trial in outcome.trials),

@@ -12,7 +12,7 @@ ReportProgress = Callable[[Progress], None]
 
 
 class TrialLog(Protocol):
-    """Where finished trials outlive the process: `runs/<uid>/trials` and `runs/<uid>/best`."""
+    """Where trials outlive the process: `runs/<uid>/trials`, `rungs`, `checkpoints` and `best`."""
 
     def finished(self) -> list[Trial]:
         """All trials that ended, in any order."""
@@ -22,13 +22,38 @@ class TrialLog(Protocol):
         """Write a finished trial down, once. A trial that was recorded before stays as it is.
 
         `model` is the folder of its model if it is the best so far; it must be stored complete before the trial
-        itself is, so that the best recorded trial always has a model.
+        itself is, so that the best recorded trial always has a model. Its checkpoint may be removed after that.
         """
         ...
 
     def fetch_best(self, trial: int, into: Path) -> None:
         """Put the stored model of that trial (the best of the finished ones) into the folder `into`."""
         ...
+
+    def waiting(self) -> list[Trial]:
+        """Every trial that did not end, as it was at the last rung it reached; those that reached one."""
+        ...
+
+    def record_rung(self, trial: Trial) -> None:
+        """Write down, once, how a trial stood at the last of its `rungs`."""
+        ...
+
+    def keep_checkpoint(self, trial: int, path: Path) -> None:
+        """Store the state of a running trial in place of the one before, whole or not at all."""
+        ...
+
+    def fetch_checkpoint(self, trial: int, path: Path) -> None:
+        """Put the stored state of a trial into a file; no file if there is none."""
+        ...
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Parameters to be tried in place of a search."""
+
+    params: dict[str, object]
+    origin: str
+    """The version whose they are."""
 
 
 @dataclass(frozen=True)

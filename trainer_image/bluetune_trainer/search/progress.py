@@ -1,12 +1,23 @@
 """How far a search is, from what is known of its trials. Time is given, so that tests need no clock."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bluetune_api.records import Progress, Trial
 from bluetune_api.task import TrialSummary
 
 TOP = 10
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a search has done and has before it, in full trainings."""
+
+    done: float
+    seconds: float
+    """That `done` took."""
+    left: float
 
 
 def by_quality(trials: Sequence[Trial]) -> list[Trial]:
@@ -22,38 +33,27 @@ def summarize(trial: Trial) -> TrialSummary:
 
 def search_progress(
     finished: Sequence[Trial],
+    waiting: Sequence[Trial],
     total: int,
+    work: Work,
     *,
     trial: int | None,
-    share: float,
     epoch: int | None,
-    elapsed: float,
     baseline: float | None,
     now: datetime | None = None,
 ) -> Progress:
-    """Progress of a search with `total` trials, of which `trial` is at `share` of its steps after `elapsed` seconds.
+    """Progress of a search with `total` trials, of which `trial` runs.
 
-    Trials end early by halving, so what is left is estimated by the mean time of those that ended.
+    Trials that wait at a rung count among the best by what they had there, and as done when they ended. The time left
+    is what the work left takes at the pace so far, once a fiftieth of a training says what that is.
     """
-    done = len(finished)
-    ranked = by_quality(finished)
-    seconds = [t.seconds for t in finished]
-    eta = None
-    if seconds:
-        mean = sum(seconds) / done
-        eta = (
-            round(max(mean - elapsed, 0.0) + mean * max(total - done - 1, 0))
-            if trial is not None
-            else round(mean * (total - done))
-        )
-    elif share > 0.02:
-        eta = round(elapsed / share * (total - share))
-    position = min((done + (share if trial is not None else 0.0)) / max(total, 1), 1.0)
+    ranked = by_quality([*finished, *waiting])
+    whole = work.done + work.left
     return Progress(
         stage="Searching",
-        percent=int(100 * position),
-        eta_seconds=eta,
-        trials_done=done,
+        percent=int(100 * work.done / whole) if work.left > 0 else 100,
+        eta_seconds=round(work.seconds / work.done * work.left) if work.done > 0.02 else None,
+        trials_done=len(finished),
         trials_total=total,
         trial=trial,
         epoch=epoch,

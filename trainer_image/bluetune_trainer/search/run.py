@@ -1,28 +1,38 @@
-"""The search: trials one after the other, each written down when it ended, and none run twice."""
+"""The search: trials as halving orders them, each written down when it ended, and none run twice."""
 
 import logging
 import shutil
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
+from typing import Any
+
+import torch
 
 from bluetune_api.method import PRESET_EVALS
 from bluetune_api.records import MethodPlan, Trial
 from bluetune_trainer.data.types import Catalogue, Split
 from bluetune_trainer.errors import PlanInvalid, Stopped
-from bluetune_trainer.search.contract import ReportProgress, SearchOutcome, TrialLog
-from bluetune_trainer.search.halving import should_stop
-from bluetune_trainer.search.progress import by_quality, search_progress
+from bluetune_trainer.search.contract import Candidate, ReportProgress, SearchOutcome, TrialLog
+from bluetune_trainer.search.halving import RUNGS, Prune, Run, Standing, next_move, work_left
+from bluetune_trainer.search.progress import Work, by_quality, search_progress
 from bluetune_trainer.search.space import Space, build_space
 from bluetune_trainer.search.suggest import suggest
+from bluetune_trainer.training.checkpoint import TrialCheckpoint, load
+from bluetune_trainer.training.freezing import LayerSplit
+from bluetune_trainer.training.keeper import best_in
+from bluetune_trainer.training.model import Model
 from bluetune_trainer.training.params import parse_params, resolve_settings
 from bluetune_trainer.training.parts import Parts, choose_parts
+from bluetune_trainer.training.steps import StepPlan
 from bluetune_trainer.training.task import TrainingTask, prepare
-from bluetune_trainer.training.trial import TrialFailed, TrialRun, run_trial
+from bluetune_trainer.training.trial import TrialFailed, TrialRun, run_trial, trial_steps
 
 log = logging.getLogger(__name__)
+
+CHECKPOINT_SECONDS = 60.0
+"""Least time between two checkpoints within a trial."""
 
 
 def run_search(
@@ -35,8 +45,13 @@ def run_search(
     stop: Event,
     workdir: Path,
     parts: Parts | None = None,
+    *,
+    candidates: Sequence[Candidate] = (),
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> SearchOutcome:
-    """Search `method.initial_max_evals` trials, going on after those that `trials` already has.
+    """Search `method.initial_max_evals` trials, going on where `trials` says that an earlier process was.
+
+    With candidates that fit the space and the model, those are the trials, in their order, and nothing is searched.
 
     `parts` are what the settings name, if they are not given. `workdir` is scratch space; the outcome's model
     folder lies in it. Raises Stopped within seconds of `stop` being set, PlanInvalid for settings or parameters
@@ -47,14 +62,26 @@ def run_search(
     parts = parts or choose_parts(method.settings)
     task = prepare(start_folder, catalogue, split, settings, parts, workdir, _raise_if(stop))
     log.info("baseline scored", extra={"metrics": task.baseline, "bf16": task.bf16, "train_sessions": len(task.train)})
-    finished = sorted(trials.finished(), key=lambda t: t.trial)
-    total = method.initial_max_evals or PRESET_EVALS
-    search = _Search(task, space, finished, total, trials, progress, stop, workdir / "best")
-    search.report(None, 0.0, None, 0.0)
-    numbers = {trial.trial for trial in finished}
-    for number in range(total):
-        if number not in numbers:
-            search.run(number)
+    usable = _usable(candidates, space, task.model)
+    total = len(usable) or method.initial_max_evals or PRESET_EVALS
+    rungs = RUNGS if settings.halving and total > 1 else ()
+    search = _Search(
+        task,
+        space,
+        usable,
+        total,
+        trial_steps(task, rungs),
+        trials,
+        progress,
+        stop,
+        workdir,
+        checkpoint_seconds,
+        sorted(trials.finished(), key=lambda t: t.trial),
+        {trial.trial: trial for trial in trials.waiting()},
+    )
+    search.report()
+    while (move := next_move(search.standings(), total, len(search.plan.rungs))) is not None:
+        search.make(move)
     ranked = by_quality(search.finished)
     if not ranked:
         raise PlanInvalid(
@@ -74,107 +101,208 @@ def run_search(
     )
 
 
+def _usable(candidates: Sequence[Candidate], space: Space, model: Model) -> list[Candidate]:
+    """Those that lie in the space and leave a layer to train, each parameters once."""
+    found: list[Candidate] = []
+    for candidate in candidates:
+        problem = space.misfit(candidate.params)
+        if problem is None:
+            problem = _cannot_be_cut(model, parse_params(candidate.params).num_fixed_layers)
+        if problem is not None:
+            log.info(
+                "parameters of the lineage are passed over", extra={"version": candidate.origin, "problem": problem}
+            )
+        elif all(candidate.params != other.params for other in found):
+            found.append(candidate)
+    return found
+
+
+def _cannot_be_cut(model: Model, depth: int) -> str | None:
+    try:
+        for tower in model.towers():
+            LayerSplit(tower, depth)
+    except PlanInvalid as error:
+        return error.message
+    return None
+
+
 @dataclass
 class _Search:
     task: TrainingTask
     space: Space
-    finished: list[Trial]
+    candidates: list[Candidate]
     total: int
+    plan: StepPlan
     trials: TrialLog
     progress: ReportProgress
     stop: Event
-    folder: Path
-    """Model of the best trial that this process ran."""
+    workdir: Path
+    checkpoint_seconds: float
+    finished: list[Trial]
+    waiting: dict[int, Trial] = field(default_factory=dict)
+    """As they were at the last rung that they reached."""
     _here: int | None = None
 
-    def run(self, number: int) -> None:
-        """Run a trial, store its model if it is the best so far, then its record."""
-        point = suggest(self.space, self.finished, number, self.task.settings.seed, self.total)
-        drawn = self.space.params(point)
-        indices = self.space.indices(point)
-        begin = time.perf_counter()
+    def standings(self) -> dict[int, Standing]:
+        """What halving decides by."""
+        waiting = {n: Standing(tuple(trial.rungs)) for n, trial in self.waiting.items()}
+        ended = {t.trial: Standing(tuple(t.rungs), True, t.quality, t.pruned) for t in self.finished}
+        return {**waiting, **ended}
+
+    def make(self, move: Run | Prune) -> None:
+        """Do what halving says, and write down what came of it."""
+        if isinstance(move, Run):
+            self._run(move.trial, move.until)
+            return
+        for number in move.trials:
+            self._prune(self.waiting[number])
+
+    def _run(self, number: int, until: int | None) -> None:
+        drawn, indices, origin = self._params(number)
+        fields: dict[str, Any] = {"trial": number, "params": drawn, "space": indices, "origin": origin}
+        path = self._checkpoint(number)
+        begun = self.waiting.get(number)
+        seconds = begun.seconds if begun else 0.0
+
+        def on_step(share: float, epoch: int, spent: float) -> None:
+            nonlocal seconds
+            seconds = spent
+            self.report(number, share, epoch, spent)
+
         try:
             run = run_trial(
                 self.task,
                 parse_params(drawn),
                 number=number,
-                prune=lambda rung, value: should_stop(self._reached(rung), value),
-                on_step=lambda share, epoch: self.report(number, share, epoch, time.perf_counter() - begin),
+                plan=self.plan,
+                until=until,
+                checkpoint=TrialCheckpoint(
+                    path, lambda: self.trials.keep_checkpoint(number, path), self.checkpoint_seconds
+                ),
+                on_step=on_step,
                 stop=self.stop,
             )
         except TrialFailed as error:
-            trial = Trial(
-                trial=number,
-                status="fail",
-                params=drawn,
-                seconds=round(time.perf_counter() - begin, 3),
-                message=str(error),
-                space=indices,
-            )
+            rungs = begun.rungs if begun else []
+            trial = Trial(**fields, status="fail", rungs=rungs, seconds=round(seconds, 3), message=str(error))
             log.warning("trial failed", extra={"trial": number, "params": drawn, "error": str(error)})
             self._finish(trial, None)
             return
-        trial = _record(number, drawn, indices, run)
-        ranked = by_quality([*self.finished, trial])
-        model = self._save(number, run) if ranked[0].trial == number else None
-        log.info("trial ended", extra={"trial": number, "quality": trial.quality, "pruned": trial.pruned})
-        self._finish(trial, model)
+        trial = Trial(
+            **fields,
+            status="ok",
+            quality=run.quality,
+            metrics=run.metrics,
+            epochs=run.epochs,
+            best_epoch=run.best_epoch,
+            rungs=run.rungs,
+            history=run.history,
+            seconds=round(run.seconds, 3),
+        )
+        if run.paused:
+            log.info("trial waits", extra={"trial": number, "rung": until, "quality": trial.quality})
+            self.trials.record_rung(trial)
+            self.waiting[number] = trial
+            self.report()
+            return
+        log.info("trial ended", extra={"trial": number, "quality": trial.quality})
+        self._finish(trial, self._save(number, run.model_state) if self._is_best(trial) else None)
 
-    def report(self, trial: int | None, share: float, epoch: int | None, elapsed: float) -> None:
-        """Tell how far the search is."""
+    def _prune(self, waiting: Trial) -> None:
+        """End a trial at the rung where it waits."""
+        trial = waiting.model_copy(update={"pruned": True})
+        weights = None
+        if self._is_best(trial):
+            checkpoint = load(self._checkpoint(trial.trial))
+            best = best_in(checkpoint) if checkpoint is not None else None
+            if best is None:  # the checkpoint is lost: the way to the rung is short, and known
+                weights = self._again(trial).model_state
+            else:
+                weights = best.weights
+        log.info("trial pruned", extra={"trial": trial.trial, "quality": trial.quality})
+        self._finish(trial, self._save(trial.trial, weights) if weights is not None else None)
+
+    def _again(self, trial: Trial) -> TrialRun:
+        return run_trial(
+            self.task,
+            parse_params(trial.params),
+            number=trial.trial,
+            plan=self.plan,
+            until=len(trial.rungs) - 1,
+            on_step=lambda share, epoch, spent: None,
+            stop=self.stop,
+        )
+
+    def _params(self, number: int) -> tuple[dict[str, Any], dict[str, list[int]] | None, str | None]:
+        """Parameters of a trial, where hyperopt drew them from, and the version whose they are."""
+        begun = self.waiting.get(number)
+        if begun is not None:
+            return begun.params, begun.space, begun.origin
+        if self.candidates:
+            candidate = self.candidates[number]
+            return dict(candidate.params), None, candidate.origin
+        known = [*self.finished, *self.waiting.values()]
+        point = suggest(self.space, known, number, self.task.settings.seed, self.total)
+        return self.space.params(point), self.space.indices(point), None
+
+    def _checkpoint(self, number: int) -> Path:
+        """File of a trial's state; from the store if an earlier process wrote it."""
+        folder = self.workdir / "checkpoints"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{number}.safetensors"
+        if not path.exists():
+            self.trials.fetch_checkpoint(number, path)
+        return path
+
+    def report(self, number: int | None = None, share: float = 0.0, epoch: int | None = None, spent: float = 0) -> None:
+        """Tell how far the search is; of the running trial, `spent` seconds led to `share` of its steps."""
+        waiting = self.waiting.values()
+        whole = self.task.settings.num_epochs
+        others = [t for t in (*self.finished, *waiting) if t.trial != number]
+        begun = sum(t.epochs / whole for t in waiting if t.trial == number)
+        work = Work(
+            done=sum(t.epochs / whole for t in others) + (share if number is not None else 0),
+            seconds=sum(t.seconds for t in others) + spent,
+            left=max(work_left(self.standings(), self.total, self._shares()) - max(share - begun, 0), 0),
+        )
+        baseline = self.task.baseline[self.task.settings.objective]
         self.progress(
             search_progress(
-                self.finished,
-                self.total,
-                trial=trial,
-                share=share,
-                epoch=epoch,
-                elapsed=elapsed,
-                baseline=self.task.baseline[self.task.settings.objective],
+                self.finished, list(waiting), self.total, work, trial=number, epoch=epoch, baseline=baseline
             )
         )
 
+    def _shares(self) -> list[float]:
+        return [batches / self.plan.batches for batches in self.plan.rungs]
+
     def model_of(self, best: Trial) -> Path:
         """Folder of the best trial's model; from the store if an earlier process ran it."""
+        folder = self.workdir / "best"
         if self._here != best.trial:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self.folder.mkdir(parents=True)
-            self.trials.fetch_best(best.trial, self.folder)
-        return self.folder
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            self.trials.fetch_best(best.trial, folder)
+        return folder
 
-    def _reached(self, rung: int) -> list[float]:
-        return [trial.rungs[rung] for trial in self.finished if len(trial.rungs) > rung]
+    def _is_best(self, trial: Trial) -> bool:
+        return by_quality([*self.finished, trial])[0].trial == trial.trial
 
-    def _save(self, number: int, run: TrialRun) -> Path:
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def _save(self, number: int, weights: dict[str, torch.Tensor]) -> Path:
+        folder = self.workdir / "best"
+        shutil.rmtree(folder, ignore_errors=True)
         self._here = None
         model = self.task.new_model()
-        model.load_state_dict(run.model_state, strict=False)
-        model.save(self.folder)
+        model.load_state_dict(weights, strict=False)
+        model.save(folder)
         self._here = number
-        return self.folder
+        return folder
 
     def _finish(self, trial: Trial, model: Path | None) -> None:
         self.trials.record(trial, model)
+        self.waiting.pop(trial.trial, None)
         self.finished.append(trial)
-        self.report(None, 0.0, None, 0.0)
-
-
-def _record(number: int, params: dict[str, object], indices: dict[str, list[int]], run: TrialRun) -> Trial:
-    return Trial(
-        trial=number,
-        status="ok",
-        params=params,
-        quality=run.quality,
-        metrics=run.metrics,
-        epochs=run.epochs,
-        best_epoch=run.best_epoch,
-        pruned=run.pruned,
-        rungs=run.rungs,
-        history=run.history,
-        seconds=round(run.seconds, 3),
-        space=indices,
-    )
+        (self.workdir / "checkpoints" / f"{trial.trial}.safetensors").unlink(missing_ok=True)
+        self.report()
 
 
 def _raise_if(stop: Event) -> Callable[[], None]:

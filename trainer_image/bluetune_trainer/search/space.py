@@ -61,6 +61,16 @@ class Space:
                 return None
         return point
 
+    def misfit(self, params: Mapping[str, Any]) -> str | None:
+        """Why parameters do not lie in this space, or None if they do."""
+        names = set(self.dimensions)
+        if set(params) != names:
+            return f"they name {_listed(set(params))}, the space {_listed(names)}"
+        for name, dimension in self.dimensions.items():
+            if not _holds(dimension, params[name]):
+                return f"{name}: {params[name]!r} is not in the space"
+        return None
+
     def indices(self, point: Mapping[str, float]) -> dict[str, list[int]]:
         """Of the choices, for the trial's record."""
         return {name: [int(point[name])] for name, d in self.dimensions.items() if d.choice is not None}
@@ -73,6 +83,18 @@ def build_space(dimensions: Mapping[str, SearchDimension] | None) -> Space:
     check_search_space(dict(dimensions))
     _check_thresholds(dimensions)
     return Space(dict(dimensions))
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"
+
+
+def _holds(dimension: SearchDimension, value: Any) -> bool:
+    if dimension.choice is not None:
+        return value in dimension.choice
+    low, high = _ends(dimension)
+    slack = 1e-9 * max(abs(low), abs(high))
+    return isinstance(value, int | float) and low - slack <= value <= high + slack
 
 
 def _check_thresholds(dimensions: Mapping[str, SearchDimension]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,8 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 from bluetune_api import store_layout
 from bluetune_api.base import ApiModel
 from bluetune_api.objectstore import ObjectNotFound, ObjectStore
-from bluetune_api.records import CheckReport, ManifestFile, Plan, Result, Trial
+from bluetune_api.records import CheckReport, Lineage, ManifestFile, Plan, Result, Trial
 from bluetune_trainer.errors import PlanInvalid, StoreFailed
+from bluetune_trainer.store.lineage import lineage_params
 from bluetune_trainer.store.versions import files_of
 
 log = logging.getLogger(__name__)
@@ -81,6 +83,16 @@ def keep_plan(store: ObjectStore, plan: Plan) -> None:
         )
 
 
+def keep_lineage(store: ObjectStore, plan: Plan) -> Lineage:
+    """The parameters of the start version and its ancestors, as the run's first attempt found them: ancestors may be
+    removed meanwhile, and trials are numbered by this list."""
+    key = store_layout.lineage(plan.owner.uid)
+    stored = read(store, key, Lineage)
+    if stored is not None:
+        return stored
+    return create(store, key, Lineage(candidates=lineage_params(store, plan.start_version)))
+
+
 class StoredTrials:
     """The trials of a run, and the model of the best of them.
 
@@ -111,6 +123,7 @@ class StoredTrials:
             log.warning("the trial was recorded by another attempt before", extra={"trial": trial.trial})
         if model is not None:
             self._remove_all_but(trial.trial)
+        self._store.delete(store_layout.checkpoint(self._uid, trial.trial))
 
     def fetch_best(self, trial: int, into: Path) -> None:
         """Put the stored model of a trial into a folder.
@@ -131,6 +144,36 @@ class StoredTrials:
             raise StoreFailed(
                 f"the model in {self._store.uri(folder)} is damaged; start a new task", reason="RunDamaged"
             )
+
+    def waiting(self) -> list[Trial]:
+        """Trials that did not end, as they were at the last rung they reached."""
+        ended = {trial.trial for trial in self.finished()}
+        last: dict[int, Trial] = {}
+        for info in self._store.list(store_layout.rungs(self._uid)):
+            trial = read(self._store, info.key, Trial)
+            if trial is None or trial.trial in ended:
+                continue
+            if trial.trial not in last or len(trial.rungs) > len(last[trial.trial].rungs):
+                last[trial.trial] = trial
+        return [last[number] for number in sorted(last)]
+
+    def record_rung(self, trial: Trial) -> None:
+        """Write down, once, how a trial stood at the last of its rungs."""
+        create(self._store, store_layout.rung(self._uid, trial.trial, len(trial.rungs) - 1), trial)
+
+    def keep_checkpoint(self, trial: int, path: Path) -> None:
+        """Store the state of a running trial: one object, which takes the place of the one before at once."""
+        self._store.upload(store_layout.checkpoint(self._uid, trial), path)
+
+    def fetch_checkpoint(self, trial: int, path: Path) -> None:
+        """Put the stored state of a trial into a file; no file if there is none."""
+        with suppress(ObjectNotFound):
+            self._store.download(store_layout.checkpoint(self._uid, trial), path)
+
+    def remove_checkpoints(self) -> None:
+        """Remove what trials left that ended while nobody could remove it."""
+        for info in list(self._store.list(store_layout.checkpoints(self._uid))):
+            self._store.delete(info.key)
 
     def _folder(self, trial: int) -> str:
         return f"{store_layout.best(self._uid)}{trial}/"

@@ -17,16 +17,17 @@ class History:
 
     def __init__(self) -> None:
         self.points: list[TrialPoint] = []
-        self._losses: list[float] = []
+        self.losses: list[float] = []
+        """Of the steps since the last validation."""
 
     def stepped(self, loss: float) -> None:
         """A training step had this loss."""
-        self._losses.append(loss)
+        self.losses.append(loss)
 
     def validated(self, epoch: float, quality: float, val_loss: float) -> None:
         """A validation took place."""
-        train = math.fsum(self._losses) / len(self._losses) if self._losses else None
-        self._losses.clear()
+        train = math.fsum(self.losses) / len(self.losses) if self.losses else None
+        self.losses.clear()
         if len(self.points) >= MOST_POINTS:
             self.points = halved(self.points)
         self.points.append(

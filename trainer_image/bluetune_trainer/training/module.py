@@ -1,6 +1,7 @@
 """The LightningModule: one step = one encode of the batch's different texts, and the loss by session."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,12 @@ class FineTuner(pl.LightningModule):
         self._params = params
         self._settings = settings
         self._plan = plan
+        self.strict_loading = False
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what is trained; the rest is the start version's."""
+        trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+        checkpoint["state_dict"] = {n: value for n, value in checkpoint["state_dict"].items() if n in trained}
 
     def examples(self) -> ExamplesType:
         """The kind of examples that this step feeds: `examples_order` divides the steps evenly."""
@@ -109,21 +116,38 @@ class FineTuner(pl.LightningModule):
 
 
 class EpochBatches(torch.utils.data.IterableDataset[SessionBatch]):
-    """Batches of an epoch; each epoch has its own order, given by (seed, trial, epoch)."""
+    """Batches of an epoch; each epoch has its own order, given by (seed, trial, epoch).
 
-    def __init__(self, make: Callable[[np.random.Generator], Any], seed: list[int], count: int) -> None:
+    Args:
+        make: batches of an epoch from its generator.
+        seed: of all epochs.
+        count: batches in an epoch.
+        epoch: says which epoch, from 0, the trainer is in.
+        position: epoch and number of its batches that an earlier process fed; they are made, but not fed again.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[np.random.Generator], Iterator[SessionBatch]],
+        seed: list[int],
+        count: int,
+        epoch: Callable[[], int],
+        position: tuple[int, int] = (0, 0),
+    ) -> None:
         self._make = make
         self._seed = seed
         self._count = count
-        self._epoch = 0
+        self._epoch = epoch
+        self._position = position
 
     def __len__(self) -> int:
         return self._count
 
-    def __iter__(self) -> Any:
-        random = np.random.default_rng([*self._seed, self._epoch])
-        self._epoch += 1
-        return iter(self._make(random))
+    def __iter__(self) -> Iterator[SessionBatch]:
+        # A generator: the epoch is asked for when the first batch is, by when the trainer has restored it.
+        epoch = self._epoch()
+        fed = self._position[1] if epoch == self._position[0] else 0
+        yield from islice(self._make(np.random.default_rng([*self._seed, epoch])), fed, None)
 
 
 class OneValidation(torch.utils.data.Dataset[int]):

@@ -1,7 +1,8 @@
 """A trial cut into batches, optimizer steps and validations, and the learning rate of each step. No torch here."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from bluetune_trainer.training.params import TrainingSettings
 
@@ -17,8 +18,8 @@ class StepPlan:
     """Batches in an optimizer step; the last step of an epoch may have fewer."""
     epochs: int
     batches_between_validations: int
-    rungs: tuple[int, ...]
-    """Validations (from 1, over the whole trial) at which a bad trial ends early."""
+    rungs: tuple[int, ...] = ()
+    """Batches, over the whole trial, after which it is judged against others; each of them is `pausable`."""
 
     @property
     def batches_per_epoch(self) -> int:
@@ -35,6 +36,26 @@ class StepPlan:
         """Optimizer steps of the whole trial."""
         return self.steps_per_epoch * self.epochs
 
+    @property
+    def batches(self) -> int:
+        """Of the whole trial."""
+        return self.batches_per_epoch * self.epochs
+
+    def validates_after(self, batch: int) -> bool:
+        """Whether a validation follows when that many batches of an epoch were fed."""
+        return batch % self.batches_between_validations == 0
+
+    def pausable(self, batches: int) -> bool:
+        """Whether a trial can be left after that many batches, to go on from there exactly.
+
+        Gradients that wait for more batches are not kept; the end of an epoch that no validation follows belongs to
+        both epochs in Lightning's books; and the last batch is the trial's end.
+        """
+        inside = batches % self.batches_per_epoch
+        if inside == 0 and not self.validates_after(self.batches_per_epoch):
+            return False
+        return inside % self.accumulation == 0 and batches < self.batches
+
     def weight(self, batch: int) -> float:
         """Factor on the loss of that batch (from 0, within its epoch).
 
@@ -50,26 +71,31 @@ class StepPlan:
         return min(batch * self.batch_size, self.sessions)
 
 
-def plan_steps(sessions: int, settings: TrainingSettings) -> StepPlan:
+def plan_steps(sessions: int, settings: TrainingSettings, rungs: Sequence[float] = ()) -> StepPlan:
     """Batches and validations for that many sessions with a click.
 
-    `test_each_n_inputs` counts sessions, or is a share of an epoch when it is below 1. Rungs lie at a quarter and at
-    half of the trial's validations, where that is not its end.
+    `test_each_n_inputs` counts sessions, or is a share of an epoch when it is below 1. A rung at a share of the trial
+    lies at the first batch from there on that is `pausable`; rungs that would be the trial's end, or the rung before,
+    fall away.
     """
     batches = max(math.ceil(sessions / settings.batch_size), 1)
     each = settings.test_each_n_inputs
     between = each * batches if each < 1 else each / settings.batch_size
-    interval = min(max(int(between), 1), batches)
-    total = batches // interval * settings.num_epochs
-    rungs = sorted({max(math.ceil(total * share), 1) for share in (0.25, 0.5)}) if settings.halving else []
-    return StepPlan(
+    plan = StepPlan(
         sessions=sessions,
         batch_size=settings.batch_size,
         accumulation=settings.accumulate_batches,
         epochs=settings.num_epochs,
-        batches_between_validations=interval,
-        rungs=tuple(r for r in rungs if r < total),
+        batches_between_validations=min(max(int(between), 1), batches),
     )
+    placed: list[int] = []
+    for share in rungs:
+        batch = max(math.ceil(share * plan.batches), 1)
+        while batch < plan.batches and not plan.pausable(batch):
+            batch += 1
+        if batch < plan.batches and batch not in placed:
+            placed.append(batch)
+    return replace(plan, rungs=tuple(placed))
 
 
 def warmup_steps(warmup: float, steps: int) -> int:

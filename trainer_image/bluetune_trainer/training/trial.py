@@ -2,10 +2,8 @@
 
 import gc
 import logging
-import math
-import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any
@@ -13,34 +11,28 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader
 
 from bluetune_api.records import TrialPoint
 from bluetune_trainer.errors import Stopped
 from bluetune_trainer.training.adapters import Adapters, trained_state
-from bluetune_trainer.training.embedder import freeze
-from bluetune_trainer.training.history import History
+from bluetune_trainer.training.checkpoint import SafetensorsIO, TrialCheckpoint, load
+from bluetune_trainer.training.embedder import Embedder, freeze
+from bluetune_trainer.training.keeper import Keeper, OnStep, Paused, TrialFailed, best_in
 from bluetune_trainer.training.module import EpochBatches, FeatureMaker, FineTuner, OneValidation
 from bluetune_trainer.training.params import TrialParams
 from bluetune_trainer.training.recording import Recorder
 from bluetune_trainer.training.steps import StepPlan, plan_steps
 from bluetune_trainer.training.task import TrainingTask
 
-ShouldPrune = Callable[[int, float], bool]
-"""(number of the rung from 0, objective there) → whether the trial ends here."""
-OnStep = Callable[[float, int], None]
-"""(share of the trial's steps that are done, epoch from 1), between steps."""
-
-
-class TrialFailed(Exception):
-    """The trial diverged; it has no quality."""
+__all__ = ["TrialFailed", "TrialRun", "run_trial", "trial_steps"]
 
 
 @dataclass
 class TrialRun:
-    """What came of a trial."""
+    """What came of a trial, at its end or at the rung where it paused."""
 
     model_state: dict[str, torch.Tensor]
     """The trained weights at the best validation, on the CPU."""
@@ -48,10 +40,15 @@ class TrialRun:
     metrics: dict[str, float]
     epochs: float
     best_epoch: float
-    pruned: bool
+    paused: bool
     rungs: list[float] = field(default_factory=list)
     history: list[TrialPoint] = field(default_factory=list)
     seconds: float = 0.0
+
+
+def trial_steps(task: TrainingTask, rungs: Sequence[float] = ()) -> StepPlan:
+    """How a trial of this task is cut into steps, with rungs at these shares of it."""
+    return plan_steps(len(task.batcher(TrialParams()).relevant), task.settings, rungs)
 
 
 def run_trial(
@@ -59,14 +56,41 @@ def run_trial(
     params: TrialParams,
     *,
     number: int,
-    prune: ShouldPrune,
+    plan: StepPlan,
+    until: int | None = None,
+    checkpoint: TrialCheckpoint | None = None,
     on_step: OnStep,
     stop: Event,
 ) -> TrialRun:
-    """Train. Raises TrialFailed when the loss is not finite, Stopped within a step of `stop` being set."""
+    """Train to the end, or up to rung number `until` of the plan; from the checkpoint on, if there is one.
+
+    Whether a trial was left and gone on with, and how often, changes nothing about what comes of it.
+
+    Raises:
+        TrialFailed: the loss is not finite.
+        Stopped: within a step of `stop` being set, with a checkpoint.
+    """
     _quiet()
+    try:
+        return _run(task, params, number, plan, until, checkpoint, on_step, stop)
+    finally:
+        free_memory()
+
+
+def _run(
+    task: TrainingTask,
+    params: TrialParams,
+    number: int,
+    plan: StepPlan,
+    until: int | None,
+    checkpoint: TrialCheckpoint | None,
+    on_step: OnStep,
+    stop: Event,
+) -> TrialRun:
+    state = load(checkpoint.path) if checkpoint is not None else None
+    if state is not None and until is not None and len(_kept(state)["rungs"]) > until:
+        return _as_run(state, task.settings.objective)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    begin = time.perf_counter()
     settings = task.settings
     torch.manual_seed(int(np.random.default_rng([settings.seed, number]).integers(2**31)))
     model = task.new_model()
@@ -75,18 +99,31 @@ def run_trial(
     loss = task.new_loss(params)
     features = FeatureMaker(params, task.ranker, is_similarity=settings.is_similarity)
     batcher = task.batcher(params)
-    plan = plan_steps(len(batcher.relevant), settings)
     recorder = Recorder(task.accumulators, plan)
+
+    def evaluate(embedder: Embedder) -> dict[str, float]:
+        return recorder.validated(task.evaluate(embedder, loss, features), task.evaluate_sample(embedder))
+
     module = FineTuner(
         embedder,
         loss,
         features,
-        lambda e: recorder.validated(task.evaluate(e, loss, features), task.evaluate_sample(e)),
+        evaluate,
         params,
         settings,
         plan,
     )
-    keeper = _Keeper(lambda: trained_state(model, adapters), settings.objective, plan, prune, on_step, stop)
+    keeper = Keeper(
+        lambda: trained_state(model, adapters),
+        settings.objective,
+        plan,
+        until=until,
+        plain=adapters is None,
+        evaluate=lambda: evaluate(embedder),
+        checkpoint=checkpoint,
+        on_step=on_step,
+        stop=stop,
+    )
     trainer = pl.Trainer(
         accelerator="gpu" if model.device.type == "cuda" else "cpu",
         devices=1,
@@ -104,9 +141,9 @@ def run_trial(
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=str(task.workdir),
+        plugins=[SafetensorsIO()],
         callbacks=[
             recorder,
-            keeper,
             EarlyStopping(
                 monitor="val_loss",
                 mode="min",
@@ -114,16 +151,29 @@ def run_trial(
                 min_delta=settings.early_stopping.min_delta,
                 check_on_train_epoch_end=False,
             ),
+            keeper,
         ],
     )
     batches = EpochBatches(
-        lambda random: batcher.epoch(settings.batch_size, random), [settings.seed, number], plan.batches_per_epoch
+        lambda random: batcher.epoch(settings.batch_size, random),
+        [settings.seed, number],
+        plan.batches_per_epoch,
+        lambda: trainer.current_epoch,
+        divmod(_kept(state)["batches"] if state is not None else 0, plan.batches_per_epoch),
     )
+    paused = False
     try:
         validations = DataLoader(OneValidation(), batch_size=None)
-        trainer.fit(module, DataLoader(batches, batch_size=None), validations)
-        if keeper.epochs < keeper.epochs_done(trainer):  # the interval does not divide the epoch
+        trainer.fit(
+            module,
+            DataLoader(batches, batch_size=None),
+            validations,
+            ckpt_path=None if state is None or checkpoint is None else checkpoint.path,
+        )
+        if keeper.epochs < keeper.epochs_fed:  # the interval does not divide the epoch
             trainer.validate(module, validations, verbose=False)
+    except Paused:
+        paused = True
     except SIGTERMException as error:
         raise Stopped from error
     except torch.OutOfMemoryError as error:
@@ -132,91 +182,41 @@ def run_trial(
         keeper.release()
         if adapters is not None:
             adapters.remove()
-        del trainer, module
-        free_memory()
     if keeper.best is None:
         raise TrialFailed("no validation took place")
     return TrialRun(
-        model_state=keeper.best,
-        quality=keeper.metrics[settings.objective],
-        metrics=keeper.metrics,
+        model_state=keeper.best.weights,
+        quality=keeper.best.metrics[settings.objective],
+        metrics=keeper.best.metrics,
         epochs=keeper.epochs,
-        best_epoch=keeper.best_epoch,
-        pruned=keeper.pruned,
+        best_epoch=keeper.best.epoch,
+        paused=paused,
         rungs=keeper.rungs,
         history=keeper.history.points,
-        seconds=time.perf_counter() - begin,
+        seconds=keeper.seconds,
     )
 
 
-class _Keeper(Callback):
-    """Keeps the best weights, ends bad trials at rungs, and lets a stop through between steps."""
+def _kept(state: Mapping[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = state["callbacks"][Keeper.__qualname__]
+    return kept
 
-    def __init__(
-        self,
-        state: Callable[[], dict[str, torch.Tensor]],
-        objective: str,
-        plan: StepPlan,
-        prune: ShouldPrune,
-        on_step: OnStep,
-        stop: Event,
-    ) -> None:
-        self.best: dict[str, torch.Tensor] | None = None
-        self.metrics: dict[str, float] = {}
-        self.best_epoch = 0.0
-        self.epochs = 0.0
-        self.pruned = False
-        self.rungs: list[float] = []
-        self.history = History()
-        self._state: Callable[[], dict[str, torch.Tensor]] | None = state
-        self._objective = objective
-        self._plan = plan
-        self._prune: ShouldPrune | None = prune
-        self._on_step: OnStep | None = on_step
-        self._stop = stop
-        self._validations = 0
 
-    def release(self) -> None:
-        """Let go of what belongs to the search."""
-        self._prune = self._on_step = self._state = None
-
-    def epochs_done(self, trainer: pl.Trainer) -> float:
-        """Epochs that were trained, in batches between them."""
-        return round((trainer.fit_loop.epoch_loop.total_batch_idx + 1) / self._plan.batches_per_epoch, 4)
-
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        if self._stop.is_set():
-            raise Stopped
-        if self._on_step is not None:
-            total = self._plan.batches_per_epoch * self._plan.epochs
-            self._on_step(trainer.fit_loop.epoch_loop.total_batch_idx / total, trainer.current_epoch + 1)
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
-        if not torch.isfinite(loss):
-            raise TrialFailed(f"the loss became {float(loss)} at step {trainer.global_step}; lower items_lr")
-        self.history.stepped(float(loss) * self._plan.accumulation / self._plan.weight(batch_idx))
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        if not math.isfinite(metrics["val_loss"]):
-            raise TrialFailed(f"val_loss became {metrics['val_loss']} at step {trainer.global_step}; lower items_lr")
-        self._validations += 1
-        self.epochs = self.epochs_done(trainer)
-        value = metrics[self._objective]
-        self.history.validated(self.epochs, value, metrics["val_loss"])
-        if self.best is None or value > self.metrics[self._objective]:
-            self.metrics, self.best_epoch = metrics, self.epochs
-            self.best = self._state() if self._state is not None else None
-        if self._validations in self._plan.rungs:
-            self.rungs.append(self.metrics[self._objective])
-            if self._prune is not None and self._prune(len(self.rungs) - 1, self.rungs[-1]):
-                self.pruned = True
-                trainer.should_stop = True
+def _as_run(state: Mapping[str, Any], objective: str) -> TrialRun:
+    """What a checkpoint at a rung says, without training."""
+    kept, best = _kept(state), best_in(state)
+    assert best is not None  # noqa: S101 - a rung is reached by an evaluation
+    return TrialRun(
+        model_state=best.weights,
+        quality=best.metrics[objective],
+        metrics=best.metrics,
+        epochs=kept["epochs"],
+        best_epoch=best.epoch,
+        paused=True,
+        rungs=kept["rungs"],
+        history=[TrialPoint.model_validate(point) for point in kept["points"]],
+        seconds=kept["seconds"],
+    )
 
 
 def free_memory() -> None:

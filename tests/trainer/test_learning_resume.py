@@ -1,0 +1,168 @@
+"""A trial that was left anywhere and gone on with ends as one that was not."""
+
+import json
+import shutil
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+import torch
+
+from bluetune_api.method import Lora, Settings
+from bluetune_trainer.errors import Stopped
+from bluetune_trainer.training.checkpoint import SafetensorsIO, TrialCheckpoint, load, pack, unpack
+from bluetune_trainer.training.params import TrialParams, resolve_settings
+from bluetune_trainer.training.parts import choose_parts
+from bluetune_trainer.training.steps import StepPlan
+from bluetune_trainer.training.task import TrainingTask, prepare
+from bluetune_trainer.training.trial import TrialRun, run_trial, trial_steps
+from trainer.learning_world import world, write_tiny_encoder
+
+RUNGS = (0.2, 0.5)
+
+
+@pytest.fixture(scope="module")
+def task(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingTask:
+    folder = write_tiny_encoder(tmp_path_factory.mktemp("tiny"), minilm)
+    settings = resolve_settings(
+        Settings.model_validate(
+            {"precision": "FP32", "batch_size": 25, "num_epochs": 2, "step_size": 3, "test_each_n_inputs": 75.0}
+        )
+    )
+    catalogue, split = world()
+    return prepare(
+        folder, catalogue, split, settings, choose_parts(Settings()), tmp_path_factory.mktemp("work"), lambda: None
+    )
+
+
+PARAMS = TrialParams(num_fixed_layers=1, items_lr=3e-3, negative_downsampling=0.7, examples_order=(11, 1))
+
+
+def trial(
+    task: TrainingTask,
+    plan: StepPlan,
+    *,
+    until: int | None = None,
+    checkpoint: TrialCheckpoint | None = None,
+    stop_before: float | None = None,
+) -> TrialRun:
+    """Run it; with `stop_before`, ask it to stop when that share of its steps is done."""
+    stop = Event()
+
+    def on_step(share: float, epoch: int, spent: float) -> None:
+        if stop_before is not None and share >= stop_before:
+            stop.set()
+
+    return run_trial(task, PARAMS, number=3, plan=plan, until=until, checkpoint=checkpoint, on_step=on_step, stop=stop)
+
+
+def same(one: TrialRun, other: TrialRun) -> bool:
+    """Equal to the last bit, but for the time it took."""
+    weights = one.model_state.keys() == other.model_state.keys() and all(
+        torch.equal(one.model_state[name], other.model_state[name]) for name in one.model_state
+    )
+    return weights and replace(one, model_state={}, seconds=0) == replace(other, model_state={}, seconds=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("interval", "places", "settings"),
+    [
+        (75.0, 14, {}),
+        (200.0, 15, {}),
+        (50.0, 5, {"accumulate_batches": 3}),
+        (50.0, 15, {"lora": Lora(rank=4, alpha=8)}),
+    ],
+)
+def test_a_trial_that_goes_on_from_any_checkpoint_ends_as_one_that_never_left(
+    task: TrainingTask, tmp_path: Path, interval: float, places: int, settings: dict[str, Any]
+) -> None:
+    task = replace(task, settings=replace(task.settings, test_each_n_inputs=interval, **settings))
+    plan = trial_steps(task, RUNGS)
+    assert plan.batches == 16
+    kept: dict[int, Path] = {}
+
+    def keep() -> None:
+        step = len(kept)
+        kept[step] = shutil.copy(path, tmp_path / f"{step}.copy")
+
+    path = tmp_path / "running.safetensors"
+    whole = trial(task, plan, checkpoint=TrialCheckpoint(path, keep, seconds=0))
+    assert len(whole.rungs) == 2
+    assert same(whole, trial(task, plan))
+    assert len(kept) == places
+    for copy in kept.values():
+        shutil.copy(copy, path)
+        assert same(trial(task, plan, checkpoint=TrialCheckpoint(path, lambda: None, seconds=1e9)), whole), copy
+
+
+@pytest.mark.slow
+def test_a_trial_paused_at_each_rung_ends_as_one_that_was_not(task: TrainingTask, tmp_path: Path) -> None:
+    plan = trial_steps(task, RUNGS)
+    whole = trial(task, plan)
+    checkpoint = TrialCheckpoint(tmp_path / "trial.safetensors", lambda: None, seconds=1e9)
+    first = trial(task, plan, until=0, checkpoint=checkpoint)
+    again = trial(task, plan, until=0, checkpoint=checkpoint)
+    assert (first.paused, first.rungs, first.epochs) == (True, whole.rungs[:1], plan.rungs[0] / plan.batches_per_epoch)
+    assert same(first, again)
+    assert trial(task, plan, until=1, checkpoint=checkpoint).rungs == whole.rungs
+    assert same(trial(task, plan, checkpoint=checkpoint), whole)
+
+
+@pytest.mark.slow
+def test_a_stop_leaves_a_checkpoint(task: TrainingTask, tmp_path: Path) -> None:
+    plan = trial_steps(task, RUNGS)
+    checkpoint = TrialCheckpoint(tmp_path / "trial.safetensors", lambda: None, seconds=1e9)
+    with pytest.raises(Stopped):
+        trial(task, plan, checkpoint=checkpoint, stop_before=3 / 16)
+    state = load(checkpoint.path)
+    assert state is not None
+    assert state["global_step"] == 4
+    assert same(trial(task, plan, checkpoint=checkpoint), trial(task, plan))
+
+
+@pytest.mark.parametrize("damage", ["text", "cut", "version"])
+def test_a_checkpoint_that_cannot_be_used_is_put_away(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "trial.safetensors"
+    SafetensorsIO().save_checkpoint({"a": torch.arange(1000)}, path)
+    if damage == "text":
+        path.write_text("no tensors")
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:1000])
+    else:
+        path.write_bytes(path.read_bytes().replace(b"bluetune-trial-1", b"bluetune-trial-0"))
+    assert load(path) is None
+    assert not path.exists()
+
+
+def test_a_checkpoint_holds_nested_state_and_no_pickle(tmp_path: Path) -> None:
+    state = {
+        "optimizer": {0: {"step": torch.tensor(3.0)}, 1: {"step": torch.tensor(4.0)}},
+        "betas": (0.9, 0.999),
+        "best": float("inf"),
+        "$": None,
+        "list": [1, "a", [True, {"x": torch.zeros(2, 3).T}]],
+        "empty": {},
+    }
+    tensors: dict[str, torch.Tensor] = {}
+    again = unpack(json.loads(json.dumps(pack(state, tensors))), tensors.__getitem__)
+    assert str(again) == str(state)
+    with pytest.raises(TypeError, match="/what is a Event"):
+        pack({"what": Event()}, {})
+    path = tmp_path / "trial.safetensors"
+    SafetensorsIO().save_checkpoint(state, path)
+    assert str(load(path)) == str(state)
+    assert not zipfile.is_zipfile(path)
+
+
+def test_what_is_frozen_is_not_in_a_checkpoint(task: TrainingTask, tmp_path: Path) -> None:
+    checkpoint = TrialCheckpoint(tmp_path / "trial.safetensors", lambda: None, seconds=1e9)
+    trial(task, trial_steps(task, RUNGS), until=0, checkpoint=checkpoint)
+    state = load(checkpoint.path)
+    assert state is not None
+    trained = sum(p.numel() for n, p in task.model.named_parameters() if ".layer.1." in n or ".layer.2." in n)
+    assert sum(value.numel() for value in state["state_dict"].values()) == trained
+    assert checkpoint.path.stat().st_size < 3.3 * 4 * trained + 20_000
