@@ -1,0 +1,333 @@
+"""A builder's parts as the hooks that a run calls."""
+
+import importlib.util
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bluetune_api.method import Items, SearchDimension, Settings
+from bluetune_api.records import MethodPlan
+from bluetune_trainer import CosineProbMarginRankingLoss
+from bluetune_trainer.data.catalogue import read_catalogue
+from bluetune_trainer.data.sessions import read_sessions
+from bluetune_trainer.data.splits import place
+from bluetune_trainer.data.tally import Lines, SessionTally
+from bluetune_trainer.data.types import Catalogue, Sessions, Split
+from bluetune_trainer.errors import PluginFailed
+from bluetune_trainer.plugin.blame import blaming
+from bluetune_trainer.plugin.method import FineTuningMethod, overridden
+from bluetune_trainer.plugin.resolve import Resolved, resolve
+
+STUDIO = Path(__file__).with_name("studio.py")
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Resolved]]:
+    """Resolves a plugin whose class body is the given text, after Studio's own."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "studio_base.py").write_text(STUDIO.read_text())
+    names = []
+
+    def make(body: str, settings: Settings | None = None, **changes: Any) -> Resolved:
+        name = f"studio_{len(names)}_of_test"
+        names.append(name)
+        (tmp_path / f"{name}.py").write_text(
+            "from bluetune_trainer import *\nfrom studio_base import Studio\n\nclass Mine(Studio):\n"
+            + textwrap.indent(textwrap.dedent(body), "    ")
+        )
+        importlib.invalidate_caches()
+        return resolve(MethodPlan(plugin=f"{name}:Mine", settings=settings or Settings(), **changes))
+
+    yield make
+    for name in ("studio_base", *names):
+        sys.modules.pop(name, None)
+
+
+def _items(count: int = 30) -> list[tuple[str, int, dict[str, Any]]]:
+    return [("items", n, {"item_id": f"i{n}", "title": f"title {n}", "file": f"{n}.txt"}) for n in range(count)]
+
+
+def _sessions(count: int = 60) -> list[tuple[str, int, dict[str, Any]]]:
+    return [
+        (
+            "batch",
+            n,
+            {
+                "session_id": f"s{n}",
+                "search_query": f"query {n % 40}",
+                "created_at": 1000 + n,
+                "search_results": [{"object_id": f"i{(n + k) % 30}"} for k in range(4)],
+                "events": [{"object_id": f"i{n % 30}"}],
+            },
+        )
+        for n in range(count)
+    ]
+
+
+def _load(resolved: Resolved) -> tuple[Catalogue, Sessions, Split | None]:
+    """As a run loads the data."""
+    hooks = resolved.plugin
+    with blaming("plugin", *resolved.user_code):
+        catalogue = read_catalogue(iter(_items()), Items(text_fields=["title"]), hooks.item_text, Lines())
+        sessions = read_sessions(
+            iter(_sessions()), catalogue, SessionTally(), overridden(hooks, "session"), overridden(hooks, "query")
+        )
+        hooks.data_read(sessions, catalogue)
+        return catalogue, sessions, hooks.split(sessions)
+
+
+def test_the_builders_settings_space_and_trials_are_the_runs(plugin: Callable[..., Resolved]) -> None:
+    method = plugin("pass").method
+    assert method.settings == Settings(
+        is_similarity=True,
+        step_size=500,
+        gamma=0.9,
+        num_epochs=3,
+        batch_size=1,
+        test_each_n_inputs=1e9,
+        objective="mrr@10",
+    )
+    assert method.initial_params is not None
+    assert {name: d.choice for name, d in method.initial_params.items()} == {
+        "margin": [0.2, 0.5],
+        "examples_order": [[11]],
+    }
+    assert method.initial_max_evals == 2
+
+
+def test_what_the_manifest_says_goes_before_the_builder(plugin: Callable[..., Resolved]) -> None:
+    resolved = plugin(
+        "pass",
+        Settings(num_epochs=1, loss="ProbMarginRankingLoss", objective="recall@10"),
+        initial_params={"margin": SearchDimension(choice=[0.9])},
+        initial_max_evals=7,
+    )
+    settings = resolved.method.settings
+    assert (settings.num_epochs, settings.batch_size, settings.objective) == (1, 1, "recall@10")
+    assert resolved.method.initial_params is not None
+    assert resolved.method.initial_params["margin"].choice == [0.9]
+    assert resolved.method.initial_params["examples_order"].choice == [[11]]
+    assert resolved.method.initial_max_evals == 7
+    assert resolved.plugin.loss(settings) is None
+
+
+def test_each_trial_gets_its_own_copy_of_the_loss(plugin: Callable[..., Resolved]) -> None:
+    resolved = plugin("pass")
+    first, second = (resolved.plugin.loss(resolved.method.settings) for _ in range(2))
+    assert isinstance(first, CosineProbMarginRankingLoss)
+    assert isinstance(second, CosineProbMarginRankingLoss)
+    first.set_margin(0.7)
+    assert first is not second
+    assert (first.base_margin, second.base_margin) == (0.7, CosineProbMarginRankingLoss().base_margin)
+
+
+def test_plain_parts_cost_nothing_for_each_session(plugin: Callable[..., Resolved]) -> None:
+    hooks = plugin("pass").plugin
+    idle = ("session", "query", "split_item", "item_variants", "query_variants")
+    assert [hook for hook in idle if overridden(hooks, hook)] == []
+    catalogue, _, _ = _load(plugin("pass"))
+    assert catalogue.texts[:2] == ["title 0", "title 1"]
+
+
+def test_the_gates_tenth_is_the_usual_one_and_the_splitter_divides_the_rest(plugin: Callable[..., Resolved]) -> None:
+    _, sessions, split = _load(plugin("pass"))
+    assert split is not None
+    assert set(split.gate.queries) == {query for query in sessions.queries if place(query) >= 0.9} != set()
+    train, test = set(split.train.queries), set(split.validation.queries)
+    assert not train & test
+    assert len(test) == -(-len(train | test) // 5)
+    assert sum(len(part) for part in (split.train, split.validation, split.gate)) == len(sessions) == 60
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        "clickstream[:30]",
+        "[s for s in clickstream if int(s.session_number) < 30]",
+        "[s.model_dump() for s in clickstream][:30]",
+    ],
+)
+def test_a_plugin_that_looks_into_the_clickstream_learns_from_what_it_chose(
+    plugin: Callable[..., Resolved], chosen: str
+) -> None:
+    resolved = plugin(f"def learned_from(self, clickstream):\n    return {chosen}")
+    assert resolved.plugin.waits_for_data()
+    _, sessions, split = _load(resolved)
+    assert not resolved.plugin.waits_for_data() or split is not None
+    assert split is not None
+    found = [q for part in (split.train, split.validation, split.gate) for q in part.queries]
+    assert sorted(found) == sorted(sessions.queries[:30])
+    assert int(sum(part.clicked.sum() for part in (split.train, split.validation, split.gate))) == 30
+    again = resolve(MethodPlan(plugin="unused"), resolved.plugin)
+    assert again.method.settings.num_epochs == 3
+    assert again.method.initial_max_evals == 2
+
+
+def test_a_loader_of_the_plugins_own_gives_the_texts(plugin: Callable[..., Resolved]) -> None:
+    catalogue, _, _ = _load(
+        plugin(
+            """
+            def __init__(self):
+                super().__init__()
+                class Meta(ItemMeta):
+                    file: str
+                class Files(DataLoader):
+                    def load(self, items_data):
+                        return [DownloadedItem(id=m.id, data="content of " + m.file, meta=m)
+                                for m in items_data if m.file != "3.txt"]
+                self.data_loader = Files()
+                self.sessions_converter = ClickstreamSessionConverter(item_type=Meta)
+            """
+        )
+    )
+    assert catalogue.texts[:4] == ["content of 0.txt", "content of 1.txt", "content of 2.txt", "content of 4.txt"]
+    assert "i3" not in catalogue.position
+
+
+def test_a_converter_and_a_retriever_of_the_plugins_own_change_the_sessions(plugin: Callable[..., Resolved]) -> None:
+    _, sessions, _ = _load(
+        plugin(
+            """
+            def __init__(self):
+                super().__init__()
+                class Converter(ClickstreamSessionConverter):
+                    def convert(self, session_data):
+                        made = super().convert(session_data)
+                        if made.input.query.text == "query 0":
+                            return None
+                        made.input.results = made.input.results[:2]
+                        return made
+                class Louder(TextQueryRetriever):
+                    def _convert_query(self, query):
+                        return query.text.upper()
+                self.sessions_converter = Converter(item_type=ItemMeta)
+                self.retriever = Louder()
+            """
+        )
+    )
+    assert len(sessions) == 58
+    assert sessions.queries[0] == "QUERY 1"
+    assert (np.diff(sessions.offsets) == 2).all()
+
+
+def test_a_splitter_of_the_plugins_own_says_which_sessions_judge(plugin: Callable[..., Resolved]) -> None:
+    _, _, split = _load(
+        plugin(
+            """
+            def __init__(self):
+                super().__init__()
+                class Short(TrainTestSplitter):
+                    def split(self, inputs):
+                        return {"train": [i for i in inputs if len(i.query.text) > 7],
+                                "test": [i for i in inputs if len(i.query.text) <= 7]}
+                self.splitter = Short()
+            """
+        )
+    )
+    assert split is not None
+    assert {len(query) for query in split.validation.queries} == {7}
+    assert {len(query) for query in split.train.queries} == {8}
+
+
+def test_hooks_that_a_plugin_overrides_go_before_its_parts(plugin: Callable[..., Resolved]) -> None:
+    catalogue, sessions, _ = _load(
+        plugin(
+            """
+            def item_text(self, item, items):
+                return "own " + item["title"]
+            def session(self, session):
+                return session if session["session_id"] != "s0" else None
+            """
+        )
+    )
+    assert catalogue.texts[0] == "own title 0"
+    assert len(sessions) == 59
+
+
+def test_a_plugin_without_a_builder_is_its_own_hooks() -> None:
+    from bluetune_trainer import FineTuningMethod as Documented
+
+    class Plain(Documented):
+        pass
+
+    assert isinstance(Plain().adapted(), Plain)
+    assert isinstance(Plain(), FineTuningMethod)
+
+
+INIT = "def __init__(self):\n    super().__init__()\n    "
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("def __init__(self):\n    raise OSError('no licence')", "raised OSError: no licence (in __init__,"),
+        (
+            "def get_fine_tuning_builder(self, clickstream):\n    return None",
+            "must return a FineTuningBuilder, it returned NoneType (in get_fine_tuning_builder,",
+        ),
+        (INIT + "self.data_loader = 5", "data_loader of the builder must be a DataLoader, it is int"),
+        (INIT + "self.splitter = None", "clickstream_sessions_splitter of the builder must be a TrainTestSplitter"),
+        (INIT + "self.settings = {}", "fine_tuning_settings of the builder must be a FineTuningSettings, it is dict"),
+        (INIT + "self.settings = FineTuningSettings()", "raised ValidationError: 1 validation error"),
+        (INIT + "self.initial_params = {'margn': [1]}", "there is no such parameter; did you mean 'margin'?"),
+        (INIT + "self.initial_params = {'margin': 0.5}", "initial_params['margin'] must be a list of choices"),
+        (INIT + "self.initial_params = {'margin': []}", "initial_params['margin'] is empty"),
+        (INIT + "self.initial_params = {'items_lr': ['fast']}", "initialParams.items_lr.choice: 'fast' must be"),
+        ("def get_fine_tuning_builder(self, clickstream):\n    open('/no/such/file')", "No such file or directory:"),
+    ],
+)
+def test_a_plugin_whose_builder_cannot_be_used_fails_with_its_line(
+    plugin: Callable[..., Resolved], body: str, says: str
+) -> None:
+    with pytest.raises(PluginFailed) as failed:
+        plugin(body)
+    assert says in failed.value.message
+    assert "_of_test.py:" in failed.value.message or "studio_base.py:" in failed.value.message
+
+
+@pytest.mark.parametrize(
+    ("part", "body", "says"),
+    [
+        (
+            "data_loader",
+            "class X(DataLoader):\n    def load(self, items): return None",
+            "must return items, it returned",
+        ),
+        ("data_loader", "class X(DataLoader):\n    def load(self, items): open('/no/file')", "/no/file"),
+        (
+            "sessions_converter",
+            "class X(ClickstreamSessionConverter):\n    def convert(self, s): return 1",
+            "convert must return an input with items, or None, it returned int",
+        ),
+        (
+            "retriever",
+            "class X(QueryRetriever):\n    def _convert_query(self, query): return 1",
+            "the query retriever must give a text, it gave int",
+        ),
+        (
+            "splitter",
+            "class X(TrainTestSplitter):\n    def split(self, inputs): return inputs",
+            'split must return {"train": …, "test": …}, it returned list',
+        ),
+        (
+            "splitter",
+            "class X(TrainTestSplitter):\n    def split(self, inputs): return {'train': inputs, 'test': inputs}",
+            "split must put each of the",
+        ),
+    ],
+)
+def test_a_part_that_fails_while_data_are_read_fails_the_plugin_with_its_line(
+    plugin: Callable[..., Resolved], part: str, body: str, says: str
+) -> None:
+    argument = "ItemMeta" if part == "sessions_converter" else ""
+    indented = textwrap.indent(body, "    ").strip()
+    resolved = plugin(f"{INIT}{indented}\n    self.{part} = X({argument})")
+    with pytest.raises(PluginFailed) as failed:
+        _load(resolved)
+    assert says in failed.value.message
+    assert "_of_test.py:" in failed.value.message
