@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from bluetune_api.method import Items, SearchDimension, SearchSpace, Settings
+from bluetune_api.records import Trial
 from bluetune_trainer.compat.columns import columns_of
 from bluetune_trainer.compat.convert import ClickstreamSessionConverter, is_plain
 from bluetune_trainer.compat.experiments import ExperimentsManager
@@ -241,6 +242,11 @@ class BuilderMethod(hooks.TextFineTuningMethod):
     def accumulators(self, settings: Settings) -> Sequence[MetricsAccumulator]:
         """The builder's."""
         return () if self._builder is None else self._builder.accumulators
+
+    def trial_finished(self, trial: Trial) -> None:
+        """The experiments manager tells its tracker."""
+        if self._builder is not None:
+            self._builder.experiments_manager.trial_finished(trial)
 
     def _settings(self) -> FineTuningSettings:
         assert self._builder is not None  # noqa: S101 - the sessions were split before anything is trained

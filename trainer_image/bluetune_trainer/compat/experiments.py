@@ -1,5 +1,7 @@
 """`ExperimentsManager`: what is written down about trials. The store has it all; MLflow can have it, too."""
 
+import importlib.util
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +9,8 @@ from typing import Any
 
 from bluetune_api.records import Trial
 from bluetune_trainer.ranking.accumulators import MetricsAccumulator
+
+log = logging.getLogger(__name__)
 
 TRACKING_URI = "MLFLOW_TRACKING_URI"
 
@@ -43,6 +47,10 @@ class ExperimentsManager:
     ) -> None:
         if not main_metric:
             raise ValueError(f"main_metric: the name of a metric is expected, this is {main_metric!r}")
+        if tracking_uri and importlib.util.find_spec("mlflow") is None:
+            raise ValueError(
+                f"tracking_uri: {tracking_uri} needs the package mlflow; add it to the image, or leave it out"
+            )
         self.tracking_uri = tracking_uri or None
         self.main_metric = main_metric
         self.plugin_name = plugin_name
@@ -96,9 +104,15 @@ class ExperimentsManager:
         save(str(folder))
 
     def trial_finished(self, trial: Trial) -> None:
-        """Write a finished trial to MLflow, if there is one."""
+        """Write a finished trial to MLflow, if there is one. A server that fails costs a warning, and not the run."""
         if self.tracking_uri is None:
             return
+        try:
+            self._to_mlflow(trial)
+        except Exception as error:  # whatever MLflow raises: the store has the trial
+            log.warning("trial not in MLflow", extra={"trial": trial.trial, "error": str(error)})
+
+    def _to_mlflow(self, trial: Trial) -> None:
         import mlflow  # optional: only who names a server needs it
 
         client = mlflow.MlflowClient(tracking_uri=self.tracking_uri)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bluetune_api.method import Items, SearchSpace, Settings
+from bluetune_api.records import Trial
 
 if TYPE_CHECKING:
     from bluetune_trainer.data.types import Catalogue, Sessions, Split
@@ -153,6 +154,9 @@ class FineTuningMethod:
     def initial_max_evals(self, evals: int | None) -> int | None:
         """Trials of the search, from what method and task say; None for the preset's."""
         return evals
+
+    def trial_finished(self, trial: Trial) -> None:
+        """Told of each trial that ended, once, when its record is in the store. For trackers of your own."""
 
     def waits_for_data(self) -> bool:
         """Whether settings and space are to be asked for again when the data are read: they depend on them."""

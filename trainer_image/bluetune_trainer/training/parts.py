@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bluetune_api.method import Settings
+from bluetune_api.records import Trial
 from bluetune_trainer.errors import PluginFailed
 from bluetune_trainer.plugin.method import FineTuningMethod, overridden
 from bluetune_trainer.ranking import registry
@@ -46,6 +47,8 @@ class Parts:
     """Makes texts that may stand for an item in training."""
     query_variants: Vary | None = None
     """The same for a query."""
+    trial_finished: Callable[[Trial], None] | None = None
+    """Told of each trial when its record is in the store."""
     user_code: tuple[Any, ...] = ()
     """What can be blamed if it raises: the objects themselves."""
 
@@ -97,6 +100,7 @@ def choose_parts(settings: Settings, plugin: FineTuningMethod | None = None, *, 
         accumulators=tuple(accumulators),
         item_variants=overridden(method, "item_variants"),
         query_variants=overridden(method, "query_variants"),
+        trial_finished=overridden(method, "trial_finished"),
         user_code=tuple(o for o in (loss, ranker, confidence, *(metrics or ())) if o is not None),
     )
 
