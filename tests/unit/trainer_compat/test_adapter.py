@@ -249,6 +249,13 @@ def test_hooks_that_a_plugin_overrides_go_before_its_parts(plugin: Callable[...,
     assert len(sessions) == 59
 
 
+def test_a_hook_of_the_plugins_own_stands_in_the_place_of_the_builders_part(plugin: Callable[..., Resolved]) -> None:
+    hooks = plugin("def metrics(self, settings): return [LossMetric()]\ndef trial_finished(self, trial): pass").plugin
+    assert [type(metric).__name__ for metric in hooks.metrics(Settings()) or ()] == ["LossMetric"]
+    assert overridden(hooks, "trial_finished") is not None
+    assert hooks.loss(Settings()) is not None
+
+
 def test_a_plugin_without_a_builder_is_its_own_hooks() -> None:
     from bluetune_trainer import FineTuningMethod as Documented
 

@@ -43,6 +43,12 @@ PARTS: Mapping[str, type[Any]] = {
 }
 """What the fields of a builder must be; a splitter may also be any object with `split`."""
 
+REPLACED = (
+    *("load_model", "split", "split_item", "item_variants", "query_variants", "trial_finished"),
+    *("loss", "ranker", "confidence_calculator", "metrics"),
+)
+"""Hooks of the plugin's own that stand in the place of the builder's part."""
+
 
 class BuilderMethod(hooks.TextFineTuningMethod):
     """The hooks, by a plugin's builder.
@@ -57,6 +63,9 @@ class BuilderMethod(hooks.TextFineTuningMethod):
         self._clickstream = Clickstream()
         self._builder: FineTuningBuilder | None = None
         self._own = {name: own for name in ("item_text", "session", "query") if (own := _overridden(plugin, name))}
+        for name in REPLACED:
+            if own := _overridden(plugin, name):
+                setattr(self, name, own)
         self._waits = False
         try:
             self._builder = self._built()
@@ -78,11 +87,13 @@ class BuilderMethod(hooks.TextFineTuningMethod):
 
     def idle(self, hook: str) -> bool:
         """Whether a hook for each session would change nothing."""
-        if hook in self._own:
+        if hook in self._own or hook in vars(self):
             return False
         manager, splitter = self._part(ItemSetManager), self._part(TrainTestSplitter)
         if hook == "split_item":
             return manager is None or manager.splitter is None
+        if hook == "trial_finished":
+            return self._builder is not None and self._builder.experiments_manager.tracking_uri is None
         if hook == "item_variants":
             return manager is None or manager.augmenter is None
         if hook == "query_variants":

@@ -301,6 +301,7 @@ class _Search:
         self.trials.record(trial, model)
         self.waiting.pop(trial.trial, None)
         self.finished.append(trial)
+        self.task.tell(trial)
         (self.workdir / "checkpoints" / f"{trial.trial}.safetensors").unlink(missing_ok=True)
         self.report()
 

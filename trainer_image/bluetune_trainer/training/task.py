@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bluetune_api.records import Trial
 from bluetune_trainer.data.types import Catalogue, Split
 from bluetune_trainer.errors import DataInvalid
 from bluetune_trainer.ranking.accumulators import MetricsAccumulator
@@ -85,6 +86,11 @@ class TrainingTask:
     def accumulators(self) -> Sequence[MetricsAccumulator]:
         """Templates of what a trial follows."""
         return self._parts.accumulators
+
+    def tell(self, trial: Trial) -> None:
+        """Let the plugin know of a trial that ended."""
+        if self._parts.trial_finished is not None:
+            self._parts.trial_finished(trial)
 
     def new_model(self) -> Model:
         """The start version, as it came; what a trial before did to it is undone."""
