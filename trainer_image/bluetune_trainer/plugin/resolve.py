@@ -9,7 +9,7 @@ from bluetune_api.records import MethodPlan
 from bluetune_trainer.errors import PlanInvalid, PluginFailed
 from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.loading import BUILT_IN, DISTANCES, load_object, load_plugin
-from bluetune_trainer.plugin.method import FineTuningMethod
+from bluetune_trainer.plugin.method import FineTuningMethod, overridden
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,13 @@ def resolve(method: MethodPlan, plugin: FineTuningMethod | None = None) -> Resol
     if not isinstance(settings, Settings):
         raise PluginFailed(f"{method.plugin}.settings must return Settings, it returned {type(settings).__name__}")
     if space is not None and not isinstance(space, dict):
-        raise PluginFailed(f"{method.plugin}.initial_params must return a search space or None")
+        raise PluginFailed(
+            f"{method.plugin}.initial_params must return a search space or None, it returned {type(space).__name__}"
+        )
     if evals is not None and (type(evals) is not int or not 1 <= evals <= MOST_EVALS):
         raise PluginFailed(f"{method.plugin}.initial_max_evals must be 1 to {MOST_EVALS}, it is {evals!r}")
-    _check_direction(settings)
+    if overridden(plugin, "ranker") is None:  # another one may be either
+        _check_direction(settings)
     if settings.propensity is not None and settings.position_bias != "IPS":
         raise PlanInvalid(
             f"settings.propensity: positionBias {settings.position_bias or 'None'} does not use it; set positionBias:"
