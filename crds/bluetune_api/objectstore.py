@@ -4,7 +4,9 @@ Keys are relative to the model's prefix. `LocalStore` is a folder; `bluetune_api
 """
 
 import builtins
+import contextlib
 import hashlib
+import math
 import os
 import random
 import shutil
@@ -13,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import IO, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -90,20 +92,35 @@ def with_retries(
     attempts: int = 6,
     base_seconds: float = 0.2,
     cap_seconds: float = 5.0,
+    patience_seconds: float = math.inf,
     sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
 ) -> T:
-    """Call until it succeeds, fails for good, or has failed `attempts` times; full jitter between attempts.
+    """Call until it succeeds, fails for good, has failed `attempts` times, or fails after `patience_seconds`.
+
+    Full jitter between attempts.
 
     Backoff as in "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
     """
+    give_up_at = clock() + patience_seconds
     for attempt in range(attempts):
         try:
             return call()
         except Exception as error:
-            if attempt + 1 == attempts or not retryable(error):
+            if attempt + 1 == attempts or clock() >= give_up_at or not retryable(error):
                 raise
         sleep(random.uniform(0, min(cap_seconds, base_seconds * 2**attempt)))
     raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+@contextlib.contextmanager
+def _temporary(folder: Path) -> Iterator[tuple[IO[bytes], Path]]:
+    """An open file in a folder, and its path; removed in the end unless it was moved away."""
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".tmp-", delete=False) as file:
+        try:
+            yield file.file, Path(file.name)
+        finally:
+            Path(file.name).unlink(missing_ok=True)
 
 
 class LocalStore:
@@ -131,36 +148,43 @@ class LocalStore:
         if etag is not None and info.etag != etag:
             raise ObjectChanged(f"{self.uri(key)} changed since it was checked")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as temporary:
-            shutil.copyfileobj(self._path(key).open("rb"), temporary)
-        os.replace(temporary.name, path)
+        with _temporary(path.parent) as (file, temporary), self._path(key).open("rb") as source:
+            shutil.copyfileobj(source, file)
+            file.close()
+            os.replace(temporary, path)
 
     def put(self, key: str, data: bytes, *, content_type: str = "application/json") -> None:
-        os.replace(self._temporary(key, data), self._path(key))
+        with self._new(key) as (file, temporary):
+            file.write(data)
+            file.close()
+            os.replace(temporary, self._path(key))
 
     def upload(self, key: str, path: Path) -> None:
-        target = self._path(key)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".tmp-", delete=False) as temporary:
-            shutil.copyfileobj(path.open("rb"), temporary)
-        os.replace(temporary.name, target)
+        with path.open("rb") as source, self._new(key) as (file, temporary):
+            shutil.copyfileobj(source, file)
+            file.close()
+            os.replace(temporary, self._path(key))
 
     def create(self, key: str, data: bytes, *, content_type: str = "application/json") -> bool:
-        temporary = self._temporary(key, data)
-        try:
-            os.link(temporary, self._path(key))  # atomic, and refused if the name is taken
-        except FileExistsError:
-            return False
-        finally:
-            temporary.unlink()
+        with self._new(key) as (file, temporary):
+            file.write(data)
+            file.close()
+            try:
+                os.link(temporary, self._path(key))  # atomic, and refused if the name is taken
+            except FileExistsError:
+                return False
         return True
 
-    def _temporary(self, key: str, data: bytes) -> Path:
-        target = self._path(key)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".tmp-", delete=False) as temporary:
-            temporary.write(data)
-        return Path(temporary.name)
+    @contextlib.contextmanager
+    def _new(self, key: str) -> Iterator[tuple[IO[bytes], Path]]:
+        """A file beside an object, to become it. What the disk refuses is an error of the store."""
+        try:
+            target = self._path(key)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with _temporary(target.parent) as made:
+                yield made
+        except OSError as error:
+            raise StoreError(f"cannot write {self.uri(key)}: {error.strerror or error}") from error
 
     def stat(self, key: str) -> ObjectInfo | None:
         path = self._path(key)

@@ -2,12 +2,16 @@
 
 import builtins
 import contextlib
+import math
 import os
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+from xml.etree import ElementTree
 
 import urllib3
 from minio import Minio
@@ -47,14 +51,24 @@ BUSY = {
 }
 
 
+FULL = {"XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded", "InsufficientStorage"}
+PATIENT_ATTEMPTS, PATIENT_SECONDS = 60, 90.0
+"""Of a trainer, which has hours of work to lose: it outlives a store that is away for a minute."""
+
+
 class _Busy(Exception):
     """A presigned request got an answer that is worth another try."""
 
 
+_UNANSWERED = (_Busy, ServerError, InvalidResponseError, urllib3.exceptions.HTTPError, ElementTree.ParseError)
+"""What says that something other than the store answered, or nothing, or half of it."""
+
+
 def _retryable(error: Exception) -> bool:
     if isinstance(error, S3Error):
-        return error.code in BUSY
-    return isinstance(error, _Busy | ServerError | InvalidResponseError | urllib3.exceptions.HTTPError)
+        status = getattr(error.response, "status", 0)
+        return error.code in BUSY | FULL or status == 429 or (status >= 500 and status != 501)
+    return isinstance(error, _UNANSWERED)
 
 
 class S3Store:
@@ -65,6 +79,8 @@ class S3Store:
         access_key, secret_key: what opens it.
         ca_file: certificate authority of the endpoint; default: the system's.
         attempts: tries of each operation, with backoff of at most 5 s between them.
+        patience_seconds: a try that fails later than this after the first one began is the last.
+        sleep, clock: how the time passes.
     """
 
     def __init__(
@@ -75,12 +91,22 @@ class S3Store:
         secret_key: str | None,
         ca_file: str | None = None,
         attempts: int = 6,
+        patience_seconds: float = math.inf,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
         connect_seconds: float = CONNECT_SECONDS,
         read_seconds: float = READ_SECONDS,
     ) -> None:
         self._location = location
         self._bucket = location.bucket
-        self._attempts = attempts
+        self._retry: Callable[[Callable[[], Any]], Any] = partial(
+            with_retries,
+            retryable=_retryable,
+            attempts=attempts,
+            patience_seconds=patience_seconds,
+            sleep=sleep,
+            clock=clock,
+        )
         self._http = urllib3.PoolManager(
             timeout=urllib3.Timeout(connect=connect_seconds, read=read_seconds),
             retries=False,
@@ -106,8 +132,16 @@ class S3Store:
     def _call(self, what: str, key: str, call: Callable[[], T]) -> T:
         """Retry, and turn what is left into an error that names the object and what to do."""
         where = f"{what} {self.uri(key)} at {self._location.endpoint}"
+        attempts = 0
+
+        def counted() -> T:
+            nonlocal attempts
+            attempts += 1
+            return call()
+
         try:
-            return with_retries(call, retryable=_retryable, attempts=self._attempts)
+            result: T = self._retry(counted)
+            return result
         except S3Error as error:
             if error.code in DENIED:
                 raise StoreDenied(
@@ -118,11 +152,19 @@ class S3Store:
                 raise ObjectNotFound(f"cannot {where}: {error.code}") from error
             if error.code == "PreconditionFailed":
                 raise ObjectChanged(f"cannot {where}: it changed since it was checked") from error
-            if error.code in BUSY:
-                raise StoreUnreachable(f"cannot {where}: {error.code} after {self._attempts} attempts") from error
+            if error.code in FULL:
+                raise StoreError(
+                    f"cannot {where}: {error.code} after {attempts} attempts; the store has no space left: make room"
+                ) from error
+            if error.code == "RequestTimeTooSkewed":
+                raise StoreError(
+                    f"cannot {where}: {error.code}; the clocks of this machine and of the store differ: correct them"
+                ) from error
+            if _retryable(error):
+                raise StoreUnreachable(f"cannot {where}: {error.code} after {attempts} attempts") from error
             raise StoreError(f"cannot {where}: {error.code}: {error.message}") from error
-        except (ServerError, InvalidResponseError, urllib3.exceptions.HTTPError, _Busy) as error:
-            raise StoreUnreachable(f"cannot {where} after {self._attempts} attempts: {error}") from error
+        except _UNANSWERED as error:
+            raise StoreUnreachable(f"cannot {where} after {attempts} attempts: {error}") from error
         except (MinioException, ValueError) as error:
             raise StoreError(f"cannot {where}: {error}") from error
 
@@ -184,6 +226,8 @@ class S3Store:
                     raise _Busy(f"HTTP 409 {response.data[:200]!r}")
                 # an earlier try may have written it, and only its answer was lost
                 return asked_again and self.get(key) == data
+            if response.status != 404 and response.data.lstrip().startswith(b"<"):
+                raise S3Error.fromxml(response)
             if response.status >= 500 or response.status == 429:
                 raise _Busy(f"HTTP {response.status} {response.data[:200]!r}")
             if response.status in (401, 403):
@@ -252,4 +296,6 @@ def store_from_environment(location: StoreLocation, environment: dict[str, str] 
         access_key=env["AWS_ACCESS_KEY_ID"],
         secret_key=env["AWS_SECRET_ACCESS_KEY"],
         ca_file=env.get("BLUETUNE_CA_FILE") or None,
+        attempts=PATIENT_ATTEMPTS,
+        patience_seconds=PATIENT_SECONDS,
     )

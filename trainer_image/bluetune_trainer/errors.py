@@ -1,9 +1,12 @@
 """How a run can end badly: one class an exit code. The message is what the user reads, in a few sentences."""
 
 import errno
+import os
 import traceback
 from types import ModuleType
-from typing import ClassVar
+from typing import Any, ClassVar
+
+from pydantic import ValidationError
 
 from bluetune_api.exit_codes import ExitCode
 from bluetune_api.objectstore import ObjectChanged, StoreDenied, StoreError, StoreUnreachable
@@ -107,12 +110,33 @@ def as_trainer_error(error: BaseException) -> TrainerError:
         return StoreFailed(str(error), reason="StoreUnreachable")
     if isinstance(error, StoreError):
         return StoreFailed(str(error))
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or os.strerror(errno.ENOSPC) in str(error):  # safetensors, written in Rust, has an exception of its own
         return Crashed(
-            f"no space is left on the disk ({error.filename or error}); give the trainer's /tmp more", reason="DiskFull"
+            f"no space is left on the disk ({getattr(error, 'filename', None) or error}); give the trainer's /tmp more",
+            reason="DiskFull",
         )
     if isinstance(error, MemoryError):
         return Crashed(
             "the trainer ran out of memory; give its pod more, or lower settings.batchSize", reason="OutOfMemory"
         )
     return Crashed(f"{type(error).__name__}: {error}; the log of the trainer has the details")
+
+
+def in_words(error: ValidationError, *, most: int = 5) -> str:
+    """A validation error as `field: what is wrong (value)`, the first few of them."""
+    found = error.errors()
+    words = "; ".join(_one(entry) for entry in found[:most])
+    return words + (f"; and {len(found) - most} more" if len(found) > most else "")
+
+
+def _one(entry: Any) -> str:
+    where = ".".join(str(part) for part in entry["loc"]) or "the document"
+    if entry["type"] == "extra_forbidden":
+        return f"{where}: there is no such field"
+    if entry["type"] == "missing":
+        return f"{where}: must be set"
+    message = str(entry["msg"]).removeprefix("Value error, ")
+    value = entry.get("input")
+    shown = f" (found {value!r:.60})" if isinstance(value, str | int | float | bool) else ""
+    return f"{where}: {message}{shown}"

@@ -10,8 +10,7 @@ from bluetune_api.base import DIGEST_PATTERN
 from bluetune_api.objectstore import ObjectStore
 from bluetune_api.records import Manifest
 from bluetune_api.store_location import StoreLocation
-from bluetune_trainer.cli.plans import in_words
-from bluetune_trainer.errors import PlanInvalid
+from bluetune_trainer.errors import PlanInvalid, in_words
 from bluetune_trainer.store.versions import download_version
 
 STORE = "BLUETUNE_STORE"

@@ -13,8 +13,7 @@ from bluetune_api.method import FineTuningMethod
 from bluetune_api.model import EmbeddingModel
 from bluetune_api.resource import Resource
 from bluetune_api.task import FineTuningTask
-from bluetune_trainer.cli.plans import in_words
-from bluetune_trainer.errors import PlanInvalid
+from bluetune_trainer.errors import PlanInvalid, in_words
 from bluetune_trainer.plugin.loading import alternatives
 
 KINDS: dict[str, type[Resource]] = {

@@ -1,12 +1,12 @@
 """Read a plan and open its store."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import ValidationError
 
 from bluetune_api.records import Plan
-from bluetune_trainer.errors import PlanInvalid
+from bluetune_trainer.errors import PlanInvalid, in_words
 
 REQUIRED = {"Import": ("base_uri",), "Check": ("batch_id",), "Train": ("batch_id", "start_version")}
 """Fields that a plan of a kind must have."""
@@ -34,22 +34,3 @@ def read_plan(path: Path, command: Literal["import", "check", "run"]) -> Plan:
             alias = Plan.model_fields[name].alias or name
             raise PlanInvalid(f"the plan {path} has no {alias}, which a plan of kind {plan.kind} needs")
     return plan
-
-
-def in_words(error: ValidationError, *, most: int = 5) -> str:
-    """A validation error as `field: what is wrong (value)`, the first few of them."""
-    found = error.errors()
-    words = "; ".join(_one(entry) for entry in found[:most])
-    return words + (f"; and {len(found) - most} more" if len(found) > most else "")
-
-
-def _one(entry: Any) -> str:
-    where = ".".join(str(part) for part in entry["loc"]) or "the document"
-    if entry["type"] == "extra_forbidden":
-        return f"{where}: there is no such field"
-    if entry["type"] == "missing":
-        return f"{where}: must be set"
-    message = str(entry["msg"]).removeprefix("Value error, ")
-    value = entry.get("input")
-    shown = f" (found {value!r:.60})" if isinstance(value, str | int | float | bool) else ""
-    return f"{where}: {message}{shown}"

@@ -11,7 +11,7 @@ from bluetune_api import store_layout
 from bluetune_api.objectstore import ObjectStore
 from bluetune_api.records import CheckReport, MethodPlan, PinnedObject
 from bluetune_trainer.data.catalogue import read_catalogue
-from bluetune_trainer.data.inspect import Observed, in_short, report
+from bluetune_trainer.data.inspect import Observed, data_problems, in_short, report
 from bluetune_trainer.data.reading import pin, stream
 from bluetune_trainer.data.sessions import read_sessions
 from bluetune_trainer.data.splits import checked_split, split
@@ -45,12 +45,15 @@ def load(
     """The training data, from exactly the objects that the check saw.
 
     Raises:
-        DataInvalid: the check failed, or an object is not the one that it saw.
+        DataInvalid: the check failed, or an object is not the one that it saw, or the report of it was changed.
         Stopped: `stop` was set.
     """
     if not checked.valid:
         raise DataInvalid(in_short(checked))
     seen, catalogue = _observe(store, checked.batch_id, method, plugin, checked.batch, checked.items, stop=stop)
+    problems = data_problems(seen, method.settings)
+    if problems:
+        raise DataInvalid(f"what was checked as fine is not: {'; '.join(problems)}. Start a new task")
     log.info(
         "data read",
         extra={

@@ -12,9 +12,9 @@ from bluetune_api import store_layout
 from bluetune_api.base import ApiModel
 from bluetune_api.objectstore import ObjectNotFound, ObjectStore
 from bluetune_api.records import CheckReport, Lineage, ManifestFile, Plan, Result, Trial
-from bluetune_trainer.errors import PlanInvalid, StoreFailed
+from bluetune_trainer.errors import PlanInvalid, StoreFailed, in_words
 from bluetune_trainer.store.lineage import lineage_params
-from bluetune_trainer.store.versions import files_of
+from bluetune_trainer.store.versions import files_of, safe
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,11 @@ def read(store: ObjectStore, key: str, kind: type[R]) -> R | None:
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
-        raise StoreFailed(f"{store.uri(key)} is no {kind.__name__} that this trainer can read: {error}") from error
+        raise StoreFailed(
+            f"{store.uri(key)} is no {kind.__name__} that this trainer can read: {in_words(error)}; it was written by"
+            " another version, or changed: start a new task",
+            reason="RunDamaged",
+        ) from error
 
 
 def create(store: ObjectStore, key: str, record: R) -> R:
@@ -110,8 +114,14 @@ class StoredTrials:
         found = []
         for info in self._store.list(store_layout.trials(self._uid)):
             trial = read(self._store, info.key, Trial)
-            if trial is not None:
-                found.append(trial)
+            if trial is None:
+                continue
+            if info.key != store_layout.trial(self._uid, trial.trial):
+                raise StoreFailed(
+                    f"{self._store.uri(info.key)} says it is trial {trial.trial}: it was changed; start a new task",
+                    reason="RunDamaged",
+                )
+            found.append(trial)
         return sorted(found, key=lambda trial: trial.trial)
 
     def record(self, trial: Trial, model: Path | None) -> None:
@@ -139,7 +149,14 @@ class StoredTrials:
                 f"the model of trial {trial} is not in {self._store.uri(folder)}; start a new task", reason="RunDamaged"
             ) from error
         for file in files:
-            self._store.download(folder + file.path, into / file.path)
+            path = safe(file.path, self._store.uri(folder + FILES))
+            try:
+                self._store.download(folder + file.path, into / path)
+            except ObjectNotFound as error:
+                raise StoreFailed(
+                    f"{self._store.uri(folder + file.path)} is missing, though it is listed; start a new task",
+                    reason="RunDamaged",
+                ) from error
         if files_of(into) != files:
             raise StoreFailed(
                 f"the model in {self._store.uri(folder)} is damaged; start a new task", reason="RunDamaged"

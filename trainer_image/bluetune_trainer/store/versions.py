@@ -24,6 +24,10 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".pyc")
 """Files that run code when they are opened."""
 
 
+DOWNLOADS = 3
+"""Of a file that is not what its manifest says: the way may have damaged it, and not the store."""
+
+
 @dataclass(frozen=True)
 class Published:
     """A version that exists."""
@@ -147,17 +151,21 @@ def download_version(store: ObjectStore, version: str, into: Path, *, digest: st
 
 def _fetch_files(store: ObjectStore, version: str, manifest: Manifest, into: Path) -> None:
     for file in manifest.files:
-        target = into / _safe(file.path, version)
+        target = into / safe(file.path, f"the manifest of {version}")
         if target.is_file() and _problem(target, file) is None:
             continue
         key = store_layout.version(version) + file.path
-        try:
-            store.download(key, target)
-        except ObjectNotFound as error:
-            raise StoreFailed(f"{store.uri(key)} is missing, though the manifest of {version} lists it") from error
-        problem = _problem(target, file)
-        if problem:
+        problem = None
+        for _ in range(DOWNLOADS):
+            try:
+                store.download(key, target)
+            except ObjectNotFound as error:
+                raise StoreFailed(f"{store.uri(key)} is missing, though the manifest of {version} lists it") from error
+            problem = _problem(target, file)
+            if problem is None:
+                break
             target.unlink()
+        else:
             raise StoreFailed(
                 f"{store.uri(key)} {problem}: it was damaged or changed after it was published", reason="DigestMismatch"
             )
@@ -172,10 +180,15 @@ def _problem(path: Path, file: ManifestFile) -> str | None:
     return None if found == file.sha256 else f"has the sha256 {found}, the manifest says {file.sha256}"
 
 
-def _safe(path: str, version: str) -> PurePosixPath:
+def safe(path: str, listed_in: str) -> PurePosixPath:
+    """A file's path that stays within its folder.
+
+    Raises:
+        StoreFailed: it does not; `listed_in` says where it stands.
+    """
     pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts or not pure.parts:
-        raise StoreFailed(f"the manifest of {version} lists {path!r}, which leaves the version's folder")
+    if pure.is_absolute() or ".." in pure.parts or not pure.parts or "\0" in path:
+        raise StoreFailed(f"{listed_in} lists {path!r}, which leaves the version's folder")
     return pure
 
 
