@@ -320,7 +320,7 @@ class Manifest(ApiModel):
     parent: VersionId | None = None
     """Version it was trained from; absent for a base."""
     base_uri: str | None = None
-    """What a first version was imported from."""
+    """What the first version of its line was imported from."""
     batch_id: BatchId | None = None
     """Batch it was trained on."""
     lineage_batches: list[BatchId] = Field(default_factory=list)

@@ -129,6 +129,9 @@ class Demo:
         show.console.print()
         summary.print_times(show.console, show.times, time.monotonic() - show.begun)
         show.console.print()
+        if url := (task.get("status") or {}).get("reportUrl"):
+            path = loading.save_report(storage, url, dataset.cache_folder())
+            show.say(f"    The report of the run, for any browser: {path}\n    (in the store: {url})")
         return self._verdict(task, served, address, storage.endpoint)
 
     def _install(self) -> None:

@@ -41,6 +41,10 @@ def test_a_run_ends_with_a_better_model_and_says_so(finished: tuple[Shop, str, s
     assert result.gate.delta > 0.05
     assert result.gate.against == result.parent
     assert result.metadata == {"why": "test"}
+    assert result.report_url is not None
+    report = Path(result.report_url).read_text(encoding="utf-8")
+    assert f"{result.gate.candidate['ndcg@10']:.4f}" in report
+    assert result.report_url in out
     for part in (result.version, result.digest, "before", "after", "held-out sessions", str(shop.folder / "versions")):
         assert part in out
     for part in ("importing", "Searching", "trials 1/2", "Publishing", "100%"):
@@ -50,6 +54,7 @@ def test_a_run_ends_with_a_better_model_and_says_so(finished: tuple[Shop, str, s
 
 
 def test_the_version_opens_in_sentence_transformers_and_encodes_the_probe(finished: tuple[Shop, str, str]) -> None:
+    from huggingface_hub import ModelCard
     from sentence_transformers import SentenceTransformer
 
     folder = finished[0].folder / "versions" / _result(finished[0]).version
@@ -57,6 +62,8 @@ def test_the_version_opens_in_sentence_transformers_and_encodes_the_probe(finish
     vectors = SentenceTransformer(str(folder), device="cpu").encode(manifest.probe.texts)
     assert (vectors * np.array(manifest.probe.vectors)).sum(1).min() > 0.9999
     assert manifest.lineage_batches == ["monday"]
+    assert "README.md" in [file.path for file in manifest.files]
+    assert ModelCard.load(folder / "README.md").data.library_name == "sentence-transformers"
     assert manifest.metrics["ndcg@10"] == _result(finished[0]).candidate["ndcg@10"]
     assert not [file.path for file in manifest.files if file.path.endswith((".bin", ".pt", ".pkl"))]
 

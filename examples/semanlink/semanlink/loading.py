@@ -97,3 +97,12 @@ def _cache_file(folder: Path, texts: Sequence[str]) -> Path:
     content = hashlib.sha256((folder / "model.safetensors").read_bytes())
     content.update("\n".join(texts).encode())
     return dataset.cache_folder() / "datasets" / f"zero-shot-{content.hexdigest()[:16]}.npy"
+
+
+def save_report(storage: Storage, url: str, folder: Path) -> Path:
+    """Fetch a task's `status.reportUrl` into a folder; returns the file."""
+    store = open_store(storage, MODEL_PREFIX)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "report.html"
+    path.write_bytes(store.get(url.removeprefix(store.uri("") + "/")))
+    return path

@@ -9,6 +9,7 @@ from bluetune_api.records import Manifest, ManifestFile, Plan, Result
 from bluetune_trainer.cli.bases import OpenStore, fetch_base
 from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.resolve import resolve
+from bluetune_trainer.report.card import CardFacts, write_card
 from bluetune_trainer.store import runs
 from bluetune_trainer.store.versions import publish
 
@@ -31,6 +32,13 @@ def run_import(store: ObjectStore, plan: Plan, open_store: OpenStore) -> Result:
             model = open_model(base, settings, resolved.plugin)
             model.save(workdir / "model")
             reference = reference_of(model)
+        card = CardFacts(
+            dimension=model.dimension,
+            query_prompt=model.query_prompt,
+            item_prompt=model.item_prompt,
+            base_uri=plan.base_uri,
+        )
+        write_card(workdir / "model", card)
 
         def describe(files: list[ManifestFile]) -> Manifest:
             return Manifest(

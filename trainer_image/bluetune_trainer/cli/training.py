@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bluetune_api import store_layout
 from bluetune_api.objectstore import ObjectStore
-from bluetune_api.records import GateReport, Lineage, Manifest, ManifestFile, Plan, Progress, Result, Trial
+from bluetune_api.records import CheckReport, GateReport, Lineage, Manifest, ManifestFile, Plan, Progress, Result, Trial
 from bluetune_api.task import TrialSummary
 from bluetune_trainer.cli.checking import checked_batch, prepare
 from bluetune_trainer.cli.probe import compare, reference_of
@@ -23,12 +23,15 @@ from bluetune_trainer.data.types import Catalogue, Sessions, Split
 from bluetune_trainer.errors import PlanInvalid, Stopped
 from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.resolve import Resolved
+from bluetune_trainer.report.card import CardFacts, write_card
+from bluetune_trainer.report.comparison import changes
 from bluetune_trainer.report.content import Stage
 from bluetune_trainer.search.contract import Candidate, SearchOutcome
 from bluetune_trainer.search.gate import Judgment, Measured, measure_gate
 from bluetune_trainer.store import progress as run_progress
 from bluetune_trainer.store import runs
 from bluetune_trainer.store.versions import Published, download_version, lineage, publish
+from bluetune_trainer.training.params import resolve_settings
 from bluetune_trainer.training.parts import Parts, choose_parts
 
 log = logging.getLogger(__name__)
@@ -72,7 +75,8 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
             measured = _gate(store, plan, resolved, parts, catalogue, split.gate, outcome.model_folder, workdir, stop)
             _raise_if(stop)
             stages.enter("Publishing")
-            published = _publish(store, plan, parts, outcome, parent)
+            loss = resolve_settings(resolved.method.settings).loss
+            published = _publish(store, plan, parts, loss, checked, outcome, parent)
             runs.StoredTrials(store, plan.owner.uid).remove_checkpoints()
         finished = Finished(
             plan=plan,
@@ -218,14 +222,40 @@ def _gate(
     )
 
 
-def _publish(store: ObjectStore, plan: Plan, parts: Parts, outcome: SearchOutcome, parent: Manifest) -> Published:
+def _publish(
+    store: ObjectStore,
+    plan: Plan,
+    parts: Parts,
+    loss: str,
+    checked: CheckReport,
+    outcome: SearchOutcome,
+    parent: Manifest,
+) -> Published:
     reference = reference_of(parts.load_served(outcome.model_folder))
+    card = CardFacts(
+        dimension=outcome.dimension,
+        query_prompt=outcome.query_prompt,
+        item_prompt=outcome.item_prompt,
+        name=plan.model,
+        base_uri=parent.base_uri,
+        parent=plan.start_version,
+        batch_id=plan.batch_id,
+        lineage_batches=lineage(parent, plan.batch_id),
+        sessions=checked.sessions,
+        sessions_with_clicks=checked.sessions_with_clicks,
+        params=outcome.best.params,
+        loss=loss,
+        changes=changes(outcome.baseline, outcome.best.metrics),
+        metadata=plan.metadata,
+    )
+    write_card(outcome.model_folder, card)
 
     def describe(files: list[ManifestFile]) -> Manifest:
         return Manifest(
             files=files,
             dimension=outcome.dimension,
             parent=plan.start_version,
+            base_uri=parent.base_uri,
             batch_id=plan.batch_id,
             lineage_batches=lineage(parent, plan.batch_id),
             params=outcome.best.params,

@@ -1,5 +1,6 @@
 """Before and after: metrics with intervals, the headline, and what the gate makes of it. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,9 +50,12 @@ def confidence(facts: RunFacts) -> float:
 
 def validation_changes(facts: RunFacts) -> list[Change]:
     """On the validation sessions, as the records say."""
-    after = facts.best.metrics
-    names = [name for name in facts.baseline if name in after]
-    return _ordered([Change(name, facts.baseline[name], after[name]) for name in names])
+    return changes(facts.baseline, facts.best.metrics)
+
+
+def changes(before: Mapping[str, float], after: Mapping[str, float]) -> list[Change]:
+    """Metrics that both have, the usual ones first."""
+    return _ordered([Change(name, before[name], after[name]) for name in before if name in after])
 
 
 def held_out_changes(facts: RunFacts) -> list[Change]:
@@ -60,13 +64,13 @@ def held_out_changes(facts: RunFacts) -> list[Change]:
         return []
     intervals = _intervals(facts)
     before, after = facts.gate.baseline, facts.gate.candidate
-    changes = []
+    found = []
     for name in (name for name in before if name in after):
         low, high = intervals.get(name, (None, None))
         if name == facts.gate.metric:
             low, high = facts.gate.low, facts.gate.high
-        changes.append(Change(name, before[name], after[name], low, high))
-    return _ordered(changes)
+        found.append(Change(name, before[name], after[name], low, high))
+    return _ordered(found)
 
 
 def headline(facts: RunFacts) -> Headline:

@@ -28,7 +28,7 @@ def intervals(changes: Sequence[Change], confidence: float) -> Markup:
         low, high = change.low or 0.0, change.high or 0.0
         y = i * ROW + 32
         tone = judgement(change.delta, low, high)[1]
-        parts.append(text(left, y - 13, numbers.metric_name(change.name), "label strong"))
+        parts.append(text(left, y - 13, numbers.metric_name(change.name), "label strong halo"))
         parts.append(text(right, y - 13, numbers.change(change.delta), f"value {tone}", "end"))
         parts.append(line(x(low), y, x(high), y, f"whisker {tone}"))
         parts += [line(x(end), y - 5, x(end), y + 5, f"whisker {tone}") for end in (low, high)]

@@ -1,0 +1,143 @@
+"""The report: whole, truthful, and safe to open, whatever is in the data."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from bluetune_trainer.report import numbers
+from bluetune_trainer.report.page import render
+from unit.trainer_report.made_up import facts
+
+HOSTILE = "</script><img src=x onerror=alert(1)>\"'&{{ 7*7 }}"
+VOID = {"meta", "br", "img", "input", "link", "hr"}
+
+
+class Page(HTMLParser):
+    """A strict reader: every element that is opened is closed, in order."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(source)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] not in ("script", "style"):
+            self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+
+@pytest.mark.parametrize("trials", [1, 2, 8, 50])
+@pytest.mark.parametrize("gate", [True, False])
+def test_it_is_well_formed_and_shows_every_trial(trials: int, gate: bool) -> None:
+    page = Page(render(facts(trials, gate=gate)))
+    rows = {attributes["data-trial"] for tag, attributes in page.tags if tag == "tr" and "data-trial" in attributes}
+    assert rows == {str(number) for number in range(trials)}
+    coordinates = [a for tag, a in page.tags if tag == "g" and "coordinates" in (a.get("class") or "")]
+    drawn = 0 if trials == 1 else trials
+    assert len(coordinates) == 2 * drawn  # for wide and for narrow screens
+
+
+@pytest.mark.parametrize("gate", [True, False])
+def test_nothing_in_it_is_loaded_from_anywhere(gate: bool) -> None:
+    source = render(facts(8, gate=gate))
+    for _, attributes in Page(source).tags:
+        assert not attributes.keys() & {"src", "href", "style", "onload", "onerror", "onclick", "xlink:href", "action"}
+    assert not re.search(r"url\(|@import|https?://", source)
+
+
+def test_only_its_own_style_and_script_may_run() -> None:
+    import base64
+    import hashlib
+
+    source = render(facts(8))
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', source)
+    policy = policy.replace("&#39;", "'")
+    assert policy.startswith("default-src 'none';")
+    for tag in ("style", "script"):
+        (inner,) = re.findall(f"<{tag}>(.*?)</{tag}>", source, re.S)
+        assert f"{tag}-src 'sha256-{base64.b64encode(hashlib.sha256(inner.encode()).digest()).decode()}'" in policy
+    assert "unsafe" not in policy
+
+
+def test_hostile_texts_are_shown_as_texts() -> None:
+    plain, hostile = Page(render(facts(8))), Page(render(facts(8, word=HOSTILE)))
+    assert [tag for tag, _ in plain.tags] == [tag for tag, _ in hostile.tags]
+    assert f"{HOSTILE} 0" in " ".join(hostile.texts) or f"{HOSTILE} 1" in " ".join(hostile.texts)
+    assert f"not JSON: {HOSTILE}" in hostile.text
+    assert f"the loss became nan; {HOSTILE}" in hostile.text
+
+
+def test_its_numbers_are_those_of_the_records() -> None:
+    run = facts(8)
+    text = Page(render(run)).text
+    gate = run.gate
+    assert gate is not None
+    assert gate.low is not None
+    assert gate.high is not None
+    for name in ("ndcg@10", "mrr@10", "recall@10"):
+        row = [numbers.metric(gate.baseline[name]), numbers.metric(gate.candidate[name])]
+        assert f"{numbers.metric_name(name)} {row[0]} {row[1]} " in text
+        shown = [numbers.metric(run.baseline[name]), numbers.metric(run.best.metrics[name])]
+        assert f"{numbers.metric_name(name)} {shown[0]} {shown[1]} " in text
+    assert f"90 % interval of the change is {numbers.change(gate.low)} to {numbers.change(gate.high)}" in text
+    for trial in run.trials:
+        if trial.quality is not None:
+            gain = numbers.change(trial.quality - run.baseline["ndcg@10"])
+            assert f"{trial.trial} {numbers.metric(trial.quality)} {gain}" in text
+    for part in ("1 234", "987", "987 80 %", "1 411", "99 %", "2 broken lines", "4 duplicates", "7 min 01 s"):
+        assert part in text
+    for clicks, shown_count in zip(run.positions.clicked, run.positions.shown, strict=True):
+        assert f"{clicks} clicks on {shown_count} results shown" in text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "delta", "title"),
+    [
+        (0.01, 0.03, 0.02, "Better"),
+        (-0.01, 0.03, 0.01, "Better, but it may be chance"),
+        (-0.03, 0.01, -0.01, "Worse, but it may be chance"),
+        (-0.03, -0.01, -0.02, "Worse"),
+        (-0.03, 0.03, 0.00001, "No change"),
+    ],
+)
+def test_the_headline_says_no_more_than_the_interval(low: float, high: float, delta: float, title: str) -> None:
+    gate = facts(3).gate
+    assert gate is not None
+    page = render(facts(3, gate=gate.model_copy(update={"low": low, "high": high, "delta": delta})))
+    (said,) = re.findall(r'<p class="verdict">([^<]*)</p>', page)
+    assert said == title
+    assert ("Passes the gate" in page) == (delta >= 0.01)
+
+
+def test_a_run_without_gate_says_so_and_claims_nothing() -> None:
+    text = Page(render(facts(4, gate=False, evidence=None))).text
+    assert "Better on validation, not confirmed" in text
+    assert "The gate had nothing to measure by" in text
+    assert "There is no query to show" in text
+
+
+def test_a_run_without_any_shown_result_is_still_a_report() -> None:
+    from bluetune_trainer.report.content import Positions
+
+    nothing = np.zeros(0, np.int64)
+    assert "No result was shown" in render(facts(2, positions=Positions(nothing, nothing), stages=[]))

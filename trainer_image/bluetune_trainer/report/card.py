@@ -1,0 +1,187 @@
+"""The model card: README.md of a version, as model hubs read it. Nothing in it depends on time, task or pod."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import yaml
+
+from bluetune_trainer.report import numbers
+from bluetune_trainer.report.comparison import Change
+
+FILE = "README.md"
+_HUB = re.compile(r"hf://([\w.-]+/[\w.-]+?)(@.*)?")
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card says."""
+
+    dimension: int
+    query_prompt: str
+    item_prompt: str
+    sentence_transformers: bool = True
+    """Whether the folder opens with that library as it is."""
+    transformers: bool = True
+    """The same of transformers; two towers do not."""
+    name: str | None = None
+    """Of the model that lives through its versions; None for an imported base."""
+    base_uri: str | None = None
+    """What the first version was imported from, where that is known."""
+    parent: str | None = None
+    batch_id: str | None = None
+    lineage_batches: list[str] = field(default_factory=list)
+    sessions: int | None = None
+    sessions_with_clicks: int | None = None
+    params: Mapping[str, object] = field(default_factory=dict)
+    loss: str | None = None
+    changes: list[Change] = field(default_factory=list)
+    """On the validation sessions."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+def model_card(facts: CardFacts) -> str:
+    """The whole file."""
+    front = yaml.safe_dump(front_matter(facts), sort_keys=False, allow_unicode=True, width=10_000)
+    parts = [_intro(facts), _use(facts), _training(facts), _quality(facts), _lineage(facts)]
+    return f"---\n{front}---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
+
+
+def write_card(folder: Path, facts: CardFacts) -> None:
+    """Put the card into a version's folder, before it is published."""
+    sentence, plain = (folder / "modules.json").is_file(), (folder / "config.json").is_file()
+    facts = replace(facts, sentence_transformers=sentence, transformers=plain)
+    (folder / FILE).write_text(model_card(facts), encoding="utf-8")
+
+
+def front_matter(facts: CardFacts) -> dict[str, object]:
+    """What hubs search by."""
+    found: dict[str, object] = {"tags": ["feature-extraction", "bluetune"]}
+    if facts.sentence_transformers:
+        found = {
+            "library_name": "sentence-transformers",
+            "pipeline_tag": "sentence-similarity",
+            "tags": ["sentence-transformers", "sentence-similarity", "feature-extraction", "dense", "bluetune"],
+        }
+    if hub := _HUB.fullmatch(facts.base_uri or ""):
+        found["base_model"] = hub[1]
+    if facts.name and facts.changes:
+        results = [
+            {"type": change.name.replace("@", "_at_"), "value": round(change.after, 4), "name": name}
+            for change in facts.changes
+            if (name := numbers.metric_name(change.name)) != change.name
+        ]
+        found["metrics"] = [result["type"] for result in results]
+        found["model-index"] = [
+            {
+                "name": facts.name,
+                "results": [
+                    {
+                        "task": {"type": "information-retrieval", "name": "Ranking of shown results"},
+                        "dataset": {"type": "clicks", "name": f"validation sessions of batch {facts.batch_id}"},
+                        "metrics": results,
+                    }
+                ],
+            }
+        ]
+    return found
+
+
+def code(text: object) -> str:
+    """Any text as a code span on one line: what is in it is neither markdown nor HTML, also in a table."""
+    plain = json.dumps(text, ensure_ascii=False)[1:-1] if isinstance(text, str) else json.dumps(text, default=str)
+    plain = plain.replace('\\"', '"').replace("|", "\\|") or " "
+    fence = "`" * (max((len(run) for run in re.findall("`+", plain)), default=0) + 1)
+    room = " " if plain[0] == "`" or plain[-1] == "`" else ""
+    return f"{fence}{room}{plain}{room}{fence}"
+
+
+def _intro(facts: CardFacts) -> str:
+    title = f"# {facts.name}" if facts.name else "# Sentence encoder"
+    if facts.batch_id is None:
+        what = f"Imported from {code(facts.base_uri)}, as the first version of a model." if facts.base_uri else ""
+    else:
+        what = "Fine-tuned on search clicks with bluetune."
+    return (
+        f"{title}\n\nMaps queries and items to unit vectors of {facts.dimension} numbers; near means relevant. {what}"
+    )
+
+
+def _use(facts: CardFacts) -> str:
+    if not facts.sentence_transformers:
+        return ""
+    prompts = ""
+    if facts.query_prompt or facts.item_prompt:
+        prompts = (
+            f"\n\nPrompts are part of the model: {code(facts.query_prompt)} before each query,"
+            f" {code(facts.item_prompt)} before each item. sentence-transformers puts them there when it is told which"
+            " is which, as below; with transformers alone, put them there yourself."
+        )
+    return f"""## Use{prompts}
+
+```python
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer("path/to/this/folder")
+queries = model.encode(["red lamp"], prompt_name="query")
+items = model.encode(["Desk lamp, red. With a clamp."], prompt_name="document")
+print(model.similarity(queries, items))
+```""" + (_TRANSFORMERS if facts.transformers else "")
+
+
+_TRANSFORMERS = """
+
+```python
+from transformers import AutoModel, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
+model = AutoModel.from_pretrained("path/to/this/folder")
+```
+
+The transformer alone gives a state for each token; how these become one vector is in `1_Pooling/config.json`, and the
+vector is then divided by its length."""
+
+
+def _training(facts: CardFacts) -> str:
+    if facts.batch_id is None:
+        return ""
+    lines = [f"## Training\n\nBatch {code(facts.batch_id)}"]
+    if facts.sessions is not None:
+        lines[0] += f": {facts.sessions} search sessions, {facts.sessions_with_clicks} of them with a click"
+    lines[0] += ". Queries are split 80/10/10 into training, validation and a part that only the gate sees."
+    rows = [(name, code(value)) for name, value in sorted(facts.params.items())]
+    if facts.loss:
+        rows.insert(0, ("loss", code(facts.loss)))
+    if rows:
+        lines.append("| parameter | value |\n|---|---|\n" + "\n".join(f"| {code(n)} | {v} |" for n, v in rows))
+    return "\n\n".join(lines)
+
+
+def _quality(facts: CardFacts) -> str:
+    if not facts.changes:
+        return ""
+    rows = [
+        f"| {_metric(c.name)} | {c.before:.4f} | {c.after:.4f} | {round(c.delta, 4) + 0.0:+.4f} |"
+        for c in facts.changes
+    ]
+    table = "\n".join(["| metric | before | after | change |", "|---|---:|---:|---:|", *rows])
+    return (
+        "## Quality\n\nOn the validation sessions, against the version that the training began with. The best of"
+        f" several trials was chosen by these, so they flatter.\n\n{table}"
+    )
+
+
+def _metric(name: str) -> str:
+    told = numbers.metric_name(name)
+    return code(name) if told == name else told
+
+
+def _lineage(facts: CardFacts) -> str:
+    rows = [("first imported from", facts.base_uri), ("parent version", facts.parent)]
+    lines = [f"- {name}: {code(value)}" for name, value in rows if value]
+    if facts.lineage_batches:
+        lines.append("- learned from: " + ", ".join(code(batch) for batch in facts.lineage_batches))
+    lines += [f"- {code(name)}: {code(value)}" for name, value in sorted(facts.metadata.items())]
+    return "## Lineage\n\n" + "\n".join(lines) if lines else ""
