@@ -20,7 +20,7 @@ from bluetune_trainer.ranking.losses import RankingLossInterface
 from bluetune_trainer.training.params import TrialParams, resolve_settings
 from bluetune_trainer.training.parts import choose_parts
 from bluetune_trainer.training.task import TrainingTask, prepare
-from bluetune_trainer.training.trial import TrialRun, run_trial
+from bluetune_trainer.training.trial import TrialRun, run_trial, trial_steps
 from trainer import ranking_references as by_the_book
 from trainer.learning_world import world, write_tiny_encoder
 from trainer.ranking_references import Result, Rules
@@ -115,8 +115,8 @@ def trial(tiny: Path, tmp_path: Path) -> Trial:
             task,
             TrialParams(**values),  # type: ignore[arg-type]
             number=0,
-            prune=lambda rung, value: False,
-            on_step=lambda share, epoch: None,
+            plan=trial_steps(task),
+            on_step=lambda share, epoch, spent: None,
             stop=Event(),
         )
         return Watch(task, result, plugin.witness.seen)
