@@ -29,13 +29,23 @@ MountPath = Annotated[str, StringConstraints(min_length=2, max_length=256, patte
 StorePath = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._=/-]*$")]
 
 
+PLUGIN_BASE = "plugin://initial"
+"""Instead of a place: the method's plugin gives the base."""
+
+
 class Base(ApiModel):
     """What the model starts from."""
 
     uri: Annotated[
-        str, StringConstraints(min_length=2, max_length=1024, pattern=r"^(s3://[^/ ]+/[^ ]+|hf://[^/ ]+/[^ ]+|/[^ ]+)$")
+        str,
+        StringConstraints(
+            min_length=2,
+            max_length=1024,
+            pattern=rf"^(s3://[^/ ]+/[^ ]+|hf://[^/ ]+/[^ ]+|/[^ ]+|{PLUGIN_BASE})$",
+        ),
     ]
-    """`s3://bucket/path`, `hf://org/name@revision`, or an absolute path in the trainer's image."""
+    """`s3://bucket/path`, `hf://org/name@revision`, an absolute path in the trainer's image, or `plugin://initial`: the
+    model that the method's plugin gives."""
 
 
 class Retention(ApiModel):

@@ -97,6 +97,8 @@ CASES = [
     Case("model without method", MODEL, {"spec.methodRef": ABSENT}),
     Case("model with workload identity", MODEL, {f"{S}.credentialsSecretRef": ABSENT, f"{S}.serviceAccountName": "sa"}),
     Case("model from a hub", MODEL, {"spec.base.uri": "hf://org/name@abc"}),
+    Case("model from the plugin", MODEL, {"spec.base.uri": "plugin://initial"}),
+    Case("base of another plugin", MODEL, {"spec.base.uri": "plugin://other"}, "spec.base.uri"),
     Case("model from a path", MODEL, {"spec.base.uri": "/models/base"}),
     Case("model with init container", MODEL, {f"{T}.delivery": "InitContainer", f"{T}.mountPath": "/model"}),
     Case("model pinned", MODEL, {f"{T}.rollbackTo": "v0123456789ab"}),

@@ -25,6 +25,8 @@ def studio(tmp_path: Path, minilm: Path) -> Shop:
             "items": {"textFields": ["title"]},
         }
 
+        documents["EmbeddingModel"]["spec"]["base"]["uri"] = "plugin://initial"
+
     shop.change(plugged)
     return shop
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bluetune_api.method import FineTuningMethodSpec
-from bluetune_api.model import EmbeddingModelSpec
+from bluetune_api.model import PLUGIN_BASE, EmbeddingModelSpec
 from bluetune_api.plans import method_plan
 from bluetune_api.records import MethodPlan, Plan, Result, RunOwner, digest_of, version_of
 from bluetune_operator.core.config import Config
@@ -60,7 +60,7 @@ def import_settings(
         image_pull_policy=config.trainer_image_pull_policy,
         store=spec.store,
         template=method.pod_template if method else None,
-        online=spec.base.uri.startswith("hf://"),
+        online=spec.base.uri.startswith(("hf://", PLUGIN_BASE)),
     )
 
 

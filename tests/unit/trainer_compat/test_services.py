@@ -54,7 +54,10 @@ def test_an_initial_model_is_saved_as_a_folder(tmp_path: Path) -> None:
     assert (tmp_path / "config.json").exists()
 
 
-@pytest.mark.parametrize(("model", "says"), [(None, "did not hand a model"), (5, "neither save_pretrained nor save")])
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [(None, "did not hand a model"), ("/no/such", "there is no folder"), (5, "neither save_pretrained nor save")],
+)
 def test_what_is_no_model_is_refused(tmp_path: Path, model: Any, says: str) -> None:
     manager = ExperimentsManager.from_wrapper()
     manager.upload_initial_model(model)

@@ -4,11 +4,14 @@ import tempfile
 from pathlib import Path
 
 from bluetune_api import store_layout
+from bluetune_api.model import PLUGIN_BASE
 from bluetune_api.objectstore import ObjectStore
 from bluetune_api.records import Manifest, ManifestFile, Plan, Result
-from bluetune_trainer.cli.bases import OpenStore, fetch_base
+from bluetune_trainer.cli.bases import OpenStore, fetch_base, require_safetensors
+from bluetune_trainer.errors import PlanInvalid
 from bluetune_trainer.plugin.blame import blaming
-from bluetune_trainer.plugin.resolve import resolve
+from bluetune_trainer.plugin.method import overridden
+from bluetune_trainer.plugin.resolve import Resolved, resolve
 from bluetune_trainer.report.card import CardFacts, write_card
 from bluetune_trainer.store import runs
 from bluetune_trainer.store.versions import publish
@@ -24,7 +27,7 @@ def run_import(store: ObjectStore, plan: Plan, open_store: OpenStore) -> Result:
     with tempfile.TemporaryDirectory(prefix="bluetune-import-") as temporary:
         workdir = Path(temporary)
         settings = resolved.method.settings
-        base = fetch_base(plan, workdir / "base", open_store)
+        base = _base(plan, resolved, workdir / "base", open_store)
         from bluetune_trainer.cli.probe import compare, reference_of  # torch, not before it is needed
         from bluetune_trainer.training.opening import open_model, open_served
 
@@ -59,3 +62,20 @@ def run_import(store: ObjectStore, plan: Plan, open_store: OpenStore) -> Result:
         kind="Import", owner=plan.owner, version=published.version, digest=published.digest, uri=published.uri
     )
     return runs.create(store, store_layout.result(plan.owner.uid), result)
+
+
+def _base(plan: Plan, resolved: Resolved, into: Path, open_store: OpenStore) -> Path:
+    """The folder of the base: fetched, or written by the plugin."""
+    if plan.base_uri != PLUGIN_BASE:
+        return fetch_base(plan, into, open_store)
+    write = overridden(resolved.plugin, "initial_model")
+    if write is None:
+        raise PlanInvalid(
+            f"base.uri: {PLUGIN_BASE} asks the plugin {plan.method.plugin} for a model, and it gives none;"
+            " name the base by s3://, hf:// or a path, or give the plugin initial_model"
+        )
+    into.mkdir()
+    with blaming(plan.method.plugin, *resolved.user_code):
+        write(into)
+    require_safetensors(into, PLUGIN_BASE)
+    return into

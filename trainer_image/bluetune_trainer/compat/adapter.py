@@ -3,6 +3,7 @@
 import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -44,7 +45,7 @@ PARTS: Mapping[str, type[Any]] = {
 """What the fields of a builder must be; a splitter may also be any object with `split`."""
 
 REPLACED = (
-    *("load_model", "split", "split_item", "item_variants", "query_variants", "trial_finished"),
+    *("load_model", "initial_model", "split", "split_item", "item_variants", "query_variants", "trial_finished"),
     *("loss", "ranker", "confidence_calculator", "metrics"),
 )
 """Hooks of the plugin's own that stand in the place of the builder's part."""
@@ -89,6 +90,8 @@ class BuilderMethod(hooks.TextFineTuningMethod):
         """Whether a hook for each session would change nothing."""
         if hook in self._own or hook in vars(self):
             return False
+        if hook == "initial_model":
+            return type(self.plugin).upload_initial_model is FineTuningMethod.upload_initial_model
         manager, splitter = self._part(ItemSetManager), self._part(TrainTestSplitter)
         if hook == "split_item":
             return manager is None or manager.splitter is None
@@ -214,6 +217,16 @@ class BuilderMethod(hooks.TextFineTuningMethod):
     def initial_max_evals(self, evals: int | None) -> int | None:
         """The builder's, if the manifest says nothing."""
         return evals if evals is not None or self._builder is None else self._builder.initial_max_evals
+
+    def initial_model(self, into: Path) -> None:
+        """What the plugin uploads to its experiments manager."""
+        manager = self._part(ExperimentsManager)
+        self.plugin.upload_initial_model()
+        try:
+            manager.save_initial_model(into)
+        except ValueError as error:
+            where = _line(self.plugin.upload_initial_model)
+            raise PluginFailed(f"{self.meta.name}: {error}{where}") from error
 
     def split_item(self, text: str, fits: Callable[[str], bool]) -> list[str]:
         """The parts that the items set manager's splitter makes of an item that does not fit the window."""

@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,10 @@ class ExperimentsManager:
         if model is None:
             raise ValueError("upload_initial_model of the plugin did not hand a model to its ExperimentsManager")
         if isinstance(model, str | os.PathLike):
-            raise ValueError(f"the initial model is the folder {os.fspath(model)}; name it in base.uri instead")
+            if not Path(model).is_dir():
+                raise ValueError(f"the initial model must be a model or its folder; there is no folder {model}")
+            shutil.copytree(model, folder, dirs_exist_ok=True)
+            return
         save = getattr(model, "save_pretrained", None) or getattr(model, "save", None)
         if not callable(save):
             raise ValueError(f"the initial model has neither save_pretrained nor save; it is a {type(model).__name__}")

@@ -59,7 +59,10 @@ class FineTuningMethod(TextFineTuningMethod):
     """
 
     def upload_initial_model(self) -> None:
-        """Hand the model that a first version is made of to the ExperimentsManager. Runs start from `base.uri`."""
+        """Hand the model that a first version is made of to the ExperimentsManager.
+
+        Called where the EmbeddingModel says `base.uri: plugin://initial`, once, before its first run.
+        """
 
     def get_fine_tuning_builder(self, clickstream: Sequence[SessionWithEvents]) -> FineTuningBuilder:
         """The parts of the run.

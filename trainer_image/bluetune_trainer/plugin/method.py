@@ -90,6 +90,10 @@ class FineTuningMethod:
         """
         return None
 
+    def initial_model(self, into: Path) -> None:
+        """Write the folder of the model that a first version is made of; asked under `base.uri: plugin://initial`."""
+        raise NotImplementedError
+
     def split_item(self, text: str, fits: Callable[[str], bool]) -> list[str]:
         """The parts of an item that is longer than the model's window; asked under `longItems: Split` only.
 
