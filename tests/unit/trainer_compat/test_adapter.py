@@ -256,6 +256,23 @@ def test_a_hook_of_the_plugins_own_stands_in_the_place_of_the_builders_part(plug
     assert hooks.loss(Settings()) is not None
 
 
+def test_the_model_that_a_plugin_uploads_is_the_base_that_it_gives(
+    plugin: Callable[..., Resolved], tmp_path: Path
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    upload = f"def upload_initial_model(self): self.manager.upload_initial_model({str(tmp_path / 'model')!r})"
+    write = overridden(plugin(upload).plugin, "initial_model")
+    assert write is not None
+    write(tmp_path / "base")
+    assert (tmp_path / "base" / "config.json").read_text() == "{}"
+    assert overridden(plugin("pass").plugin, "initial_model") is None
+    nothing = overridden(plugin("def upload_initial_model(self): pass").plugin, "initial_model")
+    assert nothing is not None
+    with pytest.raises(PluginFailed, match=r"did not hand a model .* \(in upload_initial_model, .*_of_test.py:\d+\)"):
+        nothing(tmp_path / "none")
+
+
 def test_a_plugin_without_a_builder_is_its_own_hooks() -> None:
     from bluetune_trainer import FineTuningMethod as Documented
 
