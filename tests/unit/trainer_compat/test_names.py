@@ -3,6 +3,7 @@
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +34,11 @@ def test_a_name_of_the_document_is_importable_and_described(name: str) -> None:
     assert (inspect.getdoc(found) or "").strip()
     if inspect.isclass(found):
         assert found.__doc__, f"{name} inherits its docstring"
+
+
+def test_the_page_for_people_from_embedding_studio_speaks_of_every_name() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "coming-from-embedding-studio.md").read_text()
+    assert [name for name in NAMES if f"`{name}`" not in page and f"`{name}." not in page] == []
 
 
 def test_every_exported_name_exists_and_an_unknown_one_is_an_attribute_error() -> None:

@@ -181,7 +181,8 @@ class BuilderMethod(hooks.TextFineTuningMethod):
         assert self._builder is not None  # noqa: S101 - the data were read
         data, splitter = self._builder.ranking_data, self._builder.clickstream_sessions_splitter
         chosen = self._chosen(data, sessions, catalogue)
-        held_out = np.array([place(query) >= VALIDATION_UNTIL for query in chosen.queries], np.bool_)
+        late = {query for query in set(chosen.queries) if place(query) >= VALIDATION_UNTIL}
+        held_out = np.array([query in late for query in chosen.queries], np.bool_)
         rest = chosen.subset(np.flatnonzero(~held_out))
         test = np.array(self._on_test_side(splitter, rest, catalogue), np.bool_)
         return Split(

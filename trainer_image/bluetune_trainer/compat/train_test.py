@@ -1,7 +1,7 @@
 """Train and test sides of a clickstream: by query, so that no query is on both."""
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -51,12 +51,13 @@ class TrainTestSplitter:
 
         Of q different queries, ceil(q * test_size_ratio) are, but never all of them.
         """
-        different = list(dict.fromkeys(normalised(query) for query in queries))
+        plain = {query: normalised(query) for query in dict.fromkeys(queries)}
+        different = list(dict.fromkeys(plain.values()))
         if self.shuffle:
             different.sort(key=self._place)
         count = min(math.ceil(len(different) * self.test_size_ratio), max(len(different) - 1, 0))
         test = set(different[len(different) - count :])
-        return [normalised(query) in test for query in queries]
+        return [plain[query] in test for query in queries]
 
     def variants(self, query: str) -> list[str]:
         """Texts that may stand for a query in training, its own first, each once."""
@@ -70,8 +71,3 @@ def query_key(query: Any) -> str:
     """A query, of whatever class, as a text that tells it from others."""
     text = query if isinstance(query, str) else getattr(query, "text", None)
     return text if isinstance(text, str) else repr(query)
-
-
-def sides_overlap(train: Sequence[Hashable], test: Sequence[Hashable]) -> int:
-    """How many different queries are on both sides."""
-    return len(set(train) & set(test))
