@@ -18,7 +18,7 @@ from bluetune_trainer.training.params import TrialParams, resolve_settings
 from bluetune_trainer.training.parts import choose_parts
 from bluetune_trainer.training.parts_of_items import split_to_fit
 from bluetune_trainer.training.task import TrainingTask, prepare
-from bluetune_trainer.training.trial import TrialRun, run_trial
+from bluetune_trainer.training.trial import TrialRun, run_trial, trial_steps
 from trainer.learning_world import CODES, TOPICS, world, write_tiny_encoder
 
 TEXTS = ["lamp", "red lamp " * 20, "green", "blue candle " * 9, "lamp"]
@@ -78,8 +78,8 @@ def train(tiny: Path, workdir: Path, **settings: object) -> tuple[TrainingTask, 
         task,
         TrialParams(num_fixed_layers=0, items_lr=3e-3, temperature=0.1),
         number=0,
-        prune=lambda rung, value: False,
-        on_step=lambda share, epoch: None,
+        plan=trial_steps(task),
+        on_step=lambda share, epoch, spent: None,
         stop=Event(),
     )
     return task, run

@@ -21,7 +21,7 @@ from bluetune_trainer.training.opening import open_served
 from bluetune_trainer.training.params import TrialParams, resolve_settings
 from bluetune_trainer.training.parts import choose_parts
 from bluetune_trainer.training.task import prepare
-from bluetune_trainer.training.trial import run_trial
+from bluetune_trainer.training.trial import run_trial, trial_steps
 from bluetune_trainer.training.two_towers import TwoTowers
 from trainer.learning_world import world, write_tiny_encoder
 from trainer.tiny_clip import picture, write_tiny_clip
@@ -53,8 +53,8 @@ def fine_tuned(folder: Path) -> Encoder:
         task,
         TrialParams(num_fixed_layers=1, items_lr=3e-3),
         number=0,
-        prune=lambda rung, value: False,
-        on_step=lambda share, epoch: None,
+        plan=trial_steps(task),
+        on_step=lambda share, epoch, spent: None,
         stop=Event(),
     )
     model = task.new_model()

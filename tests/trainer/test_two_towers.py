@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from bluetune_api.method import Settings
+from bluetune_api.method import HardNegatives, Lora, Settings
 from bluetune_trainer.errors import PlanInvalid
 from bluetune_trainer.ranking.losses import ListwiseSoftmaxLoss
 from bluetune_trainer.training.embedder import freeze
@@ -18,7 +18,7 @@ from bluetune_trainer.training.module import FeatureMaker
 from bluetune_trainer.training.params import TrialParams, resolve_settings
 from bluetune_trainer.training.parts import choose_parts
 from bluetune_trainer.training.task import TrainingTask, prepare
-from bluetune_trainer.training.trial import run_trial
+from bluetune_trainer.training.trial import run_trial, trial_steps
 from bluetune_trainer.training.two_towers import TwoTowers
 from trainer.learning_world import world, write_tiny_encoder
 
@@ -105,8 +105,8 @@ def test_a_trial_leaves_the_fixed_layers_of_both_towers_bit_equal_and_changes_al
         task,
         TrialParams(num_fixed_layers=depth, items_lr=1e-3, query_lr=1e-3, temperature=0.1),
         number=depth,
-        prune=lambda rung, value: False,
-        on_step=lambda share, epoch: None,
+        plan=trial_steps(task),
+        on_step=lambda share, epoch, spent: None,
         stop=Event(),
     )
     after = dict(task.model.named_parameters())
@@ -117,6 +117,46 @@ def test_a_trial_leaves_the_fixed_layers_of_both_towers_bit_equal_and_changes_al
         if "backbone.pooler." in name or any(name.split(".backbone.")[1].startswith(prefix) for prefix in kept)
     }
     assert {name for name in before if torch.equal(before[name], after[name])} == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"lora": Lora(rank=4, alpha=8)},
+        {"grad_cache": True},
+        {"hard_negatives": HardNegatives(count=2)},
+        {"accumulate_batches": 2, "batch_size": 5, "gradient_clipping": 1.0, "warmup": 0.5},
+        {"matryoshka_dims": [8]},
+        {"long_items": "Split", "max_tokens": 8, "hard_negatives": HardNegatives(count=2)},
+    ],
+    ids=lambda how: "-".join(how),
+)
+def test_every_way_of_training_reaches_each_tower_at_its_own_rate(
+    minilm: Path, tmp_path: Path, how: dict[str, object]
+) -> None:
+    fixed: dict[str, object] = {"precision": "FP32", "batch_size": 20, "num_epochs": 1, "towers": "Separate", **how}
+    settings = Settings(**fixed)  # type: ignore[arg-type]
+    catalogue, split = world(sessions=60)
+    start = write_tiny_encoder(tmp_path / "start", minilm)
+    task = prepare(start, catalogue, split, resolve_settings(settings), choose_parts(settings), tmp_path, lambda: None)
+    before = {name: p.detach().clone() for name, p in task.new_model().named_parameters()}
+    run = run_trial(
+        task,
+        TrialParams(num_fixed_layers=1, items_lr=1e-3, query_lr=1e-9, query_weight_decay=0.0),
+        number=0,
+        plan=trial_steps(task),
+        on_step=lambda share, epoch, spent: None,
+        stop=Event(),
+    )
+    assert set(run.model_state) <= set(before)
+    most = {"query": 0.0, "item": 0.0}
+    for name, value in run.model_state.items():
+        assert ".layer.0." not in name
+        side = name.split("_")[0]
+        most[side] = max(most[side], float((value - before[name]).abs().max()))
+    assert most["query"] < 1e-6
+    assert most["item"] > 1e-4
 
 
 def test_more_fixed_layers_than_a_tower_has_are_refused(task: TrainingTask) -> None:

@@ -10,30 +10,32 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bluetune_api.method import Settings
 from bluetune_api.objectstore import ObjectStore
 from bluetune_api.records import digest_of
 from bluetune_api.store_layout import MANIFEST
 from bluetune_trainer.store.versions import download_version
-from bluetune_trainer.training.encoder import Encoder
+from bluetune_trainer.training.model import Model
+from bluetune_trainer.training.opening import open_served
 from search_service.index import Hit, Index
 
 Kind = Literal["query", "item"]
 
 
-def fetch_encoder(store: ObjectStore, version: str, digest: str | None, folder: Path) -> tuple[Encoder, str]:
+def fetch_encoder(store: ObjectStore, version: str, digest: str | None, folder: Path) -> tuple[Model, str]:
     """Download and open a version; every file is compared with the manifest, the manifest with the digest.
 
     Returns the encoder and the manifest's digest. Raises what `download_version` raises.
     """
     shutil.rmtree(folder, ignore_errors=True)
     download_version(store, version, folder, digest=digest)
-    return Encoder.load(folder), digest_of((folder / MANIFEST).read_bytes())
+    return open_served(folder, Settings()), digest_of((folder / MANIFEST).read_bytes())
 
 
 class Engine:
     """One version, ready to answer. Requests may come from several threads."""
 
-    def __init__(self, encoder: Encoder, index: Index, version: str, digest: str) -> None:
+    def __init__(self, encoder: Model, index: Index, version: str, digest: str) -> None:
         self._encoder, self._index = encoder, index
         self._lock = threading.Lock()
         self.version, self.digest = version, digest

@@ -50,6 +50,8 @@ def _by_content(folder: Path, settings: Settings) -> Model:
     if read_json(folder / "config.json").get("model_type") == "clip":
         if settings.towers == "Shared":
             raise PlanInvalid("settings.towers is Shared, but a CLIP model has two towers; use Separate")
+        if settings.item_prompt:
+            raise PlanInvalid("settings.itemPrompt: items of a CLIP model are pictures; leave it out")
         return Clip.load(folder, max_tokens=settings.max_tokens, query_prompt=settings.query_prompt)
     encoder = Encoder.load(folder, **options)
     return TwoTowers.of(encoder) if settings.towers == "Separate" else encoder
