@@ -119,8 +119,8 @@ class Settings(ApiModel):
     """Train low-rank adapters instead of the weights (preset: the weights)."""
     hard_negatives: HardNegatives | None = None
     """Add negatives from the whole catalogue to each session (preset: none)."""
-    attention: Literal["Padded", "Varlen"] | None = None
-    """Varlen packs texts without padding; for BERT-like models on a GPU (preset: Padded)."""
+    attention: Literal["Auto", "Padded", "Packed"] | None = None
+    """Packed computes nothing on padding; for BERT-like models. Auto (preset) packs them on processors."""
     test_each_n_inputs: Annotated[float, Field(gt=0)] | None = None
     """Sessions between two validations; a value below 1 is a share of an epoch."""
     early_stopping: EarlyStopping | None = None

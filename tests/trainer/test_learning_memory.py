@@ -112,7 +112,7 @@ def test_tokens_that_fit_a_gpu(free: int, trained: int, expected: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("setting", [{"grad_cache": True}, {"attention": "Varlen"}])
+@pytest.mark.parametrize("setting", [{"grad_cache": True}, {"attention": "Packed"}])
 @pytest.mark.parametrize("depth", [0, 1])
 def test_a_trial_takes_the_same_steps_whichever_way_it_is_computed(
     prepared: partial[TrainingTask], log: OptimizerLog, setting: dict[str, object], depth: int

@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from bluetune_trainer.errors import PlanInvalid
-from bluetune_trainer.training.packing import check_packable, packed_states
+from bluetune_trainer.training.packing import Packing, check_packable, packed_states
 
 SHAPE = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 BERTS = {**SHAPE, "intermediate_size": 32, "max_position_embeddings": 24}
@@ -41,7 +41,8 @@ def test_states_and_gradients_are_those_of_the_padded_pass(config: PretrainedCon
     def run(packed: bool) -> tuple[torch.Tensor, list[torch.Tensor]]:
         model.zero_grad()
         if packed:
-            states = packed_states(model, ids, mask)
+            packing = Packing.of(mask)
+            states = packing.unpack(packed_states(model, ids, packing))
         else:
             states = model(input_ids=ids, attention_mask=mask).last_hidden_state * mask[:, :, None]
         states.pow(2).sum().backward()

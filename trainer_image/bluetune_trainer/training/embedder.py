@@ -14,7 +14,6 @@ from bluetune_trainer.training.inputs import InputTable
 from bluetune_trainer.training.memory import tokens_that_fit
 from bluetune_trainer.training.model import Tower
 from bluetune_trainer.training.parts_of_items import by_item
-from bluetune_trainer.training.tokens import plan_chunks
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Embedder:
         if cut is not None:
             self._fill(cut, numbers)
         lengths = self.table.lengths(numbers)
-        chunks = plan_chunks(lengths, min(tower.token_budget, self.fits))
+        chunks = tower.chunks(lengths, self.fits)
         again = self.recompute or sum(len(chunk) * int(lengths[chunk].max()) for chunk in chunks) > self.fits
         if again and torch.is_grad_enabled():
             parts = [checkpoint(self._chunk, tower, cut, numbers[chunk], use_reentrant=False) for chunk in chunks]
@@ -87,8 +86,8 @@ class Embedder:
         if cut is None:
             vectors: Tensor = tower(*batch)
             return vectors
-        hidden = cut.cache.gather(numbers.tolist()).to(batch[0].device)
-        return tower.pool(cut.split.upper(hidden, *batch), *batch)
+        hidden = cut.cache.gather(numbers.tolist(), packed=tower.packs).to(batch[0].device)
+        return cut.split.upper(hidden, *batch)
 
     def _fill(self, cut: Cut, numbers: NDArray[np.int64]) -> None:
         missing = cut.cache.missing(numbers)
@@ -96,7 +95,7 @@ class Embedder:
             return
         lengths = self.table.lengths(missing)
         tower = cut.split.tower
-        for chunk in plan_chunks(lengths, tower.token_budget):
+        for chunk in tower.chunks(lengths):
             state = cut.split.lower(*self._batch(tower, missing[chunk])).cpu()
             for row, position in enumerate(chunk.tolist()):
                 cut.cache.put(int(missing[position]), state[row, : lengths[position]])

@@ -11,8 +11,9 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from bluetune_trainer.errors import PlanInvalid
+from bluetune_trainer.training import attention
 from bluetune_trainer.training.model import Kind, Model, ReadFile, Row, Tower
-from bluetune_trainer.training.packing import check_packable, packed_states
+from bluetune_trainer.training.packing import Packing, check_packable, packable, packed_states
 from bluetune_trainer.training.tokens import pad, tokenize
 
 Pooling = Literal["mean", "cls"]
@@ -54,8 +55,7 @@ class Encoder(Tower, Model):
         self.lower = lower
         self.query_prompt = query_prompt
         self.item_prompt = item_prompt
-        self.packs = False
-        """Whether texts are packed instead of padded."""
+        self._packs: bool | None = None
         self.eval()
 
     @classmethod
@@ -92,7 +92,7 @@ class Encoder(Tower, Model):
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(folder)
         backbone = AutoModel.from_pretrained(
-            folder, config=config, local_files_only=True, dtype=torch.float32, attn_implementation="sdpa"
+            folder, config=config, local_files_only=True, dtype=torch.float32, attn_implementation=attention.NAME
         )
         return cls(
             backbone,
@@ -117,10 +117,18 @@ class Encoder(Tower, Model):
         """What the layers are in."""
         return self.backbone
 
-    def pack(self) -> None:
-        """From now on pack texts instead of padding them. Raises PlanInvalid for a model that cannot."""
-        check_packable(self.backbone)
-        self.packs = True
+    @property
+    def packs(self) -> bool:
+        """Whether texts are packed instead of padded: where it is known to pay, unless `pack` said otherwise."""
+        if self._packs is None:
+            return self.device.type == "cpu" and packable(self.backbone)
+        return self._packs
+
+    def pack(self, wanted: bool) -> None:
+        """Pack texts from now on, or pad them. Raises PlanInvalid for a model that cannot be packed."""
+        if wanted:
+            check_packable(self.backbone)
+        self._packs = wanted
 
     def prompted(self, texts: Sequence[str], kind: Kind) -> list[str]:
         """The texts as the transformer sees them."""
@@ -147,9 +155,20 @@ class Encoder(Tower, Model):
         """[n, tokens] ids and mask → [n, tokens, dimension] states of the last layer."""
         ids, mask = batch
         if self.packs:
-            return packed_states(self.backbone, ids, mask)
+            packing = Packing.of(mask)
+            return packing.unpack(packed_states(self.backbone, ids, packing))
         states: Tensor = self.backbone(input_ids=ids, attention_mask=mask).last_hidden_state
         return states
+
+    def forward(self, *batch: Tensor) -> Tensor:
+        """[n, tokens] ids and mask → [n, dimension] unit vectors in float32; packed texts are never padded again."""
+        if not self.packs:
+            return super().forward(*batch)
+        ids, mask = batch
+        packing = Packing.of(mask)
+        states = packed_states(self.backbone, ids, packing)
+        pooled = packing.firsts(states) if self.pooling == "cls" else packing.pooled(states.float())
+        return nn.functional.normalize(pooled.float(), dim=-1)
 
     def pool(self, hidden: Tensor, *batch: Tensor) -> Tensor:
         """[n, tokens, dimension] states → [n, dimension] unit vectors in float32."""
@@ -196,12 +215,14 @@ class Encoder(Tower, Model):
         )
 
 
-def pack(model: Model) -> None:
-    """Pack the texts of a model's towers. Raises PlanInvalid for towers that cannot."""
+def pack(model: Model, attention: Literal["Auto", "Padded", "Packed"]) -> None:
+    """Let the towers do what `settings.attention` says. Raises PlanInvalid for towers that cannot be packed."""
     for tower in model.towers():
-        if not isinstance(tower, Encoder):
-            raise PlanInvalid(f"settings.attention: Varlen does not know a {type(tower).__name__}; use Padded")
-        tower.pack()
+        if isinstance(tower, Encoder):
+            if attention != "Auto":
+                tower.pack(attention == "Packed")
+        elif attention == "Packed":
+            raise PlanInvalid(f"settings.attention: Packed does not know a {type(tower).__name__}; use Auto")
 
 
 def _check_modules(folder: Path) -> None:

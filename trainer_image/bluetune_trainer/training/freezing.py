@@ -70,10 +70,11 @@ class LayerSplit:
         return capture.state
 
     def upper(self, hidden: Tensor, *batch: Tensor) -> Tensor:
-        """What `lower` gave → [n, positions, width] what comes out of the stack."""
+        """What `lower` gave for a batch, packed if the tower packs → [n, dimension] vectors in float32."""
         replaced = [_Inject(hidden, self.layers[self.depth]), *self.layers[self.depth :]]
         with self._layers_replaced(replaced):
-            return self.tower.hidden(*batch)
+            vectors: Tensor = self.tower(*batch)
+        return vectors
 
     @contextmanager
     def _layers_replaced(self, layers: list[nn.Module]) -> Iterator[None]:
@@ -108,8 +109,7 @@ class _Inject(_Stand):
         self.hidden = hidden
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        packing = current.get()
-        return self.hidden if packing is None else packing.pack(self.hidden)
+        return self.hidden
 
 
 @dataclass
@@ -151,14 +151,12 @@ class ActivationCache:
         self._where[number] = (len(self._segments) - 1, self._used, tokens)
         self._used += tokens
 
-    def gather(self, numbers: list[int]) -> Tensor:
-        """[len(numbers), longest, hidden], zero on padding."""
-        places = [self._where[number] for number in numbers]
-        first = self._segments[0]
-        out = torch.zeros(len(places), max(p[2] for p in places), first.shape[1], dtype=first.dtype)
-        for row, (segment, start, tokens) in enumerate(places):
-            out[row, :tokens] = self._segments[segment][start : start + tokens]
-        return out
+    def gather(self, numbers: list[int], *, packed: bool = False) -> Tensor:
+        """[len(numbers), longest, hidden], zero on padding; packed, [1, all tokens, hidden]."""
+        rows = [
+            self._segments[at][start : start + tokens] for at, start, tokens in map(self._where.__getitem__, numbers)
+        ]
+        return torch.cat(rows).unsqueeze(0) if packed else torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
 
     def _new_segment(self, tokens: int, hidden: int, dtype: torch.dtype) -> Tensor:
         size = torch.empty(0, dtype=dtype).element_size()

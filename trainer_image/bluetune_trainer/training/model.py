@@ -3,6 +3,7 @@
 A plugin brings a family of its own by subclassing both classes and returning a `Model` from its `load_model`.
 """
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,7 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bluetune_trainer.training.tokens import TOKENS_PER_CHUNK_CPU, TOKENS_PER_CHUNK_GPU, plan_chunks
+from bluetune_trainer.training.tokens import (
+    TOKENS_PER_CHUNK_CPU,
+    TOKENS_PER_CHUNK_GPU,
+    TOKENS_PER_PACK,
+    plan_chunks,
+    plan_packs,
+)
 
 Kind = Literal["query", "item"]
 Row = NDArray[Any]
@@ -117,14 +124,25 @@ class Tower(nn.Module, ABC):
         return self
 
     @property
+    def packs(self) -> bool:
+        """Whether a batch's inputs go through the layers one after the other, without padding."""
+        return False
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
 
     @property
     def token_budget(self) -> int:
-        """Padded positions in a forward pass on this device."""
+        """Positions in a forward pass on this device, padded ones among them."""
         return TOKENS_PER_CHUNK_GPU if self.device.type == "cuda" else TOKENS_PER_CHUNK_CPU
+
+    def chunks(self, costs: NDArray[np.int64], most: int = sys.maxsize) -> list[NDArray[np.int64]]:
+        """Positions of inputs of these costs, grouped for a forward pass of at most `most` positions each."""
+        if self.packs:
+            return plan_packs(costs, min(TOKENS_PER_PACK, most))
+        return plan_chunks(costs, min(self.token_budget, most))
 
     def train(self, mode: bool = True) -> Self:
         """Stay in evaluation mode: no dropout; gradients flow all the same."""
@@ -142,7 +160,7 @@ class Tower(nn.Module, ABC):
         vectors = np.zeros((len(unique), self.dimension), np.float32)
         device = self.device
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            for chunk in plan_chunks(costs, self.token_budget):
+            for chunk in self.chunks(costs):
                 batch = self.collate([rows[i] for i in chunk])
                 vectors[chunk] = self(*(part.to(device) for part in batch)).cpu().numpy()
         return vectors[[position[text] for text in inputs]]

@@ -1,7 +1,7 @@
 """Texts one after the other without padding: attention that keeps them apart is told where each begins.
 
-On a GPU that is torch's variable-length attention; elsewhere, and in float32, which that does not compute, a
-block-diagonal mask gives the same. transformers' own sdpa would mix packed texts.
+On a GPU that is torch's variable-length attention; elsewhere, and in float32, which that does not compute, it is ours.
+transformers' own sdpa would mix packed texts.
 """
 
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn.attention.varlen import varlen_attn
-from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from bluetune_trainer.errors import PlanInvalid
+from bluetune_trainer.training.attention import Group, group, packed_attention
 
 NAME = "bluetune_varlen"
 _FIRST_POSITION_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl")
@@ -34,13 +34,15 @@ class Packing:
     starts: Tensor
     """[n + 1] int32: where each text begins among the T tokens; the last is T."""
     longest: int
+    groups: list[Group]
+    """Texts of like length, for attention without a kernel for packed texts."""
 
     @classmethod
     def of(cls, mask: Tensor) -> "Packing":
         """From an attention mask, [n, longest], of texts that begin at 0."""
         lengths = mask.sum(1, dtype=torch.int32)
         starts = nn.functional.pad(lengths.cumsum(0, dtype=torch.int32), (1, 0))
-        return cls(mask.bool(), starts, mask.shape[1])
+        return cls(mask.bool(), starts, mask.shape[1], group(lengths.tolist(), mask.device))
 
     def pack(self, padded: Tensor) -> Tensor:
         """[n, longest, …] → [1, T, …]."""
@@ -57,6 +59,15 @@ class Packing:
         counted = torch.arange(first, first + self.longest, device=self.mask.device)
         return self.pack(counted.expand(len(self.mask), -1))
 
+    def pooled(self, packed: Tensor) -> Tensor:
+        """[1, T, width] → [n, width] mean over each text's tokens."""
+        sums = packed.new_zeros(len(self.mask), packed.shape[2]).index_add_(0, self.owners(), packed[0])
+        return sums / self.mask.sum(1, keepdim=True).clamp(min=1)
+
+    def firsts(self, packed: Tensor) -> Tensor:
+        """[1, T, width] → [n, width] the state of each text's first token."""
+        return packed[0, self.starts[:-1].long()]
+
     def owners(self) -> Tensor:
         """[T] number of each token's text."""
         return self.pack(torch.arange(len(self.mask), device=self.mask.device)[:, None].expand_as(self.mask))[0]
@@ -66,23 +77,27 @@ current: ContextVar[Packing | None] = ContextVar("packing", default=None)
 """How the texts lie in the forward pass that is under way; None: padded."""
 
 
+def packable(backbone: nn.Module) -> bool:
+    """Whether its texts can be packed."""
+    return getattr(backbone.config, "model_type", None) in PACKABLE
+
+
 def check_packable(backbone: nn.Module) -> None:
     """Raise PlanInvalid for a model whose texts cannot be packed."""
-    kind = getattr(backbone.config, "model_type", type(backbone).__name__)
-    if kind not in PACKABLE:
+    if not packable(backbone):
+        kind = getattr(backbone.config, "model_type", type(backbone).__name__)
         raise PlanInvalid(
-            f"settings.attention: Varlen does not know models of type {kind!r}, only {', '.join(PACKABLE)}; use Padded"
+            f"settings.attention: Packed does not know models of type {kind!r}, only {', '.join(PACKABLE)}; use Padded"
         )
 
 
-def packed_states(backbone: nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
-    """[n, longest] ids and mask → [n, longest, hidden] states of the last layer, zero on padding."""
+def packed_states(backbone: nn.Module, ids: Tensor, packing: Packing) -> Tensor:
+    """[n, longest] ids → [1, T, hidden] states of the last layer."""
     config: Any = backbone.config
     first = config.pad_token_id + 1 if config.model_type in _FIRST_POSITION_AFTER_PADDING else 0
-    packing = Packing.of(mask)
     with _packed(config, packing):
-        states = backbone(input_ids=packing.pack(ids), position_ids=packing.positions(first)).last_hidden_state
-    return packing.unpack(states)
+        states: Tensor = backbone(input_ids=packing.pack(ids), position_ids=packing.positions(first)).last_hidden_state
+    return states
 
 
 @contextmanager
@@ -122,9 +137,9 @@ def _attention(
             scale=scaling,
         )
         return cast("Tensor", out).unsqueeze(0), None
-    owners = packing.owners()
-    own = owners[:, None] == owners[None, :]
-    return scaled_dot_product_attention(query, key, value, attn_mask=own, scale=scaling).transpose(1, 2), None
+    query, key, value = (t[0].transpose(0, 1) for t in (query, key, value))
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    return packed_attention(query, key, value, packing.groups, scale).unsqueeze(0), None
 
 
 def _no_mask(*_: Any, **__: Any) -> None:

@@ -75,7 +75,7 @@ class TrainingSettings:
     grad_cache: bool = False
     lora: Lora | None = None
     hard_negatives: HardNegatives | None = None
-    attention: Literal["Padded", "Varlen"] = "Padded"
+    attention: Literal["Auto", "Padded", "Packed"] = "Auto"
     test_each_n_inputs: float = 0.5
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     halving: bool = True

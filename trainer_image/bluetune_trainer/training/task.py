@@ -165,8 +165,7 @@ def prepare(
     fit_threads()
     model = parts.load(start_folder).to(_device())
     check_dims(settings.matryoshka_dims, model.dimension)
-    if settings.attention == "Varlen":
-        pack(model)
+    pack(model, settings.attention)
     bf16 = use_bf16(settings.precision, model.device.type)
     table = InputTable(model, parts.files, parts.split_item)
     train = number_sessions(split.train, catalogue, table)

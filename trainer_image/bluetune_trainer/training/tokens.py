@@ -12,6 +12,9 @@ TOKENS_PER_CHUNK_CPU = 2048
 TOKENS_PER_CHUNK_GPU = 32768
 """The same on a GPU, which wants few large kernels."""
 
+TOKENS_PER_PACK = 8192
+"""Tokens in one forward pass of packed texts: weights and their gradients are touched once for so many."""
+
 
 def tokenize(tokenizer: Any, texts: Sequence[str], max_tokens: int, *, lower: bool = False) -> list[NDArray[np.int32]]:
     """Token ids of each text with its special tokens, cut at `max_tokens`."""
@@ -42,6 +45,16 @@ def plan_chunks(lengths: NDArray[np.int64], token_budget: int) -> list[NDArray[n
             chunks.append(order[begin:end])
             begin = end
     return chunks
+
+
+def plan_packs(lengths: NDArray[np.int64], token_budget: int) -> list[NDArray[np.int64]]:
+    """Positions by length, cut where `token_budget` real tokens are reached; one text may be longer than that."""
+    order = np.argsort(lengths, kind="stable")
+    if not len(order):
+        return []
+    before = np.cumsum(lengths[order]) - lengths[order]
+    _, first = np.unique(before // token_budget, return_index=True)
+    return np.split(order, first[1:])
 
 
 def pad(rows: Sequence[NDArray[np.int32]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
