@@ -36,6 +36,7 @@ EVERYTHING = dimensions(
         (dimensions(num_fixed_layers={"choice": [1.5]}), "1.5"),
         (dimensions(num_fixed_layers={"uniform": {"low": 0, "high": 3}}), "num_fixed_layers.uniform"),
         (dimensions(num_fixed_layers={"quniform": {"low": 0, "high": 3, "q": 0.5}}), "num_fixed_layers.quniform"),
+        (dimensions(num_fixed_layers={"quniform": {"low": 4, "high": 5, "q": 3}}), "no multiple of 3"),
         (dimensions(not_irrelevant_only={"choice": [1]}), "not_irrelevant_only"),
         (dimensions(examples_order={"choice": [11]}), "examples_order"),
         (dimensions(examples_order={"choice": [[12]]}), "[12]"),

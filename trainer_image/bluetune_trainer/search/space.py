@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bluetune_api.method import LogUniform, QUniform, SearchDimension, Uniform
-from bluetune_trainer.training.parameters import check_search_space
+from bluetune_trainer.training.parameters import check_search_space, multiples
 from bluetune_trainer.training.params import parse_params
 
 Point = dict[str, float]
@@ -40,6 +40,9 @@ class Space:
         for name, dimension in self.dimensions.items():
             drawn = point[name]
             value = float(drawn) if dimension.choice is None else dimension.choice[int(drawn)]
+            if dimension.quniform is not None:
+                low, high = multiples(dimension.quniform)
+                value = min(max(value, low), high)
             values[name] = int(value) if name == "num_fixed_layers" else value
         return values
 
@@ -125,4 +128,7 @@ def _draw(name: str, dimension: SearchDimension) -> Any:
     if dimension.log_uniform is not None:
         return hp.loguniform(name, math.log(dimension.log_uniform.low), math.log(dimension.log_uniform.high))
     assert dimension.quniform is not None  # noqa: S101
-    return hp.quniform(name, dimension.quniform.low, dimension.quniform.high, dimension.quniform.q)
+    # hyperopt rounds what it draws between the bounds to a multiple of q, which may lie beyond them.
+    low, high = multiples(dimension.quniform)
+    half = dimension.quniform.q / 2
+    return hp.quniform(name, low - half, high + half, dimension.quniform.q)

@@ -1,10 +1,11 @@
 """Which hyperparameters there are and which values they may take: what a manifest's schema cannot type. No torch."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bluetune_api.method import SearchDimension, SearchSpace
+from bluetune_api.method import QUniform, SearchDimension, SearchSpace
 from bluetune_trainer.errors import PlanInvalid
 from bluetune_trainer.plugin.loading import alternatives
 
@@ -80,6 +81,13 @@ def check_search_space(space: SearchSpace) -> None:
             raise PlanInvalid(f"initialParams.{name}.{problem}")
 
 
+def multiples(dimension: QUniform) -> tuple[float, float]:
+    """The smallest and the largest multiple of q between low and high; the first is larger if there is none."""
+    slack = 1e-9  # 0.3 is a multiple of 0.1, whatever binary fractions make of it
+    q = dimension.q
+    return math.ceil(dimension.low / q - slack) * q, math.floor(dimension.high / q + slack) * q
+
+
 def _kind(name: str) -> Kind:
     kind = PARAMETERS.get(name)
     if kind is None:
@@ -99,6 +107,10 @@ def _problem(dimension: SearchDimension, kind: Kind) -> str | None:
         return f"{used}: takes {kind.expects}; use choice"
     if kind.integer and dimension.quniform is None:
         return f"{used}: takes {kind.expects}; use choice, or quniform with a whole q"
+    if dimension.quniform is not None:
+        low, high = multiples(dimension.quniform)
+        if low > high:
+            return f"quniform: no multiple of {dimension.quniform.q:g} lies between {bounds.low:g} and {bounds.high:g}"
     values: list[float] = [bounds.low, bounds.high]
     if kind.integer and dimension.quniform is not None:
         if any(not float(value).is_integer() for value in (*values, dimension.quniform.q)):
