@@ -16,9 +16,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 KILLS = 20
 
 
-def prepared(root: Path, minilm: Path) -> Shop:
+def prepared(root: Path, base: Path) -> Shop:
     root.mkdir()
-    shop = write_shop(root, write_tiny_encoder(root / "tiny", minilm))
+    shop = write_shop(root, base)
 
     def edit(documents: dict[str, dict[str, Any]]) -> None:
         spec = documents["FineTuningMethod"]["spec"]
@@ -53,7 +53,8 @@ def test_a_run_killed_at_twenty_random_writes_ends_as_one_that_was_not(
 ) -> None:
     monkeypatch.setenv("BLUETUNE_CHECKPOINT_SECONDS", "0")
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
-    whole, killed = prepared(tmp_path / "whole", minilm), prepared(tmp_path / "killed", minilm)
+    base = write_tiny_encoder(tmp_path / "tiny", minilm)  # its path is part of the base version's manifest
+    whole, killed = prepared(tmp_path / "whole", base), prepared(tmp_path / "killed", base)
     code, writes = run_cli(arguments(whole), tmp_path / "whole.txt")
     assert code == 0, (tmp_path / "whole.txt").read_text()
     rng = random.Random(11)
