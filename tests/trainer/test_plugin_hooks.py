@@ -207,7 +207,7 @@ def test_a_model_family_of_a_plugin_is_imported_trained_published_gated_and_reop
 
     ended = run_plugin("plugin_model", WORDS)
     assert ended.code == 0, ended.stderr
-    assert sorted(p.name for p in ended.folder.iterdir()) == ["config.json", "manifest.json", "words.safetensors"]
+    assert {p.name for p in ended.folder.iterdir()} >= {"config.json", "manifest.json", "words.safetensors"}
     assert ended.result.parent is not None
     base = load_file(ended.shop.folder / "versions" / ended.result.parent / "words.safetensors")
     trained = load_file(ended.folder / "words.safetensors")

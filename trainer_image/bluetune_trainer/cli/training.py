@@ -66,7 +66,7 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
         if resolved.plugin.waits_for_data():
             resolved = prepare(plan, resolved.plugin)
         with blaming(plan.method.plugin, *resolved.user_code):
-            parts = choose_parts(resolved.method.settings, resolved.plugin, files=reader(store))
+            parts = choose_parts(resolved.method.settings, resolved.plugin, files=reader(store, stop))
         parent = download_version(store, plan.start_version, workdir / "start")
         with blaming(plan.method.plugin, *resolved.user_code, *parts.user_code):
             outcome = _search(store, plan, resolved, parts, catalogue, split, stages, stop, workdir)

@@ -31,10 +31,12 @@ def pin(store: ObjectStore, path: str) -> list[PinnedObject]:
     ]
 
 
-def reader(store: ObjectStore) -> Callable[[str], bytes]:
-    """What reads the objects that items name. It raises DataInvalid for one that does not exist."""
+def reader(store: ObjectStore, stop: threading.Event) -> Callable[[str], bytes]:
+    """What reads the objects that items name: DataInvalid for one that does not exist, Stopped once `stop` is set."""
 
     def read(key: str) -> bytes:
+        if stop.is_set():
+            raise Stopped
         try:
             return store.get(key)
         except ObjectNotFound as error:

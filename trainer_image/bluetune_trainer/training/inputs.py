@@ -3,7 +3,7 @@
 import os
 import tempfile
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -110,7 +110,7 @@ class InputTable:
             return not tower.cut(next(iter(tower.prepare(tower.prompted([part], "item"), self._files))))
 
         parts: object = self._split(text, fits)
-        if not isinstance(parts, Sequence) or not parts or not all(isinstance(part, str) for part in parts):
+        if not isinstance(parts, list | tuple) or not parts or not all(isinstance(part, str) for part in parts):
             raise PluginFailed(f"split_item must return a list of texts, it returned {parts!r:.200}")
         return list(tower.prepare(tower.prompted(parts[:MOST_PARTS], "item"), self._files))
 
