@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bluetune_trainer.data.types import Catalogue, Sessions
 from bluetune_trainer.training.inputs import InputTable
+from bluetune_trainer.training.phrases import Phrases
 from bluetune_trainer.training.variants import Variants
 
 Ints = NDArray[np.int64]
@@ -163,8 +164,12 @@ class Batcher:
         skip_above: bool = False,
         mined: MinedNegatives | None = None,
         variants: Variants | None = None,
+        phrases: Phrases | None = None,
+        phrases_per_session: float = 0.0,
     ) -> None:
         self.sessions = sessions
+        self._phrases = phrases
+        self._phrases_per_session = phrases_per_session
         self._click_weights = click_weights
         self._skip_above = skip_above
         self._mined = mined
@@ -193,6 +198,12 @@ class Batcher:
         rows = [self._results(int(i), random, (partners or {}).get(int(i), [])) for i in index]
         queries = self.sessions.queries[index]
         items = np.unique(np.concatenate([row[0] for row in rows]))
+        count = round(self._phrases_per_session * len(index))
+        phrases = self._phrases.draw(items, count, random) if self._phrases and count and random is not None else None
+        if phrases is not None:
+            # Each is a session of one clicked result.
+            rows += [_one_click(int(items[at])) for at in phrases.item_at]
+            queries = np.concatenate([queries, phrases.queries])
         asked, read = queries, items  # what is encoded for them
         if self._variants is not None and random is not None:
             asked, read = self._variants.draw(queries, random), self._variants.draw(items, random)
@@ -217,6 +228,8 @@ class Batcher:
             allowed[row, at] = False
             known = np.fromiter(self._clicked.of(int(queries[row])), np.int64)
             allowed[row, np.isin(items, known)] = False
+        if phrases is not None:
+            allowed[len(index) :] &= phrases.allowed
         return SessionBatch(
             texts=texts,
             query_at=np.searchsorted(texts, asked),
@@ -254,6 +267,12 @@ class Batcher:
             query = int(self.sessions.queries[session])
             results = _with_negatives(results, self._mined.draw(query, numbers, random))
         return results
+
+
+def _one_click(item: int) -> Results:
+    """A single clicked result of full confidence, shown nowhere."""
+    ones = np.ones(1, np.float32)
+    return np.array([item], np.int64), np.ones(1, np.bool_), ones, ones, np.full(1, -1, np.int32)
 
 
 def _with_negatives(results: Results, negatives: Ints) -> Results:

@@ -12,7 +12,7 @@ from bluetune_trainer.training.parameters import parse_value
 
 @dataclass(frozen=True)
 class TrialParams:
-    """What the search varies: the reference document's eleven parameters, and those of the listwise loss."""
+    """What the search varies: the reference document's eleven parameters, and those of ours."""
 
     num_fixed_layers: int = 3
     """Layers that stay as they are, from the bottom; above 0 the embeddings stay too."""
@@ -36,8 +36,11 @@ class TrialParams:
     """Pairs whose ranks differ by as much or more are left out."""
     examples_order: tuple[int, ...] = (11,)
     """Kinds of examples (1 to 11), each fed for an equal part of the training, in this order."""
-    temperature: float = 0.05
+    temperature: float = 0.03
     """Of the listwise loss."""
+    phrases_per_session: float = 2.0
+    """Phrases of the items' own texts that are fed as queries, for each session of a batch; 0 for clicks alone. Only
+    losses with in-batch negatives learn from them."""
 
 
 def parse_params(values: Mapping[str, object]) -> TrialParams:

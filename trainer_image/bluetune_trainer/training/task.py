@@ -18,7 +18,7 @@ from bluetune_trainer.ranking.metrics import summarize
 from bluetune_trainer.ranking.rankers import Ranker
 from bluetune_trainer.training.batches import Batcher, Ints, MinedNegatives, NumberedSessions, number_sessions
 from bluetune_trainer.training.embedder import Embedder
-from bluetune_trainer.training.encoder import pack
+from bluetune_trainer.training.encoder import Encoder, pack
 from bluetune_trainer.training.evaluation import (
     PaddedSessions,
     embed_all,
@@ -35,6 +35,7 @@ from bluetune_trainer.training.model import Model
 from bluetune_trainer.training.module import FeatureMaker
 from bluetune_trainer.training.params import TrainingSettings, TrialParams
 from bluetune_trainer.training.parts import Parts
+from bluetune_trainer.training.phrases import Phrases
 from bluetune_trainer.training.position_bias import ClickWeights
 from bluetune_trainer.training.precision import use_bf16
 from bluetune_trainer.training.recording import check_names, wants_training_metrics
@@ -70,6 +71,8 @@ class TrainingTask:
     """Under `positionBias: IPS`."""
     mined: MinedNegatives | None
     """Under `hardNegatives`."""
+    phrases: Phrases | None
+    """Of the items that training sessions show; None where items are no texts."""
     caches: ActivationCaches
     model: Model
     """The one instance, which all trials use in turn."""
@@ -110,6 +113,8 @@ class TrainingTask:
             skip_above=self.settings.position_bias == "SkipAbove",
             mined=self.mined,
             variants=self._variants,
+            phrases=self.phrases,
+            phrases_per_session=params.phrases_per_session,
         )
 
     def new_loss(self, params: TrialParams) -> RankingLossInterface:
@@ -219,6 +224,10 @@ def prepare(
         ranker=parts.ranker,
         click_weights=click_weights,
         mined=mined,
+        # pictures have no words
+        phrases=Phrases.of(split.train.items, catalogue, table, settings.seed)
+        if isinstance(model.tower("item"), Encoder)
+        else None,
         caches=ActivationCaches(workdir / "activations"),
         model=model,
         _start_state={name: value.detach().cpu().clone() for name, value in model.state_dict().items()},
