@@ -25,6 +25,10 @@ class Cell:
     clicks: Clicks = "model"
     seed: int = 0
 
+    def measured_as(self) -> "Cell":
+        """The cell itself; of a column that learns nothing, the one that stands for all clicks and seeds."""
+        return Cell(self.column, self.split) if self.column in ("bm25", "zero_shot") else self
+
     def setting(self) -> tuple[str, int, str, str]:
         """What cells of different columns and seeds have in common."""
         return self.split, self.sessions, self.logger, self.clicks
@@ -56,6 +60,7 @@ def fingerprint(*folders: Path) -> str:
 
 def cached(folder: Path, cell: Cell, code: str, measure: Callable[[], Measured]) -> Measured:
     """The cell's result for this code, measured now if it is not there."""
+    cell = cell.measured_as()
     key = hashlib.sha256(json.dumps([asdict(cell), code], sort_keys=True).encode()).hexdigest()[:20]
     path = folder / f"{cell.column}-{key}.json"
     if path.exists():

@@ -25,6 +25,21 @@ def test_a_cell_is_measured_once_for_a_version_of_the_code(tmp_path: Path) -> No
     assert len(calls) == 3
 
 
+def test_what_learns_nothing_is_measured_once_for_all_clicks(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    def measure() -> Measured:
+        calls.append(1)
+        return Measured([0.5], 0.7, 0.3)
+
+    for seed in (0, 1):
+        for count in (100, 1257):
+            cached(tmp_path, Cell("bm25", sessions=count, seed=seed), "a", measure)
+    assert len(calls) == 1
+    cached(tmp_path, Cell("bm25", split="time"), "a", measure)
+    assert len(calls) == 2
+
+
 def test_the_interval_is_that_of_a_mean() -> None:
     difference = np.random.default_rng(1).normal(0.02, 0.1, 400)
     low, high = interval(difference)

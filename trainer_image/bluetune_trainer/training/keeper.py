@@ -50,7 +50,7 @@ class Keeper(Callback):
         weights: copies of what is trained, by its name in the plain model, on the CPU.
         objective: metric that trials are judged by.
         plan: how the trial is cut.
-        plain: whether `weights` are what the module itself trains, not what adapters make of it.
+        plain: whether `weights` are what the module trains, as it is; not with adapters, and not on the way to it.
         until: rung at which the trial pauses.
         evaluate: a validation beside the planned ones, for a rung.
         checkpoint: where the state goes.

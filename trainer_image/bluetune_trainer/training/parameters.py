@@ -56,6 +56,7 @@ PARAMETERS: dict[str, Kind] = {
     "max_abs_difference_threshold": DIFFERENCE,
     "examples_order": Kind("a list of numbers from 1 to 11", _orders, continuous=False),
     "phrases_per_session": Kind("a number from 0 to 100", lambda v: _number(v) and 0 <= v <= 100),
+    "interpolation": Kind("a number above 0 and at most 1", lambda v: _number(v) and 0 < v <= 1),
     "temperature": Kind("a number above 0 and at most 10", lambda v: _number(v) and 0 < v <= 10),
 }
 

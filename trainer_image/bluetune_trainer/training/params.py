@@ -36,11 +36,13 @@ class TrialParams:
     """Pairs whose ranks differ by as much or more are left out."""
     examples_order: tuple[int, ...] = (11,)
     """Kinds of examples (1 to 11), each fed for an equal part of the training, in this order."""
-    temperature: float = 0.03
+    temperature: float = 0.05
     """Of the listwise loss."""
-    phrases_per_session: float = 2.0
+    phrases_per_session: float = 0.0
     """Phrases of the items' own texts that are fed as queries, for each session of a batch; 0 for clicks alone. Only
     losses with in-batch negatives learn from them."""
+    interpolation: float = 1.0
+    """Where the weights that are validated and kept lie between the start version's (0) and the trained ones (1)."""
 
 
 def parse_params(values: Mapping[str, object]) -> TrialParams:

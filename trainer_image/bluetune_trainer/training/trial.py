@@ -21,6 +21,7 @@ from bluetune_trainer.training.adapters import Adapters, trained_state
 from bluetune_trainer.training.checkpoint import SafetensorsIO, TrialCheckpoint, load
 from bluetune_trainer.training.embedder import Embedder, freeze
 from bluetune_trainer.training.keeper import Keeper, OnStep, Paused, TrialFailed, best_in
+from bluetune_trainer.training.interpolation import Interpolation
 from bluetune_trainer.training.module import EpochBatches, FeatureMaker, FineTuner, OneValidation
 from bluetune_trainer.training.params import TrialParams
 from bluetune_trainer.training.recording import Recorder
@@ -101,8 +102,15 @@ def _run(
     batcher = task.batcher(params)
     recorder = Recorder(task.accumulators, plan)
 
+    kept = Interpolation(model, params.interpolation)
+
     def evaluate(embedder: Embedder) -> dict[str, float]:
-        return recorder.validated(task.evaluate(embedder, loss, features), task.evaluate_sample(embedder))
+        with kept:
+            return recorder.validated(task.evaluate(embedder, loss, features), task.evaluate_sample(embedder))
+
+    def weights() -> dict[str, torch.Tensor]:
+        with kept:
+            return trained_state(model, adapters)
 
     module = FineTuner(
         embedder,
@@ -114,11 +122,11 @@ def _run(
         plan,
     )
     keeper = Keeper(
-        lambda: trained_state(model, adapters),
+        weights,
         settings.objective,
         plan,
         until=until,
-        plain=adapters is None,
+        plain=adapters is None and params.interpolation == 1,
         evaluate=lambda: evaluate(embedder),
         checkpoint=checkpoint,
         on_step=on_step,
