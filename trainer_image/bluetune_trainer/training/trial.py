@@ -20,8 +20,8 @@ from bluetune_trainer.errors import Stopped
 from bluetune_trainer.training.adapters import Adapters, trained_state
 from bluetune_trainer.training.checkpoint import SafetensorsIO, TrialCheckpoint, load
 from bluetune_trainer.training.embedder import Embedder, freeze
-from bluetune_trainer.training.keeper import Keeper, OnStep, Paused, TrialFailed, best_in
 from bluetune_trainer.training.interpolation import Interpolation
+from bluetune_trainer.training.keeper import Keeper, OnStep, Paused, TrialFailed, best_in
 from bluetune_trainer.training.module import EpochBatches, FeatureMaker, FineTuner, OneValidation
 from bluetune_trainer.training.params import TrialParams
 from bluetune_trainer.training.recording import Recorder
