@@ -44,7 +44,7 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     own = fingerprint(HERE / "worlds.py", HERE / "baselines.py", ROOT / "examples" / "semanlink" / "semanlink")
-    trainer = fingerprint(ROOT / "trainer_image", ROOT / "crds" / "bluetune_api" / "method.py")
+    trainer = fingerprint(ROOT / "trainer_image", ROOT / "crds" / "bluetune_api" / "method.py", HERE / "ours.py")
     library = version("sentence-transformers")
     bench, found = Bench(options.work), {}
     for cell in plan(options.seeds):

@@ -88,7 +88,7 @@ def _manifests(seed: int, trials: int, settings: dict[str, Any]) -> list[dict[st
         return {"apiVersion": "bluetune.dev/v1alpha1", "kind": kind, "metadata": meta, "spec": spec}
 
     method = {"settings": {"maxTokens": MAX_TOKENS, "seed": seed, **settings}, "initialMaxEvals": trials}
-    location = {"endpoint": "localhost:9000", "secure": False, "bucket": "b", "prefix": "p"}
+    location = {"endpoint": "localhost:9000", "secure": False, "bucket": "benchmark", "prefix": "semanlink"}
     model = {
         "base": {"uri": str(base_folder())},
         "methodRef": {"name": "semanlink"},
