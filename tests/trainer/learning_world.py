@@ -17,13 +17,13 @@ CODES = ("zip", "mog", "dax", "wug", "fep", "lut", "kiv", "toma", "blick", "gorp
 """What people type for each topic: the encoder cannot know."""
 
 
-def write_tiny_encoder(folder: Path, minilm: Path, *, layers: int = 3, seed: int = 0) -> Path:
-    """A random BERT of 32 dimensions with a real tokenizer, in our layout."""
+def write_tiny_encoder(folder: Path, minilm: Path, *, layers: int = 3, width: int = 32, seed: int = 0) -> Path:
+    """A random BERT with a real tokenizer, in our layout."""
     torch.manual_seed(seed)
     tokenizer = AutoTokenizer.from_pretrained(minilm)
     config = BertConfig(
         vocab_size=len(tokenizer),
-        hidden_size=32,
+        hidden_size=width,
         num_hidden_layers=layers,
         num_attention_heads=4,
         intermediate_size=64,
