@@ -121,6 +121,8 @@ class Settings(ApiModel):
     """Add negatives from the whole catalogue to each session (preset: none)."""
     attention: Literal["Auto", "Padded", "Packed"] | None = None
     """Packed computes nothing on padding; for BERT-like models. Auto (preset) packs them on processors."""
+    devices: Annotated[int, Field(ge=1, le=64)] | None = None
+    """GPUs of the pod that compute each step together, or processes where there is no GPU (preset: 1)."""
     test_each_n_inputs: Annotated[float, Field(gt=0)] | None = None
     """Sessions between two validations; a value below 1 is a share of an epoch."""
     early_stopping: EarlyStopping | None = None

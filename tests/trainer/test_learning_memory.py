@@ -185,10 +185,15 @@ def test_a_model_without_linear_layers_is_refused() -> None:
 
 @pytest.mark.slow
 def test_mined_negatives_stand_in_the_sessions_of_training_and_not_of_validation(
-    prepared: partial[TrainingTask],
+    prepared: partial[TrainingTask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = prepared(hard_negatives=HardNegatives(count=3, margin=0.0, depth=20))
+    wanted = HardNegatives(count=3, margin=0.0, depth=20)
+    at_once = prepared(hard_negatives=wanted).mined
+    monkeypatch.setattr("bluetune_trainer.training.mining.ITEMS_IN_BLOCK", 32)
+    task = prepared(hard_negatives=wanted)
     assert task.mined is not None
+    assert at_once is not None
+    assert task.mined.items.tolist() == at_once.items.tolist()
     batcher = task.batcher(TrialParams())
     random = np.random.default_rng(0)
     for session in batcher.relevant[:5]:  # without a generator, as validation has it, nothing is added

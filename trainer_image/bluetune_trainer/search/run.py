@@ -20,11 +20,13 @@ from bluetune_trainer.search.progress import Work, by_quality, search_progress
 from bluetune_trainer.search.space import Space, build_space
 from bluetune_trainer.search.suggest import suggest
 from bluetune_trainer.training.checkpoint import TrialCheckpoint, load
+from bluetune_trainer.training.companions import Preparation, follow
 from bluetune_trainer.training.freezing import LayerSplit
 from bluetune_trainer.training.keeper import best_in
 from bluetune_trainer.training.model import Model
 from bluetune_trainer.training.params import parse_params, resolve_settings
 from bluetune_trainer.training.parts import Parts, choose_parts
+from bluetune_trainer.training.ranks import together
 from bluetune_trainer.training.steps import StepPlan
 from bluetune_trainer.training.task import TrainingTask, prepare
 from bluetune_trainer.training.trial import TrialFailed, TrialRun, run_trial, trial_steps
@@ -60,11 +62,27 @@ def run_search(
     settings = resolve_settings(method.settings)
     space = build_space(method.initial_params)
     parts = parts or choose_parts(method.settings)
-    task = prepare(start_folder, catalogue, split, settings, parts, workdir, _raise_if(stop))
+    begin = Preparation(start_folder, catalogue, split, settings, parts, workdir)
+    with together(settings.devices, follow, begin):
+        task = prepare(start_folder, catalogue, split, settings, parts, workdir, _raise_if(stop))
+        return _search(task, space, method, trials, progress, stop, workdir, candidates, checkpoint_seconds)
+
+
+def _search(
+    task: TrainingTask,
+    space: Space,
+    method: MethodPlan,
+    trials: TrialLog,
+    progress: ReportProgress,
+    stop: Event,
+    workdir: Path,
+    candidates: Sequence[Candidate],
+    checkpoint_seconds: float,
+) -> SearchOutcome:
     log.info("baseline scored", extra={"metrics": task.baseline, "bf16": task.bf16, "train_sessions": len(task.train)})
     usable = _usable(candidates, space, task.model)
     total = len(usable) or method.initial_max_evals or PRESET_EVALS
-    rungs = RUNGS if settings.halving and total > 1 else ()
+    rungs = RUNGS if task.settings.halving and total > 1 else ()
     search = _Search(
         task,
         space,

@@ -14,6 +14,7 @@ from bluetune_trainer.training.inputs import InputTable
 from bluetune_trainer.training.memory import tokens_that_fit
 from bluetune_trainer.training.model import Tower
 from bluetune_trainer.training.parts_of_items import by_item
+from bluetune_trainer.training.ranks import shared
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Embedder:
         [n, most parts, dimension] if one of them is an item in parts; see `parts_of_items`.
         """
         rows, counts = self.table.rows_of(numbers)
-        vectors = self._rows(rows)
+        vectors = shared(rows, self._rows)
         return vectors if counts is None else by_item(vectors, counts)
 
     def _rows(self, numbers: NDArray[np.int64]) -> Tensor:

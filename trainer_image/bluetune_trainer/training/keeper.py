@@ -15,6 +15,7 @@ from bluetune_api.records import TrialPoint
 from bluetune_trainer.errors import Stopped
 from bluetune_trainer.training.checkpoint import TrialCheckpoint
 from bluetune_trainer.training.history import History
+from bluetune_trainer.training.ranks import told
 from bluetune_trainer.training.steps import StepPlan
 
 OnStep = Callable[[float, int, float], None]
@@ -193,11 +194,12 @@ class Keeper(Callback):
 
     def _maybe_leave(self, trainer: pl.Trainer) -> None:
         paused = self._until is not None and len(self.rungs) > self._until
-        if paused or self._stop.is_set() or self._due():
+        stop, due = told((self._stop.is_set(), self._due()))
+        if paused or stop or due:
             self._save(trainer)
         if paused:
             raise Paused
-        if self._stop.is_set():
+        if stop:
             raise Stopped
 
     def _due(self) -> bool:

@@ -17,6 +17,7 @@ from bluetune_trainer.ranking.rankers import Ranker
 from bluetune_trainer.training.batches import NOTHING, Ints, MinedNegatives, NumberedSessions
 from bluetune_trainer.training.embedder import Embedder
 from bluetune_trainer.training.evaluation import embed_all
+from bluetune_trainer.training.parts_of_items import widened
 
 ITEMS_IN_BLOCK = 4096
 QUERIES_IN_BLOCK = 512
@@ -49,11 +50,13 @@ def mine_catalogue(
     order = np.argsort(rows, kind="stable")
     clicked = [np.unique(part) for part in np.split(numbers[order], np.cumsum(np.bincount(rows))[:-1])]
     path = workdir / "catalogue.npy"
-    vectors = np.lib.format.open_memmap(path, "w+", np.float32, (len(items), embedder.model.dimension))
+    counts = embedder.table.rows_of(items)[1]
+    each = (embedder.model.dimension,) if counts is None else (max(counts), embedder.model.dimension)
+    vectors = np.lib.format.open_memmap(path, "w+", np.float32, (len(items), *each))
     try:
         for part in _slices(len(items), ITEMS_IN_BLOCK):
             block = embed_all(embedder, items[part], on_block)
-        vectors[part] = (block if block.dim() == 2 else block[:, 0]).numpy()
+            vectors[part] = (block if counts is None else widened(block, max(counts))).numpy()
         found = mine(
             embed_all(embedder, queries, on_block),
             vectors,
@@ -86,7 +89,7 @@ def mine(
 
     Args:
         queries: [Q, dimension] vectors, on the CPU.
-        items: [N, dimension] vectors; may be a memory map.
+        items: [N, dimension] vectors, or [N, parts, dimension]; may be a memory map.
         clicked: for each query the positions of the items that were clicked for it, in any session.
         margin: with r the rank of the query's least similar click and s that of an item, both as similarities, an item
             remains if s < r - margin·|r|: below (1 - margin) times the click's similarity, if that is positive.

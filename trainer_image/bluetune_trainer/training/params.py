@@ -78,6 +78,7 @@ class TrainingSettings:
     """Largest L2 norm of all gradients together; None: as large as they are."""
     warmup: float = 0.0
     grad_cache: bool = False
+    devices: int = 1
     lora: Lora | None = None
     hard_negatives: HardNegatives | None = None
     attention: Literal["Auto", "Padded", "Packed"] = "Auto"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,13 @@ class Parts:
     """Told of each trial when its record is in the store."""
     user_code: tuple[Any, ...] = ()
     """What can be blamed if it raises: the objects themselves."""
+    again: Callable[[], "Parts"] | None = None
+    """Makes the same parts in another process."""
+
+    def __reduce__(self) -> tuple[Callable[[], "Parts"], tuple[()]]:
+        if self.again is None:
+            raise TypeError("these parts cannot be made again in another process")
+        return self.again, ()
 
     @property
     def weighs_clicks(self) -> bool:
@@ -101,6 +109,7 @@ def choose_parts(settings: Settings, plugin: FineTuningMethod | None = None, *, 
         item_variants=overridden(method, "item_variants"),
         query_variants=overridden(method, "query_variants"),
         trial_finished=overridden(method, "trial_finished"),
+        again=partial(choose_parts, settings, plugin, files=files),
         user_code=tuple(o for o in (loss, ranker, confidence, *(metrics or ())) if o is not None),
     )
 

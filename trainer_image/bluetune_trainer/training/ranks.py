@@ -44,8 +44,8 @@ def check_devices(devices: int) -> None:
     """Raise PlanInvalid where a GPU machine has fewer GPUs; on processors any number of processes can run."""
     if torch.cuda.is_available() and devices > torch.cuda.device_count():
         raise PlanInvalid(
-            f"settings.devices is {devices}, but the pod sees {torch.cuda.device_count()} GPUs; lower it, or ask for more"
-            " in podTemplate.resources"
+            f"settings.devices is {devices}, but the pod sees {torch.cuda.device_count()} GPUs; lower it, or ask for"
+            " more in podTemplate.resources"
         )
 
 

@@ -38,6 +38,7 @@ from bluetune_trainer.training.parts import Parts
 from bluetune_trainer.training.phrases import Phrases
 from bluetune_trainer.training.position_bias import ClickWeights
 from bluetune_trainer.training.precision import use_bf16
+from bluetune_trainer.training.ranks import device
 from bluetune_trainer.training.recording import check_names, wants_training_metrics
 from bluetune_trainer.training.threads import fit_threads
 from bluetune_trainer.training.variants import Variants, make_variants
@@ -100,7 +101,7 @@ class TrainingTask:
         self.model.load_state_dict(self._start_state)
         for parameter in self.model.parameters():
             parameter.requires_grad_(True)
-        return self.model.to(_device())
+        return self.model.to(device())
 
     def batcher(self, params: TrialParams) -> Batcher:
         """Batches of the training sessions for a trial."""
@@ -168,7 +169,7 @@ def prepare(
     Raises DataInvalid when no training or no validation session has a click.
     """
     fit_threads()
-    model = parts.load(start_folder).to(_device())
+    model = parts.load(start_folder).to(device())
     check_dims(settings.matryoshka_dims, model.dimension)
     pack(model, settings.attention)
     bf16 = use_bf16(settings.precision, model.device.type)
@@ -248,7 +249,3 @@ def prepare(
         ),
         _sample=sample,
     )
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

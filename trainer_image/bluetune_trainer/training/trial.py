@@ -24,6 +24,7 @@ from bluetune_trainer.training.interpolation import Interpolation
 from bluetune_trainer.training.keeper import Keeper, OnStep, Paused, TrialFailed, best_in
 from bluetune_trainer.training.module import EpochBatches, FeatureMaker, FineTuner, OneValidation
 from bluetune_trainer.training.params import TrialParams
+from bluetune_trainer.training.ranks import rank, told, trainer_options
 from bluetune_trainer.training.recording import Recorder
 from bluetune_trainer.training.steps import StepPlan, plan_steps
 from bluetune_trainer.training.task import TrainingTask
@@ -72,6 +73,8 @@ def run_trial(
         Stopped: within a step of `stop` being set, with a checkpoint.
     """
     _quiet()
+    if rank() == 0:
+        told((params, number, plan, until, None if checkpoint is None else checkpoint.path))
     try:
         return _run(task, params, number, plan, until, checkpoint, on_step, stop)
     finally:
@@ -134,7 +137,7 @@ def _run(
     )
     trainer = pl.Trainer(
         accelerator="gpu" if model.device.type == "cuda" else "cpu",
-        devices=1,
+        **trainer_options(),
         # With two threads the backward of a gather adds rows in any order. On a GPU that would cost speed.
         deterministic="warn" if model.device.type == "cpu" else None,
         precision="32-true",  # the embedder casts by itself
