@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning_fabric.plugins.environments import ClusterEnvironment
 from numpy.typing import NDArray
-from pytorch_lightning.plugins.environments import ClusterEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, distributed
+from torch._C._distributed_c10d import Store, TCPStore
 
 from bluetune_trainer.errors import PlanInvalid
 
@@ -58,7 +59,7 @@ def shared(numbers: NDArray[np.int64], encode: Callable[[NDArray[np.int64]], Ten
     own = numbers[owners == rank()]
     # A rank without a text takes part in the backward pass all the same.
     vectors = encode(own) if len(own) else encode(numbers[:1])[:0]
-    gathered = _Gather.apply(vectors, np.bincount(owners, minlength=ranks).tolist())
+    gathered: Tensor = _Gather.apply(vectors, np.bincount(owners, minlength=ranks).tolist())
     back = np.empty(len(numbers), np.int64)
     back[np.argsort(owners, kind="stable")] = np.arange(len(numbers))
     return gathered[torch.from_numpy(back).to(gathered.device)]
@@ -77,7 +78,7 @@ class _Gather(torch.autograd.Function):
         return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return gradient[ctx.begin : ctx.begin + ctx.count] * world(), None
 
 
@@ -143,7 +144,7 @@ def together(devices: int, companion: Callable[[Any], None], argument: Any) -> I
         return
     check_devices(devices)
     threads = torch.get_num_threads()
-    store = distributed.TCPStore("127.0.0.1", 0, devices, is_master=True, wait_for_workers=False, timeout=PATIENCE)
+    store = TCPStore("127.0.0.1", 0, devices, is_master=True, wait_for_workers=False, timeout=PATIENCE)
     context = multiprocessing.get_context("spawn")
     others = [
         context.Process(target=_run, args=(number, devices, store.port, companion, argument), daemon=True)
@@ -164,12 +165,12 @@ def together(devices: int, companion: Callable[[Any], None], argument: Any) -> I
 
 
 def _run(number: int, devices: int, port: int, companion: Callable[[Any], None], argument: Any) -> None:
-    store = distributed.TCPStore("127.0.0.1", port, devices, is_master=False, timeout=PATIENCE)
+    store = TCPStore("127.0.0.1", port, devices, is_master=False, timeout=PATIENCE)
     _join(store, number, devices, torch.get_num_threads())
     companion(argument)
 
 
-def _join(store: distributed.Store, number: int, devices: int, threads: int) -> None:
+def _join(store: Store, number: int, devices: int, threads: int) -> None:
     torch.set_num_threads(max(threads // devices, 1))
     backend = "gloo"
     if torch.cuda.is_available():
