@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric.plugins.environments import ClusterEnvironment
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from numpy.typing import NDArray
 from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, distributed
