@@ -14,6 +14,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import AutoModel, AutoTokenizer, CLIPModel, CLIPProcessor
 
 from bluetune_api.method import Settings
+from bluetune_trainer.report.card import CardFacts, write_card
 from bluetune_trainer.training.clip import Clip
 from bluetune_trainer.training.encoder import Encoder
 from bluetune_trainer.training.model import Model
@@ -148,3 +149,17 @@ def test_a_clip_model_opens_with_both_libraries_for_texts_and_pictures(tmp_path:
     again = open_served(folder, Settings())
     assert np.array_equal(again.encode(texts, "query"), queries)
     assert np.array_equal(again.encode(uris, "item"), items)
+
+
+def test_the_cards_example_asks_each_tower_by_its_side(minilm: Path, tmp_path: Path) -> None:
+    folders = {"one": tmp_path / "one", "two": tmp_path / "two", "clip": tmp_path / "clip"}
+    encoder = Encoder.load(write_tiny_encoder(tmp_path / "q", minilm))
+    encoder.save(folders["one"])
+    TwoTowers.of(encoder).save(folders["two"])
+    Clip.load(write_tiny_clip(tmp_path / "c")).save(folders["clip"])
+    for kind, folder in folders.items():
+        write_card(folder, CardFacts(dimension=32, query_prompt="", item_prompt=""))
+        card = (folder / "README.md").read_text()
+        assert 'model.encode_query(["red lamp"])' in card
+        assert ('encode_document([Image.open("lamp.jpg")])' in card) == (kind == "clip")
+        assert ("AutoModel" in card) == (kind == "one")

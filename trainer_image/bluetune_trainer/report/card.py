@@ -26,6 +26,8 @@ class CardFacts:
     """Whether the folder opens with that library as it is."""
     transformers: bool = True
     """The same of transformers; two towers do not."""
+    pictures: bool = False
+    """Whether items are pictures: a CLIP model."""
     name: str | None = None
     """Of the model that lives through its versions; None for an imported base."""
     base_uri: str | None = None
@@ -52,7 +54,8 @@ def model_card(facts: CardFacts) -> str:
 def write_card(folder: Path, facts: CardFacts) -> None:
     """Put the card into a version's folder, before it is published."""
     sentence, plain = (folder / "modules.json").is_file(), (folder / "config.json").is_file()
-    facts = replace(facts, sentence_transformers=sentence, transformers=plain)
+    pictures = plain and json.loads((folder / "config.json").read_text()).get("model_type") == "clip"
+    facts = replace(facts, sentence_transformers=sentence, transformers=plain and not pictures, pictures=pictures)
     (folder / FILE).write_text(model_card(facts), encoding="utf-8")
 
 
@@ -99,7 +102,7 @@ def code(text: object) -> str:
 
 
 def _intro(facts: CardFacts) -> str:
-    title = f"# {facts.name}" if facts.name else "# Sentence encoder"
+    title = f"# {facts.name}" if facts.name else "# CLIP model" if facts.pictures else "# Sentence encoder"
     if facts.batch_id is None:
         what = f"Imported from {code(facts.base_uri)}, as the first version of a model." if facts.base_uri else ""
     else:
@@ -112,6 +115,8 @@ def _intro(facts: CardFacts) -> str:
 def _use(facts: CardFacts) -> str:
     if not facts.sentence_transformers:
         return ""
+    item = 'Image.open("lamp.jpg")' if facts.pictures else '"Desk lamp, red. With a clamp."'
+    imports = "from PIL import Image\n" if facts.pictures else ""
     prompts = ""
     if facts.query_prompt or facts.item_prompt:
         prompts = (
@@ -122,11 +127,11 @@ def _use(facts: CardFacts) -> str:
     return f"""## Use{prompts}
 
 ```python
-from sentence_transformers import SentenceTransformer
+{imports}from sentence_transformers import SentenceTransformer
 
 model = SentenceTransformer("path/to/this/folder")
-queries = model.encode(["red lamp"], prompt_name="query")
-items = model.encode(["Desk lamp, red. With a clamp."], prompt_name="document")
+queries = model.encode_query(["red lamp"])
+items = model.encode_document([{item}])
 print(model.similarity(queries, items))
 ```""" + (_TRANSFORMERS if facts.transformers else "")
 
