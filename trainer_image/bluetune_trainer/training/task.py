@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -72,11 +73,11 @@ class TrainingTask:
     """Under `positionBias: IPS`."""
     mined: MinedNegatives | None
     """Under `hardNegatives`."""
-    phrases: Phrases | None
-    """Of the items that training sessions show; None where items are no texts."""
     caches: ActivationCaches
     model: Model
     """The one instance, which all trials use in turn."""
+    _phrases: Callable[[], Phrases | None]
+    """Of the items that training sessions show, made when first wanted; None where not all inputs are texts."""
     _start_state: Mapping[str, Tensor]
     _batches: Batcher
     _batch_index: Ints
@@ -114,7 +115,7 @@ class TrainingTask:
             skip_above=self.settings.position_bias == "SkipAbove",
             mined=self.mined,
             variants=self._variants,
-            phrases=self.phrases,
+            phrases=self._phrases() if params.phrases_per_session else None,
             phrases_per_session=params.phrases_per_session,
         )
 
@@ -225,12 +226,9 @@ def prepare(
         ranker=parts.ranker,
         click_weights=click_weights,
         mined=mined,
-        # pictures have no words
-        phrases=Phrases.of(split.train.items, catalogue, table, settings.seed)
-        if isinstance(model.tower("item"), Encoder)
-        else None,
         caches=ActivationCaches(workdir / "activations"),
         model=model,
+        _phrases=cache(partial(_phrases, split, catalogue, table, settings.seed)),
         _start_state={name: value.detach().cpu().clone() for name, value in model.state_dict().items()},
         _batches=Batcher(
             validation,
@@ -249,3 +247,9 @@ def prepare(
         ),
         _sample=sample,
     )
+
+
+def _phrases(split: Split, catalogue: Catalogue, table: InputTable, seed: int) -> Phrases | None:
+    if not all(isinstance(tower, Encoder) for tower in table.model.towers()):
+        return None  # pictures have no words
+    return Phrases.of(split.train.items, catalogue, table, seed)
