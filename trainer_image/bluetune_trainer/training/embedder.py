@@ -68,6 +68,21 @@ class Embedder:
             ]
             return _put_back(torch.cat(vectors), np.concatenate(order))
 
+    def fill(self, numbers: NDArray[np.int64]) -> None:
+        """Compute what the frozen layers make of these inputs, all at once.
+
+        Texts that share a forward pass share its padding, which moves last bits: filled so, the cache holds the same
+        bits in every process, wherever its trial begins.
+        """
+        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.bf16):
+            for tower in self.model.towers():
+                cut = self._cuts.get(id(tower))
+                if cut is not None:
+                    own = np.ones(len(numbers), np.bool_)
+                    if not self.model.shared:
+                        own = self.table.of_query_tower(numbers) == (tower is self.model.tower("query"))
+                    self._fill(cut, numbers[own])
+
     def _embed(self, tower: Tower, numbers: NDArray[np.int64]) -> Tensor:
         cut = self._cuts.get(id(tower))
         if cut is not None:

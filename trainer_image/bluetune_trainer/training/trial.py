@@ -99,6 +99,7 @@ def _run(
     torch.manual_seed(int(np.random.default_rng([settings.seed, number]).integers(2**31)))
     model = task.new_model()
     embedder = freeze(task.table, params.num_fixed_layers, task.caches, bf16=task.bf16, recompute=settings.grad_cache)
+    embedder.fill(np.unique(np.concatenate([task.train.queries, task.train.items, task.validation.texts])))
     adapters = Adapters(model, settings.lora) if settings.lora is not None else None
     loss = task.new_loss(params)
     features = FeatureMaker(params, task.ranker, is_similarity=settings.is_similarity)
