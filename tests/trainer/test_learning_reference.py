@@ -96,4 +96,4 @@ def test_the_loss_curve_is_that_of_one_text_at_a_time(
     expected = reference_losses(task, start, depth)
     assert len(found) == len(expected) == STEPS
     assert found == pytest.approx(expected, abs=1e-5, rel=0)
-    assert expected[-1] < expected[0] - 0.05
+    assert sum(expected[-5:]) < sum(expected[:5]) - 0.1  # the last epoch against the first: the weights did move
