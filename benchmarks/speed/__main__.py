@@ -65,12 +65,13 @@ def main() -> int:
 
 def sides_of(world: worlds.World) -> list[Side]:
     """All contenders."""
-    found = [
-        ours(world, BATCH, fixed=fixed, bf16=bf16) for fixed, bf16 in ((0, False), (0, True), (3, True), (5, True))
+    depths = ((0, False), (0, True), (3, True), (5, True))
+    found = [ours(world, BATCH, fixed=fixed, bf16=bf16) for fixed, bf16 in depths]
+    found += [
+        peers.sentence_transformers(world, BATCH, bf16=bf16, attention=attention)
+        for bf16 in (False, True)
+        for attention in ("sdpa", "eager")
     ]
-    for bf16 in (False, True):
-        for attention in ("sdpa", "eager"):
-            found.append(peers.sentence_transformers(world, BATCH, bf16=bf16, attention=attention))
     return [*found, *(peers.one_session_a_step(world, padded=padded) for padded in (True, False))]
 
 
