@@ -30,7 +30,7 @@ from quality.measure import Bench  # noqa: E402
 from quality.plan import plan  # noqa: E402
 from semanlink import dataset  # noqa: E402
 
-OURS = ("document_loss", "default", "search")
+OURS = ("document_loss", "clicks_only", "default", "search")
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from quality.worlds import Clicks, Logger, SplitName
 
-Column = Literal["bm25", "zero_shot", "st_steps", "st_time", "document_loss", "default", "search"]
+Column = Literal["bm25", "zero_shot", "st_steps", "st_time", "document_loss", "clicks_only", "default", "search"]
 
 
 @dataclass(frozen=True, order=True)

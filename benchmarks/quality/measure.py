@@ -10,6 +10,7 @@ from semanlink.base import base_folder
 from semanlink.bm25 import BM25
 
 from bluetune_api.model import Gate
+from bluetune_trainer.search.space import PRESET_FIRST
 from bluetune_trainer.training.encoder import Encoder
 from bluetune_trainer.training.precision import bf16_pays
 from quality import baselines, ours
@@ -17,7 +18,15 @@ from quality.cells import Cell, Measured
 from quality.worlds import World, clicked_sessions, world
 from semanlink import dataset, metrics
 
-SETTINGS: dict[str, dict[str, Any]] = {"document_loss": {"loss": "CosineProbMarginRankingLoss"}}
+METHODS: dict[str, dict[str, Any]] = {
+    "document_loss": {"settings": {"loss": "CosineProbMarginRankingLoss"}},
+    "clicks_only": {
+        "initialParams": {
+            name: {"choice": [PRESET_FIRST[name]]} for name in ("num_fixed_layers", "items_lr", "temperature")
+        }
+    },
+}
+"""What is not the preset's. Clicks alone: no phrases of the catalogue, and weights as they are trained."""
 GATES = {"default": Gate(), "confidence 0.95": Gate(confidence=0.95)}
 
 
@@ -49,7 +58,7 @@ class Bench:
             scratch,
             seed=cell.seed,
             trials=8 if cell.column == "search" else 1,
-            settings=SETTINGS.get(cell.column, {}),
+            method=METHODS.get(cell.column, {}),
         )
         best, gate = trained.result.best, trained.result.gate
         more = {

@@ -42,20 +42,20 @@ class Trained:
 
 
 def train(
-    here: World, sessions: list[dict[str, Any]], work: Path, *, seed: int, trials: int, settings: dict[str, Any]
+    here: World, sessions: list[dict[str, Any]], work: Path, *, seed: int, trials: int, method: dict[str, Any]
 ) -> Trained:
     """Put the data into a store of its own, run, and fetch the version.
 
     Args:
         trials: 1 is the preset's first point and no search.
-        settings: beyond the window and the seed.
+        method: of its spec, settings and initialParams beyond the window and the seed.
     """
     store = LocalStore(work / "store")
     store.put("items/items.jsonl", dataset.items_jsonl(here.catalogue))
     store.put(f"clickstream/{BATCH}/sessions.jsonl", jsonl(sessions))
     store.put(batch_marker(BATCH), b"")
     path = work / "manifests.yaml"
-    path.write_text(yaml.safe_dump_all(_manifests(seed, trials, settings)))
+    path.write_text(yaml.safe_dump_all(_manifests(seed, trials, method)))
     trainer = [str(Path(sys.executable).parent / "bluetune-trainer"), "run"]
     began, busy = time.monotonic(), _children()
     done = subprocess.run([*trainer, "-f", str(path), "--store", str(work / "store")], capture_output=True, text=True)
@@ -82,12 +82,13 @@ def decision(result: Result, gate: Gate) -> dict[str, str]:
     return {"status": said.status, "reason": said.reason, "message": said.message}
 
 
-def _manifests(seed: int, trials: int, settings: dict[str, Any]) -> list[dict[str, Any]]:
+def _manifests(seed: int, trials: int, given: dict[str, Any]) -> list[dict[str, Any]]:
     def of(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
         meta = {"name": name, "namespace": "benchmark"}
         return {"apiVersion": "bluetune.dev/v1alpha1", "kind": kind, "metadata": meta, "spec": spec}
 
-    method = {"settings": {"maxTokens": MAX_TOKENS, "seed": seed, **settings}, "initialMaxEvals": trials}
+    settings = {"maxTokens": MAX_TOKENS, "seed": seed, **given.get("settings", {})}
+    method = {**given, "settings": settings, "initialMaxEvals": trials}
     location = {"endpoint": "localhost:9000", "secure": False, "bucket": "benchmark", "prefix": "semanlink"}
     model = {
         "base": {"uri": str(base_folder())},

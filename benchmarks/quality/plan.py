@@ -11,7 +11,7 @@ def plan(seeds: Sequence[int]) -> list[Cell]:
     for seed in seeds:
         cells += [Cell(column, seed=seed) for column in ("zero_shot", "bm25", "default", "st_time")]
     for seed in seeds:
-        cells += [Cell(column, seed=seed) for column in ("document_loss", "search", "st_steps")]
+        cells += [Cell(column, seed=seed) for column in ("document_loss", "clicks_only", "st_steps", "search")]
     for seed in seeds[:1]:
         for split, sessions, logger in (
             ("tags", 100, "both"),
@@ -23,5 +23,5 @@ def plan(seeds: Sequence[int]) -> list[Cell]:
             for column in ("zero_shot", "bm25", "default", "st_time"):
                 cells.append(Cell(column, split=split, sessions=sessions, logger=logger, seed=seed))
     for seed in seeds[:3]:
-        cells += [Cell(column, clicks="noise", seed=seed) for column in ("zero_shot", "default")]
+        cells += [Cell(column, clicks="noise", seed=seed) for column in ("zero_shot", "clicks_only", "default")]
     return cells

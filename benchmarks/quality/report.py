@@ -18,6 +18,7 @@ COLUMNS: dict[Column, str] = {
     "st_steps": "sentence-transformers, equal steps",
     "st_time": "sentence-transformers, equal time",
     "document_loss": "bluetune, CosineProbMarginRankingLoss",
+    "clicks_only": "bluetune, default without phrases and interpolation",
     "default": "bluetune, default",
     "search": "bluetune, search",
 }
