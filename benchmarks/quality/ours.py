@@ -15,7 +15,7 @@ from semanlink.base import base_folder
 from semanlink.clicks import jsonl
 
 from bluetune_api.method import Settings
-from bluetune_api.model import Gate, Serving
+from bluetune_api.model import CurrentVersion, EmbeddingModelStatus, Gate, Serving
 from bluetune_api.objectstore import LocalStore
 from bluetune_api.records import Result
 from bluetune_api.store_layout import batch_marker
@@ -77,9 +77,21 @@ def steps_of_default(sessions: int) -> int:
 
 def decision(result: Result, gate: Gate) -> dict[str, str]:
     """What the operator makes of the run when the model's gate is this one."""
-    serving = Serving(deployment="search", container="search", gate=gate)
-    said = promotion(True, result, result.parent, serving, None)
-    return {"status": said.status, "reason": said.reason, "message": said.message}
+    assert result.parent is not None
+    live = CurrentVersion(
+        version=result.parent,
+        uri="s3://benchmark/live/",
+        digest="sha256:" + 64 * "0",
+        promoted_at="2026-01-01T00:00:00Z",
+    )
+    said = promotion(
+        wanted=True,
+        result=result,
+        live_version=live.version,
+        serving=Serving(deployment="search", container="search", gate=gate),
+        model=EmbeddingModelStatus(current=live),
+    )
+    return {"promoted": said.promoted, "reason": said.reason, "message": said.message}
 
 
 def _manifests(seed: int, trials: int, given: dict[str, Any]) -> list[dict[str, Any]]:
