@@ -34,7 +34,7 @@ OURS = ("document_loss", "clicks_only", "default", "search")
 
 
 def main() -> int:
-    """Measure what is missing, print the table, write the JSON after every cell."""
+    """Measure what is missing, print the table, write JSON and table after every cell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="measure cells whose description holds this; tell of all there are")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
@@ -69,6 +69,7 @@ def main() -> int:
         if not options.only:
             options.out.mkdir(parents=True, exist_ok=True)
             (options.out / "quality.json").write_text(json.dumps(content, indent=1) + "\n")
+            (options.out / "quality.md").write_text(report.page(content) + "\n")
     print(report.table(report.rows(found)))
     return 0
 

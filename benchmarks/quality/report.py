@@ -105,6 +105,34 @@ def table(made: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines).strip()
 
 
+def page(content: Mapping[str, Any]) -> str:
+    """All tables, where they were measured, and what became of the goals and of noise; Markdown."""
+    machine, made = content["machine"], content["rows"]
+    where = f"{machine['threads']} threads of {machine['cores']} cores, {machine['processor']}, {machine['date']}"
+    lines = ["# Quality on Semanlink", "", f"Made by `python benchmarks/quality`: {where}.", "", table(made), ""]
+    lines += [line for row in made for line in (_goal(row, content["goals"]), *_gates(row)) if line]
+    return "\n".join(lines)
+
+
+def _goal(row: Mapping[str, Any], goals: Mapping[str, float]) -> str:
+    first = Cell(row["column"]).setting()
+    if row["column"] not in goals or (row["split"], row["sessions"], row["logger"], row["clicks"]) != first:
+        return ""
+    over = row["ndcg@10"] - goals[row["column"]]
+    said = "met" if over >= 0 else "missed"
+    return f"- Goal for “{COLUMNS[row['column']]}”, NDCG@10 of {goals[row['column']]}: {said} by {abs(over):.4f}."
+
+
+def _gates(row: Mapping[str, Any]) -> list[str]:
+    if row["clicks"] != "noise":
+        return []
+    return [
+        f"- Noise, seed {seed}, “{COLUMNS[row['column']]}”, gate {name}: {said['reason']}: {said['message']}"
+        for seed, more in zip(row["seeds"], row["more"], strict=True)
+        for name, said in ((more or {}).get("decisions") or {}).items()
+    ]
+
+
 def heading(row: Mapping[str, Any]) -> str:
     """A setting in words."""
     split = (

@@ -7,7 +7,7 @@ import pytest
 
 from quality.cells import Cell, Measured, cached
 from quality.plan import plan
-from quality.report import heading, interval, paired, rows, table
+from quality.report import heading, interval, page, paired, rows, table
 
 
 def test_a_cell_is_measured_once_for_a_version_of_the_code(tmp_path: Path) -> None:
@@ -83,3 +83,20 @@ def test_the_default_is_planned_before_what_gets_its_time() -> None:
     for i, cell in enumerate(cells):
         if cell.column == "st_time":
             assert Cell("default", cell.split, cell.sessions, cell.logger, cell.clicks, cell.seed) in cells[:i]
+
+
+def test_the_page_tells_goals_met_and_missed_and_what_the_gate_said_of_noise() -> None:
+    said = {"default": {"promoted": "False", "reason": "GateNotPassed", "message": "worse"}}
+    cells = {
+        Cell("default"): Measured([0.48], 0, 0),
+        Cell("search"): Measured([0.5], 0, 0),
+        Cell("default", sessions=100): Measured([0.4], 0, 0),
+        Cell("default", clicks="noise"): Measured([0.4], 0, 0, more={"decisions": said}),
+    }
+    machine = {"threads": 2, "cores": 2, "processor": "a processor", "date": "2026-01-01"}
+    text = page({"machine": machine, "goals": {"default": 0.485, "search": 0.49}, "rows": rows(cells)})
+    assert "2 threads of 2 cores, a processor, 2026-01-01" in text
+    assert text.count("- Goal") == 2
+    assert "“bluetune, default”, NDCG@10 of 0.485: missed by 0.0050" in text
+    assert "“bluetune, search”, NDCG@10 of 0.49: met by 0.0100" in text
+    assert "- Noise, seed 0, “bluetune, default”, gate default: GateNotPassed: worse" in text
