@@ -124,7 +124,7 @@ class Settings(ApiModel):
     devices: Annotated[int, Field(ge=1, le=64)] | None = None
     """GPUs of the pod that compute each step together, or processes where there is no GPU (preset: 1)."""
     test_each_n_inputs: Annotated[float, Field(gt=0)] | None = None
-    """Sessions between two validations; a value below 1 is a share of an epoch."""
+    """Sessions between two validations, an epoch's at most (preset); a value below 1 is a share of an epoch."""
     early_stopping: EarlyStopping | None = None
     """When a trial gives up."""
     search: Literal["Auto", "Always"] | None = None

@@ -82,7 +82,9 @@ class TrainingSettings:
     lora: Lora | None = None
     hard_negatives: HardNegatives | None = None
     attention: Literal["Auto", "Padded", "Packed"] = "Auto"
-    test_each_n_inputs: float = 0.5
+    test_each_n_inputs: float = 1_000_000
+    """An epoch, unless that is longer. Clicks within sessions judge a trial by a few hundred results: with validations
+    inside an epoch, the luckiest of them is kept instead of the one that learned most."""
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     halving: bool = True
     precision: Literal["Auto", "FP32", "BF16"] = "Auto"
