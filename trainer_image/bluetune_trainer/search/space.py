@@ -27,7 +27,7 @@ PRESET_FIRST: dict[str, Any] = {
     "phrases_per_session": 2.0,
     "interpolation": 0.5,
 }
-"""Where the preset's search begins: it did best on queries held out from training, see benchmarks/README.md."""
+"""Where the preset's search begins: chosen on queries held out from training, see benchmarks/README.md."""
 
 
 @dataclass(frozen=True)
