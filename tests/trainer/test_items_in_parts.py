@@ -9,10 +9,11 @@ import torch
 
 from bluetune_api.method import Settings
 from bluetune_trainer.data.types import Catalogue, Split
+from bluetune_trainer.errors import Stopped
 from bluetune_trainer.training.embedder import Embedder, freeze
 from bluetune_trainer.training.encoder import Encoder
 from bluetune_trainer.training.evaluation import embed_all
-from bluetune_trainer.training.freezing import ActivationCaches
+from bluetune_trainer.training.freezing import ActivationCaches, LayerSplit
 from bluetune_trainer.training.inputs import InputTable
 from bluetune_trainer.training.params import TrialParams, resolve_settings
 from bluetune_trainer.training.parts import choose_parts
@@ -51,6 +52,23 @@ def test_each_part_is_encoded_like_a_text_of_its_own(tiny: Path, tmp_path: Path,
     assert vectors.shape[1] > 4
     assert np.allclose(vectors[1, 0].numpy(), encoder.encode([TEXTS[1]], "query")[0], atol=1e-6)
     assert not vectors[1, 1:].any()
+
+
+def test_all_parts_are_filled_at_once_and_a_stop_is_heeded(tiny: Path, tmp_path: Path) -> None:
+    table = InputTable(Encoder.load(tiny, max_tokens=12), split=split_to_fit)
+    numbers = table.add(TEXTS, "item")
+    caches = ActivationCaches(tmp_path)
+    embedder = freeze(table, 1, caches)
+
+    def stop() -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        embedder.fill(np.unique(numbers), stop)
+    embedder.fill(np.unique(numbers))
+    rows, counts = table.rows_of(np.unique(numbers))
+    assert counts is not None
+    assert not len(caches.of(LayerSplit(table.model.tower("item"), 1), bf16=False).missing(rows))
 
 
 def test_without_the_setting_items_are_cut_as_ever(tiny: Path) -> None:

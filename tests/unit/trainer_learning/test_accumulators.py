@@ -86,3 +86,15 @@ def test_what_cannot_be_is_refused(name: str, window: int) -> None:
 def test_a_metric_value_has_a_name_and_a_number(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=r"name|number"):
         MetricValue(name, value)
+
+
+def test_a_fresh_one_is_of_the_same_class() -> None:
+    class Halved(MetricsAccumulator):
+        def accumulate(self, value: MetricValue) -> list[tuple[str, float]]:
+            return super().accumulate(MetricValue(value.name, value.value / 2))
+
+    used = Halved("loss", calc_mean=True)
+    used.accumulate(MetricValue("loss", 4.0))
+    assert used.fresh().aggregate() == []
+    assert used.fresh().accumulate(MetricValue("loss", 1.0)) == [("loss", 0.5), ("mean_loss", 0.5)]
+    assert used.aggregate()[0] == ("loss", 2.0)

@@ -1,9 +1,10 @@
 """Metrics as they come in over a trial, and their running aggregates."""
 
+import copy
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,11 @@ class MetricsAccumulator:
         self.window_size = window_size
         self.clear()
 
-    def fresh(self) -> "MetricsAccumulator":
+    def fresh(self) -> Self:
         """One like this without a value, for another trial."""
-        return MetricsAccumulator(
-            self.name, self.calc_mean, self.calc_sliding, self.calc_min, self.calc_max, self.window_size
-        )
+        other = copy.copy(self)
+        other.clear()
+        return other
 
     def clear(self) -> None:
         """Forget all values."""

@@ -181,6 +181,11 @@ class Batcher:
         self.relevant: Ints = np.flatnonzero(relevant)
         self._irrelevant: Ints = np.flatnonzero(~relevant) if use_irrelevant else np.zeros(0, np.int64)
 
+    def drawn(self) -> Ints:
+        """Numbers of the phrases and variants that batches draw from; mined negatives are too many to list."""
+        phrases = self._phrases.queries if self._phrases else np.zeros(0, np.int64)
+        return np.concatenate([phrases, self._variants.numbers]) if self._variants is not None else phrases
+
     def epoch(self, batch_size: int, random: np.random.Generator) -> Iterator[SessionBatch]:
         """All sessions with a click in random order; those without lend their results to random partners."""
         order = random.permutation(self.relevant)

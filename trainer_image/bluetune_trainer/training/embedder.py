@@ -1,6 +1,6 @@
 """Vectors of numbered inputs, with gradient, in as few and as dense forward passes as the token budget allows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from bluetune_trainer.training.inputs import InputTable
 from bluetune_trainer.training.memory import tokens_that_fit
 from bluetune_trainer.training.model import Tower
 from bluetune_trainer.training.parts_of_items import by_item
-from bluetune_trainer.training.ranks import shared
+from bluetune_trainer.training.ranks import own, shared
 
 
 @dataclass(frozen=True)
@@ -68,25 +68,27 @@ class Embedder:
             ]
             return _put_back(torch.cat(vectors), np.concatenate(order))
 
-    def fill(self, numbers: NDArray[np.int64]) -> None:
+    def fill(self, numbers: NDArray[np.int64], on_chunk: Callable[[], None] = lambda: None) -> None:
         """Compute what the frozen layers make of these inputs, all at once.
 
         Texts that share a forward pass share its padding, which moves last bits: filled so, the cache holds the same
-        bits in every process, wherever its trial begins.
+        bits in every process, wherever its trial begins. `on_chunk` is called before each pass, and may raise to stop.
         """
+        rows = own(self.table.rows_of(numbers)[0])
         with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.bf16):
             for tower in self.model.towers():
                 cut = self._cuts.get(id(tower))
                 if cut is not None:
-                    own = np.ones(len(numbers), np.bool_)
+                    seen = rows
                     if not self.model.shared:
-                        own = self.table.of_query_tower(numbers) == (tower is self.model.tower("query"))
-                    self._fill(cut, numbers[own])
+                        seen = rows[self.table.of_query_tower(rows) == (tower is self.model.tower("query"))]
+                    missing = cut.cache.missing(seen)
+                    self._fill(cut, missing, tower.chunks(self.table.lengths(missing)), on_chunk)
 
     def _embed(self, tower: Tower, numbers: NDArray[np.int64]) -> Tensor:
         cut = self._cuts.get(id(tower))
         if cut is not None:
-            self._fill(cut, numbers)
+            self._fill_missing(cut, numbers)
         lengths = self.table.lengths(numbers)
         chunks = tower.chunks(lengths, self.fits)
         again = self.recompute or sum(len(chunk) * int(lengths[chunk].max()) for chunk in chunks) > self.fits
@@ -105,14 +107,26 @@ class Embedder:
         hidden = cut.cache.gather(numbers.tolist(), packed=tower.packs).to(batch[0].device)
         return cut.split.upper(hidden, *batch)
 
-    def _fill(self, cut: Cut, numbers: NDArray[np.int64]) -> None:
+    def _fill_missing(self, cut: Cut, numbers: NDArray[np.int64]) -> None:
+        """On a CPU one by one, so that no text's bits depend on what else was missing; a GPU's vary anyway."""
         missing = cut.cache.missing(numbers)
-        if not len(missing):
-            return
+        if self.model.device.type == "cpu":
+            chunks = [np.array([position]) for position in range(len(missing))]
+        else:
+            chunks = cut.split.tower.chunks(self.table.lengths(missing))
+        self._fill(cut, missing, chunks)
+
+    def _fill(
+        self,
+        cut: Cut,
+        missing: NDArray[np.int64],
+        chunks: Sequence[NDArray[np.int64]],
+        on_chunk: Callable[[], None] = lambda: None,
+    ) -> None:
         lengths = self.table.lengths(missing)
-        tower = cut.split.tower
-        for chunk in tower.chunks(lengths):
-            state = cut.split.lower(*self._batch(tower, missing[chunk])).cpu()
+        for chunk in chunks:
+            on_chunk()
+            state = cut.split.lower(*self._batch(cut.split.tower, missing[chunk])).cpu()
             for row, position in enumerate(chunk.tolist()):
                 cut.cache.put(int(missing[position]), state[row, : lengths[position]])
 

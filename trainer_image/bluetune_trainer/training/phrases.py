@@ -65,7 +65,8 @@ class Phrases:
         found = [(i, phrase) for i in chosen.tolist() if (phrase := phrase_of(texts[i], common, random)) is not None]
         self._owner: Ints = np.array([i for i, _ in found], np.int64)
         self._words = [words(phrase) for _, phrase in found]
-        self._queries = table.add([phrase for _, phrase in found], "query")
+        self.queries: Ints = table.add([phrase for _, phrase in found], "query")
+        """Numbers of all phrases."""
 
     @classmethod
     def of(cls, shown: NDArray[np.int32], catalogue: Catalogue, table: InputTable, seed: int) -> "Phrases":
@@ -90,7 +91,7 @@ class Phrases:
         allowed = np.ones((len(picked), len(items)), np.bool_)
         for row, phrase in enumerate(picked.tolist()):
             allowed[row, column[[self._words[phrase] <= text for text in held]]] = False
-        return Drawn(self._queries[picked], np.searchsorted(items, self._items[self._owner[picked]]), allowed)
+        return Drawn(self.queries[picked], np.searchsorted(items, self._items[self._owner[picked]]), allowed)
 
 
 def words(text: str) -> frozenset[str]:

@@ -50,15 +50,20 @@ def check_devices(devices: int) -> None:
         )
 
 
+def own(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those that this rank encodes."""
+    return numbers[numbers % world() == rank()]
+
+
 def shared(numbers: NDArray[np.int64], encode: Callable[[NDArray[np.int64]], Tensor]) -> Tensor:
     """[n] numbers → [n, dimension] vectors, each encoded by one rank: always the same, whose caches then hold it."""
     ranks = world()
     if ranks == 1:
         return encode(numbers)
     owners = numbers % ranks
-    own = numbers[owners == rank()]
+    mine = own(numbers)
     # A rank without a text takes part in the backward pass all the same.
-    vectors = encode(own) if len(own) else encode(numbers[:1])[:0]
+    vectors = encode(mine) if len(mine) else encode(numbers[:1])[:0]
     gathered: Tensor = _Gather.apply(vectors, np.bincount(owners, minlength=ranks).tolist())
     back = np.empty(len(numbers), np.int64)
     back[np.argsort(owners, kind="stable")] = np.arange(len(numbers))

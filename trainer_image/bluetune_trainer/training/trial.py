@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -99,11 +100,13 @@ def _run(
     torch.manual_seed(int(np.random.default_rng([settings.seed, number]).integers(2**31)))
     model = task.new_model()
     embedder = freeze(task.table, params.num_fixed_layers, task.caches, bf16=task.bf16, recompute=settings.grad_cache)
-    embedder.fill(np.unique(np.concatenate([task.train.queries, task.train.items, task.validation.texts])))
+    batcher = task.batcher(params)
+    known = np.concatenate([task.train.queries, task.train.items, task.validation.texts])
+    for inputs in (known, batcher.drawn()):  # apart: trials without the second must fill the first alike
+        embedder.fill(np.unique(inputs), partial(_raise_if, stop))
     adapters = Adapters(model, settings.lora) if settings.lora is not None else None
     loss = task.new_loss(params)
     features = FeatureMaker(params, task.ranker, is_similarity=settings.is_similarity)
-    batcher = task.batcher(params)
     recorder = Recorder(task.accumulators, plan)
 
     kept = Interpolation(model, params.interpolation)
@@ -229,6 +232,11 @@ def _as_run(state: Mapping[str, Any], objective: str) -> TrialRun:
         history=[TrialPoint.model_validate(point) for point in kept["points"]],
         seconds=kept["seconds"],
     )
+
+
+def _raise_if(stop: Event) -> None:
+    if stop.is_set():
+        raise Stopped
 
 
 def free_memory() -> None:
