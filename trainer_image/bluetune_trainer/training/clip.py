@@ -21,6 +21,8 @@ READERS = 8
 """Pictures that are read from the store at once."""
 GROUP = 64
 """Pictures in memory while they are prepared."""
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""Of pictures. Others that Pillow knows run programs (EPS) or are hardly ever tested with broken files."""
 _MODULES = [
     {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
     {"idx": 1, "name": "1", "path": "1_Normalize", "type": "sentence_transformers.models.Normalize"},
@@ -152,11 +154,12 @@ class ClipImage(Tower):
 
         data = _inline(name) if name.startswith("data:") else files(name)
         try:
-            with Image.open(io.BytesIO(data)) as opened:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
                 image = opened.convert("RGB")
         except (OSError, ValueError, Image.DecompressionBombError) as error:
             raise DataInvalid(
-                f"{name:.80}: this is no picture that can be read ({error}); upload it again, or leave the item out"
+                f"{name:.80}: this is no picture that can be read ({error}); upload it as"
+                f" {', '.join(FORMATS)}, or leave the item out"
             ) from error
         done = self.processor(image, do_rescale=False, do_normalize=False, return_tensors="np")
         pixels: Row = np.asarray(done["pixel_values"][0]).astype(np.uint8)
@@ -192,7 +195,7 @@ class Clip(Model):
         prompts = read_json(Path(folder) / "config_sentence_transformers.json").get("prompts") or {}
         return cls(
             clip,
-            AutoTokenizer.from_pretrained(folder),
+            AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False),
             CLIPImageProcessorPil.from_pretrained(folder),
             max_tokens=max_tokens or min(saved or positions, positions),
             query_prompt=prompts.get("query", "") if query_prompt is None else query_prompt,

@@ -89,10 +89,22 @@ class Encoder(Tower, Model):
         sentence = read_json(folder / "sentence_bert_config.json")
         prompts = read_json((prompts_folder or folder) / "config_sentence_transformers.json").get("prompts") or {}
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        try:  # without the argument transformers would ask on a terminal whether to run the folder's code
+            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        except ValueError as error:
+            kind = read_json(folder / "config.json").get("model_type")
+            raise PlanInvalid(
+                f"{folder}: transformers has no model or tokenizer of the type {kind!r}, and code that comes with a"
+                " model is never run; use another base model"
+            ) from error
         backbone = AutoModel.from_pretrained(
-            folder, config=config, local_files_only=True, dtype=torch.float32, attn_implementation=attention.NAME
+            folder,
+            config=config,
+            local_files_only=True,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            attn_implementation=attention.NAME,
         )
         return cls(
             backbone,

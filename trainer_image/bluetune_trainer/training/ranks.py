@@ -52,7 +52,7 @@ def check_devices(devices: int) -> None:
 
 def own(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     """Those that this rank encodes."""
-    return numbers[numbers % world() == rank()]
+    return np.asarray(numbers[numbers % world() == rank()])
 
 
 def shared(numbers: NDArray[np.int64], encode: Callable[[NDArray[np.int64]], Tensor]) -> Tensor:
