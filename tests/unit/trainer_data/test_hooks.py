@@ -56,6 +56,9 @@ def test_files_that_items_name_are_read_from_the_store(store: LocalStore) -> Non
     with pytest.raises(DataInvalid, match=r"pictures/2\.png, which an item of the catalogue names") as missing:
         read("pictures/2.png")
     assert missing.value.reason == "ItemFileMissing"
+    for outside in ("/etc/passwd", "../other-model/1.png", "pictures/../../1.png", "a\0b"):
+        with pytest.raises(DataInvalid, match="which is no key below the model's prefix"):
+            read(outside)
     stop.set()
     with pytest.raises(Stopped):
         read("pictures/1.png")

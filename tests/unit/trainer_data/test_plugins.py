@@ -186,6 +186,7 @@ def test_the_built_in_names_are_those_of_the_registry() -> None:
         ({"isSimilarity": False}, "false contradicts settings.ranker COSINE_SIMILARITY"),
         ({"propensity": {"eta": 2}}, "settings.propensity: positionBias None does not use it"),
         ({"propensity": {"eta": 2}, "positionBias": "SkipAbove"}, "settings.propensity: positionBias SkipAbove"),
+        ({"partsRank": "Mean"}, "settings.partsRank: longItems Truncate does not use it"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(settings: dict, says: str) -> None:

@@ -31,7 +31,6 @@ from bluetune_trainer.search.gate import Judgment, Measured, measure_gate
 from bluetune_trainer.store import progress as run_progress
 from bluetune_trainer.store import runs
 from bluetune_trainer.store.versions import Published, download_version, lineage, publish
-from bluetune_trainer.training.params import resolve_settings
 from bluetune_trainer.training.parts import Parts, choose_parts
 
 log = logging.getLogger(__name__)
@@ -75,8 +74,7 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
             measured = _gate(store, plan, resolved, parts, catalogue, split.gate, outcome.model_folder, workdir, stop)
             _raise_if(stop)
             stages.enter("Publishing")
-            loss = resolve_settings(resolved.method.settings).loss
-            published = _publish(store, plan, parts, loss, checked, outcome, parent)
+            published = _publish(store, plan, parts, checked, outcome, parent)
             runs.StoredTrials(store, plan.owner.uid).remove_checkpoints()
         finished = Finished(
             plan=plan,
@@ -226,7 +224,6 @@ def _publish(
     store: ObjectStore,
     plan: Plan,
     parts: Parts,
-    loss: str,
     checked: CheckReport,
     outcome: SearchOutcome,
     parent: Manifest,
@@ -244,7 +241,7 @@ def _publish(
         sessions=checked.sessions,
         sessions_with_clicks=checked.sessions_with_clicks,
         params=outcome.best.params,
-        loss=loss,
+        loss=type(parts.new_loss()).__name__,  # a plugin's hook goes before settings.loss
         changes=changes(outcome.baseline, outcome.best.metrics),
         metadata=plan.metadata,
     )

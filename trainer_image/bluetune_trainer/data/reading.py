@@ -37,6 +37,11 @@ def reader(store: ObjectStore, stop: threading.Event) -> Callable[[str], bytes]:
     def read(key: str) -> bytes:
         if stop.is_set():
             raise Stopped
+        if key.startswith("/") or "\0" in key or ".." in key.split("/"):
+            raise DataInvalid(
+                f"an item of the catalogue names {key!r:.100}, which is no key below the model's prefix; correct it, or"
+                " leave the item out"
+            )
         try:
             return store.get(key)
         except ObjectNotFound as error:

@@ -111,7 +111,8 @@ class FineTuningMethod:
         """Texts that may stand for an item in training; one of them is drawn each time that the item is used.
 
         Returns:
-            The texts, the item's own among them if it may be drawn. Validation and the gate use the item's own.
+            The texts, the item's own among them if it may be drawn; the same ones in every process and attempt of a
+            run. Validation and the gate use the item's own.
         """
         return [text]
 

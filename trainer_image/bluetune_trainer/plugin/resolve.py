@@ -54,6 +54,11 @@ def resolve(method: MethodPlan, plugin: FineTuningMethod | None = None) -> Resol
             f"settings.propensity: positionBias {settings.position_bias or 'None'} does not use it; set positionBias:"
             " IPS, or leave it out"
         )
+    if settings.parts_rank is not None and settings.long_items != "Split":
+        raise PlanInvalid(
+            f"settings.partsRank: longItems {settings.long_items or 'Truncate'} does not use it; set longItems: Split,"
+            " or leave it out"
+        )
     update = {"settings": settings, "initial_params": space, "initial_max_evals": evals or PRESET_EVALS}
     return Resolved(plugin, method.model_copy(update=update), (*plugin.user_objects(), *_named(settings)))
 

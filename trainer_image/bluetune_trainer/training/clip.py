@@ -23,6 +23,8 @@ GROUP = 64
 """Pictures in memory while they are prepared."""
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """Of pictures. Others that Pillow knows run programs (EPS) or are hardly ever tested with broken files."""
+MOST_PIXELS = 64 << 20
+"""Of a picture: 200 MB for each reader while it is made smaller."""
 _MODULES = [
     {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
     {"idx": 1, "name": "1", "path": "1_Normalize", "type": "sentence_transformers.models.Normalize"},
@@ -155,6 +157,11 @@ class ClipImage(Tower):
         data = _inline(name) if name.startswith("data:") else files(name)
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+                if opened.width * opened.height > MOST_PIXELS:
+                    raise DataInvalid(
+                        f"{name:.80}: this picture has {opened.width} × {opened.height} pixels, more than"
+                        f" {MOST_PIXELS}; make it smaller, or leave the item out"
+                    )
                 image = opened.convert("RGB")
         except (OSError, ValueError, Image.DecompressionBombError) as error:
             raise DataInvalid(

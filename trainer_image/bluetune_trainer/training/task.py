@@ -137,7 +137,8 @@ class TrainingTask:
         for begin in range(0, len(self._batch_index), VALIDATION_BATCH):
             batch = self._batches.batch(self._batch_index[begin : begin + VALIDATION_BATCH])
             at = torch.from_numpy(np.searchsorted(self.validation.texts, batch.texts))
-            losses.append(float(loss(features(batch, vectors[at]))) * len(batch.query_at))
+            seen = features(batch, vectors[at].to(embedder.model.device))  # where a loss with parameters is
+            losses.append(float(loss(seen)) * len(batch.query_at))
         val_loss = sum(losses) / max(len(self._batch_index), 1)
         sessions = ranked(self.validation, ranks, self.previous, self.settings.is_similarity, val_loss)
         return {

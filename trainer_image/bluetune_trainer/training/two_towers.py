@@ -55,6 +55,8 @@ class TwoTowers(Model):
             modules = structure.get(route)
             if not modules:
                 raise PlanInvalid(f"{folder / ROUTER}: there is no route {route!r}; query and document are needed")
+            if not all((folder / name).resolve().is_relative_to(folder.resolve()) for name in modules):
+                raise PlanInvalid(f"{folder / ROUTER}: the route {route!r} leaves the model's folder: {modules}")
             towers.append(
                 Encoder.load(
                     folder / modules[0],
