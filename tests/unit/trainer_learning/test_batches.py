@@ -1,12 +1,16 @@
 """Chunks that waste little on padding, and sessions as batches."""
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from bluetune_trainer.data.types import Catalogue, Sessions
+from bluetune_trainer.training import batches
 from bluetune_trainer.training.batches import Batcher, NumberedSessions, SessionBatch
 from bluetune_trainer.training.tokens import pad, plan_chunks
 
@@ -49,6 +53,55 @@ def results(batch: SessionBatch, row: int) -> dict[int, bool]:
 
 def allowed(batch: SessionBatch, row: int) -> set[int]:
     return set(batch.texts[batch.item_at][batch.allowed[row]].tolist())
+
+
+class Numbers:
+    """Numbers texts as `InputTable` does."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, int] = {}
+
+    def add(self, inputs: Sequence[str], kind: str) -> NDArray[np.int64]:
+        return np.array([self.known.setdefault(text, len(self.known)) for text in inputs], np.int64)
+
+
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 7), st.booleans(), st.integers(0, 20)), max_size=6), max_size=9),
+    st.booleans(),
+    st.integers(1, 4),
+)
+def test_a_result_counts_once_a_session_as_clicked_if_either_was_and_at_its_best_place(
+    logged: list[list[tuple[int, bool, int]]], ranked: bool, block: int
+) -> None:
+    """Items 0 to 7 have texts of which some are equal; the order is that in which a session first shows them."""
+    catalogue = Catalogue([str(i) for i in range(8)], [f"text {i % 5}" for i in range(8)], {})
+    flat = [result for results in logged for result in results]
+    logs = Sessions(
+        queries=[f"query {i % 3}" for i in range(len(logged))],
+        items=np.array([item for item, _, _ in flat], np.int32),
+        clicked=np.array([click for _, click, _ in flat], np.bool_),
+        offsets=np.cumsum([0, *map(len, logged)]).astype(np.int64),
+        shown_rank=np.array([rank for _, _, rank in flat] if ranked else [], np.int32),
+    )
+    table = Numbers()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "SESSIONS_IN_BLOCK", block)
+        found = batches.number_sessions(logs, catalogue, table)  # type: ignore[arg-type]
+    expected = []
+    for i, results in enumerate(logged):
+        merged: dict[int, tuple[bool, int]] = {}
+        for place, (item, click, rank) in enumerate(results):
+            number = table.known[catalogue.texts[item]]
+            clicked, best = merged.get(number, (False, 99))
+            merged[number] = (clicked or click, min(best, rank if ranked else place))
+        if results:
+            expected.append((table.known[logs.queries[i]], [(n, *rest) for n, rest in merged.items()]))
+    assert expected == [
+        (query, list(zip(*(column[found.span(i)].tolist() for column in columns), strict=True)))
+        for columns in [(found.items, found.clicked, found.shown_rank)]
+        for i, query in enumerate(found.queries.tolist())
+    ]
+    assert (found.items.dtype, found.offsets.dtype, found.shown_rank.dtype) == (np.int64, np.int64, np.int32)
 
 
 DATA = sessions(

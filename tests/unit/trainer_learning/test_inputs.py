@@ -85,6 +85,38 @@ def test_only_items_beyond_the_window_are_split_and_their_parts_lie_side_by_side
     assert table.rows_of(items[[0, 2]])[1] is None
 
 
+class Tokens(Blocks):
+    """An input's row is its number so many times, ready only when asked for."""
+
+    on_demand = True
+
+    def prepare(self, inputs: Sequence[str], files: ReadFile) -> list[Row]:
+        self.asked.extend(inputs)
+        return [np.full(int(text), int(text), np.int32) for text in inputs]
+
+
+def test_inputs_of_a_tower_on_demand_are_prepared_once_when_they_are_needed() -> None:
+    model = Pair(shared=False)
+    model.of_items, model.of_queries = Tokens(), Tokens()
+    table = InputTable(model)
+    items, queries = table.add(["3", "1", "2", "1"], "item"), table.add(["5", "1"], "query")
+    assert (model.of_items.asked, model.of_queries.asked) == ([], [])
+    assert table.lengths(np.array([items[2], queries[0], items[2]])).tolist() == [2, 5, 2]
+    assert (model.of_items.asked, model.of_queries.asked) == (["2"], ["5"])
+    rows = table.rows(np.concatenate([queries, items]))
+    assert [row.tolist() for row in rows] == [[5] * 5, [1], [3] * 3, [1], [2, 2], [1]]
+    assert all(row.dtype == np.int32 for row in rows)
+    assert (model.of_items.asked, model.of_queries.asked) == (["2", "3", "1"], ["5", "1"])
+
+
+def test_where_items_may_be_split_nothing_waits() -> None:
+    model = Pair(shared=True)
+    model.of_items = model.of_queries = Tokens()
+    table = InputTable(model, split=lambda text, fits: ["2", "4"])
+    assert table.rows_of(table.add(["20", "3"], "item"))[1] == [2, 1]
+    assert model.of_items.asked[:2] == ["20", "3"]
+
+
 @pytest.mark.parametrize("parts", [[], 7, "text", [1]])
 def test_a_split_that_is_no_list_of_texts_is_the_plugins_fault(parts: object) -> None:
     table = InputTable(Pair(shared=True), split=lambda text, fits: parts)  # type: ignore[arg-type, return-value]

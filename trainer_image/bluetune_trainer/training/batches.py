@@ -13,6 +13,8 @@ from bluetune_trainer.training.phrases import Phrases
 from bluetune_trainer.training.variants import Variants
 
 Ints = NDArray[np.int64]
+SESSIONS_IN_BLOCK = 1 << 16
+"""Numbered at a time, which bounds what sorting them takes."""
 NOTHING = -1
 """Where there is no number of an item."""
 
@@ -49,38 +51,44 @@ class NumberedSessions:
 def number_sessions(sessions: Sessions, catalogue: Catalogue, table: InputTable) -> NumberedSessions:
     """Put the queries and items of sessions into the table. Sessions without results are left out."""
     shown = np.unique(sessions.items)
-    by_item = dict(zip(shown.tolist(), table.add([catalogue.texts[i] for i in shown], "item"), strict=True))
-    query_numbers = table.add(sessions.queries, "query")
-    queries: list[int] = []
-    items: list[int] = []
-    clicked: list[bool] = []
-    ranks: list[int] = []
-    offsets = [0]
-    for i in range(len(sessions)):
-        begin, end = int(sessions.offsets[i]), int(sessions.offsets[i + 1])
-        results: dict[int, bool] = {}
-        places: dict[int, int] = {}
-        shown_at = sessions.shown_rank[begin:end].tolist() if len(sessions.shown_rank) else range(end - begin)
-        for item, click, place in zip(
-            sessions.items[begin:end].tolist(), sessions.clicked[begin:end].tolist(), shown_at, strict=True
-        ):
-            number = int(by_item[item])
-            results[number] = results.get(number, False) or click
-            places[number] = min(places.get(number, place), place)
-        if not results:
-            continue
-        queries.append(int(query_numbers[i]))
-        items.extend(results)
-        clicked.extend(results.values())
-        ranks.extend(places.values())
-        offsets.append(len(items))
+    by_item = table.add([catalogue.texts[i] for i in shown.tolist()], "item")
+    queries = table.add(sessions.queries, "query")
+    parts = [
+        _numbered(sessions, slice(begin, begin + SESSIONS_IN_BLOCK), shown, by_item)
+        for begin in range(0, max(len(sessions), 1), SESSIONS_IN_BLOCK)
+    ]
+    items, clicked, ranks, lengths = (np.concatenate(column) for column in zip(*parts, strict=True))
     return NumberedSessions(
-        np.asarray(queries, np.int64),
-        np.asarray(items, np.int64),
-        np.asarray(clicked, np.bool_),
-        np.asarray(offsets, np.int64),
-        np.asarray(ranks, np.int32),
+        queries[lengths > 0], items, clicked, np.concatenate([[0], np.cumsum(lengths[lengths > 0])]), ranks
     )
+
+
+def _numbered(
+    sessions: Sessions, block: slice, shown: NDArray[np.int32], by_item: Ints
+) -> tuple[Ints, NDArray[np.bool_], NDArray[np.int32], Ints]:
+    """Items, clicks and places of some sessions, each item once a session and where it first stood; how many in each.
+
+    Args:
+        block: which sessions.
+        shown: all items, ascending.
+        by_item: number of each.
+    """
+    starts, lengths = sessions.offsets[:-1][block], np.diff(sessions.offsets)[block]
+    flat = slice(int(starts[0]), int(starts[-1] + lengths[-1])) if len(starts) else slice(0, 0)
+    owner = np.repeat(np.arange(len(starts)), lengths)
+    numbers = by_item[np.searchsorted(shown, sessions.items[flat])]
+    places = np.arange(len(owner)) - (starts - flat.start)[owner]
+    if len(sessions.shown_rank):
+        places = sessions.shown_rank[flat]
+    stride = int(by_item.max(initial=0)) + 1
+    _, first, group = np.unique(owner * stride + numbers, return_index=True, return_inverse=True)
+    clicked = np.zeros(len(first), np.bool_)
+    np.logical_or.at(clicked, group, sessions.clicked[flat])
+    best = np.full(len(first), np.iinfo(np.int32).max, np.int32)
+    np.minimum.at(best, group, places.astype(np.int32))
+    order = np.argsort(first)
+    at = first[order]
+    return numbers[at], clicked[order], best[order], np.bincount(owner[at], minlength=len(starts))
 
 
 @dataclass(frozen=True)
@@ -117,16 +125,15 @@ class ClickedItems:
     """Which items were clicked for a query anywhere in the data: false negatives, if they stood as negatives."""
 
     def __init__(self, sessions: NumberedSessions) -> None:
-        self._by_query: dict[int, set[int]] = defaultdict(set)
-        owner = np.repeat(sessions.queries, np.diff(sessions.offsets))
-        for query, item in zip(
-            owner[sessions.clicked].tolist(), sessions.items[sessions.clicked].tolist(), strict=True
-        ):
-            self._by_query[query].add(item)
+        at = np.flatnonzero(sessions.clicked)
+        queries, items = sessions.queries[np.searchsorted(sessions.offsets, at, side="right") - 1], sessions.items[at]
+        order = np.lexsort((items, queries))
+        self._queries, self._items = queries[order], items[order]
 
-    def of(self, query: int) -> set[int]:
-        """Item numbers."""
-        return self._by_query.get(query, set())
+    def of(self, query: int) -> Ints:
+        """Item numbers, ascending."""
+        begin, end = np.searchsorted(self._queries, (query, query + 1))
+        return self._items[begin:end]
 
 
 @dataclass(frozen=True)
@@ -231,7 +238,7 @@ class Batcher:
             weights[row, :count] = weight
             shown_rank[row, :count] = places
             allowed[row, at] = False
-            known = np.fromiter(self._clicked.of(int(queries[row])), np.int64)
+            known = self._clicked.of(int(queries[row]))
             allowed[row, np.isin(items, known)] = False
         if phrases is not None:
             allowed[len(index) :] &= phrases.allowed
@@ -257,7 +264,7 @@ class Batcher:
         results = (numbers, clicked, trust, weights, places)
         if borrowed_from:
             borrowed = np.unique(np.concatenate([self.sessions.items[self.sessions.span(s)] for s in borrowed_from]))
-            known = np.fromiter(self._clicked.of(int(self.sessions.queries[session])), np.int64)
+            known = self._clicked.of(int(self.sessions.queries[session]))
             borrowed = borrowed[~np.isin(borrowed, numbers) & ~np.isin(borrowed, known)]
             results = _with_negatives(results, borrowed)
         numbers, clicked = results[:2]

@@ -35,6 +35,7 @@ class Encoder(Tower, Model):
 
     HEAD = ("backbone.final_norm.", "backbone.norm.", "backbone.ln_f.")
     UNUSED = ("backbone.pooler.",)
+    on_demand = True
 
     def __init__(
         self,

@@ -19,6 +19,12 @@ LARGE = 16 << 10
 """Bytes from which on a row (a picture) lies on disk instead of in memory."""
 
 
+BLOCK = 4096
+"""Inputs prepared together: a tokenizer keeps kilobytes for each until all are done."""
+_ELSEWHERE, _NOT_YET = -1, -2
+"""Instead of where a row's tokens begin: it is no row of tokens, or it is not prepared yet."""
+
+
 @dataclass(frozen=True)
 class _OnDisk:
     """Where a large row lies."""
@@ -29,24 +35,52 @@ class _OnDisk:
 
 
 class _Rows:
-    """Rows by number; large ones in a file without a name, which ends with the process."""
+    """Rows by number: tokens one after the other, as an object for each would take more than they do; large rows in a
+    file without a name, which ends with the process.
+    """
 
     def __init__(self) -> None:
-        self._rows: list[Row | _OnDisk] = []
+        self._tokens = array("i")
+        self._begins = array("q")
+        self._sizes = array("i")
+        self._others: dict[int, Row | _OnDisk] = {}
         self._file: IO[bytes] | None = None
 
-    def append(self, row: Row) -> None:
-        if row.nbytes < LARGE:
-            self._rows.append(row)
-            return
+    def reserve(self) -> None:
+        """A next row, which is put later."""
+        self._begins.append(_NOT_YET)
+        self._sizes.append(0)
+
+    def put(self, number: int, row: Row) -> None:
+        """The row that was reserved."""
+        if row.nbytes >= LARGE:
+            self._begins[number], self._others[number] = _ELSEWHERE, self._written(row)
+        elif row.ndim == 1 and row.dtype == np.int32 and len(row):
+            self._begins[number], self._sizes[number] = len(self._tokens), len(row)
+            self._tokens.frombytes(row.tobytes())
+        else:
+            self._begins[number], self._others[number] = _ELSEWHERE, row
+
+    def _written(self, row: Row) -> _OnDisk:
         if self._file is None:
             self._file = tempfile.TemporaryFile(prefix="bluetune-rows-")  # noqa: SIM115 - lives as long
-        self._rows.append(_OnDisk(self._file.seek(0, os.SEEK_END), row.shape, row.dtype))
+        at = _OnDisk(self._file.seek(0, os.SEEK_END), row.shape, row.dtype)
         self._file.write(np.ascontiguousarray(row).data)
         self._file.flush()
+        return at
+
+    def missing(self, numbers: Ints) -> Ints:
+        """Those of these that are not put yet, each once, ascending."""
+        if not len(self._begins):
+            return numbers[:0]
+        return np.unique(numbers[np.frombuffer(self._begins, np.int64)[numbers] == _NOT_YET])
 
     def __getitem__(self, number: int) -> Row:
-        row = self._rows[number]
+        begin = self._begins[number]
+        if begin >= 0:
+            size = self._sizes[number]
+            return np.frombuffer(self._tokens, np.int32, size, begin * self._tokens.itemsize).copy()
+        row = self._others[number]
         if not isinstance(row, _OnDisk):
             return row
         assert self._file is not None  # noqa: S101 - a row lies in it
@@ -54,7 +88,7 @@ class _Rows:
         return np.frombuffer(os.pread(self._file.fileno(), size, row.begin), row.dtype).reshape(row.shape)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._begins)
 
 
 class InputTable:
@@ -62,6 +96,10 @@ class InputTable:
 
     Prompts are part of a text, so a query and an item never mix up; where the towers share their weights and there are
     no prompts, equal texts are one input. Inputs of two towers never are.
+
+    Inputs of a tower that works `on_demand` are prepared when their lengths or rows are first asked for: the first step
+    does not wait for a catalogue to be tokenized, nor is memory taken for what no batch ever shows. Whether an item is
+    cut into parts only its tokens tell, so where items may be, all are prepared at once.
     """
 
     def __init__(self, model: Model, files: ReadFile = no_files, split: SplitItem | None = None) -> None:
@@ -69,6 +107,8 @@ class InputTable:
         self._files = files
         self._split = split
         self._rows = _Rows()
+        self._texts: list[str | None] = []
+        """By row: what it is prepared from, while it is not."""
         self._costs = array("q")
         self._of_query = bytearray()
         """By row: whether it belongs to a query tower of its own."""
@@ -92,16 +132,47 @@ class InputTable:
                 new.append(prompted)
                 texts.append(text)
             numbers.append(number)
-        for text, row in zip(texts, tower.prepare(new, self._files) if new else (), strict=True):
-            rows = [row]
-            if self._split is not None and kind == "item" and tower.cut(row):
-                rows = self._parts(tower, text)
-            for part in rows:
-                self._rows.append(part)
-                self._costs.append(tower.cost(part))
-                self._of_query.append(own)
-            self._first.append(len(self._rows))
+        if tower.on_demand and self._split is None:
+            for prompted in new:
+                self._reserve(own, prompted)
+                self._first.append(len(self._rows))
+            return np.array(numbers, np.int64)
+        for begin in range(0, len(new), BLOCK):
+            block = slice(begin, begin + BLOCK)
+            for text, row in zip(texts[block], tower.prepare(new[block], self._files), strict=True):
+                rows = [row]
+                if self._split is not None and kind == "item" and tower.cut(row):
+                    rows = self._parts(tower, text)
+                for part in rows:
+                    self._put(self._reserve(own, None), part, tower)
+                self._first.append(len(self._rows))
         return np.array(numbers, np.int64)
+
+    def _reserve(self, own: bool, text: str | None) -> int:
+        self._rows.reserve()
+        self._texts.append(text)
+        self._costs.append(0)
+        self._of_query.append(own)
+        return len(self._rows) - 1
+
+    def _put(self, number: int, row: Row, tower: Tower) -> None:
+        self._rows.put(number, row)
+        self._costs[number] = tower.cost(row)
+
+    def _ready(self, rows: Ints) -> None:
+        """Prepare those of these rows that are not."""
+        missing = self._rows.missing(rows)
+        if not len(missing):
+            return
+        own = np.frombuffer(self._of_query, np.bool_)[missing]
+        sides = ((self.model.tower("item"), missing[~own]), (self.model.tower("query"), missing[own]))
+        for tower, numbers in sides:
+            for begin in range(0, len(numbers), BLOCK):
+                block = numbers[begin : begin + BLOCK].tolist()
+                texts = [text for number in block if (text := self._texts[number]) is not None]
+                for number, row in zip(block, tower.prepare(texts, self._files), strict=True):
+                    self._put(number, row, tower)
+                    self._texts[number] = None
 
     def _parts(self, tower: Tower, text: str) -> list[Row]:
         assert self._split is not None  # noqa: S101 - asked by the caller
@@ -130,10 +201,12 @@ class InputTable:
 
     def rows(self, rows: Ints) -> list[Row]:
         """The prepared inputs of rows."""
+        self._ready(rows)
         return [self._rows[row] for row in rows.tolist()]
 
     def lengths(self, rows: Ints) -> Ints:
         """Positions (tokens, patches) that each row takes."""
+        self._ready(rows)
         return np.frombuffer(self._costs, np.int64)[rows] if len(self._costs) else np.zeros(0, np.int64)
 
     def of_query_tower(self, rows: Ints) -> NDArray[np.bool_]:

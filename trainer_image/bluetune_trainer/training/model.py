@@ -59,6 +59,9 @@ class Tower(nn.Module, ABC):
     """Names (prefixes in `named_parameters`) of what comes after the stack of layers: trained at any depth."""
     UNUSED: ClassVar[tuple[str, ...]] = ()
     """Names of what the vectors do not depend on: never trained."""
+    on_demand: ClassVar[bool] = False
+    """Whether an input may be prepared when it is first needed. Not where it may be found to be unusable (a picture
+    that is missing): that should be known before training begins."""
 
     @property
     @abstractmethod

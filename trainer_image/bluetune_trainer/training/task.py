@@ -1,6 +1,7 @@
 """What all trials of a search share: the start version, numbered sessions, caches, and the baseline."""
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bluetune_api.records import Trial
-from bluetune_trainer.data.types import Catalogue, Split
+from bluetune_trainer.data.types import Catalogue, Sessions, Split
 from bluetune_trainer.errors import DataInvalid
 from bluetune_trainer.ranking.accumulators import MetricsAccumulator
 from bluetune_trainer.ranking.losses import MatryoshkaLoss, RankingLossInterface
@@ -32,7 +33,7 @@ from bluetune_trainer.training.freezing import ActivationCaches
 from bluetune_trainer.training.inputs import InputTable
 from bluetune_trainer.training.matryoshka import check_dims, ndcg_by_dimension
 from bluetune_trainer.training.mining import mine_catalogue
-from bluetune_trainer.training.model import Model
+from bluetune_trainer.training.model import Kind, Model
 from bluetune_trainer.training.module import FeatureMaker
 from bluetune_trainer.training.params import TrainingSettings, TrialParams
 from bluetune_trainer.training.parts import Parts
@@ -42,7 +43,9 @@ from bluetune_trainer.training.precision import use_bf16
 from bluetune_trainer.training.ranks import device
 from bluetune_trainer.training.recording import check_names, wants_training_metrics
 from bluetune_trainer.training.threads import fit_threads
-from bluetune_trainer.training.variants import Variants, make_variants
+from bluetune_trainer.training.variants import Variants, Vary, make_variants
+
+log = logging.getLogger(__name__)
 
 MOST_VALIDATION_SESSIONS = 2000
 """Validation looks at this many sessions, always the same ones."""
@@ -178,6 +181,7 @@ def prepare(
     table = InputTable(model, parts.files, parts.split_item)
     train = number_sessions(split.train, catalogue, table)
     validation = number_sessions(split.validation, catalogue, table)
+    log.info("sessions numbered", extra={"inputs": len(table)})
     for name, sessions in (("training", train), ("validation", validation)):
         if not sessions.with_click().any():
             raise DataInvalid(f"no {name} session has a click; the batch needs more sessions of more different queries")
@@ -239,15 +243,16 @@ def prepare(
         ),
         _batch_index=relevant,
         _parts=parts,
-        _variants=make_variants(
-            table,
-            [
-                ("item", [catalogue.texts[item] for item in np.unique(split.train.items)], parts.item_variants),
-                ("query", list(dict.fromkeys(split.train.queries)), parts.query_variants),
-            ],
-        ),
+        _variants=make_variants(table, _varied(split.train, catalogue, parts)),
         _sample=sample,
     )
+
+
+def _varied(train: Sessions, catalogue: Catalogue, parts: Parts) -> Iterator[tuple[Kind, list[str], Vary]]:
+    if parts.item_variants is not None:
+        yield "item", [catalogue.texts[item] for item in np.unique(train.items)], parts.item_variants
+    if parts.query_variants is not None:
+        yield "query", list(dict.fromkeys(train.queries)), parts.query_variants
 
 
 def _phrases(split: Split, catalogue: Catalogue, table: InputTable, seed: int) -> Phrases | None:

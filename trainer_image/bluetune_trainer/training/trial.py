@@ -51,7 +51,7 @@ class TrialRun:
 
 def trial_steps(task: TrainingTask, rungs: Sequence[float] = ()) -> StepPlan:
     """How a trial of this task is cut into steps, with rungs at these shares of it."""
-    return plan_steps(len(task.batcher(TrialParams()).relevant), task.settings, rungs)
+    return plan_steps(int(task.train.with_click().sum()), task.settings, rungs)
 
 
 def run_trial(
@@ -101,9 +101,10 @@ def _run(
     model = task.new_model()
     embedder = freeze(task.table, params.num_fixed_layers, task.caches, bf16=task.bf16, recompute=settings.grad_cache)
     batcher = task.batcher(params)
-    known = np.concatenate([task.train.queries, task.train.items, task.validation.texts])
-    for inputs in (known, batcher.drawn()):  # apart: trials without the second must fill the first alike
-        embedder.fill(np.unique(inputs), partial(_raise_if, stop))
+    if params.num_fixed_layers:
+        known = np.concatenate([task.train.queries, task.train.items, task.validation.texts])
+        for inputs in (known, batcher.drawn()):  # apart: trials without the second must fill the first alike
+            embedder.fill(np.unique(inputs), partial(_raise_if, stop))
     adapters = Adapters(model, settings.lora) if settings.lora is not None else None
     loss = task.new_loss(params)
     features = FeatureMaker(params, task.ranker, is_similarity=settings.is_similarity)
