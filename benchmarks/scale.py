@@ -241,20 +241,24 @@ def measured(store: Path, threads: int) -> dict[str, Any]:
             raise RuntimeError(f"{kind} ended with {done.returncode}:\n{done.stderr[-3000:]}")
         found[kind] = json.loads(done.stdout.splitlines()[-1])
     model = found.pop("model")["model"]["peak_mib"]
+    return {**summary(found, model), "load": [round(value, 1) for value in os.getloadavg()]}
+
+
+def summary(found: dict[str, dict[str, dict[str, float]]], model_mib: float) -> dict[str, Any]:
+    """By job and stage: what the stage took, and the peak until its end."""
     stages = []
-    for kind, marks in found.items():
+    for job, marks in found.items():
         before = {"wall": 0.0, "processor": 0.0}
         for name, mark in marks.items():
-            spent = {f"{what}_seconds": round(mark[what] - before[what], 2) for what in before}
-            beside = round(mark["peak_mib"] - (model if kind == "train" else 0))
-            stages.append({"job": kind, "stage": STAGES[name], **spent, "peak_mib": beside})
+            spent = {f"{what}_seconds": round(mark[what] - before[what], 2) for what in ("processor", "wall")}
+            beside = round(mark["peak_mib"] - (model_mib if job == "train" else 0))
+            stages.append({"job": job, "stage": STAGES[name], **spent, "peak_mib": beside})
             before = mark
     last = found["train"]["first step"]
     return {
-        "model_mib": round(model),
-        "peak_mib_beside_the_model": round(last["peak_mib"] - model),
-        "seconds_to_first_step": {what: round(last[what], 1) for what in ("wall", "processor")},
-        "load": [round(value, 1) for value in os.getloadavg()],
+        "model_mib": round(model_mib),
+        "peak_mib_beside_the_model": round(last["peak_mib"] - model_mib),
+        "seconds_to_first_step": {what: round(last[what], 1) for what in ("processor", "wall")},
         "stages": stages,
     }
 
