@@ -10,14 +10,20 @@ from typing import Any
 PRELOADED = ["bluetune_trainer.cli.laptop", "bluetune_trainer.cli.training", "bluetune_trainer.search.run", __name__]
 
 
-def run_cli(arguments: Sequence[str], output: Path, *, die_at: int | None = None) -> tuple[int, int]:
+def run_cli(arguments: Sequence[str], output: Path, *, die_at: int | None = None, within: str = "") -> tuple[int, int]:
     """Run a command in a process of its own, which kills itself at its write number `die_at`, before or after it.
+
+    Args:
+        arguments: of the command.
+        output: what it prints, and beside it how often it wrote.
+        die_at: from 1; default: it is not killed.
+        within: count only the writes of keys that begin so.
 
     Returns its exit code (-9 if it was killed), and how often it wrote to the store, progress aside.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    process = context.Process(target=_main, args=(list(arguments), output, die_at))
+    process = context.Process(target=_main, args=(list(arguments), output, die_at, within))
     process.start()
     process.join(300)
     if process.is_alive():
@@ -27,7 +33,7 @@ def run_cli(arguments: Sequence[str], output: Path, *, die_at: int | None = None
     return process.exitcode or 0, len(writes.read_text()) if writes.exists() else 0
 
 
-def _main(arguments: list[str], output: Path, die_at: int | None) -> None:
+def _main(arguments: list[str], output: Path, die_at: int | None, within: str) -> None:
     import torch
 
     from bluetune_api.objectstore import LocalStore
@@ -43,7 +49,7 @@ def _main(arguments: list[str], output: Path, die_at: int | None) -> None:
     def counted(original: Callable[..., Any]) -> Callable[..., Any]:
         def call(self: LocalStore, key: str, *args: Any, **more: Any) -> Any:
             nonlocal count
-            if key.endswith("progress.json"):  # how often depends on the clock
+            if key.endswith("progress.json") or not key.startswith(within):  # how often depends on the clock
                 return original(self, key, *args, **more)
             count += 1
             os.write(writes, b".")
