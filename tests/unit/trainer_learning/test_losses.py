@@ -151,3 +151,28 @@ def test_with_negative_only_the_clicked_results_do_not_move() -> None:
         assert f.ranks.grad is not None
         assert float(f.ranks.grad[f.clicked].abs().max()) == 0.0
         assert float(f.ranks.grad[~f.clicked].abs().max()) > 0.0
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
+def test_a_session_where_everything_was_clicked_teaches_only_by_the_other_items_of_the_batch(
+    loss: RankingLossInterface,
+) -> None:
+    def gradient(*, others: bool) -> torch.Tensor:
+        ranks = torch.tensor([[0.4, 0.3]], dtype=torch.float64, requires_grad=True)
+        loss(
+            RankingFeatures(
+                ranks=ranks,
+                clicked=torch.ones(1, 2, dtype=torch.bool),
+                valid=torch.ones(1, 2, dtype=torch.bool),
+                confidences=torch.ones(1, 2, dtype=torch.float64),
+                batch_ranks=torch.tensor([[0.4, 0.3, 0.35]], dtype=torch.float64),
+                batch_allowed=torch.tensor([[False, False, others]]),
+            )
+        ).backward()
+        assert ranks.grad is not None
+        return ranks.grad
+
+    assert not gradient(others=False).any()
+    taught = isinstance(loss, ListwiseSoftmaxLoss | InfoNCELoss) and getattr(loss, "in_batch_negatives", True)
+    assert bool((gradient(others=True) < 0).all()) == taught
+    assert bool(gradient(others=True).any()) == taught
