@@ -75,21 +75,21 @@ def test_pinning_in_the_middle_takes_blue_back_and_is_no_failure_of_the_task(blu
 
 
 def test_a_task_that_lost_the_lock_gets_nothing(blue: Blue) -> None:
-    blue.make_deployment()
-    blue.make_model()
+    blue.make_model(serving=usual_serving(rolloutTimeoutSeconds=120))
     base, _ = blue.imported("shop")
+    version, digest = blue.publish("trained")
+    never_ready, its_digest = blue.publish("other")
+    blue.make_deployment(UNREADY=never_ready)
     with blue.operator():
         blue.until(lambda: blue.current() == base)
-    version, digest = blue.publish("trained")
     blue.asking_task("stale", version, digest)
-    lease = '{"spec":{"holderIdentity":"other/00000000-0000-0000-0000-000000000000"}}'
-    blue.kubectl("patch", "lease", "bluetune-shop", "--type=merge", "-p", lease)
-    before = blue.kubectl.json("get", "deployment", "blue")["metadata"]["generation"]
+    holder = blue.asking_task("other", never_ready, its_digest)  # the Lease now names this one
     with blue.operator():
-        blue.until(lambda: blue.status().get("lock", {}).get("holder") == "other")
-        blue.until(lambda: condition(blue, "stale", "Ready"))
+        blue.until(lambda: condition(blue, "stale", "Ready").get("reason") == "LockInconsistent")
+        blue.until(lambda: blue.step() == "Wait")
+        assert blue.status()["rollout"]["taskUid"] == holder
         assert blue.current() == base
-        assert blue.kubectl.json("get", "deployment", "blue")["metadata"]["generation"] == before
+        assert version not in blue.served()
 
 
 def test_a_version_that_is_not_what_the_task_says_is_refused(blue: Blue) -> None:
