@@ -75,6 +75,23 @@ def test_cached_activations_give_the_same_vectors_bit_for_bit(
     assert (tmp_path / "spill").exists() == (memory == 0)
 
 
+def test_what_was_not_filled_is_cached_alike_whatever_came_before(tiny: Path, tmp_path: Path) -> None:
+    encoder = Encoder.load(tiny)
+    table = InputTable(encoder)
+    numbers = table.add(TEXTS, "item")
+    split = LayerSplit(encoder, 1)
+    split.freeze()
+    found = []
+    for name, before in (("a", numbers[:0]), ("b", numbers[5:30]), ("c", numbers[::-3])):
+        embedder = Embedder(table, [Cut(split, ActivationCache(tmp_path, name))])
+        with torch.no_grad():
+            if len(before):
+                embedder.embed(before)
+            found.append(embedder.embed(numbers))
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
 def test_freezing_switches_off_the_parameters_below_the_cut_and_no_others(tiny: Path) -> None:
     encoder = Encoder.load(tiny)
     LayerSplit(encoder, 2).freeze()

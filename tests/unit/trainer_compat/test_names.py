@@ -247,3 +247,12 @@ def test_validation_every_n_inputs_counts_sessions_or_is_a_share_or_once_an_epoc
         loss_func=bluetune_trainer.CosineProbMarginRankingLoss(), test_each_n_inputs=given
     )
     assert settings.as_settings().test_each_n_inputs == sessions
+
+
+def test_a_ranker_taken_for_its_opposite_is_refused() -> None:
+    from bluetune_trainer import COSINE_DISTANCE, FineTuningSettings, ProbMarginRankingLoss
+
+    loss = ProbMarginRankingLoss()
+    with pytest.raises(ValueError, match="is_similarity: True contradicts the ranker COSINE_DISTANCE; set it to False"):
+        FineTuningSettings(loss_func=loss, ranker=COSINE_DISTANCE)
+    assert FineTuningSettings(loss_func=loss, ranker=COSINE_DISTANCE, is_similarity=False).is_similarity is False

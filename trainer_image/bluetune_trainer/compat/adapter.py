@@ -196,6 +196,8 @@ class BuilderMethod(hooks.TextFineTuningMethod):
         if self._builder is None:
             return settings
         own = self._builder.fine_tuning_settings.as_settings().model_dump(exclude_none=True)
+        if settings.ranker is not None:
+            own.pop("is_similarity", None)  # it speaks of the builder's ranker
         if self._builder.items_set_manager.splitter is not None:
             own["long_items"] = "Split"
         objective = self._builder.experiments_manager.objective

@@ -1,16 +1,16 @@
 """`FineTuningSettings`: how trials train, as objects instead of names, with the document's defaults."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from bluetune_api.method import Settings
 from bluetune_trainer.ranking.confidences import dummy_confidences
 from bluetune_trainer.ranking.losses import RankingLossInterface
 from bluetune_trainer.ranking.metrics import MetricCalculator
-from bluetune_trainer.ranking.rankers import COSINE_SIMILARITY
+from bluetune_trainer.ranking.rankers import COSINE_DISTANCE, COSINE_SIMILARITY, EUCLIDEAN_DISTANCE
 
 ONCE_AN_EPOCH = 1e9
 """More sessions than an epoch has: the manifest's settings count sessions and have no -1."""
@@ -41,6 +41,16 @@ class FineTuningSettings(BaseModel):
     """Sessions in a batch."""
     test_each_n_inputs: float | int | None = -1
     """Sessions between two validations; between 0 and 1 a share of an epoch; not above 0: once an epoch."""
+
+    @model_validator(mode="after")
+    def _ranker_and_direction_agree(self) -> Self:
+        """A built-in ranker taken for its opposite would train the model backwards."""
+        names: dict[Any, bool] = {COSINE_SIMILARITY: True, COSINE_DISTANCE: False, EUCLIDEAN_DISTANCE: False}
+        grows = names.get(self.ranker) if self.ranker is not None else None
+        if None not in (grows, self.is_similarity) and grows != self.is_similarity:
+            name = getattr(self.ranker, "__name__", "")
+            raise ValueError(f"is_similarity: {self.is_similarity} contradicts the ranker {name}; set it to {grows}")
+        return self
 
     def as_settings(self) -> Settings:
         """What a manifest can say of it: all but the objects."""

@@ -7,9 +7,8 @@ from typing import Literal
 from bluetune_api.gate_verdict import GateVerdict, gate_verdict
 from bluetune_trainer.report import numbers
 from bluetune_trainer.report.content import RunFacts
-from bluetune_trainer.search.evidence import bootstrap_interval
+from bluetune_trainer.search.evidence import DEFAULT_CONFIDENCE, bootstrap_interval
 
-DEFAULT_CONFIDENCE = 0.95
 _ORDER = ("ndcg@10", "mrr@10", "recall@10")
 Tone = Literal["good", "bad", "open"]
 

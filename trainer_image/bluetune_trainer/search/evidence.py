@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 DEPTH = 10
 RESAMPLES = 2000
+DEFAULT_CONFIDENCE = 0.95
+"""Level of intervals where the gate names none."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,14 @@ from bluetune_api.records import GateReport, MethodPlan
 from bluetune_trainer.data.types import Catalogue, Sessions
 from bluetune_trainer.errors import DataInvalid
 from bluetune_trainer.ranking.metrics import RankedSessions, ndcg, per_session, recall, reciprocal_rank, summarize
-from bluetune_trainer.search.evidence import DEPTH, Evidence, Ranking, bootstrap_interval, first_results
+from bluetune_trainer.search.evidence import (
+    DEFAULT_CONFIDENCE,
+    DEPTH,
+    Evidence,
+    Ranking,
+    bootstrap_interval,
+    first_results,
+)
 from bluetune_trainer.training.batches import number_sessions
 from bluetune_trainer.training.embedder import Embedder
 from bluetune_trainer.training.evaluation import PaddedSessions, embed_all, pad_sessions, rank_embedded
@@ -22,8 +29,6 @@ from bluetune_trainer.training.params import TrainingSettings, resolve_settings
 from bluetune_trainer.training.parts import Parts, choose_parts
 from bluetune_trainer.training.precision import use_bf16
 from bluetune_trainer.training.threads import fit_threads
-
-DEFAULT_CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
