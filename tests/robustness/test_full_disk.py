@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from bluetune_api.objectstore import LocalStore, StoreError
 from bluetune_trainer.errors import as_trainer_error
 from bluetune_trainer.store.versions import download_version, publish
 from robustness.killed import describe
+from robustness.small_world import fill, plan
 
 pytestmark = [
     pytest.mark.slow,
@@ -69,3 +72,39 @@ def test_a_full_disk_for_the_trainers_own_files_is_named_and_leaves_no_half_of_a
     assert (ending.reason, ending.exit_code) == ("DiskFull", 1)
     assert "give the trainer's /tmp more" in ending.message
     assert sorted(path.name for path in (small_disk / "back").iterdir()) == ["a.json", "model.safetensors"]
+
+
+@pytest.mark.timeout(900)
+def test_a_training_whose_store_is_full_ends_with_13_and_goes_on_when_there_is_room(
+    small_disk: Path, tmp_path: Path, minilm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bluetune_trainer.cli.importing import run_import
+    from bluetune_trainer.cli.training import run_train
+    from trainer.learning_world import write_tiny_encoder
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    store = LocalStore(small_disk / "store")
+    fill(store)
+    base = write_tiny_encoder(tmp_path / "base", minilm, layers=1)
+    first = run_import(store, plan("Import", "base", baseUri=str(base)), lambda _location: store)
+    rest = small_disk / "rest"
+    train = plan("Train", "u1", startVersion=first.version)
+
+    def run() -> str:
+        return run_train(store, train, stop=threading.Event(), report=lambda _progress: None).version
+
+    free = os.statvfs(small_disk)
+    size = sum(path.stat().st_size for path in (small_disk / "store" / "versions").rglob("*") if path.is_file())
+    # room for the best trial's model and not for the version's
+    rest.write_bytes(b"x" * (free.f_bavail * free.f_bsize - size * 3 // 2))
+    with pytest.raises(StoreError, match=r"cannot write .*/versions/.*: No space left on device") as caught:
+        run()
+    assert as_trainer_error(caught.value).exit_code == 13
+    assert not list(small_disk.rglob(".tmp-*"))
+    assert len(list(small_disk.glob("store/versions/*/manifest.json"))) == 1
+    assert not (small_disk / "store" / "runs" / "u1" / "result.json").exists()
+    before = (small_disk / "store" / "runs" / "u1" / "trials" / "0.json").stat().st_mtime_ns
+    rest.unlink()
+    download_version(store, run(), tmp_path / "back")
+    assert (small_disk / "store" / "runs" / "u1" / "trials" / "0.json").stat().st_mtime_ns == before

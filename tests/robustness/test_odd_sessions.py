@@ -121,10 +121,12 @@ WORLDS: dict[str, tuple[dict[str, str], list[dict[str, Any]]]] = {
         catalogue(),
         [session(n, ["lamp", "boat"], ["lamp", "boat"]) for n in range(60)],
     ),
+    "every oddity in one batch": (catalogue(), odd_sessions()),
 }
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("world", WORLDS)
 def test_they_train_to_a_version_without_a_nan(tmp_path: Path, minilm: Path, world: str) -> None:
     from bluetune_trainer.cli.importing import run_import
