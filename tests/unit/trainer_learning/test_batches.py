@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -65,6 +65,7 @@ class Numbers:
         return np.array([self.known.setdefault(text, len(self.known)) for text in inputs], np.int64)
 
 
+@settings(deadline=None)  # the first example pays for numpy's start
 @given(
     st.lists(st.lists(st.tuples(st.integers(0, 7), st.booleans(), st.integers(0, 20)), max_size=6), max_size=9),
     st.booleans(),
