@@ -39,7 +39,7 @@ def semanlink(count: int, seed: int = 0) -> World:
     vectors = encoder.encode(texts, "item", bf16=True)
     cosines = encoder.encode(queries.queries, "query") @ vectors.T
     sessions = simulate(data.documents, queries, cosines, count=4 * len(queries), seed=seed)
-    chosen = [s for s in sessions if s["events"] and len(s["search_results"]) == RESULTS][:count]
+    chosen = [s for s in sessions if 1 <= len(s["events"]) <= 3 and len(s["search_results"]) == RESULTS][:count]
     place = {document.item_id: i for i, document in enumerate(data.documents)}
     items = np.array([[place[r["object_id"]] for r in s["search_results"]] for s in chosen])
     hits = [{event["object_id"] for event in s["events"]} for s in chosen]
