@@ -20,7 +20,7 @@ def prepared(start: Path, workdir: Path, *, sessions: int = 90, **settings: obje
     return prepare(start, catalogue, split, training, parts, workdir, lambda: None)
 
 
-def train(task: TrainingTask, number: int = 0, **params: object) -> TrialRun:
+def train(task: TrainingTask, number: int = 0, stop: Event | None = None, **params: object) -> TrialRun:
     """A trial that is never pruned."""
     fixed: dict[str, object] = {"num_fixed_layers": 1, "items_lr": 3e-3, "temperature": 0.1, **params}
     return run_trial(
@@ -29,5 +29,5 @@ def train(task: TrainingTask, number: int = 0, **params: object) -> TrialRun:
         number=number,
         plan=trial_steps(task),
         on_step=lambda share, epoch, spent: None,
-        stop=Event(),
+        stop=stop or Event(),
     )

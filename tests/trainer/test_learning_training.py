@@ -20,7 +20,8 @@ from bluetune_trainer.training.module import FeatureMaker
 from bluetune_trainer.training.params import TrialParams, resolve_settings
 from bluetune_trainer.training.parts import choose_parts
 from bluetune_trainer.training.task import TrainingTask, prepare
-from bluetune_trainer.training.trial import TrialFailed, TrialRun, run_trial, trial_steps
+from bluetune_trainer.training.trial import TrialFailed
+from trainer.learning_runs import train
 from trainer.learning_world import world, write_tiny_encoder
 
 TEXTS = [f"{'word ' * (i % 7)} text {i}" for i in range(40)]
@@ -41,18 +42,6 @@ def prepared(tiny: Path, tmp_path: Path) -> Prepare:
         return prepare(tiny, catalogue, split, resolve_settings(chosen), choose_parts(chosen), tmp_path, lambda: None)
 
     return make
-
-
-def train(task: TrainingTask, number: int = 0, stop: Event | None = None, **params: object) -> TrialRun:
-    fixed: dict[str, object] = {"num_fixed_layers": 1, "items_lr": 3e-3, "temperature": 0.1, **params}
-    return run_trial(
-        task,
-        TrialParams(**fixed),  # type: ignore[arg-type]
-        number=number,
-        plan=trial_steps(task),
-        on_step=lambda share, epoch, spent: None,
-        stop=stop or Event(),
-    )
 
 
 @pytest.mark.parametrize("memory", [0, 1 << 30])

@@ -6,7 +6,7 @@ but a little within a group. The gradient is that of softmax(QKᵀ·scale)V (Vas
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -92,7 +92,7 @@ def packed_attention(query: Tensor, key: Tensor, value: Tensor, groups: list[Gro
     for g in groups:
         if g.longest <= LONGEST_BY_PRODUCTS:
             span = slice(g.begin, g.end)
-            own = Group(0, g.end - g.begin, g.count, g.longest, g.at, g.back, g.padding)
+            own = replace(g, begin=0, end=g.end - g.begin)
             parts.append(_by_products(query[span], key[span], value[span], [own], scale))
             continue
         # In float32: the kernel's backward pass in bfloat16 is the slow one.
