@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 from xml.etree import ElementTree
@@ -21,6 +22,7 @@ from bluetune_api.objectstore import (
     ObjectChanged,
     ObjectInfo,
     ObjectNotFound,
+    ObjectTooLarge,
     StoreDenied,
     StoreError,
     StoreUnreachable,
@@ -52,6 +54,9 @@ BUSY = {
 
 
 FULL = {"XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded", "InsufficientStorage"}
+CHUNK_BYTES = 1 << 18
+MOST_FOLDERS = 10_000
+"""That are listed: who may write to a store must not keep its readers busy for ever."""
 PATIENT_ATTEMPTS, PATIENT_SECONDS = 60, 90.0
 """Of a trainer, which has hours of work to lose: it outlives a store that is away for a minute."""
 
@@ -168,14 +173,35 @@ class S3Store:
         except (MinioException, ValueError) as error:
             raise StoreError(f"cannot {where}: {error}") from error
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, *, most: int | None = None, seconds: float = math.inf) -> bytes:
+        """Content of an object. Raises ObjectNotFound.
+
+        Args:
+            key: which object.
+            most: bytes that are read at most; a longer object raises ObjectTooLarge.
+            seconds: a body that takes longer, however steadily it drips, counts as no answer.
+        """
+
         def call() -> bytes:
             with contextlib.closing(self._client.get_object(self._bucket, self._key(key))) as response:
-                data: bytes = response.read()
+                if most is None:
+                    data: bytes = response.read()
+                else:
+                    data = self._read(key, response, most, time.monotonic() + seconds)
                 response.release_conn()
                 return data
 
         return self._call("read", key, call)
+
+    def _read(self, key: str, response: urllib3.BaseHTTPResponse, most: int, deadline: float) -> bytes:
+        data = bytearray()
+        while chunk := response.read1(CHUNK_BYTES, decode_content=False):
+            data += chunk
+            if len(data) > most:
+                raise ObjectTooLarge(f"{self.uri(key)} is longer than the {most} bytes that such an object may have")
+            if time.monotonic() > deadline:
+                raise urllib3.exceptions.TimeoutError("the body came too slowly")
+        return bytes(data)
 
     def download(self, key: str, path: Path, *, etag: str | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -271,7 +297,11 @@ class S3Store:
 
     def folders(self, prefix: str) -> builtins.list[str]:
         def call() -> list[str]:
-            found = self._client.list_objects(self._bucket, prefix=self._key(prefix), recursive=False)
+            found = list(
+                islice(self._client.list_objects(self._bucket, prefix=self._key(prefix)), MOST_FOLDERS + 1),
+            )
+            if len(found) > MOST_FOLDERS:
+                raise StoreError(f"{self.uri(prefix)} holds more than {MOST_FOLDERS} folders; remove old ones")
             return sorted(
                 self._relative(o.object_name or "").removeprefix(prefix).rstrip("/") for o in found if o.is_dir
             )

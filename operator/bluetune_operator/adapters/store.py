@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bluetune_api.objectstore import ObjectInfo, ObjectNotFound, StoreDenied, StoreUnreachable
+from bluetune_api.objectstore import ObjectInfo, ObjectNotFound, ObjectTooLarge, StoreDenied, StoreUnreachable
 from bluetune_api.s3 import S3Store
 from bluetune_api.store_location import StoreSpec
 from bluetune_operator.adapters.faults import CrashPoint
@@ -31,6 +31,8 @@ T = TypeVar("T")
 THREADS, THREADS_PER_ENDPOINT = 16, 6
 ATTEMPTS, CONNECT_SECONDS, READ_SECONDS = 2, 2.0, 8.0
 CALL_SECONDS = 25.0
+RECORD_BYTES, RECORD_SECONDS = 16 << 20, 10.0
+"""Of the longest record that is read (a manifest with its files and its probe), whoever wrote it."""
 REST_SECONDS = 5.0
 """How long an endpoint that did not answer is left alone."""
 SECRET_SECONDS = 5.0
@@ -62,8 +64,8 @@ class AsyncStore:
         self._crash_point = crash_point
 
     async def get(self, key: str) -> bytes:
-        """Content of an object. Raises ObjectNotFound."""
-        return await self._call(lambda: self._store.get(key))
+        """Content of a record. Raises ObjectNotFound, ObjectTooLarge."""
+        return await self._call(lambda: self._store.get(key, most=RECORD_BYTES, seconds=RECORD_SECONDS))
 
     async def get_or_none(self, key: str) -> bytes | None:
         """Content of an object, or None if there is none."""
@@ -252,6 +254,8 @@ def problem_of(error: Exception) -> StoreProblem:
         return StoreProblem("StoreDenied", str(error))
     if isinstance(error, StoreUnreachable):
         return StoreProblem("StoreUnreachable", f"{error}; it is tried again")
+    if isinstance(error, ObjectTooLarge):
+        return StoreProblem("ObjectTooLarge", f"{error}; it is not what the trainer writes: remove it")
     if isinstance(error, ObjectNotFound):
         return StoreProblem("BucketOrObjectNotFound", f"{error}; create it, or correct spec.store")
     return StoreProblem("StoreError", str(error))
