@@ -18,6 +18,7 @@ import urllib3
 from minio import Minio
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 
+from bluetune_api.identity import WorkloadIdentity, workload_identity
 from bluetune_api.objectstore import (
     ObjectChanged,
     ObjectInfo,
@@ -82,6 +83,7 @@ class S3Store:
     Args:
         location: where it is.
         access_key, secret_key: what opens it.
+        identity: what opens it instead, by workload identity.
         ca_file: certificate authority of the endpoint; default: the system's.
         attempts: tries of each operation, with backoff of at most 5 s between them.
         patience_seconds: a try that fails later than this after the first one began is the last.
@@ -92,8 +94,9 @@ class S3Store:
         self,
         location: StoreLocation,
         *,
-        access_key: str | None,
-        secret_key: str | None,
+        access_key: str | None = None,
+        secret_key: str | None = None,
+        identity: WorkloadIdentity | None = None,
         ca_file: str | None = None,
         attempts: int = 6,
         patience_seconds: float = math.inf,
@@ -123,6 +126,7 @@ class S3Store:
             location.endpoint,
             access_key=access_key,
             secret_key=secret_key,
+            credentials=identity,
             region=location.region,
             secure=location.secure,
             http_client=self._http,
@@ -316,15 +320,18 @@ class S3Store:
 
 
 def store_from_environment(location: StoreLocation, environment: dict[str, str] | None = None) -> S3Store:
-    """A store opened by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and BLUETUNE_CA_FILE for its certificate."""
+    """A store opened by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or else by workload identity, and BLUETUNE_CA_FILE
+    for its certificate."""
     env = os.environ if environment is None else environment
     missing = [name for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") if not env.get(name)]
-    if missing:
+    identity = workload_identity(env) if missing else None
+    if missing and identity is None:
         raise StoreDenied(f"{' and '.join(missing)} not set: the store's credentials Secret must hold both keys")
     return S3Store(
         location,
-        access_key=env["AWS_ACCESS_KEY_ID"],
-        secret_key=env["AWS_SECRET_ACCESS_KEY"],
+        access_key=None if identity else env["AWS_ACCESS_KEY_ID"],
+        secret_key=None if identity else env["AWS_SECRET_ACCESS_KEY"],
+        identity=identity,
         ca_file=env.get("BLUETUNE_CA_FILE") or None,
         attempts=PATIENT_ATTEMPTS,
         patience_seconds=PATIENT_SECONDS,

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bluetune_api.identity import WorkloadIdentity, workload_identity
 from bluetune_api.objectstore import ObjectInfo, ObjectNotFound, ObjectTooLarge, StoreDenied, StoreUnreachable
 from bluetune_api.s3 import S3Store
 from bluetune_api.store_location import StoreSpec
@@ -125,9 +126,10 @@ class AsyncStore:
 
 @dataclass(frozen=True)
 class _Keys:
-    access_key: str
-    secret_key: str
+    access_key: str | None
+    secret_key: str | None
     ca_file: str | None
+    identity: WorkloadIdentity | None = None
 
 
 class Stores:
@@ -176,6 +178,7 @@ class Stores:
                 spec.location(),
                 access_key=keys.access_key,
                 secret_key=keys.secret_key,
+                identity=keys.identity,
                 ca_file=keys.ca_file,
                 attempts=ATTEMPTS,
                 connect_seconds=CONNECT_SECONDS,
@@ -200,17 +203,25 @@ class Stores:
             versions.append(secret["metadata"]["resourceVersion"])
             access_key, secret_key = _value(secret, "AWS_ACCESS_KEY_ID"), _value(secret, "AWS_SECRET_ACCESS_KEY")
         else:
-            access_key, secret_key = (
-                self._environment.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-            )
-            if not access_key or not secret_key:
-                raise StoreProblem(
-                    "WorkloadIdentityUnavailable",
-                    "the store is opened by workload identity (store.serviceAccountName), so the operator needs keys of"
-                    " its own: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY on the operator, or name a"
-                    " credentialsSecretRef",
-                )
+            return tuple(versions), self._own_keys(ca_file)
         return tuple(versions), _Keys(access_key, secret_key, ca_file)
+
+    def _own_keys(self, ca_file: str | None) -> _Keys:
+        """The operator's, for a store that is opened by workload identity."""
+        access_key, secret_key = (
+            self._environment.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        )
+        if access_key and secret_key:
+            return _Keys(access_key, secret_key, ca_file)
+        identity = workload_identity(self._environment)
+        if identity is None:
+            raise StoreProblem(
+                "WorkloadIdentityUnavailable",
+                "the store is opened by workload identity (store.serviceAccountName), so the operator needs a role of"
+                " its own: annotate its service account (serviceAccount.annotations in the chart), or set"
+                " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY on it, or name a credentialsSecretRef",
+            )
+        return _Keys(None, None, ca_file, identity)
 
     async def _secret(self, namespace: str, name: str) -> Object:
         now = time.monotonic()
