@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import json
 import os
+import re
 import shutil
 import socket
 import threading
@@ -12,10 +13,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from minio.credentials.providers import WebIdentityProvider
 
 from bluetune_api.identity import SIGNS, workload_identity
 from bluetune_api.objectstore import StoreDenied, StoreUnreachable
@@ -155,7 +158,56 @@ def test_a_token_service_that_is_away_is_named_and_the_token_never_shown(
     token = issuer.token(policy="readwrite")
     pod.write_text(token)
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1")
+    location = StoreLocation(endpoint=trusting.address, bucket="models", secure=False)
+    store = S3Store(location, identity=workload_identity(os.environ), attempts=1)
     with pytest.raises(StoreUnreachable, match=r"the token service 127\.0\.0\.1:1 did not answer") as raised:
-        location = StoreLocation(endpoint=trusting.address, bucket="models", secure=False)
-        S3Store(location, identity=workload_identity(os.environ), attempts=1).get("a")
+        store.get("a")
     assert token not in str(raised.value)
+
+
+def test_the_policy_in_the_documentation_is_enough_and_no_more(trusting: s3.Server, issuer: Issuer) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+    (policy,) = re.findall(r"```\n(\{\"Version.*?)```", page, re.DOTALL)
+    keys = WebIdentityProvider(
+        jwt_provider_func=lambda: {"access_token": issuer.token(policy="readwrite"), "expires_in": "3600"},
+        sts_endpoint=trusting.endpoint,
+        policy=policy.replace("arn:aws:s3:::search", "arn:aws:s3:::models"),
+    )
+
+    def store(prefix: str, **opened_by: Any) -> S3Store:
+        location = StoreLocation(endpoint=trusting.address, bucket="models", prefix=prefix, secure=False)
+        return S3Store(location, **opened_by)
+
+    for prefix in ("products", "others"):
+        whole = store(prefix, access_key=trusting.access_key, secret_key=trusting.secret_key)
+        whole.put("clickstream/b/_SUCCESS", b"")
+        whole.put("versions/v/manifest.json", b"{}")
+    trainer, other = store("products", identity=keys), store("others", identity=keys)
+    deadline = time.monotonic() + 30
+    while True:  # the token service is ready some time after the store is
+        try:
+            keys.retrieve()
+            break
+        except ValueError:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    # what trainer and operator do
+    assert trainer.folders("clickstream/") == ["b"]
+    assert trainer.stat("clickstream/b/_SUCCESS") is not None
+    assert trainer.stat("clickstream/c/_SUCCESS") is None
+    assert trainer.get("versions/v/manifest.json") == b"{}"
+    assert trainer.create("runs/u/result.json", b"{}")
+    assert not trainer.create("runs/u/result.json", b"{}")
+    trainer.put("keys/0", b"{}")
+    trainer.delete("keys/0")
+    # what they must not
+    for action in (
+        lambda: trainer.put("clickstream/b/part.jsonl", b"x"),
+        lambda: trainer.put("items/1.jsonl", b"x"),
+        lambda: other.get("versions/v/manifest.json"),
+        lambda: other.put("versions/v/manifest.json", b"x"),
+        lambda: list(other.list("")),
+        lambda: other.folders("clickstream/"),
+    ):
+        with pytest.raises(StoreDenied):
+            action()
