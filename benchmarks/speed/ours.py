@@ -10,10 +10,11 @@ import torch
 
 from bluetune_trainer.ranking.losses import ListwiseSoftmaxLoss
 from bluetune_trainer.ranking.rankers import COSINE_SIMILARITY
+from bluetune_trainer.training.activations import ActivationCaches
 from bluetune_trainer.training.batches import Batcher, SessionBatch, number_sessions
-from bluetune_trainer.training.embedder import Embedder, freeze
+from bluetune_trainer.training.embedder import Embedder, Filling, freeze
 from bluetune_trainer.training.encoder import Encoder
-from bluetune_trainer.training.freezing import ActivationCaches
+from bluetune_trainer.training.filling import fill_order
 from bluetune_trainer.training.inputs import InputTable
 from bluetune_trainer.training.module import FeatureMaker
 from bluetune_trainer.training.params import TrialParams
@@ -42,7 +43,9 @@ def ours(world: World, batch: int, *, fixed: int, bf16: bool) -> Side:
     encoder = Encoder.load(MODEL)
     table = InputTable(encoder)
     numbered = number_sessions(world[1], world[0], table)
-    embedder: Embedder = freeze(table, fixed, ActivationCaches(Path(tempfile.mkdtemp(prefix="speed-"))), bf16=bf16)
+    filling = Filling(fill_order(table, numbered, np.zeros(0, np.int64), seed=0))
+    caches = ActivationCaches(Path(tempfile.mkdtemp(prefix="speed-")))
+    embedder: Embedder = freeze(table, fixed, caches, filling, bf16=bf16)
     trained = [p for p in encoder.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, fused=True)
     batcher = Batcher(numbered, np.ones(len(numbered.items), np.float32))

@@ -10,10 +10,12 @@ import torch
 from bluetune_api.method import Settings
 from bluetune_trainer.data.types import Catalogue, Split
 from bluetune_trainer.errors import Stopped
-from bluetune_trainer.training.embedder import Embedder, freeze
+from bluetune_trainer.training.activations import ActivationCaches
+from bluetune_trainer.training.embedder import Embedder, Filling, freeze
 from bluetune_trainer.training.encoder import Encoder
 from bluetune_trainer.training.evaluation import embed_all
-from bluetune_trainer.training.freezing import ActivationCaches, LayerSplit
+from bluetune_trainer.training.filling import FillOrder
+from bluetune_trainer.training.freezing import LayerSplit
 from bluetune_trainer.training.inputs import InputTable
 from bluetune_trainer.training.params import TrialParams, resolve_settings
 from bluetune_trainer.training.parts import choose_parts
@@ -54,21 +56,24 @@ def test_each_part_is_encoded_like_a_text_of_its_own(tiny: Path, tmp_path: Path,
     assert not vectors[1, 1:].any()
 
 
-def test_all_parts_are_filled_at_once_and_a_stop_is_heeded(tiny: Path, tmp_path: Path) -> None:
+def test_an_item_is_computed_with_its_chunk_in_all_its_parts_and_a_stop_is_heeded(tiny: Path, tmp_path: Path) -> None:
     table = InputTable(Encoder.load(tiny, max_tokens=12), split=split_to_fit)
-    numbers = table.add(TEXTS, "item")
+    numbers = np.unique(table.add(TEXTS, "item"))
+    order = FillOrder()
+    order.add_inputs(table, numbers)
     caches = ActivationCaches(tmp_path)
-    embedder = freeze(table, 1, caches)
 
     def stop() -> None:
         raise Stopped
 
     with pytest.raises(Stopped):
-        embedder.fill(np.unique(numbers), stop)
-    embedder.fill(np.unique(numbers))
-    rows, counts = table.rows_of(np.unique(numbers))
+        freeze(table, 1, caches, Filling(order, heed=stop)).embed(numbers[:1])
+    embedder = freeze(table, 1, caches, Filling(order))
+    embedder.embed(numbers[:1])
+    rows, counts = table.rows_of(numbers)
     assert counts is not None
-    assert not len(caches.of(LayerSplit(table.model.tower("item"), 1), bf16=False).missing(rows))
+    (cache,) = caches.of([LayerSplit(table.model.tower("item"), 1)], bf16=False)
+    assert not len(cache.missing(rows))
 
 
 def test_without_the_setting_items_are_cut_as_ever(tiny: Path) -> None:

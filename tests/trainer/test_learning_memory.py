@@ -10,11 +10,13 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from bluetune_api.method import HardNegatives, Lora
 from bluetune_trainer.errors import PlanInvalid
+from bluetune_trainer.training.activations import ActivationCache, ActivationCaches, Budget
 from bluetune_trainer.training.adapters import Adapters, trained_state
 from bluetune_trainer.training.batches import Batcher
-from bluetune_trainer.training.embedder import Embedder, freeze
+from bluetune_trainer.training.embedder import Cut, Embedder, Filling, freeze
 from bluetune_trainer.training.encoder import Encoder
-from bluetune_trainer.training.freezing import ActivationCaches
+from bluetune_trainer.training.filling import CHUNK, FillOrder
+from bluetune_trainer.training.freezing import LayerSplit
 from bluetune_trainer.training.inputs import InputTable
 from bluetune_trainer.training.memory import token_budget
 from bluetune_trainer.training.module import FeatureMaker
@@ -219,3 +221,75 @@ def test_mined_negatives_stand_in_the_sessions_of_training_and_not_of_validation
     assert added > 30
     assert not (task.workdir / "catalogue.npy").exists()
     assert train(task).quality > 0
+
+
+def test_where_activations_would_not_fit_a_step_computes_its_frozen_layers_without_gradient(
+    prepared: partial[TrainingTask], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = prepared()
+    task.new_model()
+    filling = task.filling(task.batcher(TrialParams()), lambda: None)
+    needed = sum(task.table.lengths(np.unique(filling.order.rows)).tolist()) * 32 * 4
+    kept, plain = (
+        ActivationCaches(tmp_path / str(disk), Budget(memory=0, disk=disk)) for disk in (needed, needed * 95 // 100)
+    )
+    remembered = freeze(task.table, 1, kept, filling)
+    assert not caplog.records
+    recomputed = freeze(task.table, 1, plain, filling)
+    (record,) = caplog.records
+    assert record.disk_bytes < record.needed_bytes <= needed * 1.01
+    loss, gradients, waiting = step(task, remembered)
+    same, found, kept_for_backward = step(task, recomputed)
+    assert same == pytest.approx(loss, abs=1e-6)
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found, gradients, strict=True))
+    assert kept_for_backward == waiting
+    assert not (tmp_path / str(needed * 95 // 100) / "1").exists()
+
+
+def test_a_step_computes_little_but_its_own_texts_in_the_first_trials_order(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = learning_runs.prepared(tiny, tmp_path)
+    task.new_model()
+    computed = 0
+    real = ActivationCache.put
+
+    def put(cache: ActivationCache, number: int, state: torch.Tensor) -> None:
+        nonlocal computed
+        computed += 1
+        real(cache, number, state)
+
+    monkeypatch.setattr(ActivationCache, "put", put)
+    batcher = task.batcher(TrialParams())
+    embedder = freeze(task.table, 1, task.caches, task.filling(batcher, lambda: None))
+    seen: set[int] = set()
+    for batch in batcher.epoch(5, np.random.default_rng([task.settings.seed, 0, 0])):
+        embedder.embed(batch.texts)
+        seen.update(batch.texts.tolist())
+        assert len(seen) <= computed < len(seen) + CHUNK + 11
+    assert len(seen) > 2 * (CHUNK + 11)
+
+
+def test_caches_that_were_not_used_for_longest_make_room(tiny: Path, tmp_path: Path) -> None:
+    model = Encoder.load(tiny)
+    table = InputTable(model)
+    numbers = table.add([f"text {i}" for i in range(4)], "item")
+    order = FillOrder()
+    order.add_inputs(table, numbers)
+    caches = ActivationCaches(tmp_path, Budget(memory=0, disk=1000))
+
+    def used(bf16: bool, needed: int) -> ActivationCache:
+        split = LayerSplit(model, 1)
+        split.freeze()
+        (cache,) = caches.of([split], needed, bf16=bf16)
+        Embedder(table, [Cut(split, cache)], Filling(order), bf16=bf16).embed(numbers)
+        return cache
+
+    first, second = used(False, 400), used(True, 400)
+    assert used(False, 400) is first
+    model.backbone.embeddings.word_embeddings.weight.data += 1  # another start version
+    third = used(False, 500)
+    missing = [len(cache.missing(numbers)) for cache in (first, second, third)]
+    assert missing == [0, 4, 0]
+    assert used(True, 1000) is not second
+    assert [len(cache.missing(numbers)) for cache in (first, third)] == [4, 4]

@@ -13,7 +13,9 @@ import torch
 
 from bluetune_api.method import Lora, Settings
 from bluetune_trainer.errors import Stopped
+from bluetune_trainer.training.activations import ActivationCaches
 from bluetune_trainer.training.checkpoint import SafetensorsIO, TrialCheckpoint, load, pack, unpack
+from bluetune_trainer.training.freezing import LayerSplit
 from bluetune_trainer.training.params import TrialParams, resolve_settings
 from bluetune_trainer.training.parts import choose_parts
 from bluetune_trainer.training.steps import StepPlan
@@ -122,6 +124,27 @@ def test_a_stop_leaves_a_checkpoint(task: TrainingTask, tmp_path: Path) -> None:
     assert state is not None
     assert state["global_step"] == 4
     assert same(trial(task, plan, checkpoint=checkpoint), trial(task, plan))
+
+
+@pytest.mark.slow
+def test_a_trial_ends_alike_whatever_other_trials_left_in_the_cache(
+    task: TrainingTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = LayerSplit.lower
+
+    def lower(split: LayerSplit, *batch: torch.Tensor) -> torch.Tensor:
+        """The shape of a pass moves last bits in large models. Here, more of them, so that a small one shows it."""
+        return real(split, *batch) * (1 + batch[0].numel() / 1e5)
+
+    monkeypatch.setattr(LayerSplit, "lower", lower)
+    alone = replace(task, caches=ActivationCaches(tmp_path / "alone"))
+    after = replace(task, caches=ActivationCaches(tmp_path / "after"))
+    other = replace(task, caches=after.caches, settings=replace(task.settings, batch_size=7, num_epochs=1))
+    params = replace(PARAMS, phrases_per_session=2.0, negative_downsampling=0.3)
+    until = trial_steps(other, (0.3,))
+    run_trial(other, params, number=1, plan=until, until=0, on_step=lambda *_: None, stop=Event())
+    plan = trial_steps(task)
+    assert same(trial(alone, plan), trial(after, plan))
 
 
 @pytest.mark.parametrize("damage", ["text", "cut", "version"])

@@ -11,10 +11,12 @@ import torch
 from bluetune_api.method import EarlyStopping, Settings
 from bluetune_trainer.errors import PlanInvalid, Stopped
 from bluetune_trainer.ranking.losses import ListwiseSoftmaxLoss
+from bluetune_trainer.training.activations import ActivationCache, MemoryLeft
 from bluetune_trainer.training.batches import Batcher
-from bluetune_trainer.training.embedder import Cut, Embedder
+from bluetune_trainer.training.embedder import Cut, Embedder, Filling
 from bluetune_trainer.training.encoder import Encoder
-from bluetune_trainer.training.freezing import ActivationCache, LayerSplit, MemoryBudget
+from bluetune_trainer.training.filling import FillOrder
+from bluetune_trainer.training.freezing import LayerSplit
 from bluetune_trainer.training.inputs import InputTable
 from bluetune_trainer.training.module import FeatureMaker
 from bluetune_trainer.training.params import TrialParams, resolve_settings
@@ -54,28 +56,35 @@ def test_cached_activations_give_the_same_vectors_bit_for_bit(
     numbers = table.add(TEXTS, "item")
     split = LayerSplit(encoder, depth)
     split.freeze()
-    cut = Cut(split, ActivationCache(tmp_path / "spill", "x", MemoryBudget(memory)))
-    cached = Embedder(table, [cut])
+    order = FillOrder()
+    order.add_inputs(table, numbers, size=len(numbers))
+    cut = Cut(split, ActivationCache(tmp_path / "spill", "x", MemoryLeft(memory)))
+    cached = Embedder(table, [cut], Filling(order))
     with torch.no_grad():
         plain = Embedder(table).embed(numbers)
-        cached.fill(numbers)
         assert torch.equal(cached.embed(numbers), plain)
         assert torch.equal(cached.embed(numbers), plain)
     assert (tmp_path / "spill").exists() == (memory == 0)
 
 
-def test_what_was_not_filled_is_cached_alike_whatever_came_before(tiny: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [None, 3, 16])
+def test_activations_are_the_same_whatever_came_before(tiny: Path, tmp_path: Path, size: int | None) -> None:
     encoder = Encoder.load(tiny)
     table = InputTable(encoder)
     numbers = table.add(TEXTS, "item")
     split = LayerSplit(encoder, 1)
     split.freeze()
+    order = FillOrder()
+    if size is not None:
+        order.add_inputs(table, numbers[4:], size=size)
     found = []
     for name, before in (("a", numbers[:0]), ("b", numbers[5:30]), ("c", numbers[::-3])):
-        embedder = Embedder(table, [Cut(split, ActivationCache(tmp_path, name))])
+        cache = ActivationCache(tmp_path, name)
+        embedder = Embedder(table, [Cut(split, cache)], Filling(order))
         with torch.no_grad():
             if len(before):
                 embedder.embed(before)
+                assert len(cache.missing(numbers))
             found.append(embedder.embed(numbers))
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])

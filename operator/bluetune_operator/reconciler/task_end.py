@@ -100,10 +100,9 @@ def _record(run: Run, result: Result) -> None:
     gate = result.gate
     run.draft.set(
         best_model_id=result.version,
-        # addresses are what they must be, not what a record in the store says
-        best_model_url=run.store.uri(store_layout.version(result.version)),
+        best_model_url=result.uri,
         digest=result.digest,
-        report_url=run.store.uri(store_layout.report(run.uid)) if result.report_url else None,
+        report_url=result.report_url,
         best=best or run.draft.status.best,
         top_trials=top or run.draft.status.top_trials,
         metrics=TaskMetrics(
@@ -114,7 +113,7 @@ def _record(run: Run, result: Result) -> None:
     )
     trials = f"{result.trials_done} trials" + (f", {result.trials_failed} failed" if result.trials_failed else "")
     run.draft.say("Trained", True, "Trained", trials)
-    run.draft.say("Published", True, "Published", f"version {result.version} at {run.draft.status.best_model_url}")
+    run.draft.say("Published", True, "Published", f"version {result.version} at {result.uri}")
 
 
 def _unusable(run: Run, reason: str, message: str) -> Stay:

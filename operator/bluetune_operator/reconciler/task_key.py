@@ -12,9 +12,6 @@ from bluetune_operator.core.progress import best_of
 from bluetune_operator.reconciler.task_admission import STORE_SECONDS, store_trouble
 from bluetune_operator.reconciler.task_run import Run, Stay
 
-UNREADABLE = KeyClaim(task_uid="0", task="0")
-"""A claim that is none: no object has such a uid, so it is nobody's, and replaced under the lock."""
-
 
 async def duplicate(run: Run) -> Stay | None:
     """Before the queue: a task whose key is another's waits for that one's result, outside of the queue."""
@@ -82,11 +79,11 @@ async def _claim(run: Run, key: str) -> KeyClaim | None:
     try:
         return KeyClaim.model_validate_json(data) if data is not None else None
     except ValidationError:
-        return UNREADABLE
+        return KeyClaim(task_uid="?", task="?")  # unreadable: nobody's, so it is replaced under the lock
 
 
 async def _claimant(run: Run, found: KeyClaim) -> ClaimantState:
-    task = await run.context.kube.get(TASKS, run.namespace, found.task)
+    task = await run.context.kube.get(TASKS, run.namespace, found.task) if found.task != "?" else None
     if task is None or uid_of(task) != found.task_uid:
         return "Gone"
     if condition_status(task, "Succeeded") == "True":
@@ -110,7 +107,7 @@ def _follow(run: Run, verdict: KeyVerdict, result: Result | None) -> Stay:
             best, top = best_of(result)
             run.draft.set(
                 best_model_id=result.version,
-                best_model_url=run.store.uri(store_layout.version(result.version)),
+                best_model_url=result.uri,
                 digest=result.digest,
                 best=best,
                 top_trials=top,

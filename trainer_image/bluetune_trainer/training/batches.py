@@ -195,7 +195,7 @@ class Batcher:
 
     def epoch(self, batch_size: int, random: np.random.Generator) -> Iterator[SessionBatch]:
         """All sessions with a click in random order; those without lend their results to random partners."""
-        order = random.permutation(self.relevant)
+        order = session_order(self.relevant, random)
         partners: dict[int, list[int]] = defaultdict(list)
         if len(order):
             for session, partner in zip(self._irrelevant, random.choice(order, len(self._irrelevant)), strict=True):
@@ -279,6 +279,11 @@ class Batcher:
             query = int(self.sessions.queries[session])
             results = _with_negatives(results, self._mined.draw(query, numbers, random))
         return results
+
+
+def session_order(relevant: Ints, random: np.random.Generator) -> Ints:
+    """The order in which an epoch shows these sessions: the first thing that is drawn for it."""
+    return random.permutation(relevant)
 
 
 def _one_click(item: int) -> Results:

@@ -1,7 +1,8 @@
 """Vectors of numbered inputs, with gradient, in as few and as dense forward passes as the token budget allows."""
 
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -9,12 +10,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from bluetune_trainer.training.freezing import ActivationCache, ActivationCaches, LayerSplit
+from bluetune_trainer.training.activations import ActivationCache, ActivationCaches, bytes_needed
+from bluetune_trainer.training.filling import FillOrder
+from bluetune_trainer.training.freezing import LayerSplit
 from bluetune_trainer.training.inputs import InputTable
 from bluetune_trainer.training.memory import tokens_that_fit
 from bluetune_trainer.training.model import Tower
 from bluetune_trainer.training.parts_of_items import by_item
-from bluetune_trainer.training.ranks import own, shared
+from bluetune_trainer.training.ranks import shared
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -25,12 +30,27 @@ class Cut:
     cache: ActivationCache
 
 
+@dataclass(frozen=True)
+class Filling:
+    """How what frozen layers compute comes into its cache."""
+
+    order: FillOrder = field(default_factory=FillOrder)
+    """What a CPU computes together. A GPU computes what is missing: its bits vary anyway."""
+    rows: int = 0
+    """How many will be computed, about; 0 where that is not known, and all are remembered."""
+    sample: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Some of them, evenly."""
+    heed: Callable[[], None] = lambda: None
+    """Called before each chunk; may raise to stop."""
+
+
 class Embedder:
     """A model over a table of its inputs.
 
     Args:
         table: of the model's inputs.
-        cuts: of the towers that are partly frozen.
+        cuts: of the towers that are partly frozen, if what the frozen layers compute is remembered.
+        filling: how.
         bf16: whether the towers compute in bfloat16 where autocast allows.
         recompute: keep only the vectors of each chunk, and compute the chunk again when its gradient is asked for.
             This is GradCache (Gao et al. 2021, arXiv 2101.06983) with a chunk as its sub-batch: the loss sees the whole
@@ -38,7 +58,13 @@ class Embedder:
     """
 
     def __init__(
-        self, table: InputTable, cuts: Sequence[Cut] = (), *, bf16: bool = False, recompute: bool = False
+        self,
+        table: InputTable,
+        cuts: Sequence[Cut] = (),
+        filling: Filling | None = None,
+        *,
+        bf16: bool = False,
+        recompute: bool = False,
     ) -> None:
         self.table = table
         self.model = table.model
@@ -46,6 +72,7 @@ class Embedder:
         self.recompute = recompute
         self.fits = tokens_that_fit(table.model)
         self._cuts = {id(cut.split.tower): cut for cut in cuts}
+        self._filling = filling or Filling()
 
     def embed(self, numbers: NDArray[np.int64]) -> Tensor:
         """[n] different numbers of inputs → [n, dimension] vectors in float32.
@@ -68,23 +95,6 @@ class Embedder:
             ]
             return _put_back(torch.cat(vectors), np.concatenate(order))
 
-    def fill(self, numbers: NDArray[np.int64], on_chunk: Callable[[], None] = lambda: None) -> None:
-        """Compute what the frozen layers make of these inputs, all at once.
-
-        Texts that share a forward pass share its padding, which moves last bits: filled so, the cache holds the same
-        bits in every process, wherever its trial begins. `on_chunk` is called before each pass, and may raise to stop.
-        """
-        rows = own(self.table.rows_of(numbers)[0])
-        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.bf16):
-            for tower in self.model.towers():
-                cut = self._cuts.get(id(tower))
-                if cut is not None:
-                    seen = rows
-                    if not self.model.shared:
-                        seen = rows[self.table.of_query_tower(rows) == (tower is self.model.tower("query"))]
-                    missing = cut.cache.missing(seen)
-                    self._fill(cut, missing, tower.chunks(self.table.lengths(missing)), on_chunk)
-
     def _embed(self, tower: Tower, numbers: NDArray[np.int64]) -> Tensor:
         cut = self._cuts.get(id(tower))
         if cut is not None:
@@ -104,31 +114,27 @@ class Embedder:
         if cut is None:
             vectors: Tensor = tower(*batch)
             return vectors
-        hidden = cut.cache.gather(numbers.tolist(), packed=tower.packs).to(batch[0].device)
+        hidden = cut.cache.gather(numbers, packed=tower.packs).to(batch[0].device)
         return cut.split.upper(hidden, *batch)
 
     def _fill_missing(self, cut: Cut, numbers: NDArray[np.int64]) -> None:
-        """On a CPU one by one, so that no text's bits depend on what else was missing; a GPU's vary anyway."""
         missing = cut.cache.missing(numbers)
-        if self.model.device.type == "cpu":
-            chunks = [np.array([position]) for position in range(len(missing))]
-        else:
-            chunks = cut.split.tower.chunks(self.table.lengths(missing))
-        self._fill(cut, missing, chunks)
+        on_cpu = self.model.device.type == "cpu"
+        groups = list(self._filling.order.together(missing)) if on_cpu else [missing]
+        if len(missing):
+            self.table.lengths(np.concatenate(groups))  # tokenized at once
+        for group in groups:
+            lengths = self.table.lengths(group)
+            for chunk in cut.split.tower.chunks(lengths):
+                self._filling.heed()
+                state = cut.split.lower(*self._batch(cut.split.tower, group[chunk])).cpu()
+                for row, position in enumerate(chunk.tolist()):
+                    cut.cache.put(int(group[position]), state[row, : lengths[position]])
 
-    def _fill(
-        self,
-        cut: Cut,
-        missing: NDArray[np.int64],
-        chunks: Sequence[NDArray[np.int64]],
-        on_chunk: Callable[[], None] = lambda: None,
-    ) -> None:
-        lengths = self.table.lengths(missing)
-        for chunk in chunks:
-            on_chunk()
-            state = cut.split.lower(*self._batch(cut.split.tower, missing[chunk])).cpu()
-            for row, position in enumerate(chunk.tolist()):
-                cut.cache.put(int(missing[position]), state[row, : lengths[position]])
+    def lower(self, split: LayerSplit, rows: NDArray[np.int64]) -> Tensor:
+        """[n, positions, width] what the layers below the cut make of these rows of its tower."""
+        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.bf16):
+            return split.lower(*self._batch(split.tower, rows))
 
     def _batch(self, tower: Tower, numbers: NDArray[np.int64]) -> tuple[Tensor, ...]:
         device = tower.device
@@ -143,14 +149,56 @@ def _put_back(vectors: Tensor, order: NDArray[np.int64]) -> Tensor:
 
 
 def freeze(
-    table: InputTable, depth: int, caches: ActivationCaches, *, bf16: bool = False, recompute: bool = False
+    table: InputTable,
+    depth: int,
+    caches: ActivationCaches,
+    filling: Filling | None = None,
+    *,
+    bf16: bool = False,
+    recompute: bool = False,
 ) -> Embedder:
     """The table's model with each tower frozen below `depth`, and what the frozen layers compute remembered.
 
-    Raises PlanInvalid when that leaves a tower nothing to train.
+    Not remembered where `filling` says that there will be more than the caches may hold: each step then computes the
+    frozen layers of its own inputs, without a gradient.
+
+    Raises PlanInvalid when `depth` leaves a tower nothing to train.
     """
+    filling = filling or Filling()
     splits = [LayerSplit(tower, depth) for tower in table.model.towers()]
     for split in splits:
         split.freeze()
-    cuts = [Cut(split, caches.of(split, bf16=bf16)) for split in splits] if depth else []
-    return Embedder(table, cuts, bf16=bf16, recompute=recompute)
+    plain = Embedder(table, bf16=bf16, recompute=recompute)
+    if not depth:
+        return plain
+    needed = _needed(plain, splits, filling)
+    if not caches.budget.holds(needed):
+        log.warning(
+            "frozen layers are computed in every step: what they compute for all texts would not fit",
+            extra={
+                "num_fixed_layers": depth,
+                "texts": filling.rows,
+                "needed_bytes": needed,
+                "memory_bytes": caches.budget.memory,
+                "disk_bytes": caches.budget.disk,
+            },
+        )
+        return plain
+    found = caches.of(splits, needed, bf16=bf16)
+    cuts = [Cut(split, cache) for split, cache in zip(splits, found, strict=True)]
+    return Embedder(table, cuts, filling, bf16=bf16, recompute=recompute)
+
+
+def _needed(embedder: Embedder, splits: Sequence[LayerSplit], filling: Filling) -> int:
+    """Bytes that all activations will take: by the lengths of a sample, and by what one text of each tower gives."""
+    table, sample = embedder.table, filling.sample
+    if not len(sample):
+        return 0
+    needed = 0
+    of_query = table.of_query_tower(sample)
+    for split, own in zip(splits, (sample[~of_query], sample[of_query]), strict=False):
+        if len(own):
+            state = embedder.lower(split, own[:1])
+            tokens = round(float(table.lengths(own).sum()) / len(sample) * filling.rows)
+            needed += bytes_needed(tokens, state.shape[-1], state.element_size())
+    return needed

@@ -1,24 +1,16 @@
-"""Layers that stay as they are: run once for each text, remembered, shared by all epochs and trials of a depth."""
+"""Layers that stay as they are: a tower cut into what is computed once for each text, and what is trained."""
 
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bluetune_trainer.errors import PlanInvalid
 from bluetune_trainer.training.model import Tower
 from bluetune_trainer.training.packing import current
-
-SEGMENT_BYTES = 64 << 20
-MEMORY_BYTES = 1 << 30
-"""Activations that a search keeps in memory; what is beyond lies in files of the work folder."""
 
 
 class LayerSplit:
@@ -110,75 +102,3 @@ class _Inject(_Stand):
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         return self.hidden
-
-
-@dataclass
-class MemoryBudget:
-    """Bytes that the caches of a search may still take in memory."""
-
-    left: int = MEMORY_BYTES
-
-    def take(self, size: int) -> bool:
-        """Whether that much was left; it is taken if so."""
-        if self.left < size:
-            return False
-        self.left -= size
-        return True
-
-
-class ActivationCache:
-    """Activations of one cut, by number of the input: [positions, width] each, as they were computed."""
-
-    def __init__(self, folder: Path, name: str, budget: MemoryBudget | None = None) -> None:
-        self._folder = folder
-        self._name = name
-        self._budget = budget or MemoryBudget()
-        self._segments: list[Tensor] = []
-        self._used = 0
-        self._where: dict[int, tuple[int, int, int]] = {}
-
-    def missing(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Those that are not here yet."""
-        return np.asarray([n for n in numbers.tolist() if n not in self._where], np.int64)
-
-    def put(self, number: int, state: Tensor) -> None:
-        """Keep [tokens, hidden] of a text."""
-        tokens, hidden = state.shape
-        if not self._segments or self._used + tokens > len(self._segments[-1]):
-            self._segments.append(self._new_segment(tokens, hidden, state.dtype))
-            self._used = 0
-        self._segments[-1][self._used : self._used + tokens] = state
-        self._where[number] = (len(self._segments) - 1, self._used, tokens)
-        self._used += tokens
-
-    def gather(self, numbers: list[int], *, packed: bool = False) -> Tensor:
-        """[len(numbers), longest, hidden], zero on padding; packed, [1, all tokens, hidden]."""
-        rows = [
-            self._segments[at][start : start + tokens] for at, start, tokens in map(self._where.__getitem__, numbers)
-        ]
-        return torch.cat(rows).unsqueeze(0) if packed else torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-
-    def _new_segment(self, tokens: int, hidden: int, dtype: torch.dtype) -> Tensor:
-        size = torch.empty(0, dtype=dtype).element_size()
-        rows = max(tokens, SEGMENT_BYTES // (hidden * size))
-        if self._budget.take(rows * hidden * size):
-            return torch.empty(rows, hidden, dtype=dtype)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"{self._name}-{len(self._segments)}.bin"
-        with path.open("wb") as file:
-            file.truncate(rows * hidden * size)
-        return torch.from_file(str(path), shared=True, size=rows * hidden, dtype=dtype).view(rows, hidden)
-
-
-class ActivationCaches:
-    """One cache for each (weights below the cut, depth, precision), for the life of a search."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._budget = MemoryBudget()
-        self._caches: dict[str, ActivationCache] = {}
-
-    def of(self, split: LayerSplit, *, bf16: bool) -> ActivationCache:
-        """The cache that fits this cut; new if its weights were not seen before."""
-        key = f"{split.depth}-{'bf16' if bf16 else 'fp32'}-{split.frozen_digest()[:16]}"
-        return self._caches.setdefault(key, ActivationCache(self._folder, key, self._budget))

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,9 @@ from bluetune_trainer.ranking.accumulators import MetricsAccumulator
 from bluetune_trainer.ranking.losses import MatryoshkaLoss, RankingLossInterface
 from bluetune_trainer.ranking.metrics import summarize
 from bluetune_trainer.ranking.rankers import Ranker
+from bluetune_trainer.training.activations import ActivationCaches
 from bluetune_trainer.training.batches import Batcher, Ints, MinedNegatives, NumberedSessions, number_sessions
-from bluetune_trainer.training.embedder import Embedder
+from bluetune_trainer.training.embedder import Embedder, Filling
 from bluetune_trainer.training.encoder import Encoder, pack
 from bluetune_trainer.training.evaluation import (
     PaddedSessions,
@@ -29,7 +30,7 @@ from bluetune_trainer.training.evaluation import (
     rank_embedded,
     ranked,
 )
-from bluetune_trainer.training.freezing import ActivationCaches
+from bluetune_trainer.training.filling import FillOrder, fill_order
 from bluetune_trainer.training.inputs import InputTable
 from bluetune_trainer.training.matryoshka import check_dims, ndcg_by_dimension
 from bluetune_trainer.training.mining import mine_catalogue
@@ -51,6 +52,8 @@ MOST_VALIDATION_SESSIONS = 2000
 """Validation looks at this many sessions, always the same ones."""
 VALIDATION_BATCH = 64
 """Sessions that share in-batch negatives in `val_loss`, whatever the trial's batch size."""
+SAMPLE_OF_LENGTHS = 1024
+"""Inputs whose lengths tell how long all are."""
 MOST_SAMPLE_SESSIONS = 200
 """Training sessions that `train_<metric>` of an accumulator is computed from, always the same ones."""
 
@@ -121,6 +124,24 @@ class TrainingTask:
             phrases=self._phrases() if params.phrases_per_session else None,
             phrases_per_session=params.phrases_per_session,
         )
+
+    def filling(self, batcher: Batcher, heed: Callable[[], None]) -> Filling:
+        """How the frozen layers' activations of a trial's inputs come into the cache; `heed` may raise to stop.
+
+        What is computed together is the same for all trials, whether or not one of them drew phrases before.
+        """
+        order, planned = self._fill_order
+        drawn = batcher.drawn()
+        order.add_inputs(self.table, drawn)
+        sample = np.concatenate([order.rows[:planned], self.table.first_rows(drawn)])
+        sample = sample[:: max(len(sample) // SAMPLE_OF_LENGTHS, 1)]
+        return Filling(order, planned + len(drawn), sample, heed)
+
+    @cached_property
+    def _fill_order(self) -> tuple[FillOrder, int]:
+        """With how many rows every trial needs."""
+        order = fill_order(self.table, self.train, self.validation.texts, self.settings.seed)
+        return order, len(order.rows)
 
     def new_loss(self, params: TrialParams) -> RankingLossInterface:
         """The run's loss with the trial's margin and temperature."""

@@ -2,10 +2,10 @@
 
 import gc
 import logging
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from threading import Event
 from typing import Any
 
@@ -29,6 +29,9 @@ from bluetune_trainer.training.ranks import rank, told, trainer_options
 from bluetune_trainer.training.recording import Recorder
 from bluetune_trainer.training.steps import StepPlan, plan_steps
 from bluetune_trainer.training.task import TrainingTask
+
+STOP_SECONDS = 5.0
+"""That a step may take after it was asked to stop."""
 
 __all__ = ["TrialFailed", "TrialRun", "run_trial", "trial_steps"]
 
@@ -99,12 +102,15 @@ def _run(
     settings = task.settings
     torch.manual_seed(int(np.random.default_rng([settings.seed, number]).integers(2**31)))
     model = task.new_model()
-    embedder = freeze(task.table, params.num_fixed_layers, task.caches, bf16=task.bf16, recompute=settings.grad_cache)
     batcher = task.batcher(params)
-    if params.num_fixed_layers:
-        known = np.concatenate([task.train.queries, task.train.items, task.validation.texts])
-        for inputs in (known, batcher.drawn()):  # apart: trials without the second must fill the first alike
-            embedder.fill(np.unique(inputs), partial(_raise_if, stop))
+    embedder = freeze(
+        task.table,
+        params.num_fixed_layers,
+        task.caches,
+        task.filling(batcher, Patience(stop)) if params.num_fixed_layers else None,
+        bf16=task.bf16,
+        recompute=settings.grad_cache,
+    )
     adapters = Adapters(model, settings.lora) if settings.lora is not None else None
     loss = task.new_loss(params)
     features = FeatureMaker(params, task.ranker, is_similarity=settings.is_similarity)
@@ -235,9 +241,24 @@ def _as_run(state: Mapping[str, Any], objective: str) -> TrialRun:
     )
 
 
-def _raise_if(stop: Event) -> None:
-    if stop.is_set():
-        raise Stopped
+class Patience:
+    """Lets a step that computes frozen layers for many texts end, if it does soon after `stop` was set.
+
+    A step that ends leaves a checkpoint of itself; one that is broken off, the last one that was due.
+    """
+
+    def __init__(self, stop: Event, seconds: float = STOP_SECONDS) -> None:
+        self._stop = stop
+        self._seconds = seconds
+        self._since: float | None = None
+
+    def __call__(self) -> None:
+        if not self._stop.is_set():
+            return
+        if self._since is None:
+            self._since = time.monotonic()
+        if time.monotonic() - self._since >= self._seconds:
+            raise Stopped
 
 
 def free_memory() -> None:
