@@ -36,6 +36,10 @@ class ObjectNotFound(StoreError):
     """There is no such object, or no such bucket."""
 
 
+class ObjectTooLarge(StoreError):
+    """The object is longer than its reader takes; the message says how much that is."""
+
+
 class ObjectChanged(StoreError):
     """The object is no longer the one that was pinned by its ETag."""
 

@@ -2,15 +2,27 @@
 
 import hashlib
 import json
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
-from bluetune_api.base import ApiModel, BatchId, Digest, ImportPath, Metrics, VersionId
+from bluetune_api.base import ApiModel, BatchId, Digest, ImportPath, Metrics, Rule, SubdomainName, VersionId
 from bluetune_api.method import Items, SearchSpace, Settings
 from bluetune_api.model import Gate
 from bluetune_api.store_location import StoreLocation
 from bluetune_api.task import TrialSummary
+
+
+def _is_moment(text: str) -> str:
+    datetime.fromisoformat(text)  # its ValueError says what is wrong
+    return text
+
+
+Moment = Annotated[str, StringConstraints(max_length=32), AfterValidator(_is_moment)]
+"""RFC 3339, UTC."""
+Uid = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$")]
+"""uid of an object; it is part of keys in the store."""
 
 
 class RunOwner(ApiModel):
@@ -216,8 +228,8 @@ class Progress(ApiModel):
     """Best trial so far."""
     top_trials: list[TrialSummary] = Field(default_factory=list)
     """Best trials, best first, 10 at most."""
-    updated_at: str
-    """RFC 3339, UTC."""
+    updated_at: Moment
+    """When this was written."""
 
 
 class GateReport(ApiModel):
@@ -302,6 +314,10 @@ class ManifestFile(ApiModel):
 class Probe(ApiModel):
     """Texts and their vectors: what a server of this version must answer."""
 
+    RULES = (
+        Rule(None, "texts and vectors must be of the same number", lambda p: len(p.texts) == len(p.vectors), "vectors"),
+    )
+
     texts: list[str]
     """n texts, as given to the encoder (prompts not yet applied)."""
     vectors: list[list[float]]
@@ -356,7 +372,7 @@ def version_of(digest: str) -> str:
 class KeyClaim(ApiModel):
     """keys/<sha256>: the task that an idempotency key belongs to."""
 
-    task_uid: str
+    task_uid: Uid
     """uid of the task."""
-    task: str
+    task: SubdomainName
     """Its name."""

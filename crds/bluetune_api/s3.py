@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 from xml.etree import ElementTree
@@ -17,10 +18,12 @@ import urllib3
 from minio import Minio
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 
+from bluetune_api.identity import WorkloadIdentity, workload_identity
 from bluetune_api.objectstore import (
     ObjectChanged,
     ObjectInfo,
     ObjectNotFound,
+    ObjectTooLarge,
     StoreDenied,
     StoreError,
     StoreUnreachable,
@@ -52,6 +55,9 @@ BUSY = {
 
 
 FULL = {"XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded", "InsufficientStorage"}
+CHUNK_BYTES = 1 << 18
+MOST_FOLDERS = 10_000
+"""That are listed: who may write to a store must not keep its readers busy for ever."""
 PATIENT_ATTEMPTS, PATIENT_SECONDS = 60, 90.0
 """Of a trainer, which has hours of work to lose: it outlives a store that is away for a minute."""
 
@@ -77,6 +83,7 @@ class S3Store:
     Args:
         location: where it is.
         access_key, secret_key: what opens it.
+        identity: what opens it instead, by workload identity.
         ca_file: certificate authority of the endpoint; default: the system's.
         attempts: tries of each operation, with backoff of at most 5 s between them.
         patience_seconds: a try that fails later than this after the first one began is the last.
@@ -87,8 +94,9 @@ class S3Store:
         self,
         location: StoreLocation,
         *,
-        access_key: str | None,
-        secret_key: str | None,
+        access_key: str | None = None,
+        secret_key: str | None = None,
+        identity: WorkloadIdentity | None = None,
         ca_file: str | None = None,
         attempts: int = 6,
         patience_seconds: float = math.inf,
@@ -118,6 +126,7 @@ class S3Store:
             location.endpoint,
             access_key=access_key,
             secret_key=secret_key,
+            credentials=identity,
             region=location.region,
             secure=location.secure,
             http_client=self._http,
@@ -168,14 +177,35 @@ class S3Store:
         except (MinioException, ValueError) as error:
             raise StoreError(f"cannot {where}: {error}") from error
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, *, most: int | None = None, seconds: float = math.inf) -> bytes:
+        """Content of an object. Raises ObjectNotFound.
+
+        Args:
+            key: which object.
+            most: bytes that are read at most; a longer object raises ObjectTooLarge.
+            seconds: a body that takes longer, however steadily it drips, counts as no answer.
+        """
+
         def call() -> bytes:
             with contextlib.closing(self._client.get_object(self._bucket, self._key(key))) as response:
-                data: bytes = response.read()
+                if most is None:
+                    data: bytes = response.read()
+                else:
+                    data = self._read(key, response, most, time.monotonic() + seconds)
                 response.release_conn()
                 return data
 
         return self._call("read", key, call)
+
+    def _read(self, key: str, response: urllib3.BaseHTTPResponse, most: int, deadline: float) -> bytes:
+        data = bytearray()
+        while chunk := response.read1(CHUNK_BYTES, decode_content=False):
+            data += chunk
+            if len(data) > most:
+                raise ObjectTooLarge(f"{self.uri(key)} is longer than the {most} bytes that such an object may have")
+            if time.monotonic() > deadline:
+                raise urllib3.exceptions.TimeoutError("the body came too slowly")
+        return bytes(data)
 
     def download(self, key: str, path: Path, *, etag: str | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -271,7 +301,11 @@ class S3Store:
 
     def folders(self, prefix: str) -> builtins.list[str]:
         def call() -> list[str]:
-            found = self._client.list_objects(self._bucket, prefix=self._key(prefix), recursive=False)
+            found = list(
+                islice(self._client.list_objects(self._bucket, prefix=self._key(prefix)), MOST_FOLDERS + 1),
+            )
+            if len(found) > MOST_FOLDERS:
+                raise StoreError(f"{self.uri(prefix)} holds more than {MOST_FOLDERS} folders; remove old ones")
             return sorted(
                 self._relative(o.object_name or "").removeprefix(prefix).rstrip("/") for o in found if o.is_dir
             )
@@ -286,15 +320,18 @@ class S3Store:
 
 
 def store_from_environment(location: StoreLocation, environment: dict[str, str] | None = None) -> S3Store:
-    """A store opened by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and BLUETUNE_CA_FILE for its certificate."""
+    """A store opened by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or else by workload identity, and BLUETUNE_CA_FILE
+    for its certificate."""
     env = os.environ if environment is None else environment
     missing = [name for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") if not env.get(name)]
-    if missing:
+    identity = workload_identity(env) if missing else None
+    if missing and identity is None:
         raise StoreDenied(f"{' and '.join(missing)} not set: the store's credentials Secret must hold both keys")
     return S3Store(
         location,
-        access_key=env["AWS_ACCESS_KEY_ID"],
-        secret_key=env["AWS_SECRET_ACCESS_KEY"],
+        access_key=None if identity else env["AWS_ACCESS_KEY_ID"],
+        secret_key=None if identity else env["AWS_SECRET_ACCESS_KEY"],
+        identity=identity,
         ca_file=env.get("BLUETUNE_CA_FILE") or None,
         attempts=PATIENT_ATTEMPTS,
         patience_seconds=PATIENT_SECONDS,

@@ -70,12 +70,18 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   resources: [leases]
   verbs: [get, list, watch, create, update]
 - apiGroups: [""]
+  resources: [events]
+  verbs: [get, create, update]
+{{- if not .Values.rbac.secretNamespaces }}
+{{ include "bluetune.secretRule" . }}
+{{- end }}
+{{- end }}
+
+{{- define "bluetune.secretRule" -}}
+- apiGroups: [""]
   resources: [secrets]
   {{- with .Values.rbac.secretNames }}
   resourceNames: {{ toJson . }}
   {{- end }}
   verbs: [get]
-- apiGroups: [""]
-  resources: [events]
-  verbs: [get, create, update]
 {{- end }}

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from bluetune_operator.adapters.kube import KubeApi
+from bluetune_operator.core.conditions import shortened
 from bluetune_operator.core.errors import AlreadyExists, ApiError, ApiUnavailable
 from bluetune_operator.core.kinds import EVENTS, Object, name_of, namespace_of, uid_of
 
@@ -24,7 +25,7 @@ class Events:
     async def emit(self, about: Object, reason: str, message: str, *, level: Literal["Normal", "Warning"]) -> None:
         """Write an Event; the same one again only counts up. Failures are logged, not raised."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        message = message[:MESSAGE_LIMIT]
+        message = shortened(message, MESSAGE_LIMIT)
         digest = hashlib.sha256(f"{uid_of(about)} {reason} {message}".encode()).hexdigest()[:16]
         event: Object = {
             "apiVersion": "v1",

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bluetune_api.objectstore import ObjectInfo, ObjectNotFound, StoreDenied, StoreUnreachable
+from bluetune_api.identity import WorkloadIdentity, workload_identity
+from bluetune_api.objectstore import ObjectInfo, ObjectNotFound, ObjectTooLarge, StoreDenied, StoreUnreachable
 from bluetune_api.s3 import S3Store
 from bluetune_api.store_location import StoreSpec
 from bluetune_operator.adapters.faults import CrashPoint
@@ -31,6 +32,8 @@ T = TypeVar("T")
 THREADS, THREADS_PER_ENDPOINT = 16, 6
 ATTEMPTS, CONNECT_SECONDS, READ_SECONDS = 2, 2.0, 8.0
 CALL_SECONDS = 25.0
+RECORD_BYTES, RECORD_SECONDS = 16 << 20, 10.0
+"""Of the longest record that is read (a manifest with its files and its probe), whoever wrote it."""
 REST_SECONDS = 5.0
 """How long an endpoint that did not answer is left alone."""
 SECRET_SECONDS = 5.0
@@ -62,8 +65,8 @@ class AsyncStore:
         self._crash_point = crash_point
 
     async def get(self, key: str) -> bytes:
-        """Content of an object. Raises ObjectNotFound."""
-        return await self._call(lambda: self._store.get(key))
+        """Content of a record. Raises ObjectNotFound, ObjectTooLarge."""
+        return await self._call(lambda: self._store.get(key, most=RECORD_BYTES, seconds=RECORD_SECONDS))
 
     async def get_or_none(self, key: str) -> bytes | None:
         """Content of an object, or None if there is none."""
@@ -123,9 +126,10 @@ class AsyncStore:
 
 @dataclass(frozen=True)
 class _Keys:
-    access_key: str
-    secret_key: str
+    access_key: str | None
+    secret_key: str | None
     ca_file: str | None
+    identity: WorkloadIdentity | None = None
 
 
 class Stores:
@@ -174,6 +178,7 @@ class Stores:
                 spec.location(),
                 access_key=keys.access_key,
                 secret_key=keys.secret_key,
+                identity=keys.identity,
                 ca_file=keys.ca_file,
                 attempts=ATTEMPTS,
                 connect_seconds=CONNECT_SECONDS,
@@ -198,17 +203,25 @@ class Stores:
             versions.append(secret["metadata"]["resourceVersion"])
             access_key, secret_key = _value(secret, "AWS_ACCESS_KEY_ID"), _value(secret, "AWS_SECRET_ACCESS_KEY")
         else:
-            access_key, secret_key = (
-                self._environment.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-            )
-            if not access_key or not secret_key:
-                raise StoreProblem(
-                    "WorkloadIdentityUnavailable",
-                    "the store is opened by workload identity (store.serviceAccountName), so the operator needs keys of"
-                    " its own: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY on the operator, or name a"
-                    " credentialsSecretRef",
-                )
+            return tuple(versions), self._own_keys(ca_file)
         return tuple(versions), _Keys(access_key, secret_key, ca_file)
+
+    def _own_keys(self, ca_file: str | None) -> _Keys:
+        """The operator's, for a store that is opened by workload identity."""
+        access_key, secret_key = (
+            self._environment.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        )
+        if access_key and secret_key:
+            return _Keys(access_key, secret_key, ca_file)
+        identity = workload_identity(self._environment)
+        if identity is None:
+            raise StoreProblem(
+                "WorkloadIdentityUnavailable",
+                "the store is opened by workload identity (store.serviceAccountName), so the operator needs a role of"
+                " its own: annotate its service account (serviceAccount.annotations in the chart), or set"
+                " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY on it, or name a credentialsSecretRef",
+            )
+        return _Keys(None, None, ca_file, identity)
 
     async def _secret(self, namespace: str, name: str) -> Object:
         now = time.monotonic()
@@ -252,6 +265,8 @@ def problem_of(error: Exception) -> StoreProblem:
         return StoreProblem("StoreDenied", str(error))
     if isinstance(error, StoreUnreachable):
         return StoreProblem("StoreUnreachable", f"{error}; it is tried again")
+    if isinstance(error, ObjectTooLarge):
+        return StoreProblem("ObjectTooLarge", f"{error}; it is not what the trainer writes: remove it")
     if isinstance(error, ObjectNotFound):
         return StoreProblem("BucketOrObjectNotFound", f"{error}; create it, or correct spec.store")
     return StoreProblem("StoreError", str(error))

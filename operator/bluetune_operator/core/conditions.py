@@ -6,6 +6,7 @@ from typing import Literal
 
 from bluetune_api.base import Condition
 from bluetune_operator.core.times import stamp
+from bluetune_operator.core.untrusted import clean
 
 Status = Literal["True", "False", "Unknown"]
 MESSAGE_CHARACTERS = 2048
@@ -52,5 +53,6 @@ def is_true(conditions: Sequence[Condition] | None, type_: str) -> bool:
 
 
 def shortened(message: str, limit: int = MESSAGE_CHARACTERS) -> str:
-    """A message that fits into the field."""
-    return message if len(message) <= limit else message[: limit - 1] + "…"
+    """A message that fits into the field, without what would play tricks on a terminal: parts of it may be others'."""
+    text = clean(message, limit)
+    return text if len(message) <= limit else text[: limit - 1] + "…"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 Object = dict[str, Any]
 """An object of the Kubernetes API, as JSON has it."""
@@ -24,13 +25,13 @@ class Kind:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
-        """Path of the collection, of an object, or of its subresource."""
+        """Path of the collection, of an object, or of its subresource. A name never leads out of its collection."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         parts = [root]
         if namespace is not None and self.namespaced:
-            parts.append(f"namespaces/{namespace}")
+            parts.append(f"namespaces/{quote(namespace, safe='')}")
         parts.append(self.plural)
-        parts.extend(part for part in (name, subresource) if part)
+        parts.extend(quote(part, safe="") for part in (name, subresource) if part)
         return "/".join(parts)
 
 

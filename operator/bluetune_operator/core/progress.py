@@ -4,6 +4,7 @@ from bluetune_api.base import Metrics
 from bluetune_api.records import Progress, Result
 from bluetune_api.task import FineTuningTaskStatus, TaskProgress, TrialSummary
 from bluetune_operator.core.times import moment_of
+from bluetune_operator.core.untrusted import NAME_CHARACTERS, clean, count, parameters
 
 TOP_TRIALS = 10
 HEARTBEAT_SECONDS = 60.0
@@ -22,18 +23,19 @@ def duration_text(seconds: int) -> str:
 
 def task_progress(progress: Progress) -> TaskProgress:
     """What of a trainer's progress goes into the status."""
-    eta = progress.eta_seconds
+    eta = count(progress.eta_seconds) if progress.eta_seconds is not None else None
+    done, total = count(progress.trials_done), count(progress.trials_total)
     left = f", {duration_text(eta)} left" if eta is not None and progress.percent < 100 else ""
     return TaskProgress(
         percent=progress.percent,
-        eta_seconds=max(eta, 0) if eta is not None else None,
-        trials_done=progress.trials_done,
-        trials_total=progress.trials_total,
-        epoch=progress.epoch,
+        eta_seconds=eta,
+        trials_done=done,
+        trials_total=total,
+        epoch=count(progress.epoch) if progress.epoch is not None else None,
         stage=progress.stage,
-        trials=f"{progress.trials_done}/{progress.trials_total}" if progress.trials_total else None,
+        trials=f"{done}/{total}" if total else None,
         summary=f"{progress.percent}%{left}",
-        updated_at=progress.updated_at[:32],
+        updated_at=progress.updated_at,
     )
 
 
@@ -41,13 +43,12 @@ def shown(trial: TrialSummary | None) -> TrialSummary | None:
     """A trial as people read it; the store keeps every digit."""
     if trial is None:
         return None
-    params = {name: float(f"{v:.4g}") if isinstance(v, float) else v for name, v in trial.params.items()}
-    return TrialSummary(trial=trial.trial, quality=round(trial.quality, 4), params=params)
+    return TrialSummary(trial=count(trial.trial), quality=round(trial.quality, 4), params=parameters(trial.params))
 
 
 def shown_metrics(metrics: Metrics | None) -> Metrics | None:
     """Metrics as people read them."""
-    return {name: round(value, 4) for name, value in metrics.items()} if metrics else None
+    return {clean(name, NAME_CHARACTERS): round(value, 4) for name, value in metrics.items()} if metrics else None
 
 
 def _top(trials: list[TrialSummary]) -> list[TrialSummary] | None:
@@ -84,14 +85,15 @@ def with_progress(status: FineTuningTaskStatus, progress: Progress) -> FineTunin
 
 def finished_progress(status: FineTuningTaskStatus, result: Result, now: str) -> TaskProgress:
     """100 %, with the result's count of trials."""
-    total = max(result.trials_done, status.progress.trials_total if status.progress else 0)
+    done = count(result.trials_done)
+    total = max(done, status.progress.trials_total if status.progress else 0)
     return TaskProgress(
         percent=100,
         eta_seconds=0,
-        trials_done=result.trials_done,
+        trials_done=done,
         trials_total=total,
         stage="Done",
-        trials=f"{result.trials_done}/{total}",
+        trials=f"{done}/{total}",
         summary="100%",
         updated_at=now,
     )

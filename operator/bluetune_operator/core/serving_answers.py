@@ -34,7 +34,7 @@ def vectors_problem(body: bytes, probe: Probe, min_cosine: float) -> str | None:
         cosine = _cosine(served, wanted)
         if cosine is None:
             return f"vector {number} is not {len(wanted)} finite numbers with a length above 0"
-        if cosine < min_cosine:
+        if not cosine >= min_cosine:  # not a number is not near enough
             text = probe.texts[number][:60]
             return f"the cosine with the published vector of {text!r} is {cosine:.4f}, below minCosine {min_cosine}"
     return None

@@ -100,9 +100,10 @@ def _record(run: Run, result: Result) -> None:
     gate = result.gate
     run.draft.set(
         best_model_id=result.version,
-        best_model_url=result.uri,
+        # addresses are what they must be, not what a record in the store says
+        best_model_url=run.store.uri(store_layout.version(result.version)),
         digest=result.digest,
-        report_url=result.report_url,
+        report_url=run.store.uri(store_layout.report(run.uid)) if result.report_url else None,
         best=best or run.draft.status.best,
         top_trials=top or run.draft.status.top_trials,
         metrics=TaskMetrics(
@@ -113,7 +114,7 @@ def _record(run: Run, result: Result) -> None:
     )
     trials = f"{result.trials_done} trials" + (f", {result.trials_failed} failed" if result.trials_failed else "")
     run.draft.say("Trained", True, "Trained", trials)
-    run.draft.say("Published", True, "Published", f"version {result.version} at {result.uri}")
+    run.draft.say("Published", True, "Published", f"version {result.version} at {run.draft.status.best_model_url}")
 
 
 def _unusable(run: Run, reason: str, message: str) -> Stay:

@@ -12,6 +12,9 @@ from bluetune_operator.core.progress import best_of
 from bluetune_operator.reconciler.task_admission import STORE_SECONDS, store_trouble
 from bluetune_operator.reconciler.task_run import Run, Stay
 
+UNREADABLE = KeyClaim(task_uid="0", task="0")
+"""A claim that is none: no object has such a uid, so it is nobody's, and replaced under the lock."""
+
 
 async def duplicate(run: Run) -> Stay | None:
     """Before the queue: a task whose key is another's waits for that one's result, outside of the queue."""
@@ -79,11 +82,11 @@ async def _claim(run: Run, key: str) -> KeyClaim | None:
     try:
         return KeyClaim.model_validate_json(data) if data is not None else None
     except ValidationError:
-        return KeyClaim(task_uid="?", task="?")  # unreadable: nobody's, so it is replaced under the lock
+        return UNREADABLE
 
 
 async def _claimant(run: Run, found: KeyClaim) -> ClaimantState:
-    task = await run.context.kube.get(TASKS, run.namespace, found.task) if found.task != "?" else None
+    task = await run.context.kube.get(TASKS, run.namespace, found.task)
     if task is None or uid_of(task) != found.task_uid:
         return "Gone"
     if condition_status(task, "Succeeded") == "True":
@@ -107,7 +110,7 @@ def _follow(run: Run, verdict: KeyVerdict, result: Result | None) -> Stay:
             best, top = best_of(result)
             run.draft.set(
                 best_model_id=result.version,
-                best_model_url=result.uri,
+                best_model_url=run.store.uri(store_layout.version(result.version)),
                 digest=result.digest,
                 best=best,
                 top_trials=top,

@@ -10,7 +10,7 @@ from pathlib import Path
 import bluetune_api
 
 PACKAGE = Path(bluetune_api.__file__).parent
-NEEDS_MORE = {"s3", "generate"}
+NEEDS_MORE = {"s3", "identity", "generate"}
 """minio, which operator and trainer install, and PyYAML."""
 
 

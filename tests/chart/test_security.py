@@ -1,0 +1,139 @@
+"""What the chart keeps the trainer's pods from, and which Secrets the operator may read."""
+
+from collections.abc import Callable
+from typing import Any, get_args
+
+import pytest
+
+from bluetune_api.pods import PodTemplate
+from bluetune_api.store_location import StoreSpec
+from bluetune_operator.core.jobs import Command, TrainerJob, trainer_job
+from bluetune_operator.core.kinds import child_labels
+from chart.helm import HelmError
+from cluster.kubectl import Kubectl
+
+Render = Callable[..., list[dict[str, Any]]]
+Object = dict[str, Any]
+
+STORE = (
+    '[{"to":[{"namespaceSelector":{"matchLabels":{"kubernetes.io/metadata.name":"storage"}}}],"ports":[{"port":9000}]}]'
+)
+HUB = '[{"ports":[{"port":443,"protocol":"TCP"}]}]'
+ON = ("networkPolicy.enabled=true", f"networkPolicy.store={STORE}")
+STAGES = {"import": "import", "check": "check", "run": "train"}
+
+
+def of_kind(objects: list[Object], kind: str) -> list[Object]:
+    return [each for each in objects if each["kind"] == kind]
+
+
+def selects(selector: Object, labels: dict[str, str]) -> bool:
+    """Whether a label selector selects, as Kubernetes has it."""
+    by_label = selector.get("matchLabels", {}).items() <= labels.items()
+    expressions = selector.get("matchExpressions", [])
+    assert all(each["operator"] == "In" for each in expressions)
+    return by_label and all(labels.get(each["key"]) in each["values"] for each in expressions)
+
+
+def pod_labels(command: Command) -> dict[str, str]:
+    """Labels of the pods of a trainer's Job whose method tries to give them others."""
+    store = StoreSpec(endpoint="s:9000", bucket="bucket", credentials_secret_ref={"name": "store"})  # type: ignore[arg-type]
+    job = trainer_job(
+        TrainerJob(
+            name="j",
+            namespace="n",
+            owner={"apiVersion": "v1", "kind": "X", "metadata": {"name": "o", "uid": "u"}},
+            labels=child_labels(model="m", job=STAGES[command]),
+            command=command,
+            image="i",
+            image_pull_policy="Always",
+            store=store,
+            template=PodTemplate(labels={"app.kubernetes.io/managed-by": "me", "bluetune.dev/job": "reindex"}),
+        )
+    )
+    labels: dict[str, str] = job["spec"]["template"]["metadata"]["labels"]
+    return labels
+
+
+def test_by_default_there_is_no_policy_and_secrets_may_be_read_everywhere(render: Render) -> None:
+    assert not of_kind(render(), "NetworkPolicy")
+    assert not of_kind(render(), "Role")
+
+
+def test_every_pod_of_the_trainer_is_selected_whatever_its_method_says(render: Render) -> None:
+    (policy,) = of_kind(render(*ON, 'networkPolicy.namespaces=["search"]'), "NetworkPolicy")
+    assert policy["metadata"]["namespace"] == "search"
+    for command in get_args(Command):
+        assert selects(policy["spec"]["podSelector"], pod_labels(command)), command
+    assert not selects(policy["spec"]["podSelector"], child_labels(model="m", job="reindex"))
+
+
+def test_the_trainer_reaches_dns_and_the_store_and_nothing_reaches_it(render: Render) -> None:
+    (policy,) = of_kind(render(*ON, 'watchNamespaces=["search"]'), "NetworkPolicy")
+    spec = policy["spec"]
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    assert spec["ingress"] == []
+    dns, store = spec["egress"]
+    assert dns["ports"] == [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]
+    assert dns["to"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}]
+    assert store["ports"] == [{"port": 9000}]
+
+
+def test_an_import_alone_may_reach_more(render: Render) -> None:
+    policies = of_kind(render(*ON, 'networkPolicy.namespaces=["a"]', f"networkPolicy.import={HUB}"), "NetworkPolicy")
+    (more,) = [each for each in policies if each["metadata"]["name"].endswith("-import")]
+    assert more["spec"]["egress"] == [{"ports": [{"port": 443, "protocol": "TCP"}]}]
+    chosen = {command: selects(more["spec"]["podSelector"], pod_labels(command)) for command in get_args(Command)}
+    assert chosen == {"import": True, "check": False, "run": False}
+
+
+def test_each_namespace_gets_its_own(render: Render) -> None:
+    policies = of_kind(render(*ON, 'watchNamespaces=["a","b"]'), "NetworkPolicy")
+    assert [each["metadata"]["namespace"] for each in policies] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        (("networkPolicy.enabled=true",), "at '/networkPolicy/store': minItems: got 0, want 1"),
+        (ON, "networkPolicy.namespaces: name the namespaces of your models"),
+        ((*ON, "networkPolicy.import=[{}]"), "at '/networkPolicy/import/0': minProperties: got 0, want 1"),
+        ((*ON, "networkPolicy.dns=[{}]"), "at '/networkPolicy/dns/0': minProperties: got 0, want 1"),
+    ],
+)
+def test_a_policy_that_would_allow_everything_or_nothing_is_refused(
+    render: Render, values: tuple[str, ...], complaint: str
+) -> None:
+    with pytest.raises(HelmError) as refusal:
+        render(*values)
+    assert complaint in str(refusal.value)
+
+
+def test_the_cluster_takes_the_policies(render: Render, kubectl: Kubectl, namespace: str) -> None:
+    objects = render(*ON, f'networkPolicy.namespaces=["{namespace}"]', f"networkPolicy.import={HUB}")
+    kubectl.apply(*of_kind(objects, "NetworkPolicy"))
+    made = kubectl.json("get", "networkpolicies")["items"]
+    assert [each["metadata"]["name"] for each in made] == ["bluetune-import", "bluetune-trainer"]
+
+
+def test_secrets_may_be_limited_to_some_namespaces_and_names(render: Render) -> None:
+    objects = render('rbac.secretNames=["store"]', 'rbac.secretNamespaces=["a","b"]', "rbac.aggregate=false")
+    (everywhere,) = of_kind(objects, "ClusterRole")
+    assert not any("secrets" in rule["resources"] for rule in everywhere["rules"])
+    roles = of_kind(objects, "Role")
+    assert [role["metadata"]["namespace"] for role in roles] == ["a", "b"]
+    for role in roles:
+        assert role["rules"] == [
+            {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["store"], "verbs": ["get"]}
+        ]
+    account = of_kind(objects, "ServiceAccount")[0]["metadata"]
+    for binding in of_kind(objects, "RoleBinding"):
+        assert binding["roleRef"]["name"] == "bluetune-secrets"
+        (subject,) = binding["subjects"]
+        assert (subject["name"], subject["namespace"]) == (account["name"], account["namespace"])
+
+
+def test_an_operator_of_some_namespaces_may_read_the_secrets_of_fewer(render: Render) -> None:
+    roles = of_kind(render('watchNamespaces=["a","b"]', 'rbac.secretNamespaces=["b"]'), "Role")
+    readers = [r["metadata"]["namespace"] for r in roles if any("secrets" in rule["resources"] for rule in r["rules"])]
+    assert readers == ["b"]
