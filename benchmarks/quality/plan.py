@@ -10,9 +10,9 @@ def plan(seeds: Sequence[int]) -> list[Cell]:
     cells: list[Cell] = []
     for seed in seeds:
         cells += [Cell(column, seed=seed) for column in ("zero_shot", "bm25", "default", "st_time")]
-    for seed in seeds:
-        cells += [Cell(column, seed=seed) for column in ("document_loss", "clicks_only", "st_steps", "search")]
+    cells += [Cell("default", clicks="noise", seed=seed) for seed in seeds[:3]]
     for seed in seeds[:1]:
+        cells += [Cell(column, seed=seed) for column in ("document_loss", "clicks_only", "st_steps", "search")]
         for split, sessions, logger in (
             ("tags", 100, "both"),
             ("time", 1257, "both"),
@@ -22,6 +22,6 @@ def plan(seeds: Sequence[int]) -> list[Cell]:
         ):
             for column in ("zero_shot", "bm25", "default", "st_time"):
                 cells.append(Cell(column, split=split, sessions=sessions, logger=logger, seed=seed))
-    for seed in seeds[:3]:
-        cells += [Cell(column, clicks="noise", seed=seed) for column in ("zero_shot", "clicks_only", "default")]
+    for seed in seeds[1:]:
+        cells += [Cell(column, seed=seed) for column in ("document_loss", "clicks_only", "st_steps", "search")]
     return cells
