@@ -143,8 +143,8 @@ class FineTuningTaskStatus(ApiModel):
     observed_generation: Annotated[int, Field(ge=0)] | None = None
     """Generation that the status speaks of."""
     conditions: Conditions | None = None
-    """`Accepted`, `LockAcquired`, `DataValid`, `Trained`, `Published`, `Promoted`, the terminal pair
-    `Succeeded`/`Failed`, and `Ready`/`Reconciling`/`Stalled`."""
+    """`Accepted`, `LockAcquired`, `DataValid`, `Trained`, `Published`, `Promoted`, `PlanCurrent`, the
+    terminal pair `Succeeded`/`Failed`, and `Ready`/`Reconciling`/`Stalled`."""
     batch_id: BatchId | None = None
     """Batch chosen under the lock."""
     start_version: VersionId | None = None
@@ -154,7 +154,9 @@ class FineTuningTaskStatus(ApiModel):
     job_name: ShortText | None = None
     """Job that is running, or was last."""
     attempt: Annotated[int, Field(ge=0)] | None = None
-    """Pods that the training Job has started."""
+    """Pods that the training Job has started, evicted and suspended ones too."""
+    pod_name: ShortText | None = None
+    """Newest pod of the training Job, for `kubectl logs`."""
     queue: Queue | None = None
     """Place in the model's queue, while waiting."""
     progress: TaskProgress | None = None

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from bluetune_api.exit_codes import NOT_WORTH_RETRYING, ExitCode
@@ -57,16 +57,18 @@ class TrainerJob:
     suspend: bool = False
     queue_name: str | None = None
     """Kueue LocalQueue."""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    """Of the Job."""
 
 
-def plan_config_map(job: TrainerJob, plan: Plan) -> Object:
-    """The ConfigMap that the Job's pods read their plan from. It never changes."""
+def plan_config_map(job: TrainerJob, plan: Plan, **more: str) -> Object:
+    """The ConfigMap that the Job's pods read their plan from, with what else is kept beside it. It never changes."""
     return {
         "apiVersion": CONFIG_MAPS.api_version,
         "kind": CONFIG_MAPS.name,
         "metadata": _metadata(job),
         "immutable": True,
-        "data": {"plan.json": json.dumps(plan.wire(), sort_keys=True, indent=1)},
+        "data": {"plan.json": json.dumps(plan.wire(), sort_keys=True, indent=1), **more},
     }
 
 
@@ -96,6 +98,8 @@ def trainer_job(job: TrainerJob) -> Object:
     if job.deadline_seconds is not None:
         spec["activeDeadlineSeconds"] = job.deadline_seconds
     metadata = _metadata(job)
+    if job.annotations:
+        metadata["annotations"] = dict(job.annotations)
     if job.queue_name:
         metadata["labels"][KUEUE_QUEUE] = job.queue_name
         spec["suspend"] = True  # Kueue starts it
@@ -174,9 +178,9 @@ def _pod_spec(job: TrainerJob, template: PodTemplate) -> Object:
         # workload identity: the cloud's webhook mounts its own token; the API's stays away
         spec["serviceAccountName"] = job.store.service_account_name
     chosen = template.wire()
-    for field in SCHEDULING:
-        if chosen.get(field):
-            spec[field] = chosen[field]
+    for name in SCHEDULING:
+        if chosen.get(name):
+            spec[name] = chosen[name]
     return spec
 
 

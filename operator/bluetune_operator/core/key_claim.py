@@ -1,7 +1,8 @@
 """Whose an idempotency key is: what a claim in the store means for a task with the same key."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from bluetune_api.records import KeyClaim
 
@@ -41,3 +42,9 @@ def key_verdict(
     if claimant == "Succeeded" or (claimant == "Gone" and has_result):
         return KeyVerdict("TakeOver", claim.task, claim.task_uid)
     return KeyVerdict("Replace", claim.task, claim.task_uid)
+
+
+def same_work(task: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two tasks of a model have the same key."""
+    key = task["spec"].get("idempotencyKey")
+    return key is not None and other["spec"].get("idempotencyKey") == key

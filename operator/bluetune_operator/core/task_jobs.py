@@ -9,9 +9,11 @@ from bluetune_api.plans import method_plan
 from bluetune_api.records import Plan, RunOwner
 from bluetune_api.task import FineTuningTask, FineTuningTaskStatus
 from bluetune_operator.core.config import Config
-from bluetune_operator.core.jobs import KUEUE_QUEUE, Command, TrainerJob
+from bluetune_operator.core.job_state import JobState
+from bluetune_operator.core.jobs import KUEUE_QUEUE, Command, TrainerJob, plan_of
 from bluetune_operator.core.kinds import Object, child_labels, labels_of, name_of
-from bluetune_operator.core.lock import is_finished_job
+from bluetune_operator.core.lock import is_finished_job, job_condition
+from bluetune_operator.core.run_record import RunRecord, record_of
 from bluetune_operator.core.times import moment_of
 
 
@@ -43,18 +45,33 @@ def train_plan(check: Plan) -> Plan:
     return check.model_copy(update={"kind": "Train"})
 
 
+def as_checked(check: Object | None, now: tuple[Plan, RunRecord] | None) -> tuple[Plan, RunRecord] | None:
+    """Plan and record that a training follows: those that were checked, also if method or model were edited since.
+
+    Args:
+        check: the check's ConfigMap; None if somebody deleted it.
+        now: those of a run that would begin now; None without its method.
+    """
+    try:
+        plan = plan_of(check or {})
+    except ValueError:
+        return now
+    record = record_of(check) or (now[1] if now else None)
+    return (plan, record) if record is not None else None
+
+
 def check_job(
-    raw: Object, task: FineTuningTask, model: EmbeddingModel, method: FineTuningMethod, config: Config
+    raw: Object, task: FineTuningTask, model: EmbeddingModel, record: RunRecord, config: Config
 ) -> TrainerJob:
     """The CPU Job that reads the batch before a GPU is asked for."""
-    return _job(raw, task, model, method, config, name="check", command="check")
+    return _job(raw, task, model, record, config, name="check", command="check")
 
 
 def train_job(
     raw: Object,
     task: FineTuningTask,
     model: EmbeddingModel,
-    method: FineTuningMethod,
+    record: RunRecord,
     config: Config,
     *,
     check: Object | None,
@@ -62,16 +79,21 @@ def train_job(
     """The GPU Job. The check's running time counts against the task's deadline."""
     deadline = task.spec.active_deadline_seconds
     if deadline is not None and check is not None:
-        deadline = max(1, deadline - round(_seconds_run(check)))
-    wanted = _job(raw, task, model, method, config, name="train", command="run")
+        deadline = _seconds_left(check, deadline)
+    wanted = _job(raw, task, model, record, config, name="train", command="run")
     return replace(wanted, gpu=True, deadline_seconds=deadline, queue_name=task.spec.queue_name)
+
+
+def with_record(job: TrainerJob, record: RunRecord) -> TrainerJob:
+    """The Job as the run's record has it."""
+    return replace(job, image=record.image, template=record.pod_template, annotations=record.annotations())
 
 
 def _job(
     raw: Object,
     task: FineTuningTask,
     model: EmbeddingModel,
-    method: FineTuningMethod,
+    record: RunRecord,
     config: Config,
     *,
     name: Literal["check", "train"],
@@ -83,16 +105,24 @@ def _job(
         owner=raw,
         labels=child_labels(model=model.metadata.name, job=name, task=raw),
         command=command,
-        image=method.spec.image or config.trainer_image,
+        image=record.image,
         image_pull_policy=config.trainer_image_pull_policy,
         store=model.spec.store,
-        template=method.spec.pod_template,
+        template=record.pod_template,
         max_retries=task.spec.max_retries,
         deadline_seconds=task.spec.active_deadline_seconds,
+        annotations=record.annotations(),
     )
 
 
+def _seconds_left(job: Object, deadline: int) -> int:
+    """What a Job that ended leaves of a deadline. Suspending it has taken off what it had run until then."""
+    kept = (job.get("spec") or {}).get("activeDeadlineSeconds")
+    return max(1, round((deadline if kept is None else kept) - _seconds_run(job)))
+
+
 def _seconds_run(job: Object) -> float:
+    """From its start, or from when it was last resumed, to its end."""
     status = job.get("status") or {}
     begun = status.get("startTime")
     ended = status.get("completionTime") or next(
@@ -101,17 +131,37 @@ def _seconds_run(job: Object) -> float:
     return max((moment_of(ended) - moment_of(begun)).total_seconds(), 0.0) if begun and ended else 0.0
 
 
+def is_kueues(job: Object) -> bool:
+    """Whether Kueue starts and stops a Job: then nobody else may suspend it."""
+    return KUEUE_QUEUE in labels_of(job)
+
+
+def attempts(before: int | None, pod_before: str | None, state: JobState) -> int:
+    """How many pods the training Job has started, those included that an eviction or a suspension has removed.
+
+    Args:
+        before: the count so far.
+        pod_before: the newest pod when it was counted.
+        state: the Job as it is now.
+    """
+    counted = before or 0
+    if pod_before is not None and state.pod_name not in (None, pod_before):
+        counted += 1
+    return max(counted, state.attempt)
+
+
 def suspension(job: Object, *, suspend: bool, now_stamp: str) -> Object | None:
     """The merge patch that suspends or resumes a Job, or None if it is as wanted, has ended, or is Kueue's.
 
-    Kubernetes resets a Job's startTime, and with it activeDeadlineSeconds, when it is suspended; what is left of the
+    Kubernetes resets a Job's startTime, and with it activeDeadlineSeconds, when it is resumed; what is left of the
     deadline is kept by lowering it.
     """
-    if is_finished_job(job) or KUEUE_QUEUE in labels_of(job) or bool(job["spec"].get("suspend")) == suspend:
+    if is_finished_job(job) or is_kueues(job) or bool(job["spec"].get("suspend")) == suspend:
         return None
     spec: Object = {"suspend": suspend}
     deadline, begun = job["spec"].get("activeDeadlineSeconds"), (job.get("status") or {}).get("startTime")
-    if suspend and deadline is not None and begun:
+    # until the Job's controller has seen that it was resumed, startTime is still the one before
+    if suspend and deadline is not None and begun and job_condition(job, "Suspended") is None:
         run = (moment_of(now_stamp) - moment_of(begun)).total_seconds()
         spec["activeDeadlineSeconds"] = max(1, round(deadline - run))
     return {"metadata": {"resourceVersion": job["metadata"]["resourceVersion"]}, "spec": spec}

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any, Literal
 
+from bluetune_api.base import Condition
 from bluetune_api.task import FineTuningTask, FineTuningTaskStatus
 from bluetune_operator.core.conditions import Status, condition, find, is_true, merge, shortened
 from bluetune_operator.core.times import stamp
@@ -76,10 +77,12 @@ class Draft:
     def finished(self) -> FineTuningTaskStatus:
         """The status with what follows from the rest: Ready, Reconciling, Stalled, message, observedGeneration.
 
-        A task that had ended before this reconcile stays as it was.
+        A task that had ended before this reconcile stays as it was; only that an edit of it was seen is noted, or
+        readers of kstatus would wait for ever.
         """
         if is_true(self.old.conditions, SUCCEEDED) or is_true(self.old.conditions, FAILED):
-            return self.old
+            self.status = self.old.model_copy(update={"observed_generation": self._generation})
+            return self.status
         reason, message = self._why or ("Pending", "")
         ready, failed = self.holds(SUCCEEDED), self.holds(FAILED)
         stalled = failed or self._stalled
@@ -92,8 +95,18 @@ class Draft:
 
     def news(self) -> list[tuple[Literal["Normal", "Warning"], str, str]]:
         """(level, reason, message) of what changed that a person should hear of, after the write."""
-        before, after = find(self.old.conditions, "Ready"), find(self.status.conditions, "Ready")
+        told: list[tuple[Literal["Normal", "Warning"], str, str]] = []
+        ready, plan = self._changed("Ready"), self._changed("PlanCurrent")
+        if ready is not None:
+            bad = is_true(self.status.conditions, "Stalled")
+            told.append(("Warning" if bad else "Normal", ready.reason, ready.message or ready.reason))
+        if plan is not None and plan.status == "False":
+            told.append(("Normal", plan.reason, plan.message))
+        return told
+
+    def _changed(self, kind: str) -> Condition | None:
+        """A condition whose status or reason is another than before."""
+        before, after = find(self.old.conditions, kind), find(self.status.conditions, kind)
         if after is None or (before is not None and (before.status, before.reason) == (after.status, after.reason)):
-            return []
-        bad = is_true(self.status.conditions, "Stalled")
-        return [("Warning" if bad else "Normal", after.reason, after.message or after.reason)]
+            return None
+        return after

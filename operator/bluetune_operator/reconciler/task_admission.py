@@ -15,8 +15,19 @@ from bluetune_api.records import Manifest
 from bluetune_api.task import Queue
 from bluetune_operator.adapters.leases import live_work, read_lease, write_holder
 from bluetune_operator.adapters.store import AsyncStore, StoreProblem, problem_of
-from bluetune_operator.core.kinds import LEASES, METHODS, MODELS, TASKS, lease_name
-from bluetune_operator.core.lock import Inconsistent, Ours, Verdict, Wait, holder_for, holder_of, may_take, regains
+from bluetune_operator.core.key_claim import same_work
+from bluetune_operator.core.kinds import LEASES, METHODS, MODELS, TASKS, lease_name, name_of
+from bluetune_operator.core.lock import (
+    LETS_PASS,
+    Inconsistent,
+    Ours,
+    Verdict,
+    Wait,
+    holder_for,
+    holder_of,
+    may_take,
+    regains,
+)
 from bluetune_operator.core.references import Problem, method_name, resolve_method, resolve_model, start_version
 from bluetune_operator.core.times import moment_of, stamp
 from bluetune_operator.reconciler.task_run import Run, Stay
@@ -36,6 +47,8 @@ async def references(run: Run) -> Stay | None:
     found = await _referred(run)
     if isinstance(found, Problem):
         run.draft.say("Accepted", False, found.reason, found.message)
+        if found.reason in LETS_PASS:
+            run.draft.set(queue=None)
         waits_for_model = found.reason == "ModelNotReady"
         phase = (run.draft.status.phase if run.draft.holds("LockAcquired") else None) or "Pending"
         run.draft.now_doing(phase, found.reason, found.message, stalled=not waits_for_model)
@@ -144,8 +157,21 @@ def _names(run: Run, lease: dict[str, object] | None) -> bool:
     return holder is not None and holder.uid == run.uid
 
 
+def follow_first(run: Run, first: str) -> Stay:
+    """Wait, outside of the queue, for the task that has the same key and does the work."""
+    run.draft.set(duplicate_of=first, queue=None)
+    message = f"task {first!r} has the same idempotencyKey; its result will be taken over"
+    run.draft.say("Accepted", False, "Duplicate", message)
+    run.draft.now_doing("Pending", "Duplicate", message)
+    return Stay(STORE_SECONDS)
+
+
 def _wait(run: Run, verdict: Wait) -> Stay:
     if not run.task.spec.wait_on_conflict:
+        # applied at the same instant as another of its key, which has not claimed it yet: that is no conflict
+        before = run.context.cache.get(TASKS, run.namespace, verdict.blocked_by) if verdict.blocked_by else None
+        if before is not None and same_work(run.raw, before):
+            return follow_first(run, name_of(before))
         message = f"{verdict.message}, and waitOnConflict is false; apply the task again later, or let it queue"
         run.draft.say("LockAcquired", False, "Busy", verdict.message)
         run.draft.fail("Refused", message, phase="Refused")

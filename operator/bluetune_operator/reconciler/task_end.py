@@ -1,59 +1,129 @@
 """Steps that end a run: cancel, the result, the gate, the rollout."""
 
+import logging
+
 from pydantic import ValidationError
 
 from bluetune_api import store_layout
+from bluetune_api.model import EmbeddingModel, EmbeddingModelStatus
 from bluetune_api.objectstore import StoreError
-from bluetune_api.records import Result, digest_of
-from bluetune_api.task import TaskMetrics
+from bluetune_api.records import Result, Trial, digest_of
+from bluetune_api.task import TaskMetrics, TrialSummary
 from bluetune_operator.adapters.store import StoreProblem
+from bluetune_operator.core.cancel import cancel_message, cancel_verdict
 from bluetune_operator.core.gate import promotion
-from bluetune_operator.core.kinds import JOBS, TASKS, is_owned_by, uid_of
-from bluetune_operator.core.progress import best_of, finished_progress, shown_metrics
+from bluetune_operator.core.kinds import (
+    JOBS,
+    MODELS,
+    PODS,
+    TASK_UID_LABEL,
+    TASKS,
+    is_owned_by,
+    labels_of,
+    uid_of,
+)
+from bluetune_operator.core.progress import best_of, finished_progress, shown, shown_metrics
+from bluetune_operator.core.references import parsed
 from bluetune_operator.core.times import stamp
 from bluetune_operator.reconciler.task_admission import expired, still_held, store_trouble
 from bluetune_operator.reconciler.task_key import free_key
 from bluetune_operator.reconciler.task_run import Run, Stay
 
+logger = logging.getLogger(__name__)
+
 ROLLOUT_SECONDS = 15.0
 """The model's events tell how its rollout goes; this is for what gets lost."""
+KEY_SECONDS = 60.0
+"""How soon to try again to free a key in a store that does not answer."""
+STOPPING_SECONDS = 5.0
+"""The end of a pod is an event; this is for one that never comes."""
 
 
 async def ended(run: Run) -> Stay | None:
     """A task that has ended does nothing but free its key, if it failed, and go when its time is over."""
     if not run.draft.ended:
         return None
+    left = expired(run)
+    if left == 0:  # also if its key cannot be freed: the key of a failed task that is gone is free
+        await run.context.kube.delete(TASKS, run.namespace, run.name, uid=run.uid)
+        return Stay()
     if run.draft.holds("Failed") and run.task.spec.idempotency_key is not None:
         try:
             await free_key(run)
         except (StoreProblem, StoreError):
-            return Stay(60.0)
-    left = expired(run)
-    if left is None:
-        return Stay()
-    if left > 0:
-        return Stay(left)
-    await run.context.kube.delete(TASKS, run.namespace, run.name, uid=run.uid)
-    return Stay()
+            return Stay(KEY_SECONDS if left is None else min(left, KEY_SECONDS))
+    return Stay(left)
 
 
 async def cancelled(run: Run) -> Stay | None:
     """Cancel: stop the Jobs (the trainer saves the best trial in its grace period), keep the record."""
     if not run.task.spec.cancel:
         return None
-    stopped = False
+    asked = run.draft.reason_of("Promoted") == "RolloutRequested"
     for stage in ("check", "train"):
         job = run.context.cache.get(JOBS, run.namespace, run.child(stage)) or await run.context.kube.get(
             JOBS, run.namespace, run.child(stage)
         )
         if job is not None and is_owned_by(job, run.uid):
             await run.context.kube.delete(JOBS, run.namespace, run.child(stage), uid=uid_of(job))
-            stopped = True
-    kept = "; what its finished trials gave is kept" if stopped else ""
-    if run.draft.reason_of("Promoted") == "RolloutRequested":
+    pods = run.context.cache.of_task(PODS, run.namespace, run.name)
+    verdict = cancel_verdict(
+        task_uid=run.uid,
+        asked=asked,
+        version=run.draft.status.best_model_id,
+        model=await _model_status(run) if asked else None,
+        pods=[pod for pod in pods if labels_of(pod).get(TASK_UID_LABEL) == run.uid],
+        now=run.draft.now,
+    )
+    if verdict == "TooLate":
+        return None  # blue serves the version: `promote` ends the task as the success that it is
+    if verdict == "GoingBack":
+        run.draft.now_doing("Deploying", "Cancelling", "cancelled by spec.cancel; blue goes back to its version before")
+        return Stay(ROLLOUT_SECONDS)
+    if verdict == "Stopping":
+        run.draft.now_doing("Running", "Cancelling", "cancelled by spec.cancel; the trainer saves what it has")
+        return Stay(STOPPING_SECONDS)
+    if asked:
         run.draft.say("Promoted", False, "Cancelled", "cancelled before the rollout was done")
-    run.draft.fail("Cancelled", f"cancelled by spec.cancel{kept}", phase="Cancelled")
+        message = f"cancelled by spec.cancel; {run.draft.status.best_model_id} is published and was not rolled out"
+        run.draft.fail("Cancelled", message, phase="Cancelled")
+        return Stay()
+    trained = run.draft.reason_of("Trained") is not None
+    best, kept_at = await _best_kept(run) if trained else (None, None)
+    if best is not None:
+        run.draft.set(best=shown(best))
+    message = cancel_message(trained=trained, best=best, kept_at=kept_at)
+    run.draft.fail("Cancelled", message, phase="Cancelled")
     return Stay()
+
+
+async def _model_status(run: Run) -> EmbeddingModelStatus | None:
+    """Live: a version that was promoted a moment ago must not be called cancelled."""
+    raw = await run.context.kube.get(MODELS, run.namespace, run.model_name)
+    if raw is None:
+        return None
+    run.context.cache.put(MODELS, raw)
+    model = parsed(EmbeddingModel, raw)
+    return model.status if isinstance(model, EmbeddingModel) else None
+
+
+async def _best_kept(run: Run) -> tuple[TrialSummary | None, str | None]:
+    """The best finished trial whose model is in the store, and where it is; (None, None) if the store does not tell."""
+    if run.raw_model is None:
+        return None, None
+    try:
+        store = await run.context.stores.open(run.raw_model)
+        folders = await store.folders(store_layout.best(run.uid))
+        records = [await store.get_or_none(store_layout.trial(run.uid, int(n))) for n in folders if n.isdigit()]
+        trials = [Trial.model_validate_json(data) for data in records if data is not None]
+    except (StoreProblem, StoreError, ValidationError) as error:
+        logger.warning("what %s leaves in the store is not known: %s", run.name, error)
+        return None, None
+    best = max((t for t in trials if t.quality is not None), key=lambda t: t.quality or 0.0, default=None)
+    if best is None:
+        return None, store.uri(store_layout.best(run.uid))
+    summary = TrialSummary(trial=best.trial, quality=best.quality or 0.0, params=best.params)
+    return summary, store.uri(f"{store_layout.best(run.uid)}{best.trial}/")
 
 
 async def publish(run: Run) -> Stay | None:

@@ -9,7 +9,7 @@ from bluetune_operator.adapters.store import StoreProblem
 from bluetune_operator.core.key_claim import ClaimantState, KeyVerdict, key_verdict
 from bluetune_operator.core.kinds import TASKS, condition_status, uid_of
 from bluetune_operator.core.progress import best_of
-from bluetune_operator.reconciler.task_admission import STORE_SECONDS, store_trouble
+from bluetune_operator.reconciler.task_admission import follow_first, store_trouble
 from bluetune_operator.reconciler.task_run import Run, Stay
 
 UNREADABLE = KeyClaim(task_uid="0", task="0")
@@ -104,22 +104,19 @@ async def _result(run: Run, task_uid: str) -> Result | None:
 
 def _follow(run: Run, verdict: KeyVerdict, result: Result | None) -> Stay:
     first = verdict.task or "?"
+    if verdict.action != "TakeOver":
+        return follow_first(run, first)
     run.draft.set(duplicate_of=first, queue=None)
-    if verdict.action == "TakeOver":
-        if result is not None:
-            best, top = best_of(result)
-            run.draft.set(
-                best_model_id=result.version,
-                best_model_url=run.store.uri(store_layout.version(result.version)),
-                digest=result.digest,
-                best=best,
-                top_trials=top,
-                batch_id=result.batch_id,
-                start_version=result.parent,
-            )
-        run.draft.succeed("Duplicate", f"task {first!r} has done this work already; its result is taken over")
-        return Stay()
-    message = f"task {first!r} has the same idempotencyKey; its result will be taken over"
-    run.draft.say("Accepted", False, "Duplicate", message)
-    run.draft.now_doing("Pending", "Duplicate", message)
-    return Stay(STORE_SECONDS)
+    if result is not None:
+        best, top = best_of(result)
+        run.draft.set(
+            best_model_id=result.version,
+            best_model_url=run.store.uri(store_layout.version(result.version)),
+            digest=result.digest,
+            best=best,
+            top_trials=top,
+            batch_id=result.batch_id,
+            start_version=result.parent,
+        )
+    run.draft.succeed("Duplicate", f"task {first!r} has done this work already; its result is taken over")
+    return Stay()

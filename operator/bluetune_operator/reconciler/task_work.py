@@ -7,12 +7,12 @@ from pydantic import ValidationError
 
 from bluetune_api import store_layout
 from bluetune_api.objectstore import StoreError
-from bluetune_api.records import CheckReport, Progress
+from bluetune_api.records import CheckReport, Plan, Progress
 from bluetune_operator.adapters.store import StoreProblem
 from bluetune_operator.core.conditions import shortened
 from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject
 from bluetune_operator.core.job_state import JobState, job_state
-from bluetune_operator.core.jobs import TrainerJob, plan_config_map, plan_of, trainer_job
+from bluetune_operator.core.jobs import TrainerJob, plan_config_map, trainer_job
 from bluetune_operator.core.kinds import (
     CONFIG_MAPS,
     JOB_LABEL,
@@ -27,7 +27,18 @@ from bluetune_operator.core.kinds import (
 )
 from bluetune_operator.core.lock import is_active_pod, is_finished_job
 from bluetune_operator.core.progress import with_progress
-from bluetune_operator.core.task_jobs import check_job, check_plan, suspension, train_job, train_plan
+from bluetune_operator.core.run_record import RECORD, RunRecord, plan_verdict, record_of, run_record
+from bluetune_operator.core.task_jobs import (
+    as_checked,
+    attempts,
+    check_job,
+    check_plan,
+    is_kueues,
+    suspension,
+    train_job,
+    train_plan,
+    with_record,
+)
 from bluetune_operator.core.times import seconds_since, stamp
 from bluetune_operator.reconciler.task_admission import store_trouble
 from bluetune_operator.reconciler.task_run import Run, Stay
@@ -53,9 +64,14 @@ async def check(run: Run) -> Stay | None:
     if job is None:
         if (held_up := await _held_up(run, "check")) is not None:
             return held_up
+        begun = _as_of_now(run)
+        if begun is None:
+            return _without_method(run)
         run.draft.say("DataValid", "Unknown", "Checking", f"batch {run.draft.status.batch_id} is being checked")
-        return await _start(run, check_job(run.raw, run.task, run.model, run.method, run.context.config), None)
-    if (paused := await _pause_or_resume(run, job)) is not None:
+        plan, record = begun
+        return await _start(run, check_job(run.raw, run.task, run.model, record, run.context.config), plan, record)
+    _say_whether_edited(run, job)
+    if (paused := await _pause_or_resume(run, job, "DataValid")) is not None:
         return paused
     state = _state(run, job, "check")
     if state.state == "Failed":
@@ -96,15 +112,20 @@ async def train(run: Run) -> Stay | None:
     if job is None:
         if (held_up := await _held_up(run, "train")) is not None:
             return held_up
-        checked = run.context.cache.get(JOBS, run.namespace, run.child("check"))
-        wanted = train_job(run.raw, run.task, run.model, run.method, run.context.config, check=checked)
-        plan = await run.context.kube.get(CONFIG_MAPS, run.namespace, run.child("check"))
+        checked = await run.context.kube.get(CONFIG_MAPS, run.namespace, run.child("check"))
+        begun = as_checked(checked, _as_of_now(run))
+        if begun is None:
+            return _without_method(run)
+        plan, record = begun
+        check_run = run.context.cache.get(JOBS, run.namespace, run.child("check"))
+        wanted = train_job(run.raw, run.task, run.model, record, run.context.config, check=check_run)
         run.draft.say("Trained", "Unknown", "Training", "the training Job is created")
-        return await _start(run, wanted, plan)
-    if (paused := await _pause_or_resume(run, job)) is not None:
+        return await _start(run, wanted, train_plan(plan), record)
+    _say_whether_edited(run, job)
+    if (paused := await _pause_or_resume(run, job, "Trained")) is not None:
         return paused
-    state = _state(run, job, "train")
-    run.draft.set(attempt=max(state.attempt, run.draft.status.attempt or 0))
+    state, before = _state(run, job, "train"), run.draft.status
+    run.draft.set(attempt=attempts(before.attempt, before.pod_name, state), pod_name=state.pod_name or before.pod_name)
     if state.state == "Failed":
         return _failed(run, "Trained", state)
     if state.state == "Complete":
@@ -134,10 +155,7 @@ def _state(run: Run, job: Object, stage: Stage) -> JobState:
 
 
 async def _held_up(run: Run, stage: Stage) -> Stay | None:
-    """Why a Job must not be created now: suspended, no method, or pods of a Job that somebody deleted still run."""
-    if (problem := run.method_problem) is not None:
-        run.draft.now_doing("Running", problem.reason, problem.message, stalled=True)
-        return Stay(QUIET_SECONDS)
+    """Why a Job must not be created now: suspended, or pods of a Job that somebody deleted still run."""
     if run.task.spec.suspend:
         run.draft.now_doing("Pending", "Suspended", "suspended, and the lock is kept; unset spec.suspend to go on")
         return Stay()
@@ -151,16 +169,36 @@ async def _held_up(run: Run, stage: Stage) -> Stay | None:
     return Stay(QUIET_SECONDS)
 
 
-async def _start(run: Run, wanted: TrainerJob, checked_plan: Object | None) -> Stay:
+def _as_of_now(run: Run) -> tuple[Plan, RunRecord] | None:
+    """Plan and record of a run that begins now; None without its method."""
+    if run.method_problem is not None:
+        return None
+    plan = check_plan(run.task, run.draft.status, run.model, run.method)
+    return plan, run_record(run.task, run.model, run.method, run.context.config)
+
+
+def _without_method(run: Run) -> Stay:
+    problem = run.method_problem
+    assert problem is not None  # noqa: S101 - or there would be a plan
+    run.draft.now_doing("Running", problem.reason, problem.message, stalled=True)
+    return Stay(QUIET_SECONDS)
+
+
+def _say_whether_edited(run: Run, job: Object) -> None:
+    method = None if run.method_problem is not None else run.method
+    verdict = plan_verdict(job, run.task, run.model, method)
+    if verdict is not None:
+        run.draft.say("PlanCurrent", verdict.current, "AsBegun" if verdict.current else "EditedSince", verdict.message)
+
+
+async def _start(run: Run, wanted: TrainerJob, plan: Plan, record: RunRecord) -> Stay:
     """Create the plan and the Job. Both have fixed names, so a second try finds them."""
     kube = run.context.kube
-    plan = check_plan(run.task, run.draft.status, run.model, run.method)
-    if wanted.command == "run":
-        # the plan that was checked, also if the method was edited since
-        plan = train_plan(plan_of(checked_plan) if checked_plan is not None else plan)
     try:
-        await kube.create_owned(CONFIG_MAPS, plan_config_map(wanted, plan), run.uid)
-        job = await kube.create_owned(JOBS, trainer_job(wanted), run.uid)
+        written = plan_config_map(wanted, plan, **{RECORD: record.model_dump_json(by_alias=True, exclude_none=True)})
+        kept = await kube.create_owned(CONFIG_MAPS, written, run.uid)
+        # what an earlier try wrote counts, also if the method was edited since
+        job = await kube.create_owned(JOBS, trainer_job(with_record(wanted, record_of(kept) or record)), run.uid)
     except ForeignObject as error:
         run.draft.now_doing("Pending", "NameTaken", str(error), stalled=True)
         return Stay(QUIET_SECONDS)
@@ -181,8 +219,8 @@ async def _start(run: Run, wanted: TrainerJob, checked_plan: Object | None) -> S
     return Stay(QUIET_SECONDS)
 
 
-async def _pause_or_resume(run: Run, job: Object) -> Stay | None:
-    """Suspend or resume the Job as the task says; a suspended task keeps the lock."""
+async def _pause_or_resume(run: Run, job: Object, kind: Literal["DataValid", "Trained"]) -> Stay | None:
+    """Suspend or resume the Job as the task says; a suspended task keeps the lock. Kueue's Jobs are left alone."""
     if is_deleting(job):
         run.draft.now_doing(
             "Running", "JobDeleted", "the Job is being deleted; it is made again when its pods are gone"
@@ -192,10 +230,10 @@ async def _pause_or_resume(run: Run, job: Object) -> Stay | None:
     if patch is not None:
         name = job["metadata"]["name"]
         run.context.cache.put(JOBS, await run.context.kube.merge_patch(JOBS, run.namespace, name, patch))
-    if run.task.spec.suspend and not is_finished_job(job):
-        run.draft.now_doing(
-            "Pending", "Suspended", "the Job is suspended and the lock is kept; unset spec.suspend to go on"
-        )
+    if run.task.spec.suspend and not is_finished_job(job) and not is_kueues(job):
+        message = "the Job is suspended and the lock is kept; unset spec.suspend to go on"
+        run.draft.say(kind, "Unknown", "Suspended", message)
+        run.draft.now_doing("Pending", "Suspended", message)
         return Stay()
     return Stay(0.5) if patch is not None else None
 
@@ -213,12 +251,24 @@ def _working(run: Run, kind: str, doing: str, what: str, state: JobState) -> Sta
         started = state.state == "Running"
         run.draft.say(kind, "Unknown", doing if started else "Starting", f"{what}{again}" if started else "pod starts")
         run.draft.now_doing("Running", doing if started else "Starting", f"{what}{again}" if started else "pod starts")
+    if run.task.spec.suspend:  # or it would have been suspended
+        name = run.draft.status.job_name
+        run.draft.now_doing(
+            "Running",
+            "KueueOwnsSuspend",
+            f"spec.suspend does nothing to Job {name}, which Kueue queues: set spec.active=false on its Workload, or"
+            " spec.cancel",
+        )
     return Stay(QUIET_SECONDS)
 
 
 def _failed(run: Run, kind: str, state: JobState) -> Stay:
     trouble = state.trouble
     assert trouble is not None  # noqa: S101 - job_state always says why
+    if trouble.reason == "DeadlineExceeded":  # the Job's own number is what earlier Jobs and suspensions left of it
+        seconds = run.task.spec.active_deadline_seconds
+        message = f"it ran longer than spec.activeDeadlineSeconds={seconds}; allow more, or search less"
+        return _lost(run, kind, trouble.reason, message)
     return _lost(run, kind, trouble.reason, trouble.message)
 
 

@@ -6,10 +6,23 @@ import pytest
 
 from bluetune_api.method import FineTuningMethod
 from bluetune_api.model import EmbeddingModel
+from bluetune_api.records import Plan
 from bluetune_api.task import FineTuningTask, FineTuningTaskStatus
 from bluetune_operator.core.config import Config
-from bluetune_operator.core.jobs import plan_config_map, plan_of, trainer_job
-from bluetune_operator.core.task_jobs import check_job, check_plan, suspension, train_job, train_plan
+from bluetune_operator.core.job_state import JobState
+from bluetune_operator.core.jobs import plan_config_map, trainer_job
+from bluetune_operator.core.run_record import RECORD, RunRecord, plan_verdict, run_record
+from bluetune_operator.core.task_jobs import (
+    as_checked,
+    attempts,
+    check_job,
+    check_plan,
+    is_kueues,
+    suspension,
+    train_job,
+    train_plan,
+    with_record,
+)
 
 VERSION = "v0123456789ab"
 
@@ -43,7 +56,8 @@ def parts(store: dict[str, Any] | None = None, **spec: Any) -> tuple[dict[str, A
 
 def train(store: dict[str, Any] | None = None, check: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
     raw, task, model, method = parts(store, **spec)
-    return trainer_job(train_job(raw, task, model, method, Config(trainer_image="trainer:1"), check=check))
+    config = Config(trainer_image="trainer:1")
+    return trainer_job(train_job(raw, task, model, run_record(task, model, method, config), config, check=check))
 
 
 def pod_of(job: dict[str, Any]) -> dict[str, Any]:
@@ -75,7 +89,7 @@ def test_the_failure_policy_is_in_this_order() -> None:
 
 def test_only_the_training_asks_for_a_gpu() -> None:
     raw, task, model, method = parts()
-    check = trainer_job(check_job(raw, task, model, method, Config()))
+    check = trainer_job(check_job(raw, task, model, run_record(task, model, method, Config()), Config()))
     assert pod_of(check)["containers"][0]["resources"] == {"requests": {"cpu": "2"}, "limits": {"memory": "8Gi"}}
     assert pod_of(train())["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert pod_of(check)["containers"][0]["args"][0] == "check"
@@ -111,17 +125,85 @@ def test_a_queue_of_kueue_starts_the_job_itself() -> None:
     job = train(queueName="gpus")
     assert job["spec"]["suspend"] is True
     assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "gpus"
-    assert suspension(job, suspend=False, now_stamp="2026-01-01T00:00:00Z") is None
+    assert is_kueues(job)
+    for suspend in (False, True):
+        assert suspension(job, suspend=suspend, now_stamp="2026-01-01T00:00:00Z") is None
+
+
+def kept_check(**spec: Any) -> tuple[Plan, RunRecord, dict[str, Any]]:
+    """Plan and record of a run that begins, and the ConfigMap that keeps them."""
+    raw, task, model, method = parts(**spec)
+    status = FineTuningTaskStatus(batch_id="b1", start_version=VERSION, live_version=VERSION)
+    plan, record = check_plan(task, status, model, method), run_record(task, model, method, Config())
+    job = check_job(raw, task, model, record, Config())
+    return plan, record, plan_config_map(job, plan, **{RECORD: record.model_dump_json(by_alias=True)})
 
 
 def test_the_training_follows_the_plan_that_was_checked() -> None:
-    raw, task, model, method = parts(overrides={"initialMaxEvals": 2}, metadata={"a": "b"})
-    status = FineTuningTaskStatus(batch_id="b1", start_version=VERSION, live_version=VERSION)
-    check = check_plan(task, status, model, method)
-    kept = plan_of(plan_config_map(check_job(raw, task, model, method, Config()), check))
-    assert kept == check
-    assert (kept.method.initial_max_evals, kept.metadata, kept.batch_id) == (2, {"a": "b"}, "b1")
-    assert train_plan(kept).wire() == kept.wire() | {"kind": "Train"}
+    plan, record, kept = kept_check(overrides={"initialMaxEvals": 2}, metadata={"a": "b"})
+    edited = plan.model_copy(update={"batch_id": "b2"}), record.model_copy(update={"image": "another:2"})
+    for now in (edited, None):  # the method was edited, or deleted
+        assert as_checked(kept, now) == (plan, record)
+    assert (plan.method.initial_max_evals, plan.metadata, plan.batch_id) == (2, {"a": "b"}, "b1")
+    assert train_plan(plan).wire() == plan.wire() | {"kind": "Train"}
+    assert as_checked(None, edited) == edited
+    assert as_checked(None, None) is None
+
+
+def test_a_job_is_made_from_the_record_whatever_the_method_says_now() -> None:
+    raw, task, model, method = parts()
+    record = run_record(task, model, method, Config()).model_copy(update={"image": "kept:1", "pod_template": None})
+    job = trainer_job(
+        with_record(check_job(raw, task, model, run_record(task, model, method, Config()), Config()), record)
+    )
+    assert pod_of(job)["containers"][0]["image"] == "kept:1"
+    assert "nodeSelector" not in pod_of(job)
+    assert job["metadata"]["annotations"] == record.annotations()
+
+
+@pytest.mark.parametrize(
+    ("method_change", "model_change", "said"),
+    [
+        ({}, {}, None),
+        ({}, {"retention": {"keepVersions": 3}}, None),
+        ({}, {"serving": {"deployment": "d", "container": "c"}}, None),
+        ({"initialMaxEvals": 5}, {}, "FineTuningMethod 'text' was edited"),
+        ({"image": "new:1"}, {}, "FineTuningMethod 'text' was edited"),
+        ({"podTemplate": {}}, {}, "FineTuningMethod 'text' was edited"),
+        ({}, {"store": STORE | {"prefix": "other"}}, "EmbeddingModel 'm' was edited"),
+        (
+            {"settings": {"seed": 9}},
+            {"serving": {"deployment": "d", "container": "c", "gate": {"minDelta": 0.5}}},
+            "FineTuningMethod 'text' was edited and spec.store or spec.serving.gate of EmbeddingModel 'm' was edited",
+        ),
+        (None, {}, "its FineTuningMethod was deleted"),
+    ],
+)
+def test_an_edit_that_the_run_does_not_follow_is_told(
+    method_change: dict[str, Any] | None, model_change: dict[str, Any], said: str | None
+) -> None:
+    raw, task, model, method = parts()
+    job = trainer_job(check_job(raw, task, model, run_record(task, model, method, Config()), Config()))
+    base = {"base": {"uri": "/base"}, "store": STORE}
+    now = EmbeddingModel.model_validate(resource("EmbeddingModel", "m", **base | model_change))
+    spec = {"podTemplate": POD, "initialMaxEvals": 4}
+    known = method_change is not None
+    method = FineTuningMethod.model_validate(resource("FineTuningMethod", "text", **spec | (method_change or {})))
+    verdict = plan_verdict(job, task, now, method if known else None)
+    assert verdict is not None
+    assert verdict.current == (said is None)
+    assert (said or "as they were") in verdict.message
+
+
+def test_a_job_from_before_the_record_says_nothing_about_edits() -> None:
+    _, task, model, method = parts()
+    assert plan_verdict({"metadata": {}}, task, model, method) is None
+
+
+def test_a_setting_that_the_task_overrides_may_change_in_the_method() -> None:
+    _, task, model, method = parts(overrides={"initialMaxEvals": 2})
+    edited = method.model_copy(update={"spec": method.spec.model_copy(update={"initial_max_evals": 9})})
+    assert run_record(task, model, method, Config()) == run_record(task, model, edited, Config())
 
 
 def test_the_checks_time_counts_against_the_deadline() -> None:
@@ -129,6 +211,28 @@ def test_the_checks_time_counts_against_the_deadline() -> None:
     assert train(activeDeadlineSeconds=100, check=ran)["spec"]["activeDeadlineSeconds"] == 60
     assert train(activeDeadlineSeconds=30, check=ran)["spec"]["activeDeadlineSeconds"] == 1
     assert "activeDeadlineSeconds" not in train(check=ran)["spec"]
+    # the check was suspended after 25 s, and ran 40 s more
+    ran["spec"] = {"activeDeadlineSeconds": 75}  # type: ignore[assignment]
+    assert train(activeDeadlineSeconds=100, check=ran)["spec"]["activeDeadlineSeconds"] == 35
+
+
+@pytest.mark.parametrize(
+    ("before", "pod_before", "pod", "pods", "expected"),
+    [
+        (None, None, None, 0, 0),
+        (None, None, "a", 1, 1),
+        (1, "a", "a", 1, 1),
+        (1, "a", "b", 2, 2),  # a crash leaves its pod
+        (1, "a", "b", 1, 2),  # an eviction does not
+        (3, "c", None, 0, 3),  # suspended
+        (3, "c", "d", 1, 4),
+        (1, "a", "c", 3, 3),  # two came while nobody looked
+    ],
+)
+def test_attempts_count_pods_that_are_gone(
+    before: int | None, pod_before: str | None, pod: str | None, pods: int, expected: int
+) -> None:
+    assert attempts(before, pod_before, JobState("Running", attempt=pods, pod_name=pod)) == expected
 
 
 @pytest.mark.parametrize(
@@ -144,6 +248,17 @@ def test_the_checks_time_counts_against_the_deadline() -> None:
             {"suspend": True, "activeDeadlineSeconds": 70},
         ),
         ({"spec": {}, "status": {"conditions": [{"type": "Complete", "status": "True"}]}}, True, None),
+        (
+            {  # resumed a moment ago: startTime is still that of before
+                "spec": {"activeDeadlineSeconds": 70},
+                "status": {
+                    "startTime": "2026-01-01T00:00:00Z",
+                    "conditions": [{"type": "Suspended", "status": "True"}],
+                },
+            },
+            True,
+            {"suspend": True},
+        ),
     ],
 )
 def test_suspending_keeps_what_is_left_of_the_deadline(job: dict[str, Any], suspend: bool, expected: Any) -> None:

@@ -9,7 +9,7 @@ from bluetune_api.model import EmbeddingModel
 from bluetune_api.records import KeyClaim
 from bluetune_api.task import FineTuningTask
 from bluetune_operator.core.config import config_from
-from bluetune_operator.core.key_claim import key_verdict
+from bluetune_operator.core.key_claim import key_verdict, same_work
 from bluetune_operator.core.references import Problem, parsed, resolve_method, resolve_model, start_version
 
 BASE, LIVE = "v000000000001", "v000000000002"
@@ -129,3 +129,9 @@ def test_the_environment_sets_the_operator_up_and_mistakes_name_the_variable() -
     for name, value in (("BLUETUNE_METRICS_PORT", "x"), ("BLUETUNE_LOG_FORMAT", "xml")):
         with pytest.raises(ValueError, match=f"{name}='{value}'"):
             config_from({name: value})
+
+
+@pytest.mark.parametrize(("one", "other", "expected"), [(None, None, False), ("a", None, False), ("a", "b", False)])
+def test_only_the_same_key_is_the_same_work(one: str | None, other: str | None, expected: bool) -> None:
+    assert same_work({"spec": {"idempotencyKey": one}}, {"spec": {"idempotencyKey": other}}) is expected
+    assert same_work({"spec": {"idempotencyKey": "a"}}, {"spec": {"idempotencyKey": "a"}})

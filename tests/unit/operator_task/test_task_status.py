@@ -61,7 +61,9 @@ def test_the_end_is_for_ever() -> None:
     draft.succeed("Completed", "done")
     later = Draft(task(draft.finished(), generation=9), NOW + timedelta(days=1))
     assert later.ended
-    assert later.finished().wire() == draft.status.wire()
+    # an edit is noted, or readers of kstatus would wait for ever
+    assert later.finished().wire() == draft.status.wire() | {"observedGeneration": 9}
+    assert later.news() == []
 
 
 def test_the_same_again_changes_nothing_and_is_no_news() -> None:
@@ -79,3 +81,19 @@ def test_a_long_message_is_cut_to_what_the_schema_takes() -> None:
     draft = Draft(task(), NOW)
     draft.fail("TrainerCrashed", "x" * 5000)
     FineTuningTaskStatus.model_validate(draft.finished().wire())
+
+
+def test_a_plan_that_is_no_longer_the_methods_is_told_once() -> None:
+    first = Draft(task(), NOW)
+    first.say("PlanCurrent", True, "AsBegun", "as they were")
+    first.now_doing("Running", "Training", "training")
+    second = Draft(task(first.finished()), NOW)
+    second.say("PlanCurrent", False, "EditedSince", "FineTuningMethod 'text' was edited")
+    second.now_doing("Running", "Training", "training")
+    second.finished()
+    assert second.news() == [("Normal", "EditedSince", "FineTuningMethod 'text' was edited")]
+    third = Draft(task(second.finished()), NOW)
+    third.say("PlanCurrent", False, "EditedSince", "FineTuningMethod 'text' was edited")
+    third.now_doing("Running", "Training", "training")
+    third.finished()
+    assert third.news() == []
