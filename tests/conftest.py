@@ -6,8 +6,6 @@ start), and takes the cluster down at the end if it was the one that started it.
 """
 
 import re
-import secrets
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -15,10 +13,9 @@ import pytest
 from cluster import preflight, programs, s3
 from cluster.buckets import Bucket, new_bucket
 from cluster.errors import ClusterError
+from cluster.fresh import new_namespace
 from cluster.kubectl import Kubectl
 from cluster.lifecycle import Cluster
-
-RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -57,15 +54,9 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture
 def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
     """A namespace for this test alone, where only restricted pods may run; deleted afterwards."""
-    name = f"{re.sub(r'[^a-z0-9]+', '-', request.node.name.lower()).strip('-')[:40]}-{secrets.token_hex(3)}"
-    kubectl = Kubectl()
-    kubectl("create", "namespace", name)
-    kubectl("label", "namespace", name, RESTRICTED)
-    try:
-        _wait_for_service_account(name)
+    title = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:40]
+    with new_namespace(title) as name:
         yield name
-    finally:
-        kubectl("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture
@@ -85,11 +76,3 @@ def bucket(s3_server: s3.Server) -> Iterator[Bucket]:
     """An empty bucket for this test alone; removed with all that is in it."""
     with new_bucket(s3_server) as made:
         yield made
-
-
-def _wait_for_service_account(namespace: str, seconds: float = 20) -> None:
-    """Until the controller has made the account that pods of a new namespace run under."""
-    deadline = time.monotonic() + seconds
-    while "default" not in Kubectl(namespace)("get", "serviceaccounts", "-o", "name"):
-        assert time.monotonic() < deadline, f"namespace {namespace} has no service account after {seconds} s"
-        time.sleep(0.1)

@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 
 from cluster import images
-from cluster.buckets import Bucket
+from cluster.buckets import Bucket, new_bucket
+from cluster.fresh import new_namespace
 from cluster.kubectl import Kubectl, KubectlError
 from cluster.lifecycle import Cluster
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+SHARED_MODELS = 14
 STAND_IN = "localhost/bluetune-stand-in:dev"
 Object = dict[str, Any]
 
@@ -94,6 +96,11 @@ class Operator:
             self.process.send_signal(number)
         return self.process.wait(30)
 
+    def assert_no_defect(self) -> None:
+        """Nothing that it has logged is an exception."""
+        defects = [line for line in self.lines() if "exception" in line]
+        assert not defects, defects[0]["exception"]
+
     def lines(self) -> list[Object]:
         """What it has logged."""
         text = self.log.read_text() if self.log.exists() else ""
@@ -111,8 +118,7 @@ def operator(
     running.end()
     if hasattr(request.node, "failed_here"):
         print(running.log.read_text())
-    defects = [line for line in running.lines() if "exception" in line]
-    assert not defects, defects[0]["exception"]
+    running.assert_no_defect()
 
 
 class World:
@@ -122,6 +128,7 @@ class World:
         self.kubectl = kubectl
         self.bucket = bucket
         self._image = image
+        self.models: list[str] = []
 
     def secret(self, **keys: str) -> Object:
         """The store's Secret."""
@@ -205,6 +212,28 @@ class World:
 def world(kubectl: Kubectl, bucket: Bucket, stand_in: str) -> World:
     """Manifests and their fate."""
     return World(kubectl, bucket, stand_in)
+
+
+@pytest.fixture(scope="module")
+def shared_world(
+    cluster: Cluster, resources: None, stand_in: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    """One operator for the tests of a module, and models whose bases are published: `models.pop()` is a test's own."""
+    with new_namespace("shared") as namespace, new_bucket(cluster.s3("minio")) as bucket:
+        world = World(Kubectl(namespace), bucket, stand_in)
+        world.models = [f"m{number}" for number in range(SHARED_MODELS)]
+        for name in world.models:
+            world.batch(model=name)
+        world.kubectl.apply(world.secret(), world.method(), *(world.model(name) for name in world.models))
+        running = Operator(namespace, tmp_path_factory.mktemp("operator"), stand_in)
+        running.start()
+        try:
+            for name in world.models:
+                world.until(f"emodel/{name}", lambda o: bool((o.get("status") or {}).get("current")), 120)
+            yield world
+        finally:
+            running.end()
+        running.assert_no_defect()
 
 
 def condition(thing: Object, kind: str) -> Object:

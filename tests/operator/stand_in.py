@@ -1,8 +1,9 @@
 """A trainer for the tests of the operator's exit-code paths: real pods, real store, no learning.
 
 What it does at each stage is said in the task's metadata, as `check: exit:10` or `train: sleep:5,oom`: `exit:N` ends
-with that code, `crash-once` fails in the first pod, `oom` takes memory until it is killed, `sleep:N` waits, `trial:Q` ends
-a trial of quality Q and stores its model as the best one, once, as a trainer that goes on does. Its version depends on the owner's uid alone, so that two runs of one task would publish one version, as the real trainer does.
+with that code, `crash-once` fails in the first pod, `oom` takes memory until it is killed, `sleep:N` waits, and
+`trial:Q` ends a trial of quality Q whose model it keeps as the best one, unless an earlier pod has. Its version depends
+on the owner's uid alone, so that two runs of one task would publish one version, as the real trainer does.
 """
 
 import hashlib
@@ -51,12 +52,12 @@ def publish(store: S3Store, plan: Plan, lineage: list[str]) -> tuple[str, str]:
     return version, digest
 
 
-def trial(store: S3Store, uid: str, quality: float) -> None:
+def finish_trial(store: S3Store, uid: str, quality: float) -> None:
     """A finished trial and its model, unless an earlier pod of the run has done it."""
-    number = len(list(store.list(store_layout.trials(uid))))
     done = [Trial.model_validate_json(store.get(info.key)) for info in store.list(store_layout.trials(uid))]
-    if any(t.quality == quality for t in done):
+    if any(trial.quality == quality for trial in done):
         return
+    number = len(done)
     store.put(f"{store_layout.best(uid)}{number}/model.txt", b"weights")
     record = Trial(trial=number, status="ok", params={"lr": 0.1}, quality=quality)
     store.create(store_layout.trial(uid, number), record.model_dump_json(by_alias=True).encode())
@@ -82,7 +83,7 @@ def obey(orders: str, store: S3Store, plan: Plan) -> None:
                 store.put(store_layout.progress(plan.owner.uid, pod), progress.model_dump_json(by_alias=True).encode())
                 time.sleep(0.5)
         elif word == "trial":
-            trial(store, plan.owner.uid, float(value))
+            finish_trial(store, plan.owner.uid, float(value))
         elif word == "oom":
             hog = []
             while True:
