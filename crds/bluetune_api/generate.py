@@ -1,4 +1,4 @@
-"""Write what is generated from the types: the CRDs, the chart's copies of them, and the reference page.
+"""Write what is generated from the types: the CRDs, the chart's copies of them, the reference page and the runbook.
 
     python -m bluetune_api.generate [--check] [--root DIR]
 
@@ -17,6 +17,7 @@ from bluetune_api.method import FineTuningMethod
 from bluetune_api.model import EmbeddingModel
 from bluetune_api.reference import reference_page
 from bluetune_api.resource import Resource
+from bluetune_api.runbook import runbook_page
 from bluetune_api.schema import custom_resource_definition
 from bluetune_api.task import FineTuningTask
 
@@ -53,6 +54,7 @@ def files() -> dict[str, str]:
             "{{- if .Values.crds.install }}\n" + HEADER + body + "{{- end }}\n"
         )
     generated["docs/reference.md"] = reference_page(RESOURCES)
+    generated["docs/runbook.md"] = runbook_page()
     return generated
 
 

@@ -20,6 +20,7 @@ from bluetune_api.base import (
 )
 from bluetune_api.method import PARAMETER_NAMES_RULE, SearchSpace, Settings
 from bluetune_api.model import Rollout
+from bluetune_api.reasons import Phase
 from bluetune_api.resource import PrintColumn, Resource
 
 Metadata = Annotated[
@@ -136,9 +137,7 @@ class TaskMetrics(ApiModel):
 class FineTuningTaskStatus(ApiModel):
     """Kept by the operator; bounded, whatever the number of trials."""
 
-    phase: (
-        Literal["Pending", "Waiting", "Running", "Deploying", "Succeeded", "Failed", "Refused", "Cancelled"] | None
-    ) = None
+    phase: Phase | None = None
     """For people; programs read the conditions."""
     observed_generation: Annotated[int, Field(ge=0)] | None = None
     """Generation that the status speaks of."""

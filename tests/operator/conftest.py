@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from bluetune_api.runbook import CONDITIONS, PHASES, REASONS
 from cluster import images
 from cluster.buckets import Bucket, new_bucket
 from cluster.fresh import new_namespace
@@ -116,6 +117,7 @@ def operator(
     running.start()
     yield running
     running.end()
+    assert_in_runbook(Kubectl(namespace))
     if hasattr(request.node, "failed_here"):
         print(running.log.read_text())
     running.assert_no_defect()
@@ -231,9 +233,23 @@ def shared_world(
             for name in world.models:
                 world.until(f"emodel/{name}", lambda o: bool((o.get("status") or {}).get("current")), 120)
             yield world
+            assert_in_runbook(world.kubectl)
         finally:
             running.end()
         running.assert_no_defect()
+
+
+def assert_in_runbook(kubectl: Kubectl) -> None:
+    """Every phase, condition, reason and Event of the namespace has a line in the runbook."""
+    for thing in kubectl.json("get", "ftt,emodel,ftm")["items"]:
+        status = thing.get("status") or {}
+        assert status.get("phase", "Pending") in PHASES
+        for said in status.get("conditions") or []:
+            assert said["type"] in CONDITIONS
+            assert said["reason"] in REASONS
+    for event in kubectl.json("get", "events")["items"]:
+        ours = event.get("reportingComponent") == "bluetune.dev/operator"
+        assert not ours or event["reason"] in REASONS
 
 
 def condition(thing: Object, kind: str) -> Object:

@@ -128,7 +128,7 @@ def test_priority_orders_the_queue_also_when_it_is_raised_later(on: OnModel) -> 
     on.edit("low", priority=6)
     on.position("low", 1)
     on.position("high", 2)
-    with pytest.raises(KubectlError, match="batchId.*immutable"):
+    with pytest.raises(KubectlError, match=r"batchId.*immutable"):
         on.edit("low", batchId="b2")
     on.edit("holder", cancel=True)
     on.until("low", lambda s: bool(s.get("startTime")), 60)

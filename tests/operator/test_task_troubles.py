@@ -89,16 +89,21 @@ def test_a_secret_without_a_key_shows_as_the_pods_error(operator: Fixture, world
 
 
 @pytest.mark.parametrize(
-    ("stage", "code", "condition"), [("check", 10, "DataValid"), ("check", 11, "DataValid"), ("train", 12, "Trained")]
+    ("stage", "code", "condition", "reason"),
+    [
+        ("check", 10, "DataValid", "DataInvalid"),
+        ("check", 11, "DataValid", "PlanInvalid"),
+        ("train", 12, "Trained", "PluginFailed"),
+    ],
 )
 def test_an_exit_code_that_retrying_cannot_mend_ends_the_task(
-    operator: Fixture, world: Fixture, stage: str, code: int, condition: str
+    operator: Fixture, world: Fixture, stage: str, code: int, condition: str, reason: str
 ) -> None:
     world.basics()
     world.kubectl.apply(world.task("t", metadata={stage: f"exit:{code}"}))
     task = world.ended("t", 60)
-    assert ready(task)["reason"] == f"Exit{code}"
-    assert ready(task)["message"] == f"ended with {code} because the test says so"
+    assert ready(task)["reason"] == reason  # the trainer's own word is none that the runbook knows
+    assert ready(task)["message"] == f"Exit{code}: ended with {code} because the test says so"
     found = next(c for c in task["status"]["conditions"] if c["type"] == condition)
     assert found["status"] == "False"
     job = world.get(f"job/t-{stage}")

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from bluetune_api.exit_codes import ExitCode
 from bluetune_api.objectstore import ObjectChanged, StoreDenied, StoreError, StoreUnreachable
+from bluetune_api.reasons import Reason
 
 
 class TrainerError(Exception):
@@ -21,9 +22,9 @@ class TrainerError(Exception):
     """
 
     exit_code: ClassVar[int] = 1
-    reason: str = "Crashed"
+    reason: Reason = "TrainerCrashed"
 
-    def __init__(self, message: str, *, reason: str | None = None) -> None:
+    def __init__(self, message: str, *, reason: Reason | None = None) -> None:
         super().__init__(message)
         self.message = message
         if reason is not None:

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from bluetune_api.identity import WorkloadIdentity, workload_identity
 from bluetune_api.objectstore import ObjectInfo, ObjectNotFound, ObjectTooLarge, StoreDenied, StoreUnreachable
+from bluetune_api.reasons import Reason
 from bluetune_api.s3 import S3Store
 from bluetune_api.store_location import StoreSpec
 from bluetune_operator.adapters.faults import CrashPoint
@@ -43,7 +44,7 @@ SECRET_SECONDS = 5.0
 class StoreProblem(Exception):
     """The store cannot be used; `reason` is a condition's, the message says what to do."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 

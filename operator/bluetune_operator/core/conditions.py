@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from bluetune_api.base import Condition
+from bluetune_api.reasons import ConditionType, Reason
 from bluetune_operator.core.times import stamp
 from bluetune_operator.core.untrusted import clean
 
@@ -13,7 +14,7 @@ MESSAGE_CHARACTERS = 2048
 
 
 def condition(
-    type_: str, status: bool | Status, reason: str, message: str = "", *, generation: int, now: datetime
+    type_: ConditionType, status: bool | Status, reason: Reason, message: str = "", *, generation: int, now: datetime
 ) -> Condition:
     """A condition that changed now; `merge` keeps the old time where the status is the same."""
     word = status if isinstance(status, str) else ("True" if status else "False")

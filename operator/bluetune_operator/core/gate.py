@@ -5,6 +5,7 @@ from typing import Literal
 
 from bluetune_api.gate_verdict import gate_verdict
 from bluetune_api.model import EmbeddingModelStatus, Serving
+from bluetune_api.reasons import Reason
 from bluetune_api.records import Result
 
 
@@ -13,7 +14,7 @@ class Promotion:
     """The answer: `Promoted`'s status, reason and message. Unknown is: roll it out."""
 
     promoted: Literal["True", "False", "Unknown"]
-    reason: str
+    reason: Reason
     message: str
 
 

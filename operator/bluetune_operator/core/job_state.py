@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from bluetune_api.exit_codes import ExitCode, decode_termination
+from bluetune_api.reasons import Reason, known_reason
 from bluetune_operator.core.conditions import shortened
 from bluetune_operator.core.jobs import CONTAINER
 from bluetune_operator.core.kinds import Object, is_deleting, name_of, uid_of
@@ -17,7 +18,7 @@ NOT_STARTED_SECONDS = 30.0
 TAIL_CHARACTERS = 1200
 
 IMAGE = "check the image's name and imagePullSecrets"
-WAITING = {
+WAITING: dict[str, tuple[Reason, str]] = {
     "ErrImagePull": ("ImagePullBackOff", IMAGE),
     "ImagePullBackOff": ("ImagePullBackOff", IMAGE),
     "ErrImageNeverPull": ("ErrImageNeverPull", "the image is not on the node and the pull policy is Never"),
@@ -32,7 +33,7 @@ WAITING = {
 }
 """Why a container waits: the condition's reason, and what to do. Two words for one thing become one."""
 
-REASONS = {
+REASONS: dict[ExitCode, Reason] = {
     ExitCode.DATA_INVALID: "DataInvalid",
     ExitCode.PLAN_INVALID: "PlanInvalid",
     ExitCode.PLUGIN_FAILED: "PluginFailed",
@@ -47,7 +48,7 @@ State = Literal["Missing", "Suspended", "Pending", "Running", "Complete", "Faile
 class Trouble:
     """Something that a person should know: a condition's reason and message."""
 
-    reason: str
+    reason: Reason
     message: str
 
 
@@ -147,7 +148,7 @@ def _end(pod: Object) -> Trouble:
     ended = _terminated(pod)
     if ended is None:
         said = status.get("message") or status.get("reason") or "no container ended"
-        return Trouble(_word(status.get("reason"), "PodFailed"), shortened(f"pod {name!r}: {said}"))
+        return Trouble(known_reason(status.get("reason")) or "PodFailed", shortened(f"pod {name!r}: {said}"))
     code = int(ended.get("exitCode") or 0)
     text = str(ended.get("message") or "")
     if ended.get("reason") == "OOMKilled":
@@ -157,10 +158,11 @@ def _end(pod: Object) -> Trouble:
             f"pod {name!r} used more memory than its limit{f' of {limit}' if limit else ''}; raise"
             " podTemplate.resources.limits.memory in the method, or lower settings.batchSize",
         )
-    ours = decode_termination(text)
-    if ours is not None:
-        return Trouble(ours.reason, shortened(ours.message))
     reason = REASONS.get(ExitCode(code), "TrainerCrashed") if code in set(ExitCode) else "TrainerCrashed"
+    ours = decode_termination(text)
+    if ours is not None:  # a plugin may end the process with a word of its own
+        known = known_reason(ours.reason)
+        return Trouble(known or reason, shortened(ours.message if known else f"{ours.reason}: {ours.message}"))
     tail = f"; its last lines: {text.strip()[-TAIL_CHARACTERS:]}" if text.strip() else ""
     return Trouble(reason, shortened(f"pod {name!r} ended with exit code {code}{tail} (kubectl logs {name})"))
 
@@ -175,7 +177,7 @@ def _failure(job: Object, failed: Mapping[str, Any], pods: list[Object]) -> Trou
         )
     end = _last_end(pods)
     if end is None:
-        return Trouble(_word(failed.get("reason"), "JobFailed"), shortened(f"Job {name_of(job)!r}: {said}"))
+        return Trouble(known_reason(failed.get("reason")) or "JobFailed", shortened(f"Job {name_of(job)!r}: {said}"))
     if failed.get("reason") == "BackoffLimitExceeded":
         return Trouble(end.reason, shortened(f"{end.message} (given up after {len(pods)} attempts)"))
     return end
@@ -187,8 +189,3 @@ def _memory_limit(pod: Object) -> str | None:
             limit = ((container.get("resources") or {}).get("limits") or {}).get("memory")
             return str(limit) if limit else None
     return None
-
-
-def _word(text: str | None, default: str) -> str:
-    """A reason that the schema lets pass."""
-    return text if text and text.isidentifier() and len(text) <= 64 else default

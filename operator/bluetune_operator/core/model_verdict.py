@@ -7,6 +7,7 @@ from typing import Literal
 
 from bluetune_api.base import Condition
 from bluetune_api.model import EmbeddingModelStatus
+from bluetune_api.reasons import ConditionType, Reason, known_reason
 from bluetune_operator.core.conditions import Status, condition, find, merge
 from bluetune_operator.core.rollout import Failure
 from bluetune_operator.core.rollout_choice import active
@@ -36,7 +37,7 @@ class Verdict:
 def conditions_of(status: EmbeddingModelStatus, verdict: Verdict, *, generation: int, now: datetime) -> list[Condition]:
     """All conditions of a model."""
 
-    def say(kind: str, value: bool | Status, reason: str, message: str = "") -> Condition:
+    def say(kind: ConditionType, value: bool | Status, reason: Reason, message: str = "") -> Condition:
         return condition(kind, value, reason, message, generation=generation, now=now)
 
     rolling, problem = active(status.rollout), verdict.problem
@@ -148,7 +149,7 @@ def serving_verdict(
     failed = rollout is not None and rollout.step == "Failed"
     last = f"version {rollout.to} was not rolled out: {rollout.message}" if rollout is not None and failed else ""
     if problem is None and rollout is not None and failed and (not reached or rollout.to == asked):
-        problem = Failure(rollout.reason or "RolloutFailed", last)
+        problem = Failure(known_reason(rollout.reason) or "RolloutFailed", last)
     if problem is None and reached and not available:
         problem = Failure("BlueNotAvailable", f"no pod that serves {asked} is ready" + (f"; {last}" if last else ""))
     if problem is not None or current is None or not reached:

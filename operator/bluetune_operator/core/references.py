@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from bluetune_api.method import FineTuningMethod
 from bluetune_api.model import EmbeddingModel
+from bluetune_api.reasons import Reason
 from bluetune_api.resource import Resource
 from bluetune_api.task import FineTuningTask
 from bluetune_operator.core.conditions import find
@@ -19,7 +20,7 @@ R = TypeVar("R", bound=Resource)
 class Problem:
     """A reference that cannot be used now; the task goes on when it can."""
 
-    reason: str
+    reason: Reason
     message: str
 
 

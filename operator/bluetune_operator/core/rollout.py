@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Literal
 
 from bluetune_api.model import Rollout, Serving
+from bluetune_api.reasons import Reason, known_reason
 from bluetune_operator.core.conditions import shortened
 from bluetune_operator.core.times import seconds_since, stamp
 
@@ -37,7 +38,7 @@ class Action(Enum):
 class Failure:
     """Why a rollout cannot go on."""
 
-    reason: str
+    reason: Reason
     message: str
 
 
@@ -134,7 +135,11 @@ def failed(rollout: Rollout, failure: Failure, now: datetime) -> Move:
 def refused(rollout: Rollout, failure: Failure, now: datetime) -> Move:
     """The API server refused the patch because another manager owns one of our fields: blue is as it was."""
     if rollout.step == "RollingBack":
-        return _ended(rollout, Failure(rollout.reason or failure.reason, f"{_cause(rollout)}; {failure.message}"), now)
+        return _ended(
+            rollout,
+            Failure(_reason(rollout, failure.reason), f"{_cause(rollout)}; {failure.message}"),
+            now,
+        )
     return _ended(rollout, failure, now)
 
 
@@ -240,17 +245,23 @@ def _rolling_back(rollout: Rollout, seen: Observed) -> Move:
 
 
 def _gone_back(rollout: Rollout, now: datetime) -> Move:
-    failure = Failure(rollout.reason or "RolloutFailed", f"{_cause(rollout)}; blue serves {rollout.source} again")
+    failure = Failure(
+        known_reason(rollout.reason) or "RolloutFailed", f"{_cause(rollout)}; blue serves {rollout.source} again"
+    )
     return _ended(rollout, failure, now)
 
 
 def _stuck(rollout: Rollout, message: str) -> Failure:
     text = f"{_cause(rollout)}; and going back to {rollout.source} did not succeed: {message}"
-    return Failure(rollout.reason or "RolloutFailed", text)
+    return Failure(_reason(rollout), text)
 
 
 def _ended(rollout: Rollout, failure: Failure, now: datetime) -> Move:
     return Move(_at(rollout, "Failed", now, failure.message, failure.reason), None, SOON)
+
+
+def _reason(rollout: Rollout, otherwise: Reason = "RolloutFailed") -> Reason:
+    return known_reason(rollout.reason) or otherwise
 
 
 def _cause(rollout: Rollout) -> str:

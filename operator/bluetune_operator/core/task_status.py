@@ -1,16 +1,16 @@
 """A task's next status: what the steps of a reconcile say goes into a draft, which is written once, if it differs."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from bluetune_api.base import Condition
+from bluetune_api.reasons import ConditionType, Phase, Reason
 from bluetune_api.task import FineTuningTask, FineTuningTaskStatus
 from bluetune_operator.core.conditions import Status, condition, find, is_true, merge, shortened
 from bluetune_operator.core.times import stamp
 
-Phase = Literal["Pending", "Waiting", "Running", "Deploying", "Succeeded", "Failed", "Refused", "Cancelled"]
-
-SUCCEEDED, FAILED = "Succeeded", "Failed"
+SUCCEEDED: Final = "Succeeded"
+FAILED: Final = "Failed"
 
 
 class Draft:
@@ -21,7 +21,7 @@ class Draft:
         self._now = now
         self.old = task.status or FineTuningTaskStatus()
         self.status = self.old.model_copy()
-        self._why: tuple[str, str] | None = None
+        self._why: tuple[Reason, str] | None = None
         self._stalled = False
 
     @property
@@ -38,7 +38,7 @@ class Draft:
         """Set fields of the status."""
         self.status = self.status.model_copy(update=fields)
 
-    def say(self, kind: str, status: bool | Status, reason: str, message: str = "") -> None:
+    def say(self, kind: ConditionType, status: bool | Status, reason: Reason, message: str = "") -> None:
         """Set a condition."""
         fresh = condition(kind, status, reason, message, generation=self._generation, now=self._now)
         self.set(conditions=merge(self.status.conditions, [fresh]))
@@ -52,23 +52,23 @@ class Draft:
         found = find(self.status.conditions, kind)
         return found.reason if found else None
 
-    def now_doing(self, phase: Phase, reason: str, message: str, *, stalled: bool = False) -> None:
+    def now_doing(self, phase: Phase, reason: Reason, message: str, *, stalled: bool = False) -> None:
         """What is happening; `stalled` is for what a person has to mend."""
         self.set(phase=phase)
         self._why = (reason, message)
         self._stalled = stalled
 
-    def succeed(self, reason: str, message: str) -> None:
+    def succeed(self, reason: Reason, message: str) -> None:
         """End well."""
         self.say(SUCCEEDED, True, reason, message)
         self._end("Succeeded", reason, message)
 
-    def fail(self, reason: str, message: str, *, phase: Phase = "Failed") -> None:
+    def fail(self, reason: Reason, message: str, *, phase: Phase = "Failed") -> None:
         """End badly, or as Refused or Cancelled."""
         self.say(FAILED, True, reason, message)
         self._end(phase, reason, message)
 
-    def _end(self, phase: Phase, reason: str, message: str) -> None:
+    def _end(self, phase: Phase, reason: Reason, message: str) -> None:
         self.set(phase=phase, queue=None, completion_time=stamp(self._now))
         if find(self.status.conditions, "LockAcquired") is not None:
             self.say("LockAcquired", False, "Ended", "the lock is released when no pod of the task is left")

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from bluetune_api import store_layout
 from bluetune_api.model import EmbeddingModel, EmbeddingModelStatus
 from bluetune_api.objectstore import StoreError
+from bluetune_api.reasons import Reason
 from bluetune_api.records import Result, Trial, digest_of
 from bluetune_api.task import TaskMetrics, TrialSummary
 from bluetune_operator.adapters.store import StoreProblem
@@ -187,7 +188,7 @@ def _record(run: Run, result: Result) -> None:
     run.draft.say("Published", True, "Published", f"version {result.version} at {run.draft.status.best_model_url}")
 
 
-def _unusable(run: Run, reason: str, message: str) -> Stay:
+def _unusable(run: Run, reason: Reason, message: str) -> Stay:
     run.draft.say("Trained", False, reason, message)
     run.draft.fail(reason, message)
     return Stay()
@@ -217,7 +218,7 @@ async def promote(run: Run) -> Stay | None:
         run.draft.fail("RolloutFailed", message)
         return Stay()
     if ours is None and (serving is None or serving.rollback_to is not None):
-        reason = "NoServing" if serving is None else "Pinned"
+        reason: Reason = "NoServing" if serving is None else "Pinned"
         message = f"{status.best_model_id} is published; " + (
             "the model has no spec.serving any more"
             if serving is None

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from bluetune_api import store_layout
 from bluetune_api.objectstore import StoreError
+from bluetune_api.reasons import Reason
 from bluetune_api.records import CheckReport, Plan, Progress
 from bluetune_operator.adapters.store import StoreProblem
 from bluetune_operator.core.conditions import shortened
@@ -53,7 +54,9 @@ QUIET_SECONDS = 15.0
 REFUSALS = frozenset({400, 403, 422})
 """A quota, a policy, or a podTemplate that Kubernetes does not take: for a person to mend."""
 
-Stage = Literal["check", "train"]
+JobName = Literal["check", "train"]
+Stage = Literal["DataValid", "Trained"]
+"""Condition that says how a Job goes."""
 
 
 async def check(run: Run) -> Stay | None:
@@ -135,7 +138,7 @@ async def train(run: Run) -> Stay | None:
     return Stay(POLL_SECONDS) if state.state == "Running" else waiting
 
 
-async def _job(run: Run, stage: Stage) -> Object | None:
+async def _job(run: Run, stage: JobName) -> Object | None:
     """The task's Job of a stage. What the cache lacks is read live: a restart must not overlook one."""
     found = run.context.cache.get(JOBS, run.namespace, run.child(stage))
     if found is None:
@@ -145,7 +148,7 @@ async def _job(run: Run, stage: Stage) -> Object | None:
     return found
 
 
-def _state(run: Run, job: Object, stage: Stage) -> JobState:
+def _state(run: Run, job: Object, stage: JobName) -> JobState:
     pods = [
         pod
         for pod in run.context.cache.of_task(PODS, run.namespace, run.name)
@@ -154,7 +157,7 @@ def _state(run: Run, job: Object, stage: Stage) -> JobState:
     return job_state(job, pods, run.draft.now)
 
 
-async def _held_up(run: Run, stage: Stage) -> Stay | None:
+async def _held_up(run: Run, stage: JobName) -> Stay | None:
     """Why a Job must not be created now: suspended, or pods of a Job that somebody deleted still run."""
     if run.task.spec.suspend:
         run.draft.now_doing("Pending", "Suspended", "suspended, and the lock is kept; unset spec.suspend to go on")
@@ -219,7 +222,7 @@ async def _start(run: Run, wanted: TrainerJob, plan: Plan, record: RunRecord) ->
     return Stay(QUIET_SECONDS)
 
 
-async def _pause_or_resume(run: Run, job: Object, kind: Literal["DataValid", "Trained"]) -> Stay | None:
+async def _pause_or_resume(run: Run, job: Object, kind: Stage) -> Stay | None:
     """Suspend or resume the Job as the task says; a suspended task keeps the lock. Kueue's Jobs are left alone."""
     if is_deleting(job):
         run.draft.now_doing(
@@ -238,7 +241,7 @@ async def _pause_or_resume(run: Run, job: Object, kind: Literal["DataValid", "Tr
     return Stay(0.5) if patch is not None else None
 
 
-def _working(run: Run, kind: str, doing: str, what: str, state: JobState) -> Stay:
+def _working(run: Run, kind: Stage, doing: Reason, what: str, state: JobState) -> Stay:
     """The Job runs, or its pod does not start yet: say which, and why."""
     if state.state == "Suspended":
         run.draft.say(kind, "Unknown", "Queued", "the Job waits to be admitted by its queue")
@@ -262,7 +265,7 @@ def _working(run: Run, kind: str, doing: str, what: str, state: JobState) -> Sta
     return Stay(QUIET_SECONDS)
 
 
-def _failed(run: Run, kind: str, state: JobState) -> Stay:
+def _failed(run: Run, kind: Stage, state: JobState) -> Stay:
     trouble = state.trouble
     assert trouble is not None  # noqa: S101 - job_state always says why
     if trouble.reason == "DeadlineExceeded":  # the Job's own number is what earlier Jobs and suspensions left of it
@@ -272,7 +275,7 @@ def _failed(run: Run, kind: str, state: JobState) -> Stay:
     return _lost(run, kind, trouble.reason, trouble.message)
 
 
-def _lost(run: Run, kind: str, reason: str, message: str) -> Stay:
+def _lost(run: Run, kind: Stage, reason: Reason, message: str) -> Stay:
     run.draft.say(kind, False, reason, message)
     run.draft.fail(reason, message)
     return Stay()

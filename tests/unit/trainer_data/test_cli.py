@@ -133,8 +133,8 @@ def test_a_version_is_fetched_and_verified(pod: Pod, tmp_path: Path, monkeypatch
         (Stopped(), 75, "Stopped"),
         (MemoryError(), 1, "OutOfMemory"),
         (OSError(28, "No space left on device", "/tmp/x"), 1, "DiskFull"),
-        (ValueError("x"), 1, "Crashed"),
-        (Crashed("x"), 1, "Crashed"),
+        (ValueError("x"), 1, "TrainerCrashed"),
+        (Crashed("x"), 1, "TrainerCrashed"),
     ],
 )
 def test_every_end_has_a_code_and_a_reason(error: Exception, code: int, reason: str) -> None:

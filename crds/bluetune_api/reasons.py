@@ -1,0 +1,194 @@
+"""Every word that a status, an Event or a trainer's end gives as its reason: when it occurs, and what to do.
+
+The types of the operator and of the trainer's errors take nothing else (mypy checks every use of `Reason`), and what
+comes from outside is turned into one of these. `reasons_of_tasks` and `reasons_of_models` say what each means.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Phase = Literal["Pending", "Waiting", "Running", "Deploying", "Succeeded", "Failed", "Refused", "Cancelled"]
+"""Of a task; for people only."""
+
+ConditionType = Literal[
+    "Accepted",
+    "LockAcquired",
+    "DataValid",
+    "Trained",
+    "Published",
+    "Promoted",
+    "PlanCurrent",
+    "Succeeded",
+    "Failed",
+    "Ready",
+    "Reconciling",
+    "Stalled",
+    "Imported",
+    "ServingUnsafe",
+    "LockInconsistent",
+]
+"""Of tasks, models and methods."""
+
+Reason = Literal[
+    "Accepted",
+    "Acquired",
+    "AllTrialsFailed",
+    "AlreadyClaimed",
+    "AlreadyCurrent",
+    "AsBegun",
+    "Available",
+    "BackoffLimitExceeded",
+    "BaseUnreachable",
+    "BatchNotFound",
+    "BlueNotAvailable",
+    "BucketOrObjectNotFound",
+    "Busy",
+    "Cancelled",
+    "Cancelling",
+    "CheckInvalid",
+    "CheckMissing",
+    "Checking",
+    "Completed",
+    "Consistent",
+    "ContainerCreating",
+    "ContainerNotFound",
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "DataChanged",
+    "DataInvalid",
+    "DataValid",
+    "DeadlineExceeded",
+    "DeploymentNotFound",
+    "DeploymentPaused",
+    "DigestMismatch",
+    "DiskFull",
+    "Done",
+    "Duplicate",
+    "EditedSince",
+    "Ended",
+    "ErrImageNeverPull",
+    "Evicted",
+    "Failed",
+    "FieldConflict",
+    "GateNotMeasured",
+    "GateNotPassed",
+    "GatePassed",
+    "GateStale",
+    "HolderUnknown",
+    "ImagePullBackOff",
+    "Importing",
+    "InvalidImageName",
+    "InvalidSpec",
+    "ItemFileMissing",
+    "JobDeleted",
+    "JobFailed",
+    "JobRefused",
+    "KueueOwnsSuspend",
+    "LockInconsistent",
+    "LockLost",
+    "MethodInvalid",
+    "MethodNotFound",
+    "ModelInvalid",
+    "ModelNotFound",
+    "ModelNotReady",
+    "NameTaken",
+    "NoBatch",
+    "NoNewBatch",
+    "NoServing",
+    "NotRequested",
+    "NotStalled",
+    "OOMKilled",
+    "OutOfMemory",
+    "Patch",
+    "PatchRefused",
+    "Pending",
+    "Pinned",
+    "PlanInvalid",
+    "PluginFailed",
+    "PodFailed",
+    "ProbeMismatch",
+    "ProgressDeadlineExceeded",
+    "Promote",
+    "Promoted",
+    "Published",
+    "Queued",
+    "Refused",
+    "Reindex",
+    "ReindexFailed",
+    "ReindexRefused",
+    "ReindexTimeout",
+    "ResultInvalid",
+    "ResultMissing",
+    "RollbackVersionNotFound",
+    "RolledOut",
+    "RollingBack",
+    "RollingOut",
+    "RolloutFailed",
+    "RolloutRequested",
+    "RolloutStarted",
+    "RolloutTimeout",
+    "RunContainerError",
+    "RunDamaged",
+    "Safe",
+    "SecretInvalid",
+    "SecretNotFound",
+    "Serving",
+    "ServingRemoved",
+    "ServingUnsafe",
+    "Settled",
+    "SpecInvalid",
+    "Starting",
+    "Stopped",
+    "StoreDenied",
+    "StoreError",
+    "StoreFailed",
+    "StoreUnreachable",
+    "Suspended",
+    "TaskCancelled",
+    "TaskDeleted",
+    "Terminating",
+    "Trained",
+    "TrainerCrashed",
+    "Training",
+    "Unschedulable",
+    "Valid",
+    "Verify",
+    "VerifyFailed",
+    "VersionInvalid",
+    "VersionNotFound",
+    "Wait",
+    "Waiting",
+    "WorkWithoutLock",
+    "WorkloadIdentityUnavailable",
+]
+"""One word for programs; what it means is in `runbook.REASONS`."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A reason's line in the runbook."""
+
+    when: str
+    """When it occurs."""
+    do: str
+    """What to do; empty: nothing."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Reasons that people meet together."""
+
+    title: str
+    about: str
+    """Which conditions carry them, and what they have in common."""
+    entries: Mapping[Reason, Entry]
+
+
+_KNOWN: dict[str, Reason] = {reason: reason for reason in get_args(Reason)}
+
+
+def known_reason(text: str | None) -> Reason | None:
+    """What others wrote as a reason, if it is one of these."""
+    return _KNOWN.get(text or "")

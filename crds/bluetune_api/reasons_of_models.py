@@ -1,0 +1,99 @@
+"""What the reasons of models, methods and rollouts mean, and what to do."""
+
+from bluetune_api.reasons import Entry, Group
+
+MODEL_GROUPS: tuple[Group, ...] = (
+    Group(
+        "A model",
+        "On `Imported`, `Ready`, `Reconciling` and `Stalled` of an EmbeddingModel; `Valid` of a FineTuningMethod.",
+        {
+            "Importing": Entry("the base is being published as the model's first version", ""),
+            "InvalidSpec": Entry("the model does not fit the types; the message names the field", "correct that field"),
+            "AlreadyClaimed": Entry(
+                "an older model has the same store prefix or the same Deployment", "change this one's"
+            ),
+            "Available": Entry("the model can be used", ""),
+            "Serving": Entry("blue serves the current version", ""),
+            "RollingOut": Entry("a version is being rolled out, or blue does not serve what it should yet", ""),
+            "BlueNotAvailable": Entry(
+                "no pod that serves the current version is ready", "`kubectl get pods` of the Deployment"
+            ),
+            "Valid": Entry("the method can be used", ""),
+            "Settled": Entry("nothing is moving (`Reconciling=False`)", ""),
+            "NotStalled": Entry("nothing needs a person (`Stalled=False`)", ""),
+        },
+    ),
+    Group(
+        "The steps of a rollout",
+        "`status.rollout.step` of a model, the reason of a task that follows it, and Events.",
+        {
+            "RolloutStarted": Entry("a rollout begins", ""),
+            "Reindex": Entry("the reindex Job encodes the catalogue with the new version; blue is as before", ""),
+            "Patch": Entry("the Deployment is told to serve the version", ""),
+            "Wait": Entry("its pods are being replaced", ""),
+            "Verify": Entry("the pods are asked which digest they serve, and how they encode the probe", ""),
+            "Promote": Entry("the version becomes current", ""),
+            "Done": Entry("the rollout is over, the version is current", ""),
+            "RolledOut": Entry("blue serves the version", ""),
+            "RollingBack": Entry("something failed; blue goes back to the version before", ""),
+            "Failed": Entry("the rollout is over, blue serves what it served before", "see `status.rollout.reason`"),
+        },
+    ),
+    Group(
+        "A rollout that failed or cannot begin",
+        "`status.rollout.reason`, and `Ready` of the model. Until the Deployment is touched nothing changes; after that"
+        " blue goes back. It is tried again later and later, and at once when the model is edited; a task's is not.",
+        {
+            "DeploymentNotFound": Entry("`serving.deployment` does not exist", "create it"),
+            "ContainerNotFound": Entry("the Deployment has no container `serving.container`", "correct one of them"),
+            "DeploymentPaused": Entry("the Deployment is paused", "`kubectl rollout resume`"),
+            "FieldConflict": Entry(
+                "another manager owns a field that bluetune must set; the message names both",
+                "take the field out of that manager's manifest",
+            ),
+            "PatchRefused": Entry(
+                "the API server refused to change the Deployment", "read the message: a policy, a quota"
+            ),
+            "ReindexFailed": Entry("the reindex Job failed; its pods are kept for their logs", "`kubectl logs`"),
+            "ReindexTimeout": Entry("the reindex Job took longer than `reindex.timeoutSeconds`", "allow more"),
+            "ReindexRefused": Entry("the API server refused the Job in `reindex.template`", "correct the template"),
+            "RolloutTimeout": Entry(
+                "the pods were not replaced within `serving.rolloutTimeoutSeconds`; why is in the message",
+                "correct the server, or allow more",
+            ),
+            "ProgressDeadlineExceeded": Entry(
+                "Kubernetes gave the Deployment's rollout up", "see why its new pods do not become ready"
+            ),
+            "VerifyFailed": Entry(
+                "a pod served another digest, or other vectors",
+                "see that the server loads `BLUETUNE_URI` and nothing else",
+            ),
+            "RollbackVersionNotFound": Entry(
+                "`serving.rollbackTo` names a version that is not in the store", "name one that is"
+            ),
+            "ServingRemoved": Entry("`spec.serving` was removed during the rollout", ""),
+            "TaskDeleted": Entry("the task was deleted during its rollout", ""),
+            "TaskCancelled": Entry("the task was cancelled during its rollout", ""),
+        },
+    ),
+    Group(
+        "Warnings about a model",
+        "On `ServingUnsafe` and `LockInconsistent` of an EmbeddingModel.",
+        {
+            "ServingUnsafe": Entry(
+                "the Deployment cannot switch versions without dropping requests; bluetune rolls out all the same",
+                "change what the message lists: strategy, replicas, readiness probe, preStop",
+            ),
+            "Safe": Entry("the Deployment can switch without dropping requests", ""),
+            "WorkWithoutLock": Entry(
+                "a Job runs for a task that does not hold the lock; no other starts until it ends",
+                "see who changed the Lease or made the Job",
+            ),
+            "HolderUnknown": Entry(
+                "the Lease's holder is not written as bluetune writes it",
+                "if no Job of the model runs, delete the Lease",
+            ),
+            "Consistent": Entry("Lease and work agree again", ""),
+        },
+    ),
+)

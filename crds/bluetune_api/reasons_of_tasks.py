@@ -1,0 +1,299 @@
+"""What the reasons of tasks mean, and what to do."""
+
+from bluetune_api.reasons import Entry, Group
+
+TASK_GROUPS: tuple[Group, ...] = (
+    Group(
+        "A task that waits for something to be put right",
+        "On `Accepted` and `Ready`. The task goes on by itself, within seconds, when what is missing appears. Others"
+        " of the model pass it meanwhile, unless the trouble is the model's or its store's.",
+        {
+            "ModelNotFound": Entry(
+                "`spec.modelRef` names no EmbeddingModel of this namespace, or one that is being deleted",
+                "create the model, or delete the task and name another",
+            ),
+            "MethodNotFound": Entry(
+                "neither `spec.methodRef` nor the model's names a FineTuningMethod that exists", "create it"
+            ),
+            "ModelInvalid": Entry(
+                "the model does not fit the types; the message names the field", "correct that field"
+            ),
+            "MethodInvalid": Entry(
+                "the method does not fit the types; the message names the field", "correct that field"
+            ),
+            "SpecInvalid": Entry(
+                "the resource itself does not fit the types, though the API server took it: the definitions in the"
+                " cluster are older or newer than the operator",
+                "apply the definitions of this release (`helm upgrade` does), or correct the field",
+            ),
+            "ModelNotReady": Entry(
+                "the model has no published version yet, or may not be used",
+                "see `kubectl get emodel`: its reason is in the message",
+            ),
+            "BatchNotFound": Entry(
+                "`spec.batchId` names a batch without a `_SUCCESS` object", "write the batch, and `_SUCCESS` last"
+            ),
+            "VersionNotFound": Entry(
+                "`spec.startFrom`, or a version that is to be served or read, has no `manifest.json` in the store",
+                "name a version that exists (`versions/` in the model's prefix)",
+            ),
+            "NameTaken": Entry(
+                "a Job or ConfigMap of the name that a child should have belongs to somebody else",
+                "delete or rename it; the message names it",
+            ),
+            "JobRefused": Entry(
+                "the API server refused the Job: a quota, a policy, or a `podTemplate` that Kubernetes does not take",
+                "correct what the message quotes",
+            ),
+        },
+    ),
+    Group(
+        "Queue, lock, keys and suspension",
+        "On `LockAcquired` and `Ready` of a task.",
+        {
+            "Waiting": Entry(
+                "another task holds the model, or is before this one in the queue; `status.queue` has the position",
+                "wait, raise `spec.priority`, or cancel the holder",
+            ),
+            "Busy": Entry("the lock was held when a task came that does not wait", "see `Refused`"),
+            "Refused": Entry(
+                "the model was busy and `spec.waitOnConflict` is false",
+                "apply a new task later, or let it queue (`waitOnConflict: true`)",
+            ),
+            "Acquired": Entry("the task holds the model's lock", ""),
+            "Ended": Entry("the task is over; its lock is freed as soon as none of its pods is left", ""),
+            "Duplicate": Entry(
+                "another task has the same `idempotencyKey`: while that one works this one waits for its result; at the"
+                " end this one has taken it over (`status.duplicateOf`)",
+                "for a run of its own, give the task another key",
+            ),
+            "Suspended": Entry(
+                "`spec.suspend` is true. Without the lock, the task is out of the queue; with it, its Job is suspended"
+                " and the lock is kept",
+                "set `spec.suspend` to false",
+            ),
+            "Queued": Entry("the Job waits to be admitted by Kueue", "see the Workload: `kubectl get workloads`"),
+            "KueueOwnsSuspend": Entry(
+                "`spec.suspend` is true, but Kueue starts and stops this task's Job (`spec.queueName`)",
+                "set `spec.active: false` on the Job's Workload; or cancel the task; or set `spec.suspend` to false",
+            ),
+            "LockInconsistent": Entry(
+                "the Lease and the work that runs contradict each other; nothing is started",
+                "read the message: let one of the two tasks be the only one (cancel or delete the other)",
+            ),
+            "LockLost": Entry(
+                "the Lease no longer names the task: a result waits, a rollout goes back",
+                "see who edited the Lease (`kubectl get lease -o yaml`); `LockInconsistent` follows if it stays so",
+            ),
+            "JobDeleted": Entry(
+                "somebody deleted the task's Job", "nothing: it is made again when its pods are gone, and resumes"
+            ),
+            "Cancelling": Entry(
+                "`spec.cancel` is true: the trainer saves what it has, or blue goes back to its version before", ""
+            ),
+        },
+    ),
+    Group(
+        "A task at work",
+        "On `DataValid`, `Trained`, `Published`, `PlanCurrent` and `Ready` of a task.",
+        {
+            "Accepted": Entry("model, method and store can be used", ""),
+            "Pending": Entry("nothing has been decided yet", ""),
+            "Starting": Entry("a Job was created, or its pod starts", ""),
+            "Checking": Entry("the check reads the batch, on a CPU", ""),
+            "DataValid": Entry("the batch is worth training on; the message has its counts", ""),
+            "Training": Entry("the training Job runs; `status.progress` and `status.best` follow it", ""),
+            "Trained": Entry("the search ended", ""),
+            "Published": Entry(
+                "the version is in the store; of a model: its base is, or a version without `spec.serving`", ""
+            ),
+            "AsBegun": Entry("method and model are what they were when the run began", ""),
+            "EditedSince": Entry(
+                "the method, or the model's store or gate, was edited or deleted after the run began; the run keeps its"
+                " plan, image and pods",
+                "nothing, the next task follows the edit; to follow it now, cancel this one and apply another",
+            ),
+        },
+    ),
+    Group(
+        "A pod that does not start",
+        "On `DataValid` (the check), `Trained` (the training) and `Ready` of a task, and on `Imported` and `Ready` of a"
+        " model. They appear within seconds, and the Job goes on when they are mended.",
+        {
+            "Unschedulable": Entry(
+                "no node has what the method's `podTemplate` asks for; the scheduler's words are in the message",
+                "add or free a node, or ask for less",
+            ),
+            "ImagePullBackOff": Entry(
+                "the image cannot be pulled",
+                "correct `spec.image` of the method or the operator's, or `imagePullSecrets`",
+            ),
+            "ErrImageNeverPull": Entry(
+                "the pull policy is Never and the image is not on the node", "load the image there"
+            ),
+            "InvalidImageName": Entry("the image's name is none", "correct `spec.image`"),
+            "CreateContainerConfigError": Entry(
+                "a Secret or ConfigMap that the pod refers to does not exist", "create it; the message names it"
+            ),
+            "CreateContainerError": Entry("the node cannot create the container", "`kubectl describe pod`"),
+            "RunContainerError": Entry("the node cannot start the container", "`kubectl describe pod`"),
+            "CrashLoopBackOff": Entry("the container ends again and again", "`kubectl logs --previous`"),
+            "ContainerCreating": Entry(
+                "the pod has a node, but has not started after 30 seconds",
+                "`kubectl describe pod`: an image is loading, or a volume's Secret is missing",
+            ),
+            "Terminating": Entry("the pod is being stopped", ""),
+        },
+    ),
+    Group(
+        "Data, plan or plugin that cannot be used",
+        "On `DataValid` or `Trained`, and `Failed`. Trying again would not help, so the Job fails at once.",
+        {
+            "DataInvalid": Entry(
+                "the batch or the catalogue is broken or too small; counts and first lines are in the message",
+                "write a correct batch under another id",
+            ),
+            "DataChanged": Entry(
+                "an object of the batch was changed after the check had read it",
+                "start a new task; a batch must not change once its `_SUCCESS` is written",
+            ),
+            "NoBatch": Entry(
+                "`bluetune-trainer run -f`: there is no complete batch",
+                "write one, and `_SUCCESS` last",
+            ),
+            "ItemFileMissing": Entry(
+                "an item of the catalogue names a picture that is not in the store", "upload it, or leave the item out"
+            ),
+            "PlanInvalid": Entry(
+                "a setting or parameter cannot be used; the message names it",
+                "correct the method, or the task's `overrides`",
+            ),
+            "AllTrialsFailed": Entry(
+                "every trial diverged or raised; the message has the last one's words",
+                "narrow `initialParams`, lower the learning rates",
+            ),
+            "PluginFailed": Entry("the plugin raised; the message has its text and line", "correct the plugin's image"),
+        },
+    ),
+    Group(
+        "A trainer that ended badly",
+        "On `DataValid` or `Trained`, and `Failed`; while it is tried again (`spec.maxRetries`), in their message.",
+        {
+            "OOMKilled": Entry(
+                "the pod used more memory than its limit",
+                "raise `podTemplate.resources.limits.memory`, or lower `settings.batchSize`",
+            ),
+            "OutOfMemory": Entry(
+                "the trainer could not get memory", "give its pod more, or lower `settings.batchSize`"
+            ),
+            "DiskFull": Entry("no space was left on the pod's disk", "give the node or the pod's `/tmp` more"),
+            "TrainerCrashed": Entry(
+                "the trainer ended with an exit code that is none of its own; its last words are in the message",
+                "`kubectl logs` of the pod in the message",
+            ),
+            "DeadlineExceeded": Entry(
+                "it ran longer than `spec.activeDeadlineSeconds`; time in the queue or suspended does not count",
+                "allow more, or search less (`initialMaxEvals`)",
+            ),
+            "Evicted": Entry(
+                "the node had to get rid of the pod; it does not count as a retry", "request what the pod really needs"
+            ),
+            "PodFailed": Entry(
+                "the pod failed without a container that ended", "read the message, which is Kubernetes'"
+            ),
+            "JobFailed": Entry("the Job failed; its words are in the message", "`kubectl describe job`"),
+            "BackoffLimitExceeded": Entry(
+                "it was tried as often as `spec.maxRetries` says, and its pods are gone", "read the operator's log"
+            ),
+            "Stopped": Entry("the trainer was told to stop and saved its state; it is replaced and resumes", ""),
+        },
+    ),
+    Group(
+        "The store",
+        "On `Accepted`, `Imported`, `Ready`, or as a trainer's end. Tried again for as long as it takes; a task that"
+        " holds the lock keeps it.",
+        {
+            "SecretNotFound": Entry("the Secret that the model's store names does not exist", "create it"),
+            "SecretInvalid": Entry(
+                "the Secret lacks `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` or `ca.crt`, or it is no text",
+                "correct it",
+            ),
+            "WorkloadIdentityUnavailable": Entry(
+                "the model has `store.serviceAccountName`, and the operator itself has no keys",
+                "set the two AWS variables on the operator, or name a `credentialsSecretRef`",
+            ),
+            "StoreDenied": Entry("the store refused the keys", "correct the Secret, or the policy of its user"),
+            "StoreUnreachable": Entry(
+                "the store did not answer, after retries", "check `store.endpoint`, `secure` and the network"
+            ),
+            "BucketOrObjectNotFound": Entry(
+                "the bucket, or an object that must be there, does not exist", "create it, or correct `spec.store`"
+            ),
+            "StoreError": Entry("the store answered something else than it should", "read the message"),
+            "StoreFailed": Entry("the trainer could not use the store, after retries", "read the message"),
+            "BaseUnreachable": Entry(
+                "the model hub that `base.uri` names cannot be reached from the trainer's pods",
+                "copy the base into the store and name it as `s3://…`",
+            ),
+        },
+    ),
+    Group(
+        "A run or version that is damaged",
+        "On `Trained` and `Failed`, or on `Ready` of a model. Somebody else wrote into the model's prefix. Nothing is"
+        " published or served.",
+        {
+            "RunDamaged": Entry("an object of the run cannot be read, or is another's", "start a new task"),
+            "CheckMissing": Entry("the check ended well, but left no `check.json`", "start a new task"),
+            "CheckInvalid": Entry("`check.json` cannot be read", "start a new task"),
+            "ResultMissing": Entry("the Job ended well, but left no `result.json`", "start a new task"),
+            "ResultInvalid": Entry("`result.json` cannot be read, or is another run's", "start a new task"),
+            "VersionInvalid": Entry("a version's `manifest.json` is not the one that its id is about", "restore it"),
+            "DigestMismatch": Entry("a file of a version is not the one that was published", "restore it"),
+            "ProbeMismatch": Entry(
+                "the stored model encodes the probe differently from the trained one", "report it: this is a defect"
+            ),
+        },
+    ),
+    Group(
+        "A task that ended",
+        "On `Succeeded` or `Failed`, and `Ready`.",
+        {
+            "Completed": Entry("the version is published, as asked", ""),
+            "NoNewBatch": Entry(
+                "there is no complete batch that the start version has not learned from",
+                "nothing; or write a batch and apply a new task",
+            ),
+            "Promoted": Entry("blue serves the new version", ""),
+            "Cancelled": Entry(
+                "`spec.cancel`; the message says where the best finished trial is kept, which is never promoted", ""
+            ),
+            "RolloutFailed": Entry(
+                "blue went back to the version before; the reason of the model's rollout is in the message",
+                "look that reason up below, then run again or set `serving.rollbackTo` to the version",
+            ),
+        },
+    ),
+    Group(
+        "Why a version goes into production, or does not",
+        "On `Promoted`. A version that does not is kept.",
+        {
+            "NotRequested": Entry("`spec.deployAsBlue` is false", ""),
+            "RolloutRequested": Entry("the gate lets it pass: the model's rollout is about to begin", ""),
+            "GatePassed": Entry("the candidate is better by as much as the gate asks", ""),
+            "GateNotPassed": Entry(
+                "the candidate was not better by `gate.minDelta`, or not surely; the numbers are in the message",
+                "nothing: this is a result. More data or other parameters may help",
+            ),
+            "GateNotMeasured": Entry(
+                "there was nothing to compare on: no held-out session with a click, and no judgments",
+                "write larger batches, or set `gate.judgments`",
+            ),
+            "GateStale": Entry("blue serves another version now than the one that was compared with", "run again"),
+            "Pinned": Entry(
+                "`serving.rollbackTo` is set: blue stays with that version", "remove `rollbackTo` to go on from there"
+            ),
+            "NoServing": Entry("the model has no `spec.serving`", ""),
+            "AlreadyCurrent": Entry("blue serves this very version already", ""),
+        },
+    ),
+)

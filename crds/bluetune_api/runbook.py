@@ -1,0 +1,89 @@
+"""docs/runbook.md: all phases, conditions, reasons and Events, when they occur and what to do."""
+
+from dataclasses import dataclass
+
+from bluetune_api.reasons import ConditionType, Entry, Phase, Reason
+from bluetune_api.reasons_of_models import MODEL_GROUPS
+from bluetune_api.reasons_of_tasks import TASK_GROUPS
+
+REASONS: dict[Reason, Entry] = {
+    reason: entry for group in (*TASK_GROUPS, *MODEL_GROUPS) for reason, entry in group.entries.items()
+}
+"""All of them."""
+
+PHASES: dict[Phase, Entry] = {
+    "Pending": Entry("a reference is missing, or the task is suspended", "see its reason"),
+    "Waiting": Entry("it stands in the model's queue", "see `status.queue`"),
+    "Running": Entry("it holds the lock and has a Job, or makes one", "follow `status.progress`"),
+    "Deploying": Entry("its version is being rolled out; `spec.suspend` does not stop that, `spec.cancel` does", ""),
+    "Succeeded": Entry("it is over, and did what there was to do", "see the reason of `Promoted`"),
+    "Failed": Entry("it is over", "see the reason of `Failed`; correct it and apply a new task"),
+    "Refused": Entry("it did not want to wait", "apply a new task later"),
+    "Cancelled": Entry("it was cancelled; its record and best trial are kept", ""),
+}
+
+
+@dataclass(frozen=True)
+class ConditionEntry:
+    """A condition's line in the runbook."""
+
+    kinds: str
+    """Whose it is."""
+    true: str
+    """What True says."""
+    otherwise: str
+    """What False or Unknown says."""
+
+
+CONDITIONS: dict[ConditionType, ConditionEntry] = {
+    "Accepted": ConditionEntry("task", "model, method and store can be used", "its reason says what is missing"),
+    "LockAcquired": ConditionEntry("task", "the task holds the model", "it waits, is suspended, or has ended"),
+    "DataValid": ConditionEntry("task", "the check passed", "Unknown while it runs"),
+    "Trained": ConditionEntry("task", "the search ended", "Unknown while it runs; also says why a pod does not start"),
+    "Published": ConditionEntry("task", "the version is in the store", ""),
+    "Promoted": ConditionEntry("task", "blue serves the version", "Unknown while it is rolled out; else why not"),
+    "PlanCurrent": ConditionEntry(
+        "task", "method and model are as they were when the run began", "they were edited since; the run keeps its plan"
+    ),
+    "Succeeded": ConditionEntry("task", "the end, a good one; for ever", ""),
+    "Failed": ConditionEntry("task", "the end, a bad one, Refused or Cancelled; for ever", ""),
+    "Ready": ConditionEntry("task, model, method", "a task succeeded; a model or method can be used", "why not (yet)"),
+    "Reconciling": ConditionEntry("task, model", "it moves by itself; for readers of kstatus", ""),
+    "Stalled": ConditionEntry("task, model", "a person has to do something; for readers of kstatus", ""),
+    "Imported": ConditionEntry("model", "the base is published", "why it is not yet"),
+    "ServingUnsafe": ConditionEntry("model", "the Deployment cannot switch without dropping requests", ""),
+    "LockInconsistent": ConditionEntry("model", "Lease and work contradict each other", ""),
+}
+
+INTRODUCTION = """# Runbook
+
+Generated from the constants in `crds/bluetune_api` by `make generate`. The operator sets no other phase, condition or
+reason than these.
+
+```
+kubectl get ftt,emodel                 # REASON
+kubectl get ftt -o wide                # MESSAGE, which says what to do in this very case
+kubectl describe ftt NAME              # all conditions, and the Events
+```
+
+Look the reason up below; [When something goes wrong](troubleshooting.md) is the way there.
+
+An Event is written when the reason of `Ready` changes, and for `PlanCurrent=False`, `ServingUnsafe`, `LockInconsistent`
+and the steps of a rollout. It has that reason and message, and is a Warning where a person has to do something.
+"""
+
+
+def runbook_page() -> str:
+    """The page."""
+    lines = [INTRODUCTION, "## Phases of a task", "", "| phase | when | what to do |", "|---|---|---|"]
+    lines += [_row(phase, entry) for phase, entry in PHASES.items()]
+    lines += ["", "## Conditions", "", "| condition | of | True | otherwise |", "|---|---|---|---|"]
+    lines += [f"| `{name}` | {c.kinds} | {c.true} | {c.otherwise} |" for name, c in CONDITIONS.items()]
+    for group in (*TASK_GROUPS, *MODEL_GROUPS):
+        lines += ["", f"## {group.title}", "", group.about, "", "| reason | when | what to do |", "|---|---|---|"]
+        lines += [_row(reason, entry) for reason, entry in group.entries.items()]
+    return "\n".join([*lines, ""])
+
+
+def _row(word: str, entry: Entry) -> str:
+    return f"| `{word}` | {entry.when} | {entry.do} |"
