@@ -100,6 +100,7 @@ Reason = Literal[
     "NotRequested",
     "NotStalled",
     "OOMKilled",
+    "ObjectTooLarge",
     "OutOfMemory",
     "Patch",
     "PatchRefused",

@@ -219,8 +219,8 @@ TASK_GROUPS: tuple[Group, ...] = (
                 "correct it",
             ),
             "WorkloadIdentityUnavailable": Entry(
-                "the model has `store.serviceAccountName`, and the operator itself has no keys",
-                "set the two AWS variables on the operator, or name a `credentialsSecretRef`",
+                "the model has `store.serviceAccountName`, and the operator itself has no identity that opens stores",
+                "give the operator one (docs/security.md), or name a `credentialsSecretRef`",
             ),
             "StoreDenied": Entry("the store refused the keys", "correct the Secret, or the policy of its user"),
             "StoreUnreachable": Entry(
@@ -228,6 +228,10 @@ TASK_GROUPS: tuple[Group, ...] = (
             ),
             "BucketOrObjectNotFound": Entry(
                 "the bucket, or an object that must be there, does not exist", "create it, or correct `spec.store`"
+            ),
+            "ObjectTooLarge": Entry(
+                "an object that the operator reads is larger than a trainer ever writes it",
+                "remove it; see who wrote it",
             ),
             "StoreError": Entry("the store answered something else than it should", "read the message"),
             "StoreFailed": Entry("the trainer could not use the store, after retries", "read the message"),

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from bluetune_api.model import EmbeddingModelStatus
+from bluetune_api.records import Trial
 from bluetune_api.task import TrialSummary
 from bluetune_operator.core.kinds import Object, is_deleting
 from bluetune_operator.core.lock import is_active_pod
@@ -51,6 +52,13 @@ def _stops(pod: Object, now: datetime) -> bool:
         return False
     # a pod's deletionTimestamp is the end of its grace period
     return not is_deleting(pod) or seconds_since(pod["metadata"]["deletionTimestamp"], now) < STUCK_SECONDS
+
+
+def best_trial(trials: Iterable[Trial]) -> TrialSummary | None:
+    """The best of those that have a quality."""
+    found = [(trial.quality, trial) for trial in trials if trial.quality is not None and trial.trial >= 0]
+    quality, best = max(found, key=lambda pair: (pair[0], -pair[1].trial), default=(0.0, None))
+    return TrialSummary(trial=best.trial, quality=quality, params=best.params) if best is not None else None
 
 
 def cancel_message(*, trained: bool, best: TrialSummary | None, kept_at: str | None) -> str:

@@ -11,7 +11,7 @@ from bluetune_api.reasons import Reason
 from bluetune_api.records import Result, Trial, digest_of
 from bluetune_api.task import TaskMetrics, TrialSummary
 from bluetune_operator.adapters.store import StoreProblem
-from bluetune_operator.core.cancel import cancel_message, cancel_verdict
+from bluetune_operator.core.cancel import best_trial, cancel_message, cancel_verdict
 from bluetune_operator.core.gate import promotion
 from bluetune_operator.core.kinds import (
     JOBS,
@@ -36,6 +36,8 @@ ROLLOUT_SECONDS = 15.0
 """The model's events tell how its rollout goes; this is for what gets lost."""
 KEY_SECONDS = 60.0
 """How soon to try again to free a key in a store that does not answer."""
+BEST_FOLDERS = 8
+"""A trainer keeps one model, and for a moment two; whoever writes more is no trainer."""
 STOPPING_SECONDS = 5.0
 """The end of a pod is an event; this is for one that never comes."""
 
@@ -114,17 +116,13 @@ async def _best_kept(run: Run) -> tuple[TrialSummary | None, str | None]:
         return None, None
     try:
         store = await run.context.stores.open(run.raw_model)
-        folders = await store.folders(store_layout.best(run.uid))
-        records = [await store.get_or_none(store_layout.trial(run.uid, int(n))) for n in folders if n.isdigit()]
-        trials = [Trial.model_validate_json(data) for data in records if data is not None]
+        folders = [name for name in await store.folders(store_layout.best(run.uid)) if name.isdecimal()]
+        records = [await store.get_or_none(store_layout.trial(run.uid, int(name))) for name in folders[:BEST_FOLDERS]]
+        best = best_trial([Trial.model_validate_json(data) for data in records if data is not None])
     except (StoreProblem, StoreError, ValidationError) as error:
         logger.warning("what %s leaves in the store is not known: %s", run.name, error)
         return None, None
-    best = max((t for t in trials if t.quality is not None), key=lambda t: t.quality or 0.0, default=None)
-    if best is None:
-        return None, store.uri(store_layout.best(run.uid))
-    summary = TrialSummary(trial=best.trial, quality=best.quality or 0.0, params=best.params)
-    return summary, store.uri(f"{store_layout.best(run.uid)}{best.trial}/")
+    return best, store.uri(store_layout.best(run.uid) + (f"{best.trial}/" if best is not None else ""))
 
 
 async def publish(run: Run) -> Stay | None:

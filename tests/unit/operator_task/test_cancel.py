@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from bluetune_api.model import EmbeddingModelStatus
+from bluetune_api.records import Trial
 from bluetune_api.task import TrialSummary
-from bluetune_operator.core.cancel import cancel_message, cancel_verdict
+from bluetune_operator.core.cancel import best_trial, cancel_message, cancel_verdict
 
 NOW = datetime(2026, 1, 1, 0, 5, tzinfo=UTC)
 OLD, NEW, DIGEST, TIME = "v000000000001", "v000000000002", "sha256:" + "0" * 64, "2026-01-01T00:00:00Z"
@@ -48,6 +49,17 @@ def model(current: str = OLD, step: str | None = None, uid: str = "u") -> Embedd
 )
 def test_verdicts(asked: bool, status: EmbeddingModelStatus | None, pods: list[Any], expected: str) -> None:
     assert cancel_verdict(task_uid="u", asked=asked, version=NEW, model=status, pods=pods, now=NOW) == expected
+
+
+def test_the_best_trial_is_the_one_of_the_highest_quality_and_of_equal_ones_the_first() -> None:
+    def trial(number: int, quality: float | None) -> Trial:
+        return Trial(
+            trial=number, status="ok" if quality is not None else "fail", params={"lr": number}, quality=quality
+        )
+
+    found = best_trial([trial(0, None), trial(3, 0.5), trial(2, 0.7), trial(1, 0.7), trial(-1, 0.9)])
+    assert found == TrialSummary(trial=1, quality=0.7, params={"lr": 1})
+    assert best_trial([trial(0, None)]) is None
 
 
 @pytest.mark.parametrize(
