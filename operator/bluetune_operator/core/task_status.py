@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from bluetune_api.base import Condition
-from bluetune_api.reasons import ConditionType, Phase, Reason
+from bluetune_api.reasons import ConditionType, Phase, Reason, known_reason
 from bluetune_api.task import FineTuningTask, FineTuningTaskStatus
 from bluetune_operator.core.conditions import Status, condition, find, is_true, merge, shortened
 from bluetune_operator.core.times import stamp
@@ -83,7 +83,7 @@ class Draft:
         if is_true(self.old.conditions, SUCCEEDED) or is_true(self.old.conditions, FAILED):
             self.status = self.old.model_copy(update={"observed_generation": self._generation})
             return self.status
-        reason, message = self._why or ("Pending", "")
+        reason, message = self._why or self._as_before()
         ready, failed = self.holds(SUCCEEDED), self.holds(FAILED)
         stalled = failed or self._stalled
         moving = not ready and not stalled
@@ -92,6 +92,12 @@ class Draft:
         self.say("Stalled", stalled, reason if stalled else "NotStalled", message if stalled else "")
         self.set(message=shortened(message), observed_generation=self._generation)
         return self.status
+
+    def _as_before(self) -> tuple[Reason, str]:
+        """A reconcile that only has to come again soon says nothing new."""
+        ready = find(self.old.conditions, "Ready")
+        self._stalled = is_true(self.old.conditions, "Stalled")
+        return (known_reason(ready.reason) or "Pending", ready.message) if ready is not None else ("Pending", "")
 
     def news(self) -> list[tuple[Literal["Normal", "Warning"], str, str]]:
         """(level, reason, message) of what changed that a person should hear of, after the write."""

@@ -238,7 +238,11 @@ async def _pause_or_resume(run: Run, job: Object, kind: Stage) -> Stay | None:
         run.draft.say(kind, "Unknown", "Suspended", message)
         run.draft.now_doing("Pending", "Suspended", message)
         return Stay()
-    return Stay(0.5) if patch is not None else None
+    if patch is None:
+        return None
+    run.draft.say(kind, "Unknown", "Starting", "the Job is resumed")
+    run.draft.now_doing("Running", "Starting", "the Job is resumed")
+    return Stay(0.5)
 
 
 def _working(run: Run, kind: Stage, doing: Reason, what: str, state: JobState) -> Stay:

@@ -97,3 +97,11 @@ def test_a_plan_that_is_no_longer_the_methods_is_told_once() -> None:
     third.now_doing("Running", "Training", "training")
     third.finished()
     assert third.news() == []
+
+
+def test_a_reconcile_that_only_has_to_come_again_changes_nothing() -> None:
+    first = Draft(task(), NOW)
+    first.now_doing("Pending", "SecretNotFound", "create it", stalled=True)
+    second = Draft(task(first.finished()), NOW + timedelta(minutes=5))
+    assert second.finished().wire() == first.status.wire()
+    assert Draft(task(), NOW).finished().message == ""
