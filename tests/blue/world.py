@@ -21,6 +21,7 @@ from bluetune_api.store_location import StoreLocation
 from cluster.buckets import Bucket
 from cluster.images import HOST
 from cluster.kubectl import Kubectl, KubectlError
+from rights.granting import operator_environment
 
 CRDS = Path(__file__).parents[2] / "crds"
 SERVER = Path(__file__).with_name("server.py")
@@ -214,7 +215,7 @@ class Blue:
         with (self.logs / f"operator-{self.started:03d}.log").open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "bluetune_operator"],
-                env={**os.environ, **variables, **env},
+                env={**os.environ, **operator_environment(), **variables, **env},
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )

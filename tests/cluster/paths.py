@@ -17,6 +17,10 @@ API_SERVER = f"https://{NODE_IP}:6443"
 POD_NET, POD_GATEWAY = "10.244.0.0/24", "10.244.0.1/24"
 SERVICE_NET, API_SERVICE = "10.96.0.0/24", "10.96.0.1"
 
+TESTED_NAMESPACE = "bluetune-tested"
+TESTED_OPERATOR = f"system:serviceaccount:{TESTED_NAMESPACE}:bluetune"
+"""Who an operator that tests start as a process is to the API server: what the chart's roles give rights to."""
+
 MARKER = "BLUETUNE_CLUSTER"
 """Every process of a cluster, and every one that entered it, has its state folder under this name in its environment:
 what `down` has to end can always be found, whoever died in between."""
@@ -63,6 +67,11 @@ class State:
     @property
     def kubeconfig(self) -> Path:
         return self.pki / "admin.kubeconfig"
+
+    @property
+    def audit(self) -> Path:
+        """The API server's audit log, in files."""
+        return self.root / "audit"
 
     @property
     def logs(self) -> Path:

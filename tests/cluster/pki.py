@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from .paths import API_SERVER, API_SERVICE, NODE, NODE_IP
+from .paths import API_SERVER, API_SERVICE, NODE, NODE_IP, TESTED_OPERATOR
 
 USERS: dict[str, tuple[str, str | None]] = {
     "server": ("kube-apiserver", None),
@@ -19,6 +19,7 @@ USERS: dict[str, tuple[str, str | None]] = {
     "controllers": ("system:kube-controller-manager", None),
     "scheduler": ("system:kube-scheduler", None),
     "proxy": ("system:kube-proxy", None),
+    "operator": (TESTED_OPERATOR, None),
     "node": (f"system:node:{NODE}", "system:nodes"),
 }
 """File name → common name and organisation, which are user and group to the API server."""

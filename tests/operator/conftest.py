@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
@@ -15,15 +14,16 @@ from typing import Any
 import pytest
 
 from bluetune_api.runbook import CONDITIONS, PHASES, REASONS
-from cluster import images
 from cluster.buckets import Bucket, new_bucket
 from cluster.fresh import new_namespace
 from cluster.kubectl import Kubectl, KubectlError
 from cluster.lifecycle import Cluster
+from cluster.scripted import scripted_trainer
+from rights.granting import operator_environment
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SHARED_MODELS = 14
-STAND_IN = "localhost/bluetune-stand-in:dev"
+SCRIPT = Path(__file__).with_name("stand_in.py")
 Object = dict[str, Any]
 
 
@@ -39,19 +39,7 @@ def resources(cluster: Cluster) -> None:
 @pytest.fixture(scope="session")
 def stand_in(cluster: Cluster) -> str:
     """An image whose bluetune-trainer is stand_in.py."""
-    script = f'#!/bin/sh\nexec {sys.executable} {Path(__file__).with_name("stand_in.py")} "$@"\n'
-    entries = {name: images.Entry() for name in ("host-venv", "usr", "opt", "etc", "proc", "sys", "dev", "run", "var")}
-    entries |= {
-        name: images.Entry(link=f"usr/{name}") for name in ("bin", "sbin", "lib", "lib64") if Path(f"/{name}").exists()
-    }
-    entries |= {"tmp": images.Entry(mode=0o1777), "stand-in": images.Entry()}
-    entries |= {"stand-in/bluetune-trainer": images.Entry(script.encode())}
-    config = {"User": "65532:65532", "Env": ["PATH=/stand-in:/usr/local/bin:/usr/bin:/bin", "HOME=/tmp"]}
-    with tempfile.NamedTemporaryFile(suffix=".tar") as archive:
-        archive.write(images.oci_archive(STAND_IN, entries, config))
-        archive.flush()
-        cluster.load(Path(archive.name))
-    return STAND_IN
+    return scripted_trainer(cluster, SCRIPT)
 
 
 class Operator:
@@ -61,14 +49,18 @@ class Operator:
         folder.mkdir(exist_ok=True)
         self.namespace = namespace
         self.log = folder / "operator.log"
-        self._environment = os.environ | {
-            "BLUETUNE_NAMESPACES": namespace,
-            "POD_NAMESPACE": namespace,
-            "POD_NAME": "operator-under-test",
-            "BLUETUNE_TRAINER_IMAGE": image,
-            "BLUETUNE_HEALTH_PORT": "0",
-            "BLUETUNE_METRICS_PORT": "0",
-        }
+        self._environment = (
+            os.environ
+            | operator_environment()
+            | {
+                "BLUETUNE_NAMESPACES": namespace,
+                "POD_NAMESPACE": namespace,
+                "POD_NAME": "operator-under-test",
+                "BLUETUNE_TRAINER_IMAGE": image,
+                "BLUETUNE_HEALTH_PORT": "0",
+                "BLUETUNE_METRICS_PORT": "0",
+            }
+        )
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, **environment: str) -> None:

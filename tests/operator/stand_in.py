@@ -1,9 +1,11 @@
 """A trainer for the tests of the operator's exit-code paths: real pods, real store, no learning.
 
 What it does at each stage is said in the task's metadata, as `check: exit:10` or `train: sleep:5,oom`: `exit:N` ends
-with that code, `crash-once` fails in the first pod, `oom` takes memory until it is killed, `sleep:N` waits, and
-`trial:Q` ends a trial of quality Q whose model it keeps as the best one, unless an earlier pod has. Its version depends
-on the owner's uid alone, so that two runs of one task would publish one version, as the real trainer does.
+with that code, `crash-once` fails in the first pod, `oom` takes memory until it is killed, `oom-once` does so in the
+first pod, `sleep:N` waits, `trials:N` runs trials that are never run again, `trial:Q` ends a trial of quality Q whose
+model it keeps as the best one, unless an earlier pod has, and `poison:WHAT` writes a progress that no trainer writes.
+Its version depends on the owner's uid alone, so that two runs of one task would publish one version, as the real
+trainer does.
 """
 
 import hashlib
@@ -63,6 +65,28 @@ def finish_trial(store: S3Store, uid: str, quality: float) -> None:
     store.create(store_layout.trial(uid, number), record.model_dump_json(by_alias=True).encode())
 
 
+def run_trial(store: S3Store, plan: Plan, pod: str, number: int) -> None:
+    """A trial of half a second, unless it has ended already; what began it and what ended it is written down."""
+    key = store_layout.trial(plan.owner.uid, number)
+    if store.stat(key) is not None:
+        return
+    store.put(store_layout.attempt(plan.owner.uid, pod) + f"began-{number}", b"")
+    time.sleep(0.5)
+    record = Trial(trial=number, status="ok", params={"lr": 0.1}, quality=0.5, message=pod)
+    store.create(key, record.model_dump_json(by_alias=True).encode())
+
+
+def poison(store: S3Store, plan: Plan, pod: str, what: str) -> None:
+    """What somebody with stolen keys may write as the progress; then time for the operator to read it."""
+    evil = "\x1b[2J\u202e" + "x" * 5000
+    trial = {"trial": 10**30, "quality": 1e308, "params": {f"{evil}{n}": [evil, 10**300] for n in range(100)}}
+    known = {"stage": "Searching", "percent": 7, "trialsDone": 10**20, "topTrials": [trial] * 20}
+    moment = "2026-13-45T99:00:00Z" if what == "time" else "2026-01-01T00:00:00Z"
+    data = json.dumps({**known, "updatedAt": moment}).encode()
+    store.put(store_layout.progress(plan.owner.uid, pod), data * (8 if what == "large" else 1))
+    time.sleep(5)
+
+
 def obey(orders: str, store: S3Store, plan: Plan) -> None:
     """Do what the task's metadata says."""
     pod = os.environ["BLUETUNE_POD_UID"]
@@ -84,7 +108,14 @@ def obey(orders: str, store: S3Store, plan: Plan) -> None:
                 time.sleep(0.5)
         elif word == "trial":
             finish_trial(store, plan.owner.uid, float(value))
-        elif word == "oom":
+        elif word == "trials":
+            for trial in range(int(value)):
+                run_trial(store, plan, pod, trial)
+        elif word == "poison":
+            poison(store, plan, pod, value)
+        elif word == "oom-once" and not store.create(f"runs/{plan.owner.uid}/oom", b"{}"):
+            continue
+        elif word in ("oom", "oom-once"):
             hog = []
             while True:
                 hog.append(bytearray(b"x" * (16 << 20)))
