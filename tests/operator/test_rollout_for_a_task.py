@@ -64,6 +64,19 @@ def test_deleting_the_task_in_the_middle_takes_blue_back(blue: Blue) -> None:
         assert (blue.current(), blue.served()) == (base, [base])
 
 
+def test_cancelling_the_task_in_the_middle_takes_blue_back_before_the_task_ends(blue: Blue) -> None:
+    base = asking_for_a_version_that_never_gets_ready(blue, timeout=120)
+    with blue.operator():
+        blue.until(lambda: blue.step() == "Wait")
+        blue.kubectl("patch", "ftt", "monday", "--type=merge", "-p", '{"spec":{"cancel":true}}')
+        blue.until(lambda: condition(blue, "monday", "Failed").get("status") == "True", 90)
+        assert condition(blue, "monday", "Failed")["reason"] == "Cancelled"
+        assert condition(blue, "monday", "Promoted")["reason"] == "Cancelled"
+        assert (blue.step(), blue.status()["rollout"]["reason"]) == ("Failed", "TaskCancelled")
+        assert (blue.current(), blue.served()) == (base, [base])
+        blue.until(lambda: "lock" not in blue.status())
+
+
 def test_pinning_in_the_middle_takes_blue_back_and_is_no_failure_of_the_task(blue: Blue) -> None:
     base = asking_for_a_version_that_never_gets_ready(blue, timeout=120)
     with blue.operator():
