@@ -14,7 +14,7 @@ from cluster.kubectl import KubectlError
 
 Fixture = Any
 Object = dict[str, Any]
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 def condition(task: Object, kind: str) -> Object:
