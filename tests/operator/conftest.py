@@ -22,7 +22,7 @@ from cluster.scripted import scripted_trainer
 from rights.granting import operator_environment
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-SHARED_MODELS = 12
+SHARED_MODELS = 13
 SCRIPT = Path(__file__).with_name("stand_in.py")
 Object = dict[str, Any]
 

@@ -199,6 +199,18 @@ def test_waiters_and_suspended_tasks_are_cancelled_and_deleted_at_once(on: OnMod
     assert condition(on.ended("last"), "Succeeded")["status"] == "True"
 
 
+def test_a_task_that_is_deleted_and_applied_again_runs_anew(on: OnModel) -> None:
+    on.apply(t=LONG)
+    first = on.training("t")["metadata"]["labels"]["bluetune.dev/task-uid"]
+    on.delete("t")
+    on.apply(t={})
+    task = on.ended("t")
+    assert task["metadata"]["uid"] != first
+    assert condition(task, "Succeeded")["reason"] == "Completed"
+    about = f"involvedObject.uid={task['metadata']['uid']},type=Warning"
+    assert on.world.kubectl.json("get", "events", "--field-selector", about)["items"] == []
+
+
 def test_an_eviction_is_no_retry_and_a_crash_is_one(on: OnModel) -> None:
     on.apply(t={"maxRetries": 0, "metadata": {"train": "sleep:3"}})
     pod = on.training("t")["metadata"]

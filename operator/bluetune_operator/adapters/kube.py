@@ -22,8 +22,8 @@ from kubernetes.client.configuration import Configuration
 
 from bluetune_operator.adapters.faults import CrashPoint
 from bluetune_operator.adapters.workers import Workers
-from bluetune_operator.core.errors import AlreadyExists, ApiError, ApiUnavailable, Conflict, ForeignObject
-from bluetune_operator.core.kinds import Kind, Object, is_owned_by, name_of, namespace_of
+from bluetune_operator.core.errors import AlreadyExists, ApiError, ApiUnavailable, Conflict, ForeignObject, Leftover
+from bluetune_operator.core.kinds import Kind, Object, is_left_over, is_owned_by, name_of, namespace_of
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class KubeApi:
     async def create_owned(self, kind: Kind, body: Object, owner_uid: str) -> Object:
         """Create a child with a deterministic name; one that is there already and has the same owner is success.
 
-        Raises ForeignObject if the name is taken by an object that `owner_uid` does not own.
+        Raises ForeignObject if the name is taken by an object that `owner_uid` does not own; Leftover if that will go.
         """
         try:
             return await self.create(kind, body)
@@ -131,6 +131,8 @@ class KubeApi:
             if found is None:
                 raise Conflict(409, "Conflict", f"{kind.name} {name_of(body)} came and went") from None
             if not is_owned_by(found, owner_uid):
+                if is_left_over(found, body):
+                    raise Leftover(f"{kind.name} {name_of(body)!r} of an earlier one of this name is being removed")
                 raise ForeignObject(
                     f"{kind.name} {name_of(body)!r} exists in namespace {namespace_of(body)!r} and does not belong to"
                     " this resource; delete or rename it"

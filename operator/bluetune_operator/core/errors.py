@@ -29,5 +29,9 @@ class ForeignObject(Exception):
     """An object of the name that a child should have belongs to somebody else; the message names it."""
 
 
+class Leftover(ForeignObject):
+    """It belongs to an earlier resource of the same kind and name: the garbage collector is about to remove it."""
+
+
 class ApiUnavailable(Exception):
     """The API server did not answer after retries."""

@@ -114,6 +114,16 @@ def is_owned_by(thing: Mapping[str, Any], owner_uid: str) -> bool:
     return any(ref.get("uid") == owner_uid for ref in thing["metadata"].get("ownerReferences") or [])
 
 
+def is_left_over(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether `found`, in the place of `wanted`, belongs to an earlier object of the name that `wanted`'s owner has."""
+    return bool(_owners(found) & _owners(wanted))
+
+
+def _owners(thing: Mapping[str, Any]) -> set[tuple[str, str]]:
+    references = thing["metadata"].get("ownerReferences") or []
+    return {(ref["kind"], ref["name"]) for ref in references if "kind" in ref and "name" in ref}
+
+
 def child_labels(*, model: str, job: str, task: Mapping[str, Any] | None = None) -> dict[str, str]:
     """Labels of every child; `job` is import, check, train or reindex."""
     labels = {MANAGED_BY: BLUETUNE, MODEL_LABEL: model, JOB_LABEL: job}

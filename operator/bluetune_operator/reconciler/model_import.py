@@ -10,7 +10,7 @@ from bluetune_api.model import EmbeddingModelSpec
 from bluetune_api.objectstore import StoreError
 from bluetune_api.records import Result
 from bluetune_operator.adapters.store import AsyncStore, problem_of
-from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject
+from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject, Leftover
 from bluetune_operator.core.jobs import plan_config_map
 from bluetune_operator.core.kinds import (
     CONFIG_MAPS,
@@ -99,6 +99,8 @@ async def _start(context: Context, model: Object, spec: EmbeddingModelSpec) -> N
             await context.kube.delete(CONFIG_MAPS, namespace_of(kept), name_of(kept), uid=uid_of(kept))
             return NotYet(Failure("Importing", "the plan changed; it is written again"), 0.0)
         await context.kube.create_owned(JOBS, import_job(model, settings), uid_of(model))
+    except Leftover as error:
+        return NotYet(Failure("Importing", str(error)), LOOK_SECONDS)
     except ForeignObject as error:
         return NotYet(Failure("NameTaken", str(error)), SLOW_SECONDS)
     except Conflict:

@@ -11,7 +11,7 @@ from bluetune_api.reasons import Reason
 from bluetune_api.records import CheckReport, Plan, Progress
 from bluetune_operator.adapters.store import StoreProblem
 from bluetune_operator.core.conditions import shortened
-from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject
+from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject, Leftover
 from bluetune_operator.core.job_state import JobState, job_state
 from bluetune_operator.core.jobs import TrainerJob, plan_config_map, trainer_job
 from bluetune_operator.core.kinds import (
@@ -202,6 +202,9 @@ async def _start(run: Run, wanted: TrainerJob, plan: Plan, record: RunRecord) ->
         kept = await kube.create_owned(CONFIG_MAPS, written, run.uid)
         # what an earlier try wrote counts, also if the method was edited since
         job = await kube.create_owned(JOBS, trainer_job(with_record(wanted, record_of(kept) or record)), run.uid)
+    except Leftover as error:
+        run.draft.now_doing("Running", "Starting", str(error))
+        return Stay(POLL_SECONDS)
     except ForeignObject as error:
         run.draft.now_doing("Pending", "NameTaken", str(error), stalled=True)
         return Stay(QUIET_SECONDS)

@@ -18,7 +18,7 @@ from bluetune_operator.adapters import kube as kube_module
 from bluetune_operator.adapters import store as store_module
 from bluetune_operator.adapters.kube import KubeApi
 from bluetune_operator.adapters.store import StoreProblem, Stores
-from bluetune_operator.core.errors import AlreadyExists, ApiError, ApiUnavailable, Conflict, ForeignObject
+from bluetune_operator.core.errors import AlreadyExists, ApiError, ApiUnavailable, Conflict, ForeignObject, Leftover
 from bluetune_operator.core.kinds import CONFIG_MAPS, JOBS, Object
 
 Answer = tuple[int, Any]
@@ -129,6 +129,19 @@ def test_a_child_that_is_there_already_is_ours_or_foreign(server: Server) -> Non
     server.answers = [refusal(409, "AlreadyExists"), (200, job("somebody"))]
     with pytest.raises(ForeignObject, match="'j' exists in namespace 'n'"):
         call(server, lambda k: k.create_owned(JOBS, job(), "me"))
+
+
+def test_a_child_of_an_earlier_owner_of_the_same_name_will_go(server: Server) -> None:
+    def of(task: str, uid: str) -> Object:
+        owner = {"kind": "FineTuningTask", "name": task, "uid": uid}
+        return {"metadata": {"name": "t-check", "namespace": "n", "ownerReferences": [owner]}}
+
+    server.answers = [refusal(409, "AlreadyExists"), (200, of("t", "old"))]
+    with pytest.raises(Leftover, match="of an earlier one of this name is being removed"):
+        call(server, lambda k: k.create_owned(JOBS, of("t", "new"), "new"))
+    server.answers = [refusal(409, "AlreadyExists"), (200, of("another", "old"))]
+    with pytest.raises(ForeignObject, match="does not belong to this resource"):
+        call(server, lambda k: k.create_owned(JOBS, of("t", "new"), "new"))
 
 
 def test_a_status_is_written_with_the_version_that_was_read(server: Server) -> None:
