@@ -132,7 +132,9 @@ class KubeApi:
                 raise Conflict(409, "Conflict", f"{kind.name} {name_of(body)} came and went") from None
             if not is_owned_by(found, owner_uid):
                 if is_left_over(found, body):
-                    raise Leftover(f"{kind.name} {name_of(body)!r} of an earlier one of this name is being removed")
+                    raise Leftover(
+                        f"{kind.name} {name_of(body)!r} of an earlier one of this name is being removed"
+                    ) from None
                 raise ForeignObject(
                     f"{kind.name} {name_of(body)!r} exists in namespace {namespace_of(body)!r} and does not belong to"
                     " this resource; delete or rename it"
