@@ -168,7 +168,7 @@ class World:
         found: Object = self.kubectl.json("get", what)
         return found
 
-    def until(self, what: str, holds: Callable[[Object], bool], seconds: float = 40) -> Object:
+    def until(self, what: str, holds: Callable[[Object], bool], seconds: float = 90) -> Object:
         """Wait until something holds for an object, and return it."""
         deadline, found = time.monotonic() + seconds, {}
         while time.monotonic() < deadline:

@@ -4,8 +4,8 @@ One operator serves all of these tests; each has a model of its own, so that non
 """
 
 import json
-import time
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from cluster.kubectl import KubectlError
 
 Fixture = Any
 Object = dict[str, Any]
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 def condition(task: Object, kind: str) -> Object:
@@ -52,7 +52,7 @@ class OnModel:
         self.world.kubectl("patch", "ftt", self.name(task), "--type=merge", "-p", json.dumps({"spec": spec}))
 
     def delete(self, task: str) -> None:
-        self.world.kubectl("delete", "ftt", self.name(task), "--timeout=30s")
+        self.world.kubectl("delete", "ftt", self.name(task), "--timeout=60s")
 
     def get(self, task: str) -> Object:
         return self.world.get(f"ftt/{self.name(task)}")
@@ -61,18 +61,18 @@ class OnModel:
         found: Object = self.get(task).get("status") or {}
         return found
 
-    def until(self, task: str, holds: Any, seconds: float = 40) -> Object:
+    def until(self, task: str, holds: Any, seconds: float = 120) -> Object:
         """Wait until something holds for a task's status; return the task."""
         return self.world.until(f"ftt/{self.name(task)}", lambda o: holds(o.get("status") or {}), seconds)
 
-    def until_reason(self, task: str, reason: str, seconds: float = 40) -> str:
+    def until_reason(self, task: str, reason: str, seconds: float = 120) -> str:
         """Wait until a task's Ready condition has a reason; return its message."""
         return str(self.world.ready_reason(self.name(task), reason, seconds)["message"])
 
     def position(self, task: str, position: int | None) -> None:
-        self.until(task, lambda s: (s.get("queue") or {}).get("position") == position, 20)
+        self.until(task, lambda s: (s.get("queue") or {}).get("position") == position)
 
-    def ended(self, task: str, seconds: float = 60) -> Object:
+    def ended(self, task: str, seconds: float = 120) -> Object:
         return self.world.ended(self.name(task), seconds)
 
     def job(self, task: str, stage: str = "train") -> str:
@@ -80,7 +80,7 @@ class OnModel:
 
     def training(self, task: str) -> Object:
         """Wait until the training's pod runs; return the pod."""
-        self.until(task, lambda s: bool(s.get("progress")), 60)
+        self.until(task, lambda s: bool(s.get("progress")))
         return self.pods(task)[-1]
 
     def pods(self, task: str) -> list[Object]:
@@ -96,7 +96,7 @@ class OnModel:
         return sorted((o.object_name or "").removeprefix(f"{self.model}/") for o in found)
 
     def lock_is_free(self) -> None:
-        self.world.until(f"lease/bluetune-{self.model}", lambda o: not o["spec"].get("holderIdentity"), 30)
+        self.world.until(f"lease/bluetune-{self.model}", lambda o: not o["spec"].get("holderIdentity"))
 
 
 LONG = {"metadata": {"train": "sleep:600"}}
@@ -131,12 +131,12 @@ def test_priority_orders_the_queue_also_when_it_is_raised_later(on: OnModel) -> 
     with pytest.raises(KubectlError, match=r"batchId.*immutable"):
         on.edit("low", batchId="b2")
     on.edit("holder", cancel=True)
-    on.until("low", lambda s: bool(s.get("startTime")), 60)
+    on.until("low", lambda s: bool(s.get("startTime")))
     assert "startTime" not in on.status("high")
 
 
 def test_suspended_time_does_not_count_against_the_deadline_and_running_time_does(on: OnModel) -> None:
-    deadline = 20
+    deadline = 30
     on.apply(t={"activeDeadlineSeconds": deadline, "metadata": {"train": "trial:0.7,sleep:600"}})
     on.training("t")
     on.edit("t", suspend=True)
@@ -144,16 +144,17 @@ def test_suspended_time_does_not_count_against_the_deadline_and_running_time_doe
     left = on.world.until(on.job("t"), lambda o: o["spec"]["suspend"] is True)["spec"]["activeDeadlineSeconds"]
     assert 0 < left < deadline
     assert condition(on.get("t"), "Trained")["reason"] == "Suspended"
-    on.world.until(f"lease/bluetune-{on.model}", lambda o: o["spec"]["holderIdentity"].startswith(on.name("t")))
-    end = time.monotonic() + left + 2
-    while time.monotonic() < end:
-        assert condition(on.get("t"), "Failed").get("status") != "True"
-        time.sleep(1)
+    assert on.world.get(f"lease/bluetune-{on.model}")["spec"]["holderIdentity"].startswith(on.name("t"))
+    on.world.until(on.job("t"), lambda o: not o["status"].get("active") and not o["status"].get("terminating"))
     assert on.pods("t") == []
     on.edit("t", suspend=False)
     task = on.ended("t")
     assert condition(task, "Failed")["reason"] == "DeadlineExceeded"
     assert f"activeDeadlineSeconds={deadline}" in task["status"]["message"]
+    job = on.world.get(on.job("t"))
+    ended = next(c["lastTransitionTime"] for c in job["status"]["conditions"] if c["type"] == "Failed")
+    ran = datetime.fromisoformat(ended) - datetime.fromisoformat(job["status"]["startTime"])  # since it was resumed
+    assert ran.total_seconds() >= left - 1
     assert task["status"]["attempt"] == 2
     assert len(on.keys(f"runs/{task['metadata']['uid']}/trials/")) == 1
 
@@ -187,13 +188,13 @@ def test_waiters_and_suspended_tasks_are_cancelled_and_deleted_at_once(on: OnMod
     on.edit("waiter", cancel=True)
     on.edit("asleep", cancel=True)
     for task in ("waiter", "asleep"):
-        assert "before the training began" in on.ended(task, 20)["status"]["message"]
+        assert "before the training began" in on.ended(task)["status"]["message"]
     on.delete("gone")
     on.position("last", 1)
     on.edit("holder", suspend=True)
     on.until_reason("holder", "Suspended")
     on.delete("holder")
-    on.until("last", lambda s: bool(s.get("startTime")), 60)
+    on.until("last", lambda s: bool(s.get("startTime")))
     with pytest.raises(KubectlError, match="NotFound"):
         on.world.get(on.job("holder"))
     assert condition(on.ended("last"), "Succeeded")["status"] == "True"
@@ -231,10 +232,10 @@ def test_an_ended_task_can_be_edited_and_goes_when_its_time_is_over(on: OnModel)
     on.apply(t={})
     on.ended("t")
     on.edit("t", priority=3)
-    task = on.until("t", lambda s: s["observedGeneration"] == 2, 20)
+    task = on.until("t", lambda s: s["observedGeneration"] == 2)
     assert task["metadata"]["generation"] == 2
     on.edit("t", ttlSecondsAfterFinished=0)
-    on.world.kubectl("wait", "--for=delete", f"ftt/{on.name('t')}", "--timeout=20s")
+    on.world.kubectl("wait", "--for=delete", f"ftt/{on.name('t')}", "--timeout=60s")
 
 
 def test_a_run_starts_from_the_version_that_it_names_with_its_own_overrides(on: OnModel) -> None:
@@ -267,7 +268,7 @@ def test_a_key_is_free_when_the_first_task_failed_or_was_deleted(on: OnModel) ->
     on.apply(failing={"idempotencyKey": "k", "metadata": {"check": "exit:10"}})
     on.until_reason("failing", "Duplicate")
     on.delete("doomed")
-    on.until("failing", lambda s: bool(s.get("startTime")), 60)
+    on.until("failing", lambda s: bool(s.get("startTime")))
     on.apply(last={"idempotencyKey": "k"})
     assert condition(on.ended("failing"), "Failed")["reason"] == "DataInvalid"
     task = on.ended("last")
@@ -279,10 +280,10 @@ def test_a_run_keeps_its_plan_when_its_method_is_edited_and_says_so(on: OnModel)
     method = on.model
     on.world.kubectl.apply(on.world.method(method, initialMaxEvals=4))
     on.apply(t={"methodRef": {"name": method}, "metadata": {"check": "sleep:3", "train": "sleep:3"}})
-    on.world.until(on.job("t", "check"), lambda o: (o.get("status") or {}).get("active") == 1, 60)
+    on.world.until(on.job("t", "check"), lambda o: (o.get("status") or {}).get("active") == 1)
     assert condition(on.get("t"), "PlanCurrent").get("status") != "False"
     on.world.kubectl.apply(on.world.method(method, initialMaxEvals=9, image="localhost:1/new:2"))
-    on.until("t", lambda s: any(c["type"] == "PlanCurrent" and c["status"] == "False" for c in s["conditions"]), 20)
+    on.until("t", lambda s: any(c["type"] == "PlanCurrent" and c["status"] == "False" for c in s["conditions"]))
     assert f"FineTuningMethod '{method}' was edited" in condition(on.get("t"), "PlanCurrent")["message"]
     task = on.ended("t")
     assert condition(task, "Succeeded")["reason"] == "Completed"
@@ -299,7 +300,7 @@ def test_a_job_in_a_queue_of_kueue_is_started_and_stopped_by_kueue_alone(on: OnM
         on.world.kubectl("patch", on.job("t"), "--type=merge", "-p", patch)
 
     on.apply(t={"queueName": "gpus", "metadata": {"train": "sleep:5"}})
-    on.until_reason("t", "Queued", 60)
+    on.until_reason("t", "Queued")
     job = on.world.get(on.job("t"))
     assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "gpus"
     kueue(suspend=False)
@@ -318,6 +319,6 @@ def test_a_job_in_a_queue_of_kueue_is_started_and_stopped_by_kueue_alone(on: OnM
 def test_a_namespace_goes_when_the_operator_is_gone(operator: Fixture, world: Fixture) -> None:
     world.basics()
     world.kubectl.apply(world.task("t", **LONG), world.task("waiter"), world.task("asleep", suspend=True))
-    world.until("ftt/t", lambda o: bool((o.get("status") or {}).get("progress")), 60)
+    world.until("ftt/t", lambda o: bool((o.get("status") or {}).get("progress")))
     operator.end()
-    world.kubectl("delete", "namespace", operator.namespace, "--timeout=100s", timeout=110)
+    world.kubectl("delete", "namespace", operator.namespace, "--timeout=200s", timeout=210)
