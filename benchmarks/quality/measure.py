@@ -27,7 +27,7 @@ METHODS: dict[str, dict[str, Any]] = {
     },
 }
 """What is not the preset's. Clicks alone: no phrases of the catalogue, and weights as they are trained."""
-GATES = {"default": Gate(), "confidence 0.95": Gate(confidence=0.95)}
+GATES = {"default": Gate(), "mean alone": Gate(confidence=0)}
 
 
 class Bench:

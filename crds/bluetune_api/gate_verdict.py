@@ -7,6 +7,12 @@ from bluetune_api.model import Gate
 from bluetune_api.records import GateReport
 
 
+FEWEST_QUERIES = 10
+"""For an interval. Of n queries without any difference, all agree by chance once in 2^(n-1) times; below about ten the
+percentile interval holds the mean less often than it says (B. Efron, R. Tibshirani, An Introduction to the Bootstrap,
+1993, chapter 13)."""
+
+
 @dataclass(frozen=True)
 class GateVerdict:
     """The answer, with what was measured."""
@@ -26,21 +32,40 @@ def gate_verdict(report: GateReport | None, gate: Gate) -> GateVerdict:
         )
     asked = gate.min_delta
     said = (
-        f"{report.metric} on {report.sessions} held-out {'queries' if report.source == 'Judgments' else 'sessions'}:"
+        f"{report.metric} on {report.sessions} {_units(report)}:"
         f" {_number(report.candidate, report.metric)} against {_number(report.baseline, report.metric)} of"
         f" {report.against}, {report.delta:+.4f}"
     )
-    if report.delta < asked:
-        return GateVerdict("GateNotPassed", f"{said}; at least {asked:+.4f} is asked for")
-    if gate.confidence is not None:
-        if report.low is None or report.confidence != gate.confidence:
-            return GateVerdict("GateNotMeasured", f"{said}; no interval at confidence {gate.confidence}")
-        if report.low < asked:
+    if report.delta <= asked:
+        return GateVerdict("GateNotPassed", f"{said}; more than {asked:+.4f} is asked for")
+    if gate.confidence > 0:
+        if report.low is None:
+            return GateVerdict("GateNotMeasured", f"{said}; the trainer gave no interval")
+        if report.confidence != gate.confidence:
             return GateVerdict(
-                "GateNotPassed",
-                f"{said}; the {gate.confidence:.0%} interval begins at {report.low:+.4f}, below {asked:+.4f}",
+                "GateStale",
+                f"{said}; measured at confidence {report.confidence:g}, and spec.serving.gate.confidence is"
+                f" {gate.confidence:g} now; run again",
+            )
+        if report.queries is not None and report.queries < FEWEST_QUERIES:
+            return GateVerdict(
+                "GateNotMeasured",
+                f"{said}; too few to tell a gain from chance: at least {FEWEST_QUERIES} different queries are needed, so"
+                " train on more sessions, or name spec.serving.gate.judgments",
+            )
+        said += f" (interval at {gate.confidence:g} from {report.low:+.4f})"
+        # an interval that begins at minDelta is that of a candidate which ranks nearly all queries as before
+        if report.low <= asked:
+            return GateVerdict(
+                "GateNotPassed", f"{said}; it must lie above {asked:+.4f}, so this may be chance: more sessions tell"
             )
     return GateVerdict("GatePassed", said)
+
+
+def _units(report: GateReport) -> str:
+    if report.source == "Judgments":
+        return "judged queries"
+    return "held-out sessions" + (f" of {report.queries} queries" if report.queries is not None else "")
 
 
 def _number(metrics: dict[str, float], metric: str) -> str:

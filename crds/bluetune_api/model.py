@@ -61,9 +61,10 @@ class Gate(ApiModel):
     metric: Literal["ndcg@10", "mrr@10", "recall@10"] = "ndcg@10"
     """Metric on the held-out tenth of the queries, or on the judgments."""
     min_delta: Annotated[float, Field(ge=-1, le=1)] = 0.0
-    """The candidate's metric minus the live version's must be at least this."""
-    confidence: Annotated[float, Field(ge=0.5, lt=1)] | None = None
-    """Require that the delta's bootstrap interval at this level lies above minDelta, for example 0.95."""
+    """The candidate's metric minus the live version's must be more than this."""
+    confidence: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    """The delta's paired bootstrap interval at this level must lie above minDelta, so that noise is not promoted. With 0
+    the mean alone decides, and noise passes half of the time."""
     judgments: StorePath | None = None
     """Qrels below the model's prefix (JSONL of query, object_id, grade): better than clicks, where they exist."""
 

@@ -253,6 +253,8 @@ class GateReport(ApiModel):
     """Level of the interval."""
     sessions: int
     """Sessions, or judged queries, compared."""
+    queries: int | None = None
+    """Different queries among them, which the interval is drawn from; absent in older results."""
     source: Literal["Clicks", "Judgments"] = "Clicks"
     """What relevance was taken from."""
 

@@ -183,6 +183,8 @@ def main() -> None:
             baseline={plan.gate.metric: 0.5},
             candidate={plan.gate.metric: 0.5 + delta},
             delta=delta,
+            low=delta / 2,
+            high=delta * 1.5,
             sessions=10,
         ),
         metadata=plan.metadata,

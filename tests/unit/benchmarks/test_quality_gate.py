@@ -36,14 +36,14 @@ def result(delta: float, low: float) -> Result:
 @pytest.mark.parametrize(
     ("delta", "low", "confidence", "promoted", "reason"),
     [
-        (-0.01, -0.03, None, "False", "GateNotPassed"),
-        (0.01, -0.01, None, "Unknown", "RolloutRequested"),
+        (-0.01, -0.03, 0.0, "False", "GateNotPassed"),
+        (0.01, -0.01, 0.0, "Unknown", "RolloutRequested"),
         (0.01, -0.01, 0.95, "False", "GateNotPassed"),
         (0.03, 0.01, 0.95, "Unknown", "RolloutRequested"),
     ],
 )
 def test_the_decision_is_the_operators(
-    delta: float, low: float, confidence: float | None, promoted: str, reason: str
+    delta: float, low: float, confidence: float, promoted: str, reason: str
 ) -> None:
     said = ours.decision(result(delta, low), Gate(confidence=confidence))
     assert (said["promoted"], said["reason"]) == (promoted, reason)

@@ -22,7 +22,8 @@ def result(delta: float | None = 0.1, **report: Any) -> Result:
     gate = None
     if delta is not None:
         numbers = {"baseline": {"ndcg@10": 0.5}, "candidate": {"ndcg@10": 0.5 + delta}}
-        fields = {"metric": "ndcg@10", "against": LIVE, "delta": delta, "sessions": 9, **numbers, **report}
+        sure = {"low": delta / 2, "high": delta * 1.5, "sessions": 90}
+        fields = {"metric": "ndcg@10", "against": LIVE, "delta": delta, **sure, **numbers, **report}
         gate = GateReport(**fields)
     owner = RunOwner(kind="FineTuningTask", name="t", namespace="n", uid="u")
     return Result(kind="Train", owner=owner, version=NEW, digest="sha256:" + "1" * 64, uri="s3://b/n", gate=gate)
@@ -44,7 +45,32 @@ STRICT = serving(gate=Gate(min_delta=0.02, confidence=0.95))
             True, result(), LIVE, serving(rollback_to=LIVE), current(), ("False", "Pinned"), id="pinned by rollbackTo"
         ),
         pytest.param(True, result(), LIVE, serving(), current(), ("Unknown", "RolloutRequested"), id="better"),
-        pytest.param(True, result(0.0), LIVE, serving(), current(), ("Unknown", "RolloutRequested"), id="as good"),
+        pytest.param(True, result(0.0), LIVE, serving(), current(), ("False", "GateNotPassed"), id="as good"),
+        pytest.param(True, result(low=-0.01), LIVE, serving(), current(), ("False", "GateNotPassed"), id="noise"),
+        pytest.param(
+            True, result(low=0.0), LIVE, serving(), current(), ("False", "GateNotPassed"), id="one query of a hundred"
+        ),
+        pytest.param(
+            True, result(queries=9), LIVE, serving(), current(), ("False", "GateNotMeasured"), id="too few queries"
+        ),
+        pytest.param(
+            True,
+            result(low=-0.01, queries=3),
+            LIVE,
+            serving(gate=Gate(confidence=0)),
+            current(),
+            ("Unknown", "RolloutRequested"),
+            id="the mean alone, if that is asked for",
+        ),
+        pytest.param(
+            True,
+            result(confidence=0.8),
+            LIVE,
+            serving(),
+            current(),
+            ("False", "GateStale"),
+            id="the level was changed meanwhile",
+        ),
         pytest.param(True, result(-0.01), LIVE, serving(), current(), ("False", "GateNotPassed"), id="worse"),
         pytest.param(True, result(), LIVE, serving(), current(OTHER), ("False", "GateStale"), id="blue moved on"),
         pytest.param(
@@ -73,7 +99,9 @@ STRICT = serving(gate=Gate(min_delta=0.02, confidence=0.95))
         pytest.param(
             True, result(0.1, low=0.01, high=0.2), LIVE, STRICT, current(), ("False", "GateNotPassed"), id="unsure"
         ),
-        pytest.param(True, result(0.1), LIVE, STRICT, current(), ("False", "GateNotMeasured"), id="no interval"),
+        pytest.param(
+            True, result(0.1, low=None), LIVE, STRICT, current(), ("False", "GateNotMeasured"), id="no interval"
+        ),
         pytest.param(
             True,
             result(),
@@ -93,5 +121,14 @@ def test_decisions(wanted: bool, measured: Result, live: str, how: Any, model: A
 def test_a_refusal_gives_the_numbers() -> None:
     answer = promotion(wanted=True, result=result(-0.01), live_version=LIVE, serving=serving(), model=current())
     assert answer.message == (
-        f"ndcg@10 on 9 held-out sessions: 0.4900 against 0.5000 of {LIVE}, -0.0100; at least +0.0000 is asked for"
+        f"ndcg@10 on 90 held-out sessions: 0.4900 against 0.5000 of {LIVE}, -0.0100; more than +0.0000 is asked for"
+    )
+
+
+def test_a_gain_that_may_be_chance_is_refused_with_numbers_and_what_to_do() -> None:
+    unsure = result(0.01, low=-0.02, queries=40)
+    answer = promotion(wanted=True, result=unsure, live_version=LIVE, serving=serving(), model=current())
+    assert answer.message == (
+        f"ndcg@10 on 90 held-out sessions of 40 queries: 0.5100 against 0.5000 of {LIVE}, +0.0100 (interval at 0.95 from"
+        " -0.0200); it must lie above +0.0000, so this may be chance: more sessions tell"
     )

@@ -117,7 +117,8 @@ def _gate(evidence: Evidence) -> GateReport:
         {name: float(values.mean()) for name, values in side.metrics.items()} | {"irrelevant_dist_shift": shift}
         for side, shift in ((evidence.before, 0.0), (evidence.after, 0.02))
     )
-    low, high = bootstrap_interval(evidence.after.metrics["ndcg@10"] - evidence.before.metrics["ndcg@10"], 0.9, 3)
+    gained = evidence.after.metrics["ndcg@10"] - evidence.before.metrics["ndcg@10"]
+    low, high = bootstrap_interval(gained, evidence.queries, 0.9, 3)
     return GateReport(
         metric="ndcg@10",
         against="v000000000002",

@@ -107,7 +107,7 @@ def _intervals(facts: RunFacts) -> dict[str, tuple[float, float]]:
     assert facts.evidence is not None  # noqa: S101 - the caller looked
     before, after = facts.evidence.before.metrics, facts.evidence.after.metrics
     return {
-        name: bootstrap_interval(after[name] - values, confidence(facts), facts.seed)
+        name: bootstrap_interval(after[name] - values, facts.evidence.queries, confidence(facts), facts.seed)
         for name, values in before.items()
         if name in after and len(values)
     }

@@ -19,6 +19,7 @@ from bluetune_trainer.search.evidence import (
     Evidence,
     Ranking,
     bootstrap_interval,
+    different_queries,
     first_results,
 )
 from bluetune_trainer.training.batches import number_sessions
@@ -88,7 +89,9 @@ def measure_gate(
         evidence, summaries = _clicked(live_folder, candidate_folder, catalogue, held_out, settings, parts, on_step)
     difference = evidence.after.metrics[gate.metric] - evidence.before.metrics[gate.metric]
     confidence = gate.confidence or DEFAULT_CONFIDENCE
-    low, high = bootstrap_interval(difference, confidence, settings.seed) if len(difference) else (None, None)
+    low = high = None
+    if len(difference):
+        low, high = bootstrap_interval(difference, evidence.queries, confidence, settings.seed)
     report = GateReport(
         metric=gate.metric,
         against=against,
@@ -99,6 +102,7 @@ def measure_gate(
         high=high,
         confidence=confidence,
         sessions=len(difference),
+        queries=different_queries(evidence.queries),
         source="Judgments" if judgments else "Clicks",
     )
     return Measured(report, evidence)
