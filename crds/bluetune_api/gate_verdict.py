@@ -6,7 +6,6 @@ from typing import Literal
 from bluetune_api.model import Gate
 from bluetune_api.records import GateReport
 
-
 FEWEST_QUERIES = 10
 """For an interval. Of n queries without any difference, all agree by chance once in 2^(n-1) times; below about ten the
 percentile interval holds the mean less often than it says (B. Efron, R. Tibshirani, An Introduction to the Bootstrap,
@@ -50,7 +49,7 @@ def gate_verdict(report: GateReport | None, gate: Gate) -> GateVerdict:
         if report.queries is not None and report.queries < FEWEST_QUERIES:
             return GateVerdict(
                 "GateNotMeasured",
-                f"{said}; too few to tell a gain from chance: at least {FEWEST_QUERIES} different queries are needed, so"
+                f"{said}; too few to tell a gain from chance: at least {FEWEST_QUERIES} different queries are needed;"
                 " train on more sessions, or name spec.serving.gate.judgments",
             )
         said += f" (interval at {gate.confidence:g} from {report.low:+.4f})"

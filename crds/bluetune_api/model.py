@@ -52,7 +52,9 @@ class Retention(ApiModel):
     """How many versions the store keeps."""
 
     keep_versions: Annotated[int, Field(ge=2, le=1000)] = 10
-    """Newest versions to keep, beside the current one and its predecessor. The operator does not delete any yet."""
+    """Newest versions to keep. Older ones are removed from the store, with `indexes/<version>/`, while no task holds
+    the model; but never the base, the current version and its predecessor, what `rollbackTo` names, one that a rollout
+    or an unfinished task uses, or one that another model's `base.uri` points to."""
 
 
 class Gate(ApiModel):
@@ -63,8 +65,8 @@ class Gate(ApiModel):
     min_delta: Annotated[float, Field(ge=-1, le=1)] = 0.0
     """The candidate's metric minus the live version's must be more than this."""
     confidence: Annotated[float, Field(ge=0, lt=1)] = 0.95
-    """The delta's paired bootstrap interval at this level must lie above minDelta, so that noise is not promoted. With 0
-    the mean alone decides, and noise passes half of the time."""
+    """The delta's paired bootstrap interval at this level must lie above minDelta, so that noise is not promoted. With
+    0 the mean alone decides, and noise passes half of the time."""
     judgments: StorePath | None = None
     """Qrels below the model's prefix (JSONL of query, object_id, grade): better than clicks, where they exist."""
 

@@ -5,6 +5,7 @@ import hashlib
 SUCCESS_MARKER = "_SUCCESS"
 CLICKSTREAM = "clickstream/"
 VERSIONS = "versions/"
+RETIRED = "retired/"
 MANIFEST = "manifest.json"
 
 
@@ -101,6 +102,16 @@ def version(version_id: str) -> str:
 def manifest(version_id: str) -> str:
     """Manifest of a version, written last: a version without it does not exist."""
     return version(version_id) + MANIFEST
+
+
+def index(version_id: str) -> str:
+    """Folder of a version's vector index, if the reindex Job keeps it here."""
+    return f"indexes/{version_id}/"
+
+
+def retired(version_id: str) -> str:
+    """Record that a version is being removed: its manifest, kept until all else of it is gone."""
+    return f"{RETIRED}{version_id}.json"
 
 
 def idempotency_key(key: str) -> str:

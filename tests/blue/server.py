@@ -1,6 +1,7 @@
 """A small real server for the blue Deployment: says what it serves, from its environment, and encodes if it has files.
 
-Runs in a pod, by path. UNREADY, LYING, CRASHING name versions that must misbehave.
+Without files it answers the probe's vector. Runs in a pod, by path. UNREADY, LYING, SKEWED, CRASHING name versions that
+must misbehave; a skewed one encodes a little differently from what was published (cosine 0.998).
 """
 
 import json
@@ -36,6 +37,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.model is None:
+            vector = [0.998, 0.0632139] if os.environ.get("SKEWED") == VERSION else [1.0, 0.0]
+            self.answer(200, {"vectors": [vector for _ in body["texts"]]})
+            return
         prompt = self.model.prompts.get(body.get("kind", "query"), "")
         vectors = self.model.encode([prompt + t for t in body["texts"]], normalize_embeddings=True)
         self.answer(200, {"vectors": vectors.tolist()})

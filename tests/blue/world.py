@@ -147,7 +147,7 @@ class Blue:
         )
 
     def make_deployment(self, name: str = "blue", **env: str) -> None:
-        """The blue Deployment; UNREADY, LYING and CRASHING make versions misbehave."""
+        """The blue Deployment; UNREADY, LYING, SKEWED and CRASHING make versions misbehave."""
         self.kubectl.apply(blue_deployment(name, env))
 
     def pin(self, version: str | None, name: str = "shop") -> None:
@@ -271,10 +271,11 @@ def blue_deployment(name: str, env: dict[str, str], replicas: int = 2) -> dict[s
         "env": [{"name": key, "value": value} for key, value in env.items()],
         "ports": [{"containerPort": 8080}],
         "readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 1},
+        "lifecycle": {"preStop": {"sleep": {"seconds": 1}}},
         "securityContext": RESTRICTED,
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
-    pod = {"terminationGracePeriodSeconds": 1, "containers": [container]}
+    pod = {"terminationGracePeriodSeconds": 2, "containers": [container]}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

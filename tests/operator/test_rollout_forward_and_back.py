@@ -42,12 +42,13 @@ def test_the_base_is_rolled_out_then_a_pinned_version_and_its_release_changes_no
     [
         ("UNREADY", "RolloutTimeout", "blue serves"),
         ("LYING", "VerifyFailed", "it serves digest 'sha256:000"),
+        ("SKEWED", "VerifyFailed", "the published vector of 'a' is 0.9980, below minCosine 0.999"),
         ("CRASHING", "RolloutTimeout", "cannot be loaded"),
     ],
 )
 def test_a_version_that_does_not_serve_goes_back_by_itself(blue: Blue, fault: str, reason: str, words: str) -> None:
-    serving = usual_serving(rolloutTimeoutSeconds=15, verify={"port": 8080, "timeoutSeconds": 5})
-    blue.make_model(serving=serving)
+    verify = {"port": 8080, "timeoutSeconds": 5, "encodePath": "/encode"}
+    blue.make_model(serving=usual_serving(rolloutTimeoutSeconds=15, verify=verify))
     base, _ = blue.imported("shop")
     bad, _ = blue.publish("bad")
     blue.make_deployment(**{fault: bad})

@@ -61,7 +61,7 @@ class Key:
     """What is reconciled: a resource of ours by kind, namespace and name."""
 
     kind: str
-    """FineTuningTask, EmbeddingModel or FineTuningMethod."""
+    """FineTuningTask, EmbeddingModel or FineTuningMethod, or a model's Lock or Retention."""
     namespace: str
     name: str
 

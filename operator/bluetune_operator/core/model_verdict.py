@@ -10,7 +10,7 @@ from bluetune_api.model import EmbeddingModelStatus
 from bluetune_api.reasons import ConditionType, Reason, known_reason
 from bluetune_operator.core.conditions import Status, condition, find, merge
 from bluetune_operator.core.rollout import Failure
-from bluetune_operator.core.rollout_choice import active
+from bluetune_operator.core.rollout_choice import PIN_TRIES, active
 
 TRANSIENT = frozenset({"StoreUnreachable", "Importing", "RollingOut", "StoreError", "BlueNotAvailable"})
 """Reasons that end by themselves."""
@@ -148,6 +148,8 @@ def serving_verdict(
         problem = blocked
     failed = rollout is not None and rollout.step == "Failed"
     last = f"version {rollout.to} was not rolled out: {rollout.message}" if rollout is not None and failed else ""
+    if rollout is not None and failed and rollout.to == pin and (rollout.attempt or 1) >= PIN_TRIES:
+        last += f"; given up after {PIN_TRIES} tries, until the model is changed"
     if problem is None and rollout is not None and failed and (not reached or rollout.to == asked):
         problem = Failure(known_reason(rollout.reason) or "RolloutFailed", last)
     if problem is None and reached and not available:

@@ -14,6 +14,9 @@ from bluetune_operator.core.times import seconds_since, stamp
 Task = Mapping[str, Any]
 
 HISTORY = 10
+PIN_TRIES = 5
+"""How often a version that rollbackTo names is tried: each try may put pods into service that do not serve it well. What
+nothing else could replace, the base and the current version, is tried for ever."""
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 30, 1800
 ACTIVE = ("Reindex", "Patch", "Wait", "Verify", "Promote", "RollingBack")
 
@@ -68,7 +71,7 @@ def choose(s: Situation) -> Choice:
     """
     current, last = s.status.current.version if s.status.current else None, s.status.rollout
     if s.serving.rollback_to is not None:
-        if s.pinned is not None and current != s.pinned.version:
+        if s.pinned is not None and current != s.pinned.version and not given_up(last, s.pinned.version, s.generation):
             return _begin(s, s.pinned)
     elif s.request is not None and current != s.request.version and not _tried(last, s.request):
         return _begin(s, s.request)
@@ -78,6 +81,15 @@ def choose(s: Situation) -> Choice:
     if s.drifted or again:
         return _begin(s, Target(s.status.current.version, s.status.current.digest))
     return Choice()
+
+
+def given_up(last: Rollout | None, version: str, generation: int) -> bool:
+    """Whether a version has failed so often that it waits for a change of the model."""
+    return (
+        last is not None
+        and (last.step, last.to, last.generation) == ("Failed", version, generation)
+        and (last.attempt or 1) >= PIN_TRIES
+    )
 
 
 def _tried(last: Rollout | None, request: Target) -> bool:

@@ -155,7 +155,7 @@ def cannot_patch(deployment: Json | None, serving: Serving) -> Failure | None:
 def unsafe(deployment: Json, serving: Serving) -> Failure | None:
     """Why replacing the pods would drop requests, and what to change; None if it would not."""
     spec = deployment.get("spec", {})
-    problems = [*_strategy_problems(spec), *_probe_problems(spec, serving)]
+    problems = [*_strategy_problems(spec), *_pod_problems(spec, serving)]
     if not problems:
         return None
     return Failure("ServingUnsafe", f"Deployment {serving.deployment} would drop requests: {'; '.join(problems)}")
@@ -176,14 +176,31 @@ def _strategy_problems(spec: Json) -> list[str]:
     return []
 
 
-def _probe_problems(spec: Json, serving: Serving) -> list[str]:
-    for container in spec.get("template", {}).get("spec", {}).get("containers", []):
-        if container.get("name") == serving.container and not container.get("readinessProbe"):
-            return [
-                f"container {serving.container} has no readinessProbe, so pods get requests before they have loaded the"
-                " version; add one that succeeds only once the server can answer"
-            ]
-    return []
+def _pod_problems(spec: Json, serving: Serving) -> list[str]:
+    pod = spec.get("template", {}).get("spec", {})
+    container = next((c for c in pod.get("containers", []) if c.get("name") == serving.container), None)
+    if container is None:
+        return []
+    problems = []
+    if not container.get("readinessProbe"):
+        problems.append(
+            f"container {serving.container} has no readinessProbe, so pods get requests before they have loaded the"
+            " version; add one that succeeds only once the server can answer"
+        )
+    hook = (container.get("lifecycle") or {}).get("preStop") or {}
+    seconds = (hook.get("sleep") or {}).get("seconds", 0)
+    if not hook or ("sleep" in hook and seconds <= 0):
+        problems.append(
+            f"container {serving.container} has no preStop hook, so it stops while nodes still send it requests; add"
+            " lifecycle.preStop.sleep.seconds: 5"
+        )
+    grace = pod.get("terminationGracePeriodSeconds", 30)
+    if grace <= seconds or grace == 0:
+        problems.append(
+            f"terminationGracePeriodSeconds={grace} leaves no time to answer requests after preStop's {seconds} s; set"
+            f" it to {seconds + 25} or to what the longest request needs"
+        )
+    return problems
 
 
 def most_unavailable(replicas: int, surge: int | str, unavailable: int | str) -> int:

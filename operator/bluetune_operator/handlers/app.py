@@ -29,6 +29,7 @@ from bluetune_operator.reconciler.base import Context, Reconciler
 from bluetune_operator.reconciler.lock import LockReconciler
 from bluetune_operator.reconciler.method import MethodReconciler
 from bluetune_operator.reconciler.model import ModelReconciler
+from bluetune_operator.reconciler.retention import RETENTION, RetentionReconciler
 from bluetune_operator.reconciler.task import LOCK, TaskReconciler
 
 logger = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ async def _run(config: Config) -> int:
         MODELS.name: ModelReconciler(context),
         METHODS.name: MethodReconciler(context),
         LOCK: LockReconciler(context),
+        RETENTION: RetentionReconciler(context),
     }
     informer = Informer(kube, cache, config, health, queue.add)
     guard = Guard(kube, config.pod_namespace, identity)

@@ -1,6 +1,7 @@
 """The model's reconcile: what it claims, its base, its lock, and what blue serves. One status write at the end."""
 
 import logging
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,6 +31,7 @@ from bluetune_operator.core.model_claims import claimed_by_another
 from bluetune_operator.core.model_import import import_name, manifest_problem
 from bluetune_operator.core.model_lock import lock_view
 from bluetune_operator.core.model_verdict import Verdict, conditions_of, news, serving_verdict
+from bluetune_operator.core.retention import is_due
 from bluetune_operator.core.rollout import Failure, abandoned
 from bluetune_operator.core.rollout_choice import (
     Situation,
@@ -46,11 +48,14 @@ from bluetune_operator.core.times import stamp
 from bluetune_operator.reconciler.base import Context
 from bluetune_operator.reconciler.model_import import NotYet, published_base
 from bluetune_operator.reconciler.model_rollout import Blue, Rollouts, Subject, missing_version
+from bluetune_operator.reconciler.retention import RETENTION
 
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS, DEPLOYMENT_SECONDS = 30.0, 5.0
 """Until the next look at something that sends no event: a store, a Secret; the Deployment."""
+RETENTION_SECONDS, FIRST_RETENTION_SECONDS = 2.0, (30.0, 120.0)
+"""Until old versions are looked for: after a change that may leave one too many, and once after a start."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +73,18 @@ class ModelReconciler:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._rollouts = Rollouts(context)
+        self._seen: set[tuple[str, str]] = set()
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """Bring the model closer to what it declares; seconds until the next look, or None."""
         model = await self._context.kube.get(MODELS, namespace, name)
         if model is None or is_deleting(model):
+            self._seen.discard((namespace, name))
             self._wake_claimants(namespace, name)
             return None
+        if (namespace, name) not in self._seen:
+            self._seen.add((namespace, name))
+            self._context.enqueue(Key(RETENTION, namespace, name), random.uniform(*FIRST_RETENTION_SECONDS))
         try:
             old = EmbeddingModelStatus.model_validate(model.get("status") or {})
         except ValidationError as error:
@@ -276,6 +286,8 @@ class ModelReconciler:
         written = await self._context.kube.replace_status(MODELS, model, wire)
         self._context.cache.put(MODELS, written)
         self._wake_tasks(model, old, new)
+        if is_due(old, new):
+            self._context.enqueue(Key(RETENTION, namespace_of(model), name_of(model)), RETENTION_SECONDS)
         for item in news(old, new):
             await self._context.events.emit(model, item.reason, item.message, level=item.level)
 

@@ -42,8 +42,6 @@ def result(delta: float, low: float) -> Result:
         (0.03, 0.01, 0.95, "Unknown", "RolloutRequested"),
     ],
 )
-def test_the_decision_is_the_operators(
-    delta: float, low: float, confidence: float, promoted: str, reason: str
-) -> None:
+def test_the_decision_is_the_operators(delta: float, low: float, confidence: float, promoted: str, reason: str) -> None:
     said = ours.decision(result(delta, low), Gate(confidence=confidence))
     assert (said["promoted"], said["reason"]) == (promoted, reason)

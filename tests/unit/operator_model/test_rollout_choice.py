@@ -8,6 +8,7 @@ import pytest
 
 from bluetune_api.model import CurrentVersion, EmbeddingModelStatus, Reindex, Rollout, Serving
 from bluetune_operator.core.rollout_choice import (
+    Choice,
     Situation,
     Target,
     choose,
@@ -131,6 +132,23 @@ def test_a_failed_first_rollout_is_tried_again_later_and_later_and_at_once_after
     assert later.attempt == 3
     assert choose(replace(failed, generation=2)).rollout is not None
     assert retry_delay(30) == 1800
+
+
+def test_a_pinned_version_is_given_up_after_five_tries_until_the_model_changes_the_current_one_never() -> None:
+    def tried(to: str, attempt: int) -> Situation:
+        last = rollout(to, "Failed", attempt=attempt)
+        status = EmbeddingModelStatus(current=current(V1), rollout=last)
+        later = NOW + timedelta(days=1)
+        return Situation(status, PINNED, generation=1, now=later, base=target(V1), pinned=target(V3))
+
+    fifth = choose(tried(V3, 4)).rollout
+    assert fifth is not None
+    assert fifth.attempt == 5
+    assert choose(tried(V3, 5)) == Choice()
+    assert choose(replace(tried(V3, 5), generation=2)).rollout is not None
+    stubborn = choose(replace(tried(V1, 50), serving=PLAIN, pinned=None)).rollout
+    assert stubborn is not None
+    assert stubborn.to == V1
 
 
 def task(uid: str = "u", *, promoted: tuple[str, str] = ("Unknown", "RolloutRequested"), **more: Any) -> dict[str, Any]:

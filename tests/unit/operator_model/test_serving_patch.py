@@ -40,6 +40,7 @@ def deployment(**spec: Any) -> dict[str, Any]:
         "name": "server",
         "image": "x",
         "readinessProbe": {"httpGet": {}},
+        "lifecycle": {"preStop": {"sleep": {"seconds": 5}}},
         "env": [{"name": "A", "value": "b"}],
     }
     pod = {"containers": [{"name": "side", "image": "y"}, container]}
@@ -140,6 +141,15 @@ def without_probe() -> dict[str, Any]:
     return live
 
 
+def stopping(hook: dict[str, Any] | None, grace: int | None = None) -> dict[str, Any]:
+    live = deployment()
+    pod = live["spec"]["template"]["spec"]
+    pod["containers"][1]["lifecycle"] = {"preStop": hook} if hook is not None else {"postStart": {}}
+    if grace is not None:
+        pod["terminationGracePeriodSeconds"] = grace
+    return live
+
+
 def rolling(surge: int | str, unavailable: int | str) -> dict[str, Any]:
     return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}}
 
@@ -156,6 +166,12 @@ def rolling(surge: int | str, unavailable: int | str) -> dict[str, Any]:
         (deployment(strategy=rolling(0, "25%")), "maxUnavailable: 0"),
         (deployment(replicas=3, strategy=rolling(1, "100%")), "all 3 pods"),
         (without_probe(), "readinessProbe"),
+        (stopping(None), "no preStop hook"),
+        (stopping({"sleep": {"seconds": 0}}), "lifecycle.preStop.sleep.seconds: 5"),
+        (stopping({"exec": {"command": ["sleep", "5"]}}), None),
+        (stopping({"sleep": {"seconds": 30}}), "terminationGracePeriodSeconds=30 leaves no time"),
+        (stopping({"sleep": {"seconds": 30}}, 31), None),
+        (stopping({"httpGet": {"path": "/drain", "port": 1}}, 0), "terminationGracePeriodSeconds=0"),
     ],
 )
 def test_what_would_drop_requests(live: dict[str, Any], words: str | None) -> None:

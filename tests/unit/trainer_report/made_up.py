@@ -141,7 +141,7 @@ def _plan(trials: int, word: str) -> Plan:
         batch_id="2026-03-02",
         start_version="v000000000001",
         method=MethodPlan(initial_max_evals=trials),
-        gate=Gate(min_delta=0.01),
+        gate=Gate(min_delta=0.01, confidence=0.9),
         metadata={"why": word},
     )
 

@@ -64,9 +64,7 @@ def different_queries(queries: Sequence[str]) -> int:
     return len({normalised(query) for query in queries})
 
 
-def bootstrap_interval(
-    difference: Floats, queries: Sequence[str], confidence: float, seed: int
-) -> tuple[float, float]:
+def bootstrap_interval(difference: Floats, queries: Sequence[str], confidence: float, seed: int) -> tuple[float, float]:
     """Percentile interval of the mean of paired differences; same seed, same interval.
 
     Queries are drawn, each with all its sessions: sessions of one query see the same two rankings and are no

@@ -1,0 +1,109 @@
+"""Old versions go, whole or not at all, whenever the operator dies."""
+
+import json
+import time
+
+import pytest
+
+from blue.world import Blue, kill, usual_serving
+from bluetune_api import store_layout
+from bluetune_api.records import Manifest
+from bluetune_api.store_layout import RETIRED, VERSIONS
+
+pytest_plugins = ["blue.fixtures"]
+pytestmark = pytest.mark.timeout(300)
+
+
+def versions(blue: Blue) -> set[str]:
+    """Versions that exist; each must have all its files."""
+    store, found = blue.store(), set()
+    for version in store.folders(VERSIONS):
+        info = store.stat(store_layout.manifest(version))
+        if info is None:
+            continue
+        found.add(version)
+        for file in Manifest.model_validate_json(store.get(store_layout.manifest(version))).files:
+            assert store.stat(store_layout.version(version) + file.path) is not None, f"{version} lacks {file.path}"
+    return found
+
+
+def keep(blue: Blue, count: int) -> None:
+    patch = json.dumps({"spec": {"retention": {"keepVersions": count}}})
+    blue.kubectl("patch", "emodel", "shop", "--type=merge", "-p", patch)
+
+
+def touch(blue: Blue, number: int) -> None:
+    """A change of the model, after which old versions are looked for."""
+    patch = json.dumps({"spec": {"serving": {"rolloutTimeoutSeconds": number}}})
+    blue.kubectl("patch", "emodel", "shop", "--type=merge", "-p", patch)
+
+
+def leftovers(blue: Blue) -> list[str]:
+    """What belongs to no version."""
+    store, there = blue.store(), versions(blue)
+    keys = [info.key for folder in (VERSIONS, "indexes/", RETIRED) for info in store.list(folder)]
+    return [key for key in keys if key.split("/")[1].removesuffix(".json") not in there]
+
+
+def test_killed_after_every_single_write_old_versions_go_whole_and_those_in_use_stay(blue: Blue) -> None:
+    blue.make_deployment()
+    blue.make_model(serving=usual_serving())
+    base, _ = blue.imported("shop")
+    old = [blue.publish(f"old {n}")[0] for n in range(2)]
+    pinned, _ = blue.publish("pinned")
+    blue.store().put(store_layout.index(old[0]) + "table/data.lance", b"vectors")
+    half = store_layout.version("v00000000dead") + "config.json"
+    blue.store().put(half, b"somebody is publishing")
+    time.sleep(1.1)  # the store's times are whole seconds
+    newest = [blue.publish(f"new {n}")[0] for n in range(2)]
+    with blue.operator():
+        blue.until(lambda: blue.current() == base)
+        blue.pin(pinned)
+        blue.until(lambda: blue.condition("Ready").get("reason") == "Pinned")
+        blue.pin(None)
+        blue.until(lambda: blue.condition("Ready").get("reason") == "Serving")
+    assert versions(blue) == {base, pinned, *old, *newest}
+    keep(blue, 2)
+    deaths, deadline = 0, time.monotonic() + 200
+    while versions(blue) != {base, pinned, *newest} or leftovers(blue) != [half]:
+        assert time.monotonic() < deadline, (versions(blue), leftovers(blue))
+        process = blue.start_operator(BLUETUNE_CRASH_AFTER="3")  # its Lease, the model's status, and one more
+        touch(blue, 100 + deaths)
+        try:
+            for _ in range(60):
+                if process.poll() is not None:
+                    break
+                versions(blue)
+                time.sleep(0.25)
+        finally:
+            deaths += process.poll() == 137
+            kill(process)
+    assert deaths >= 2 * len(("copy", "manifest", "file", "copy"))
+    with blue.operator():
+        blue.until(lambda: blue.condition("Ready").get("reason") == "Serving")
+    assert blue.current() == pinned
+
+
+def test_nothing_goes_while_a_task_holds_the_model_and_the_removal_is_told(blue: Blue) -> None:
+    blue.make_deployment()
+    blue.make_model()
+    base, _ = blue.imported("shop")
+    old = [blue.publish(f"old {n}")[0] for n in range(3)]
+    time.sleep(1.1)
+    newer, digest = blue.publish("newer")
+    other, _ = blue.publish("other")
+    with blue.operator():
+        blue.until(lambda: blue.current() == base)
+    blue.asking_task("monday", newer, digest)
+    blue.make_deployment(UNREADY=newer)
+    with blue.operator():
+        keep(blue, 2)
+        blue.until(lambda: blue.step() == "Wait")
+        time.sleep(8)
+        assert versions(blue) == {base, newer, other, *old}
+        blue.kubectl("delete", "ftt", "monday", "--timeout=30s")
+        blue.until(lambda: versions(blue) == {base, newer, other}, 60)
+        told = blue.until(
+            lambda: blue.kubectl.json("get", "events", "--field-selector=reason=VersionsRemoved")["items"]
+        )
+        assert all(version in told[0]["message"] for version in old)
