@@ -15,8 +15,8 @@ Task = Mapping[str, Any]
 
 HISTORY = 10
 PIN_TRIES = 5
-"""How often a version that rollbackTo names is tried: each try may put pods into service that do not serve it well. What
-nothing else could replace, the base and the current version, is tried for ever."""
+"""How often a version that rollbackTo names is tried: each try may put pods into service that do not serve it well.
+What nothing else could replace, the base and the current version, is tried for ever."""
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 30, 1800
 ACTIVE = ("Reindex", "Patch", "Wait", "Verify", "Promote", "RollingBack")
 
