@@ -138,8 +138,8 @@ class Service:
             session = self.clicks.searched(query, [hit.object_id for hit in hits], engine.version)
         took = round((time.perf_counter() - started) * 1000, 1)
         results = [as_json(hit) for hit in hits]
-        answer = {"query": query, "session_id": session, "version": engine.version, "took_ms": took, "results": results}
-        return JSONResponse(answer)
+        said = {"query": query, "session_id": session, "version": engine.version, "index_version": engine.index_version}
+        return JSONResponse({**said, "took_ms": took, "results": results})
 
     async def click(self, request: Request) -> Response:
         """POST {"session_id", "object_id"}: somebody opened a result."""

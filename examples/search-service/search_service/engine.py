@@ -55,6 +55,11 @@ class Engine:
         """Items in the index."""
         return self._index.rows
 
+    @property
+    def index_version(self) -> str:
+        """Version whose vectors the index holds, as the index says."""
+        return self._index.version
+
     def encode(self, texts: Sequence[str], kind: Kind) -> NDArray[np.float32]:
         """texts × dimension, unit length."""
         with self._lock:  # torch uses all its threads for one request; more at once only wait for each other

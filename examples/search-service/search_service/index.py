@@ -105,9 +105,9 @@ def publish(
 class Index:
     """An index on this machine's disk, open for search."""
 
-    def __init__(self, folder: Path, rows: int) -> None:
+    def __init__(self, folder: Path, rows: int, version: str) -> None:
         self._table = lancedb.connect(folder).open_table(TABLE)
-        self.rows = rows
+        self.rows, self.version = rows, version
 
     @classmethod
     def fetch(cls, store: ObjectStore, version: str, digest: str | None, folder: Path) -> "Index":
@@ -129,7 +129,7 @@ class Index:
             store.download(record["folder"] + file["path"], path)
             if _sha256(path) != file["sha256"]:
                 raise IndexMissing(f"{store.uri(record['folder'] + file['path'])} is damaged: its sha256 is another")
-        return cls(folder, record["rows"])
+        return cls(folder, record["rows"], record["version"])
 
     def search(self, vector: NDArray[np.float32], limit: int) -> list[Hit]:
         """The nearest items of a unit vector, nearest first."""

@@ -58,7 +58,7 @@ def test_version_names_the_digest(client: TestClient) -> None:
 
 def test_search_finds_and_limits(client: TestClient) -> None:
     answer = client.get("/search", params={"q": " title  7 ", "limit": 3}).json()
-    assert (answer["query"], answer["version"]) == ("title 7", VERSION)
+    assert (answer["query"], answer["version"], answer["index_version"]) == ("title 7", VERSION, VERSION)
     assert len(answer["results"]) == 3
     assert answer["results"][0]["object_id"] == "d7"
 
