@@ -85,7 +85,8 @@ def graph(answers: Sequence[Answer], marks: Sequence[Mark], title: str) -> str:
         return round(HEIGHT - TOP - share * plot, 2)
 
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"'
+        ' font-family="sans-serif" font-size="12">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
         f'<text x="{LEFT}" y="16" font-size="14">{escape(title)}</text>',
     ]
@@ -110,8 +111,10 @@ def graph(answers: Sequence[Answer], marks: Sequence[Mark], title: str) -> str:
         parts.append(f'<text x="{LEFT - 6}" y="{y(share) + 4}" text-anchor="end">{round(share * most)}</text>')
         milliseconds = round(share * scale * 1000)
         parts.append(f'<text x="{WIDTH - LEFT + 6}" y="{y(share) + 4}">{milliseconds} ms</text>')
-    for second in range(0, seconds, max(1, seconds // 8)):
-        parts.append(f'<text x="{x(second)}" y="{HEIGHT - TOP + 16}" text-anchor="middle">{second} s</text>')
+    parts += [
+        f'<text x="{x(second)}" y="{HEIGHT - TOP + 16}" text-anchor="middle">{second} s</text>'
+        for second in range(0, seconds, max(1, seconds // 8))
+    ]
     legend = [f"answers a second by {v}" for v in versions] + ["failed", "99th percentile of the second (line, right)"]
     colours = [*(COLOURS[i % len(COLOURS)] for i in range(len(versions))), "#d62728", "#222222"]
     column = (WIDTH - 2 * LEFT) / len(legend)
