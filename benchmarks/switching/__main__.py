@@ -6,7 +6,8 @@ On the local cluster: the demo's search service (two pods, each with model and i
 queries in an open loop from inside the cluster's network, at half of the rate that it was measured to answer, without
 retries, a connection each. Meanwhile bluetune switches to another version, goes back by rollbackTo, switches to a
 third, and tries a fourth whose vectors are not those that its manifest records, so that it goes back by itself; each
-with its reindex Job. Exits with 1 if a request failed, or if an answer came from one version's model and another's vectors.
+with its reindex Job. Exits with 1 if a request failed, or if an answer came from one version's model and the vectors of
+another.
 """
 
 import argparse

@@ -125,7 +125,8 @@ class RetentionReconciler:
                 continue
             manifest = await store.get_or_none(store_layout.manifest(version))
             if manifest is not None:
-                await store.create(store_layout.retired(version), manifest)
+                if version not in marked:
+                    await store.create(store_layout.retired(version), manifest)
                 await store.delete(store_layout.manifest(version))
                 await self._remove_files(subject, store, version)
                 await store.delete(store_layout.retired(version))

@@ -7,7 +7,7 @@ from bluetune_api import store_layout
 from bluetune_api.objectstore import ObjectStore
 from bluetune_api.records import CheckReport, Plan
 from bluetune_trainer.data.inspect import in_short
-from bluetune_trainer.data.loading import check
+from bluetune_trainer.data.loading import check, check_judgments
 from bluetune_trainer.errors import DataInvalid
 from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.method import FineTuningMethod
@@ -51,10 +51,17 @@ def run_check(store: ObjectStore, plan: Plan, *, stop: threading.Event) -> Check
     """Write check.json, and judge it.
 
     Raises:
-        DataInvalid: the batch is not worth training on.
+        DataInvalid: the batch is not worth training on, or the gate's judgments could not judge what comes of it.
     """
-    report = checked_batch(store, plan, prepare(plan), stop=stop)
+    resolved = prepare(plan)
+    report = checked_batch(store, plan, resolved, stop=stop)
     log.info("batch checked", extra={"batch": report.batch_id, "valid": report.valid, "sessions": report.sessions})
     if not report.valid:
         raise DataInvalid(in_short(report))
+    if plan.gate.judgments is not None:
+        with blaming(plan.method.plugin, *resolved.user_code):
+            found = check_judgments(
+                store, plan.gate.judgments, resolved.method, resolved.plugin, report.items, stop=stop
+            )
+        log.info("judgments checked", extra={"judgments": found})
     return report

@@ -12,6 +12,7 @@ from bluetune_api.objectstore import ObjectStore
 from bluetune_api.records import CheckReport, MethodPlan, PinnedObject
 from bluetune_trainer.data.catalogue import read_catalogue
 from bluetune_trainer.data.inspect import Observed, data_problems, in_short, report
+from bluetune_trainer.data.judgments import read_judgments
 from bluetune_trainer.data.reading import pin, stream
 from bluetune_trainer.data.sessions import read_sessions
 from bluetune_trainer.data.splits import checked_split, split
@@ -32,6 +33,27 @@ def check(
     readable = marker and batch and items
     seen, _ = _observe(store, batch_id, method, plugin, batch if readable else [], items if readable else [], stop=stop)
     return report(replace(seen, marker=marker, batch=batch, items=items), method.settings)
+
+
+def check_judgments(
+    store: ObjectStore,
+    path: str,
+    method: MethodPlan,
+    plugin: FineTuningMethod,
+    items: Sequence[PinnedObject],
+    *,
+    stop: threading.Event,
+) -> int:
+    """Read the gate's judgments against the catalogue, before anything is trained; how many there are.
+
+    Raises:
+        DataInvalid: the gate could not use them.
+    """
+    with tempfile.TemporaryDirectory(prefix="bluetune-data-") as folder:
+        workdir = Path(folder)
+        records = stream(store, items, Lines(), workdir=workdir, stop=stop)
+        catalogue = read_catalogue(records, method.items, plugin.item_text, Lines())
+        return len(read_judgments(store, path, catalogue, workdir, stop=stop))
 
 
 def load(
