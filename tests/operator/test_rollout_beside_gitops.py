@@ -13,10 +13,9 @@ pytestmark = pytest.mark.timeout(300)
 
 APPLIES = {
     "kubectl": ["apply"],
-    "argocd": ["apply", "--server-side", "--force-conflicts", "--field-manager=argocd-controller"],
-    "flux": ["apply", "--server-side", "--force-conflicts", "--field-manager=kustomize-controller"],
+    "server-side": ["apply", "--server-side", "--force-conflicts", "--field-manager=argocd-controller"],
 }
-"""As Argo CD and Flux apply: both force."""
+"""Argo CD can do both; Flux does the second, as kustomize-controller."""
 
 
 def environment(blue: Blue) -> dict[str, str]:
