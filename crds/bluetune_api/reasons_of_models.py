@@ -82,7 +82,8 @@ MODEL_GROUPS: tuple[Group, ...] = (
         {
             "ServingUnsafe": Entry(
                 "the Deployment cannot switch versions without dropping requests; bluetune rolls out all the same",
-                "change what the message lists: strategy, replicas, readiness probe, preStop",
+                "change what the message lists: strategy, readiness probe, preStop, grace period"
+                " ([operations](operations.md#the-blue-deployment))",
             ),
             "Safe": Entry("the Deployment can switch without dropping requests", ""),
             "WorkWithoutLock": Entry(
@@ -94,6 +95,17 @@ MODEL_GROUPS: tuple[Group, ...] = (
                 "if no Job of the model runs, delete the Lease",
             ),
             "Consistent": Entry("Lease and work agree again", ""),
+        },
+    ),
+    Group(
+        "Old versions",
+        "Events of an EmbeddingModel ([operations](operations.md#old-versions)).",
+        {
+            "VersionsRemoved": Entry("versions beyond `spec.retention.keepVersions` were removed from the store", ""),
+            "RetentionFailed": Entry(
+                "the store refuses to list or remove old versions; all are kept",
+                "give the keys `s3:ListBucket` and `s3:DeleteObject` below the model's prefix",
+            ),
         },
     ),
 )

@@ -285,14 +285,20 @@ TASK_GROUPS: tuple[Group, ...] = (
             "RolloutRequested": Entry("the gate lets it pass: the model's rollout is about to begin", ""),
             "GatePassed": Entry("the candidate is better by as much as the gate asks", ""),
             "GateNotPassed": Entry(
-                "the candidate was not better by `gate.minDelta`, or not surely; the numbers are in the message",
-                "nothing: this is a result. More data or other parameters may help",
+                "the candidate was not better by `gate.minDelta`, or by chance perhaps; the numbers are in the message",
+                "nothing: this is a result. More sessions or judgments tell smaller gains from chance"
+                " ([the gate](concepts.md#the-gate))",
             ),
             "GateNotMeasured": Entry(
-                "there was nothing to compare on: no held-out session with a click, and no judgments",
+                "there was nothing to compare on: no held-out session with a click and no judgments, or fewer than ten"
+                " different queries",
                 "write larger batches, or set `gate.judgments`",
             ),
-            "GateStale": Entry("blue serves another version now than the one that was compared with", "run again"),
+            "GateStale": Entry(
+                "blue serves another version than the one that was compared with, or the gate's metric or confidence"
+                " was changed",
+                "run again",
+            ),
             "Pinned": Entry(
                 "`serving.rollbackTo` is set: blue stays with that version", "remove `rollbackTo` to go on from there"
             ),
