@@ -88,6 +88,8 @@ class S3Store:
         attempts: tries of each operation, with backoff of at most 5 s between them.
         patience_seconds: a try that fails later than this after the first one began is the last.
         sleep, clock: how the time passes.
+
+    Another process that is given one (by pickle) opens its own.
     """
 
     def __init__(
@@ -105,6 +107,17 @@ class S3Store:
         connect_seconds: float = CONNECT_SECONDS,
         read_seconds: float = READ_SECONDS,
     ) -> None:
+        self._again = partial(
+            S3Store,
+            location,
+            access_key=access_key,
+            secret_key=secret_key,
+            ca_file=ca_file,
+            attempts=attempts,
+            patience_seconds=patience_seconds,
+            connect_seconds=connect_seconds,
+            read_seconds=read_seconds,
+        )
         self._location = location
         self._bucket = location.bucket
         self._retry: Callable[[Callable[[], Any]], Any] = partial(
@@ -131,6 +144,9 @@ class S3Store:
             secure=location.secure,
             http_client=self._http,
         )
+
+    def __reduce__(self) -> tuple[Callable[[], "S3Store"], tuple[()]]:
+        return self._again, ()
 
     def _key(self, key: str) -> str:
         return f"{self._location.prefix}/{key}" if self._location.prefix else key

@@ -73,6 +73,12 @@ class Crashed(TrainerError):
     """Anything that nobody foresaw; the Job tries again."""
 
 
+def of_code(code: int) -> type[TrainerError]:
+    """The ending that has this exit code."""
+    endings = (DataInvalid, PlanInvalid, PluginFailed, StoreFailed)
+    return next((ending for ending in endings if ending.exit_code == code), Crashed)
+
+
 def plugin_failure(error: BaseException, plugin: str, files: tuple[str, ...]) -> PluginFailed | None:
     """The error as the plugin's author wants to read it, if it came out of one of the plugin's files.
 

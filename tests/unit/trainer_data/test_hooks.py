@@ -12,7 +12,7 @@ import pytest
 
 from bluetune_api.method import Items
 from bluetune_api.objectstore import LocalStore
-from bluetune_trainer.data.reading import reader
+from bluetune_trainer.data.reading import Reader
 from bluetune_trainer.data.splits import checked_split
 from bluetune_trainer.data.types import Sessions, Split
 from bluetune_trainer.errors import DataInvalid, PluginFailed, Stopped
@@ -51,7 +51,7 @@ def test_a_line_without_a_picture_counts_as_broken(item: dict[str, Any], says: s
 def test_files_that_items_name_are_read_from_the_store(store: LocalStore) -> None:
     store.put("pictures/1.png", b"png")
     stop = threading.Event()
-    read = reader(store, stop)
+    read = Reader(store, stop)
     assert read("pictures/1.png") == b"png"
     with pytest.raises(DataInvalid, match=r"pictures/2\.png, which an item of the catalogue names") as missing:
         read("pictures/2.png")

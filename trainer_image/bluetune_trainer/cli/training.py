@@ -13,14 +13,15 @@ from bluetune_api.objectstore import ObjectStore
 from bluetune_api.records import CheckReport, GateReport, Lineage, Manifest, ManifestFile, Plan, Progress, Result, Trial
 from bluetune_api.task import TrialSummary
 from bluetune_trainer.cli.checking import checked_batch, prepare
+from bluetune_trainer.cli.ending import finish
 from bluetune_trainer.cli.probe import compare, reference_of
 from bluetune_trainer.cli.reporting import Finished, Written, write_report
 from bluetune_trainer.data.judgments import read_judgments
 from bluetune_trainer.data.loading import load
-from bluetune_trainer.data.reading import reader
+from bluetune_trainer.data.reading import Reader
 from bluetune_trainer.data.splits import clicked_sessions
 from bluetune_trainer.data.types import Catalogue, Sessions, Split
-from bluetune_trainer.errors import PlanInvalid, Stopped
+from bluetune_trainer.errors import PlanInvalid, Stopped, TrainerError
 from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.resolve import Resolved
 from bluetune_trainer.report.card import CardFacts, write_card
@@ -31,6 +32,8 @@ from bluetune_trainer.search.gate import Judgment, Measured, measure_gate
 from bluetune_trainer.store import progress as run_progress
 from bluetune_trainer.store import runs
 from bluetune_trainer.store.versions import Published, download_version, lineage, publish
+from bluetune_trainer.training.launch import check_devices
+from bluetune_trainer.training.params import resolve_settings
 from bluetune_trainer.training.parts import Parts, choose_parts
 
 log = logging.getLogger(__name__)
@@ -55,6 +58,7 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
     assert plan.start_version is not None  # noqa: S101 - the plan was judged when it was read
     runs.keep_plan(store, plan)
     resolved = prepare(plan)
+    check_devices(resolve_settings(resolved.method.settings).devices)
     stages = _Stages(report)
     stages.enter("Loading")
     with tempfile.TemporaryDirectory(prefix="bluetune-run-") as temporary:
@@ -65,7 +69,7 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
         if resolved.plugin.waits_for_data():
             resolved = prepare(plan, resolved.plugin)
         with blaming(plan.method.plugin, *resolved.user_code):
-            parts = choose_parts(resolved.method.settings, resolved.plugin, files=reader(store, stop))
+            parts = choose_parts(resolved.method.settings, resolved.plugin, files=Reader(store, stop))
         parent = download_version(store, plan.start_version, workdir / "start")
         with blaming(plan.method.plugin, *resolved.user_code, *parts.user_code):
             outcome = _search(store, plan, resolved, parts, catalogue, split, stages, stop, workdir)
@@ -166,7 +170,13 @@ def _search(
         parts,
         candidates=[Candidate(c.params, c.origin) for c in known.candidates],
         checkpoint_seconds=_checkpoint_seconds(),
+        abandon=_abandon,
     )
+
+
+def _abandon(error: TrainerError) -> None:
+    """End this process, whose main thread waits for what will not come, as it would end by itself."""
+    os._exit(finish(error))
 
 
 def _checkpoint_seconds() -> float:

@@ -2,7 +2,8 @@
 
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,23 @@ def pin(store: ObjectStore, path: str) -> list[PinnedObject]:
     ]
 
 
-def reader(store: ObjectStore, stop: threading.Event) -> Callable[[str], bytes]:
-    """What reads the objects that items name: DataInvalid for one that does not exist, Stopped once `stop` is set."""
+@dataclass(frozen=True)
+class Reader:
+    """Reads the objects that items name. In another process, `stop` is never set: the first one ends it.
 
-    def read(key: str) -> bytes:
-        if stop.is_set():
+    Raises:
+        DataInvalid: the object does not exist, or could not lie below the model's prefix.
+        Stopped: `stop` is set.
+    """
+
+    store: ObjectStore
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def __reduce__(self) -> tuple[type["Reader"], tuple[ObjectStore]]:
+        return Reader, (self.store,)
+
+    def __call__(self, key: str) -> bytes:
+        if self.stop.is_set():
             raise Stopped
         if key.startswith("/") or "\0" in key or ".." in key.split("/"):
             raise DataInvalid(
@@ -43,14 +56,13 @@ def reader(store: ObjectStore, stop: threading.Event) -> Callable[[str], bytes]:
                 " leave the item out"
             )
         try:
-            return store.get(key)
+            return self.store.get(key)
         except ObjectNotFound as error:
             raise DataInvalid(
-                f"there is no {store.uri(key)}, which an item of the catalogue names; upload it, or leave the item out",
+                f"there is no {self.store.uri(key)}, which an item of the catalogue names; upload it, or leave the item"
+                " out",
                 reason="ItemFileMissing",
             ) from error
-
-    return read
 
 
 def stream(

@@ -23,10 +23,10 @@ from bluetune_trainer.training.checkpoint import TrialCheckpoint, load
 from bluetune_trainer.training.companions import Preparation, follow
 from bluetune_trainer.training.freezing import LayerSplit
 from bluetune_trainer.training.keeper import best_in
+from bluetune_trainer.training.launch import Abandon, together
 from bluetune_trainer.training.model import Model
 from bluetune_trainer.training.params import parse_params, resolve_settings
 from bluetune_trainer.training.parts import Parts, choose_parts
-from bluetune_trainer.training.ranks import together
 from bluetune_trainer.training.steps import StepPlan
 from bluetune_trainer.training.task import TrainingTask, prepare
 from bluetune_trainer.training.trial import TrialFailed, TrialRun, run_trial, trial_steps
@@ -50,20 +50,22 @@ def run_search(
     *,
     candidates: Sequence[Candidate] = (),
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    abandon: Abandon | None = None,
 ) -> SearchOutcome:
     """Search `method.initial_max_evals` trials, going on where `trials` says that an earlier process was.
 
     With candidates that fit the space and the model, those are the trials, in their order, and nothing is searched.
 
     `parts` are what the settings name, if they are not given. `workdir` is scratch space; the outcome's model
-    folder lies in it. Raises Stopped within seconds of `stop` being set, PlanInvalid for settings or parameters
+    folder lies in it. `abandon` ends this process at once: with `settings.devices` above 1, if a process is lost while
+    this one cannot leave. Raises Stopped within seconds of `stop` being set, PlanInvalid for settings or parameters
     that cannot be used or when no trial came to an end, DataInvalid when there is nothing to learn from.
     """
     settings = resolve_settings(method.settings)
     space = build_space(method.initial_params)
     parts = parts or choose_parts(method.settings)
-    begin = Preparation(start_folder, catalogue, split, settings, parts, workdir)
-    with together(settings.devices, follow, begin):
+    begin = Preparation(start_folder, catalogue, split, settings, parts, workdir, method.plugin)
+    with together(settings.devices, follow, begin, abandon):
         task = prepare(start_folder, catalogue, split, settings, parts, workdir, _raise_if(stop))
         return _search(task, space, method, trials, progress, stop, workdir, candidates, checkpoint_seconds)
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from threading import Event
 
 from bluetune_trainer.data.types import Catalogue, Split
+from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.training.checkpoint import TrialCheckpoint
 from bluetune_trainer.training.params import TrainingSettings
 from bluetune_trainer.training.parts import Parts
-from bluetune_trainer.training.ranks import rank, told
+from bluetune_trainer.training.ranks import rank
 from bluetune_trainer.training.task import prepare
-from bluetune_trainer.training.trial import TrialFailed, run_trial
+from bluetune_trainer.training.trial import Order, TrialFailed, run_trial
 
 
 @dataclass(frozen=True)
@@ -25,23 +26,33 @@ class Preparation:
     settings: TrainingSettings
     parts: Parts
     workdir: Path
+    plugin: str
+    """Its name, for what it raises."""
 
 
 def follow(begin: Preparation) -> None:
-    """Run one trial after the other, until rank 0 ends this process. Results are left to rank 0."""
+    """Run one trial after the other, until rank 0 says that there is none left. Results are left to rank 0."""
+    with blaming(begin.plugin, *begin.parts.user_code):
+        _follow(begin)
+
+
+def _follow(begin: Preparation) -> None:
     workdir = begin.workdir / f"rank-{rank()}"
     workdir.mkdir(parents=True, exist_ok=True)
     task = prepare(begin.start_folder, begin.catalogue, begin.split, begin.settings, begin.parts, workdir, lambda: None)
-    while True:
-        params, number, plan, until, path = told(None)
+    while (order := Order.taken()) is not None:
         with suppress(TrialFailed):  # it fails on all ranks alike, and rank 0 says so
             run_trial(
                 task,
-                params,
-                number=number,
-                plan=plan,
-                until=until,
-                checkpoint=None if path is None else TrialCheckpoint(path, lambda: None, math.inf),
+                order.params,
+                number=order.number,
+                plan=order.plan,
+                until=order.until,
+                checkpoint=None if order.checkpoint is None else TrialCheckpoint(order.checkpoint, _nothing, math.inf),
                 on_step=lambda share, epoch, spent: None,
                 stop=Event(),
             )
+
+
+def _nothing() -> None:
+    """Rank 0 keeps the checkpoint."""

@@ -110,7 +110,11 @@ def choose_parts(settings: Settings, plugin: FineTuningMethod | None = None, *, 
         query_variants=overridden(method, "query_variants"),
         trial_finished=overridden(method, "trial_finished"),
         again=partial(choose_parts, settings, plugin, files=files),
-        user_code=tuple(o for o in (loss, ranker, confidence, *(metrics or ()), *accumulators) if o is not None),
+        user_code=tuple(
+            o
+            for o in (*method.user_objects(), loss, ranker, confidence, *(metrics or ()), *accumulators)
+            if o is not None
+        ),
     )
 
 

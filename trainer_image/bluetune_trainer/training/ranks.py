@@ -6,24 +6,16 @@ encoded once, and the loss is that of one process, whatever the loss is. A rank'
 through its own texts; their sum over ranks is the gradient of the batch. DDP takes the mean, hence a factor.
 """
 
-import multiprocessing
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from numpy.typing import NDArray
-from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, distributed
-from torch._C._distributed_c10d import Store, TCPStore
 
-from bluetune_trainer.errors import PlanInvalid
-
-PATIENCE = timedelta(hours=1)
-"""How long a rank waits for another one that is busy with something else."""
+from bluetune_trainer.errors import PluginFailed
 
 
 def world() -> int:
@@ -39,15 +31,6 @@ def rank() -> int:
 def device() -> torch.device:
     """Of this process."""
     return torch.device("cuda", rank()) if torch.cuda.is_available() else torch.device("cpu")
-
-
-def check_devices(devices: int) -> None:
-    """Raise PlanInvalid where a GPU machine has fewer GPUs; on processors any number of processes can run."""
-    if torch.cuda.is_available() and devices > torch.cuda.device_count():
-        raise PlanInvalid(
-            f"settings.devices is {devices}, but the pod sees {torch.cuda.device_count()} GPUs; lower it, or ask for"
-            " more in podTemplate.resources"
-        )
 
 
 def own(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -88,97 +71,25 @@ class _Gather(torch.autograd.Function):
 
 
 def told(value: Any) -> Any:
-    """What rank 0 calls this with, on all ranks."""
+    """What rank 0 calls this with, on all ranks; something that JSON has words for, as nothing is pickled."""
     if world() == 1:
         return value
-    box = [value]
-    distributed.broadcast_object_list(box, src=0, device=torch.device("cpu"))
-    return box[0]
-
-
-class _Environment(ClusterEnvironment):
-    """Tells Lightning that the processes are there already."""
-
-    creates_processes_externally = True
-    main_address = "127.0.0.1"
-    main_port = 0
-
-    @staticmethod
-    def detect() -> bool:
-        return False
-
-    def world_size(self) -> int:
-        return world()
-
-    def set_world_size(self, size: int) -> None:
-        pass
-
-    def global_rank(self) -> int:
-        return rank()
-
-    def set_global_rank(self, rank: int) -> None:
-        pass
-
-    def local_rank(self) -> int:
-        return rank()
-
-    def node_rank(self) -> int:
-        return 0
-
-
-def trainer_options() -> dict[str, Any]:
-    """How Lightning's Trainer is told about the ranks."""
-    if world() == 1:
-        return {"devices": 1}
-    strategy = DDPStrategy(
-        cluster_environment=_Environment(),
-        find_unused_parameters=True,  # a rank may have no query, and then nothing for a query tower
-        broadcast_buffers=False,
+    text = json.dumps(value).encode() if rank() == 0 else b""
+    size = torch.tensor([len(text)])
+    distributed.broadcast(size, src=0)
+    told = (
+        torch.frombuffer(bytearray(text), dtype=torch.uint8)
+        if rank() == 0
+        else torch.empty(int(size), dtype=torch.uint8)
     )
-    return {"devices": world(), "strategy": strategy, "use_distributed_sampler": False}
+    distributed.broadcast(told, src=0)
+    return json.loads(told.numpy().tobytes())
 
 
-@contextmanager
-def together(devices: int, companion: Callable[[Any], None], argument: Any) -> Iterator[None]:
-    """Be rank 0 of `devices` processes, in the others of which `companion(argument)` runs.
-
-    `companion` must be importable and `argument` can be pickled. The others end when this one leaves.
-    """
-    if devices == 1:
-        yield
-        return
-    check_devices(devices)
-    threads = torch.get_num_threads()
-    store = TCPStore("127.0.0.1", 0, devices, is_master=True, wait_for_workers=False, timeout=PATIENCE)
-    context = multiprocessing.get_context("spawn")
-    others = [
-        context.Process(target=_run, args=(number, devices, store.port, companion, argument), daemon=True)
-        for number in range(1, devices)
-    ]
-    try:
-        for other in others:
-            other.start()
-        _join(store, 0, devices, threads)
-        yield
-    finally:
-        for other in others:
-            other.kill()
-            other.join()
-        if distributed.is_initialized():
-            distributed.destroy_process_group()
-        torch.set_num_threads(threads)
-
-
-def _run(number: int, devices: int, port: int, companion: Callable[[Any], None], argument: Any) -> None:
-    store = TCPStore("127.0.0.1", port, devices, is_master=False, timeout=PATIENCE)
-    _join(store, number, devices, torch.get_num_threads())
-    companion(argument)
-
-
-def _join(store: Store, number: int, devices: int, threads: int) -> None:
-    torch.set_num_threads(max(threads // devices, 1))
-    backend = "gloo"
-    if torch.cuda.is_available():
-        torch.cuda.set_device(number)
-        backend = "cpu:gloo,cuda:nccl"
-    distributed.init_process_group(backend, store=store, rank=number, world_size=devices, timeout=PATIENCE)
+def agree(fingerprint: int, what: str) -> None:
+    """Raise PluginFailed unless all ranks call this with the same number: they would train on different things."""
+    if told(fingerprint) != fingerprint:
+        raise PluginFailed(
+            f"with settings.devices above 1 every process prepares {what}, and they came out different: a plugin must"
+            " make the same of the same input in every process (no random numbers without a seed, no order of a set)"
+        )

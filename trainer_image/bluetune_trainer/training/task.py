@@ -1,6 +1,7 @@
 """What all trials of a search share: the start version, numbered sessions, caches, and the baseline."""
 
 import logging
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
@@ -41,7 +42,7 @@ from bluetune_trainer.training.parts import Parts
 from bluetune_trainer.training.phrases import Phrases
 from bluetune_trainer.training.position_bias import ClickWeights
 from bluetune_trainer.training.precision import use_bf16
-from bluetune_trainer.training.ranks import device
+from bluetune_trainer.training.ranks import agree, device, told, world
 from bluetune_trainer.training.recording import check_names, wants_training_metrics
 from bluetune_trainer.training.threads import fit_threads
 from bluetune_trainer.training.variants import Variants, Vary, make_variants
@@ -198,7 +199,7 @@ def prepare(
     model = parts.load(start_folder).to(device())
     check_dims(settings.matryoshka_dims, model.dimension)
     pack(model, settings.attention)
-    bf16 = use_bf16(settings.precision, model.device.type)
+    bf16 = told(use_bf16(settings.precision, model.device.type))  # a measurement may come out otherwise elsewhere
     table = InputTable(model, parts.files, parts.split_item)
     train = number_sessions(split.train, catalogue, table)
     validation = number_sessions(split.validation, catalogue, table)
@@ -239,6 +240,10 @@ def prepare(
     if wants_training_metrics(parts.accumulators):
         some = pad_sessions(train, fixed_subset(train, MOST_SAMPLE_SESSIONS, settings.seed))
         sample = some, rank_embedded(embed_all(embedder, some.texts, on_step), some, parts.ranker)
+    variants = make_variants(table, _varied(split.train, catalogue, parts))
+    if world() > 1:
+        drawn = b"" if variants is None else variants.numbers.tobytes() + variants.offsets.tobytes()
+        agree(zlib.crc32(drawn, table.fingerprint()), "the inputs and their variants")
     return TrainingTask(
         settings=settings,
         workdir=workdir,
@@ -264,7 +269,7 @@ def prepare(
         ),
         _batch_index=relevant,
         _parts=parts,
-        _variants=make_variants(table, _varied(split.train, catalogue, parts)),
+        _variants=variants,
         _sample=sample,
     )
 

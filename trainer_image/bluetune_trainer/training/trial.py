@@ -5,35 +5,60 @@ import logging
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from threading import Event
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pydantic import TypeAdapter
 from pytorch_lightning.callbacks import EarlyStopping
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader
 
 from bluetune_api.records import TrialPoint
-from bluetune_trainer.errors import Stopped
+from bluetune_trainer.errors import Crashed, Stopped
 from bluetune_trainer.training.adapters import Adapters, trained_state
 from bluetune_trainer.training.checkpoint import SafetensorsIO, TrialCheckpoint, load
 from bluetune_trainer.training.embedder import Embedder, freeze
 from bluetune_trainer.training.interpolation import Interpolation
 from bluetune_trainer.training.keeper import Keeper, OnStep, Paused, TrialFailed, best_in
+from bluetune_trainer.training.launch import confirm
 from bluetune_trainer.training.module import EpochBatches, FeatureMaker, FineTuner, OneValidation
 from bluetune_trainer.training.params import TrialParams
-from bluetune_trainer.training.ranks import rank, told, trainer_options
+from bluetune_trainer.training.ranks import rank, told, world
 from bluetune_trainer.training.recording import Recorder
 from bluetune_trainer.training.steps import StepPlan, plan_steps
+from bluetune_trainer.training.strategy import trainer_options
 from bluetune_trainer.training.task import TrainingTask
 
 STOP_SECONDS = 5.0
 """That a step may take after it was asked to stop."""
 
-__all__ = ["TrialFailed", "TrialRun", "run_trial", "trial_steps"]
+__all__ = ["Order", "TrialFailed", "TrialRun", "run_trial", "trial_steps"]
+
+
+@dataclass(frozen=True)
+class Order:
+    """A trial that rank 0 begins, for the other ranks."""
+
+    params: TrialParams
+    number: int
+    plan: StepPlan
+    until: int | None
+    checkpoint: Path | None
+    """If the file is there, the trial goes on from it."""
+
+    def tell(self) -> None:
+        """Begin it on all ranks."""
+        told({**asdict(self), "checkpoint": None if self.checkpoint is None else str(self.checkpoint)})
+
+    @staticmethod
+    def taken() -> "Order | None":
+        """The next one; None if there is none left."""
+        order = told(None)
+        return None if order is None else TypeAdapter(Order).validate_python(order)
 
 
 @dataclass
@@ -77,12 +102,20 @@ def run_trial(
         Stopped: within a step of `stop` being set, with a checkpoint.
     """
     _quiet()
+    state = load(checkpoint.path) if checkpoint is not None else None  # one that cannot be used is gone after this
+    if state is not None and until is not None and len(_kept(state)["rungs"]) > until:
+        return _as_run(state, task.settings.objective)
     if rank() == 0:
-        told((params, number, plan, until, None if checkpoint is None else checkpoint.path))
+        Order(params, number, plan, until, None if checkpoint is None else checkpoint.path).tell()
     try:
-        return _run(task, params, number, plan, until, checkpoint, on_step, stop)
+        run = _run(task, params, number, plan, until, checkpoint, state, on_step, stop)
+    except TrialFailed:
+        confirm()
+        raise
     finally:
         free_memory()
+    confirm()
+    return run
 
 
 def _run(
@@ -92,12 +125,10 @@ def _run(
     plan: StepPlan,
     until: int | None,
     checkpoint: TrialCheckpoint | None,
+    state: dict[str, Any] | None,
     on_step: OnStep,
     stop: Event,
 ) -> TrialRun:
-    state = load(checkpoint.path) if checkpoint is not None else None
-    if state is not None and until is not None and len(_kept(state)["rungs"]) > until:
-        return _as_run(state, task.settings.objective)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     settings = task.settings
     torch.manual_seed(int(np.random.default_rng([settings.seed, number]).integers(2**31)))
@@ -176,6 +207,8 @@ def _run(
             keeper,
         ],
     )
+    # Lightning would answer SIGTERM inside of whatever the processes do together; here `stop` asks to leave.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     batches = EpochBatches(
         lambda random: batcher.epoch(settings.batch_size, random),
         [settings.seed, number],
@@ -196,10 +229,11 @@ def _run(
             trainer.validate(module, validations, verbose=False)
     except Paused:
         paused = True
-    except SIGTERMException as error:
-        raise Stopped from error
     except torch.OutOfMemoryError as error:
-        raise TrialFailed(f"the GPU's memory did not suffice ({error}); lower settings.batchSize") from error
+        problem = f"the GPU's memory did not suffice ({error}); lower settings.batchSize"
+        if world() > 1:  # the other ranks are in the middle of a step that this one cannot take
+            raise Crashed(problem, reason="OutOfMemory") from error
+        raise TrialFailed(problem) from error
     finally:
         keeper.release()
         if adapters is not None:

@@ -1,0 +1,198 @@
+"""Processes that work together end together: whichever is lost, however, the first one says why."""
+
+import multiprocessing
+import os
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import distributed
+
+from bluetune_trainer.errors import Crashed, DataInvalid, PluginFailed, TrainerError
+from bluetune_trainer.training import launch
+from bluetune_trainer.training.launch import cause, together
+from bluetune_trainer.training.ranks import agree, rank, told, world
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "kind", "reason", "text"),
+    [
+        (12, '{"reason": "PluginFailed", "message": "x raised"}', PluginFailed, "PluginFailed", "x raised"),
+        (1, '{"reason": "OutOfMemory", "message": "lower it"}', Crashed, "OutOfMemory", "lower it"),
+        (-9, "", Crashed, "ProcessLost", "process 2 of 4 (settings.devices) was killed; most likely the pod's memory"),
+        (-9, "ready", Crashed, "ProcessLost", "was killed"),
+        (-11, "", Crashed, "ProcessLost", "process 2 of 4 (settings.devices) was ended by SIGSEGV"),
+        (1, "no JSON", Crashed, "ProcessLost", "process 2 of 4 (settings.devices) ended with exit code 1"),
+    ],
+)
+def test_a_lost_process_is_told_by_its_last_words_or_else_by_its_exit_code(
+    code: int, words: str, kind: type[TrainerError], reason: str, text: str
+) -> None:
+    error = cause(1, 4, code, words.encode())
+    assert (type(error), error.reason) == (kind, reason)
+    assert text in error.message
+
+
+def raise_at_rank_1(error: BaseException) -> None:
+    """The other ranks wait for what never comes."""
+    if rank() == 1:
+        raise error
+    told(None)
+
+
+def kill_itself(number: int) -> None:
+    os.kill(os.getpid(), number)
+    time.sleep(300)
+
+
+class NotForOthers:
+    """Can be pickled, and not be made again."""
+
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        return _refuse, ()
+
+
+def _refuse() -> None:
+    raise ImportError("no such module here")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("companion", "argument", "devices", "kind", "reason", "text"),
+    [
+        (raise_at_rank_1, DataInvalid("three lines are broken"), 3, DataInvalid, "DataInvalid", "three lines"),
+        (raise_at_rank_1, MemoryError(), 2, Crashed, "OutOfMemory", "ran out of memory"),
+        (kill_itself, signal.SIGKILL, 2, Crashed, "ProcessLost", "process 2 of 2 (settings.devices) was killed"),
+        (kill_itself, NotForOthers(), 2, Crashed, "ProcessLost", "ended with exit code 1"),
+    ],
+)
+def test_the_first_process_ends_with_the_reason_of_the_one_that_was_lost(
+    companion: Callable[[Any], None], argument: Any, devices: int, kind: type[TrainerError], reason: str, text: str
+) -> None:
+    with pytest.raises(TrainerError) as raised, together(devices, companion, argument):
+        distributed.broadcast(torch.zeros(1), src=1)  # never comes
+    assert (type(raised.value), raised.value.reason) == (kind, reason)
+    assert text in raised.value.message
+    assert not distributed.is_initialized()
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.slow
+def test_a_first_process_that_cannot_leave_is_made_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "GRACE_SECONDS", 0.1)
+    ended: list[TrainerError] = []
+
+    def work() -> None:
+        with together(2, kill_itself, signal.SIGKILL, ended.append):
+            while not ended:  # as a thread that waits for a GPU
+                time.sleep(0.05)
+            launch.confirm()
+
+    with pytest.raises(Crashed, match="was killed"):
+        work()
+    assert [error.reason for error in ended] == ["ProcessLost"]
+
+
+def listening(_: object = None) -> list[str]:
+    """Addresses on which this process listens."""
+    own = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            own.add(os.readlink(f"/proc/self/fd/{name}"))
+        except OSError:
+            continue
+    found = []
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/self/net", table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in own:
+                address = fields[1].partition(":")[0]
+                found.append(socket.inet_ntoa(struct.pack("<I", int(address, 16))) if table == "tcp" else address)
+    return found
+
+
+def answer(_: object) -> None:
+    """What a companion sees of what rank 0 tells, and where it listens."""
+    order = told(None)
+    seen = f"{order}|{sorted(set(listening()))}".encode().ljust(200)
+    distributed.broadcast(torch.frombuffer(bytearray(seen), dtype=torch.uint8), src=1)
+    os.kill(os.getpid(), signal.SIGTERM)  # a terminal's, say: the first process decides
+    os.kill(os.getpid(), signal.SIGINT)
+    assert told(None) is None
+
+
+@pytest.mark.slow
+def test_processes_tell_each_other_plain_data_over_loopback_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pickles(*_: object, **__: object) -> None:
+        raise AssertionError("an object was pickled")
+
+    monkeypatch.setattr("torch.distributed.distributed_c10d._object_to_tensor", pickles)
+    threads = torch.get_num_threads()
+    with together(2, answer, None):
+        assert (world(), rank()) == (2, 0)
+        assert set(listening()) == {"127.0.0.1"}
+        order = {"rate": 0.1, "most": float("inf"), "name": "ä", "nothing": None, "list": [1, True]}
+        assert told(order) == order
+        seen = torch.zeros(200, dtype=torch.uint8)
+        distributed.broadcast(seen, src=1)
+        assert seen.numpy().tobytes().decode().strip() == f"{order}|['127.0.0.1']"
+    assert (world(), torch.get_num_threads()) == (1, threads)
+    assert "GLOO_SOCKET_IFNAME" not in os.environ
+
+
+def disagree(_: object) -> None:
+    agree(7, "the inputs")
+    agree(8, "the inputs")
+    told(None)
+
+
+@pytest.mark.slow
+def test_processes_that_prepare_different_things_end_before_they_train() -> None:
+    def work() -> None:
+        with together(2, disagree, None):
+            agree(7, "the inputs")
+            agree(9, "the inputs")
+            distributed.broadcast(torch.zeros(1), src=1)
+
+    with pytest.raises(PluginFailed, match="every process prepares the inputs, and they came out different"):
+        work()
+
+
+def wait_for_ever(_: object) -> None:
+    told(None)
+
+
+def be_first(pids: Connection) -> None:
+    """A first process that tells its companion's id, and is killed from outside."""
+    with together(2, wait_for_ever, None):
+        (child,) = multiprocessing.active_children()
+        pids.send_bytes(str(child.pid).encode())
+        time.sleep(300)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_others_end_with_a_first_process_that_was_killed() -> None:
+    context = multiprocessing.get_context("spawn")
+    pids, theirs = context.Pipe(duplex=False)
+    first = context.Process(target=be_first, args=(theirs,))
+    first.start()
+    assert pids.poll(120)
+    other = int(pids.recv_bytes())
+    assert Path(f"/proc/{other}").exists()
+    first.kill()
+    first.join()
+    deadline = time.monotonic() + 60
+    while Path(f"/proc/{other}").exists() and "State:\tZ" not in Path(f"/proc/{other}/status").read_text():
+        assert time.monotonic() < deadline, "the other process lives on"
+        time.sleep(0.1)

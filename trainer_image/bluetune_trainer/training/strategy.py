@@ -1,0 +1,50 @@
+"""How Lightning is told of the ranks, whose processes are there already."""
+
+from typing import Any
+
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from pytorch_lightning.strategies import DDPStrategy
+
+from bluetune_trainer.training.ranks import rank, world
+
+
+class _Environment(ClusterEnvironment):
+    """Tells Lightning that the processes are there already."""
+
+    creates_processes_externally = True
+    main_address = "127.0.0.1"
+    main_port = 0
+
+    @staticmethod
+    def detect() -> bool:
+        return False
+
+    def world_size(self) -> int:
+        return world()
+
+    def set_world_size(self, size: int) -> None:
+        pass
+
+    def global_rank(self) -> int:
+        return rank()
+
+    def set_global_rank(self, rank: int) -> None:
+        pass
+
+    def local_rank(self) -> int:
+        return rank()
+
+    def node_rank(self) -> int:
+        return 0
+
+
+def trainer_options() -> dict[str, Any]:
+    """How Lightning's Trainer is told about the ranks."""
+    if world() == 1:
+        return {"devices": 1}
+    strategy = DDPStrategy(
+        cluster_environment=_Environment(),
+        find_unused_parameters=True,  # a rank may have no query, and then nothing for a query tower
+        broadcast_buffers=False,
+    )
+    return {"devices": world(), "strategy": strategy, "use_distributed_sampler": False}
