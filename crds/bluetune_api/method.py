@@ -230,12 +230,43 @@ PARAMETER_NAMES_RULE = Rule(
     "initialParams",
 )
 """A structural schema cannot bound the keys of a map, so this is a rule."""
+PAIRWISE_LOSSES = ("CosineProbMarginRankingLoss", "ProbMarginRankingLoss")
+"""Built-in losses that compare results of one session only, and learn nothing from in-batch negatives."""
+UNUSED_RULES = (
+    Rule(
+        "!has(self.settings) || !has(self.settings.propensity)"
+        " || (has(self.settings.positionBias) && self.settings.positionBias == 'IPS')",
+        "only positionBias IPS uses it; set positionBias: IPS, too, or leave it out",
+        lambda s: s.settings is None or s.settings.propensity is None or s.settings.position_bias == "IPS",
+        "settings.propensity",
+    ),
+    Rule(
+        "!has(self.settings) || !has(self.settings.partsRank)"
+        " || (has(self.settings.longItems) && self.settings.longItems == 'Split')",
+        "only longItems Split uses it; set longItems: Split, too, or leave it out",
+        lambda s: s.settings is None or s.settings.parts_rank is None or s.settings.long_items == "Split",
+        "settings.partsRank",
+    ),
+    Rule(
+        "!has(self.initialParams) || !('phrases_per_session' in self.initialParams) || !has(self.settings)"
+        f" || !has(self.settings.loss) || !(self.settings.loss in {list(PAIRWISE_LOSSES)})",
+        f"phrases_per_session needs a loss with in-batch negatives, and {' and '.join(PAIRWISE_LOSSES)} have none;"
+        " leave it out, or choose another loss",
+        lambda s: (
+            s.settings is None
+            or s.settings.loss not in PAIRWISE_LOSSES
+            or "phrases_per_session" not in (s.initial_params or ())
+        ),
+        "initialParams",
+    ),
+)
+"""Of a method as it is written. A task's overrides may name one without the other, so a check judges them merged."""
 
 
 class FineTuningMethodSpec(ApiModel):
     """How to fine-tune."""
 
-    RULES = (PARAMETER_NAMES_RULE,)
+    RULES = (PARAMETER_NAMES_RULE, *UNUSED_RULES)
 
     plugin: ImportPath = "TextFineTuningMethod"
     """`TextFineTuningMethod`, or `package.module:Class` of a plugin in the image."""

@@ -90,6 +90,7 @@ def changed(base: Manifest, changes: dict[str, Any]) -> Manifest:
 
 
 S, T = "spec.store", "spec.serving"
+PHRASES = "spec.initialParams.phrases_per_session"
 CASES = [
     # --- EmbeddingModel
     Case("model", MODEL),
@@ -186,6 +187,37 @@ CASES = [
     Case("env of ours", METHOD, {"spec.podTemplate.env": [{"name": "AWS_X", "value": "b"}]}, "spec.podTemplate.env"),
     Case("unknown toleration", METHOD, {"spec.podTemplate.tolerations": [{"effect": "Never"}]}, "effect"),
     Case("unknown setting", METHOD, {"spec.settings.learningRate": 1}, "spec.settings.learningRate"),
+    Case("propensity with IPS", METHOD, {"spec.settings.positionBias": "IPS", "spec.settings.propensity": {"eta": 2}}),
+    Case("propensity alone", METHOD, {"spec.settings.propensity": {"eta": 2}}, "settings.propensity"),
+    Case(
+        "propensity with skip-above",
+        METHOD,
+        {"spec.settings.positionBias": "SkipAbove", "spec.settings.propensity": {"eta": 2}},
+        "settings.propensity",
+    ),
+    Case("rank of parts", METHOD, {"spec.settings.longItems": "Split", "spec.settings.partsRank": "SoftMax"}),
+    Case("rank of parts alone", METHOD, {"spec.settings.partsRank": "SoftMax"}, "settings.partsRank"),
+    Case(
+        "rank of parts that are cut",
+        METHOD,
+        {"spec.settings.longItems": "Truncate", "spec.settings.partsRank": "Mean"},
+        "settings.partsRank",
+    ),
+    Case("phrases", METHOD, {PHRASES: {"choice": [0, 2]}, "spec.settings.loss": "InfoNCELoss"}),
+    Case("phrases, preset loss", METHOD, {PHRASES: {"choice": [2]}}),
+    Case("pairs of results", METHOD, {"spec.settings.loss": "ProbMarginRankingLoss"}),
+    Case(
+        "phrases for pairs",
+        METHOD,
+        {PHRASES: {"choice": [2]}, "spec.settings.loss": "ProbMarginRankingLoss"},
+        "initialParams",
+    ),
+    Case(
+        "phrases for pairs of cosines",
+        METHOD,
+        {PHRASES: {"uniform": {"low": 0, "high": 2}}, "spec.settings.loss": "CosineProbMarginRankingLoss"},
+        "initialParams",
+    ),
     # --- FineTuningTask
     Case("task", TASK),
     Case(
@@ -200,7 +232,7 @@ CASES = [
             "spec.priority": -5,
             "spec.suspend": True,
             "spec.cancel": False,
-            "spec.overrides": {"settings": {"numEpochs": 1}, "initialMaxEvals": 2},
+            "spec.overrides": {"settings": {"numEpochs": 1, "propensity": {"eta": 2}}, "initialMaxEvals": 2},
             "spec.activeDeadlineSeconds": 60,
             "spec.maxRetries": 0,
             "spec.queueName": "gpu",

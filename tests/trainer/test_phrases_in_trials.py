@@ -28,6 +28,13 @@ def test_the_table_holds_phrases_only_when_a_trial_wants_them(tiny: Path, tmp_pa
     assert np.isin(batch.texts, wanted.texts).all()
 
 
+def test_nothing_is_made_for_a_loss_that_compares_results_of_one_session_only(tiny: Path, tmp_path: Path) -> None:
+    task = prepared(tiny, tmp_path, loss="ProbMarginRankingLoss", matryoshka_dims=(8,))
+    before = len(task.table)
+    batch = next(task.batcher(TrialParams(phrases_per_session=2.0)).epoch(20, np.random.default_rng(0)))
+    assert (len(task.table), len(batch.query_at)) == (before, 20)
+
+
 @pytest.mark.slow
 def test_the_same_trial_with_phrases_gives_the_same_weights_and_others_than_without(tiny: Path, tmp_path: Path) -> None:
     task = prepared(tiny, tmp_path)

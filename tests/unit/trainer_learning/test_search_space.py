@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bluetune_api.method import SearchDimension
+from bluetune_api.method import PAIRWISE_LOSSES, SearchDimension
 from bluetune_api.records import Trial
 from bluetune_trainer.errors import PlanInvalid
 from bluetune_trainer.search.space import PRESET, PRESET_FIRST, build_space
@@ -76,6 +76,14 @@ def test_the_preset_begins_where_it_is_known_to_do_well_and_is_valid() -> None:
     space = build_space(None)
     build_space(PRESET)
     assert space.params(suggest(space, [], 0, seed=3, total=8)) == pytest.approx(PRESET_FIRST)
+
+
+@pytest.mark.parametrize("loss", PAIRWISE_LOSSES)
+def test_a_loss_of_pairs_is_searched_without_phrases_that_it_could_not_learn_from(loss: str) -> None:
+    space = build_space(None, loss)
+    assert set(space.dimensions) == set(space.first or ()) == set(PRESET) - {"phrases_per_session"}
+    with pytest.raises(PlanInvalid, match=f"initialParams.phrases_per_session: settings.loss {loss} has no in-batch"):
+        build_space(PRESET, loss)
 
 
 def finished(space_dimensions: dict[str, SearchDimension], count: int) -> list[Trial]:

@@ -30,7 +30,7 @@ def prepare(plan: Plan, plugin: FineTuningMethod | None = None) -> Resolved:
         PluginFailed: the plugin raised.
     """
     resolved = resolve(plan.method, plugin)
-    build_space(resolved.method.initial_params)
+    build_space(resolved.method.initial_params, resolved.method.settings.loss)
     meta = resolved.plugin.meta
     log.info("method", extra={"plugin": meta.name, "pluginVersion": meta.version})
     return resolved

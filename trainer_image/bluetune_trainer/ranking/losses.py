@@ -16,6 +16,9 @@ from bluetune_trainer.ranking.features import ExamplesType, Pairs, RankingFeatur
 class RankingLossInterface(nn.Module, ABC):
     """A loss over a batch of ranked sessions."""
 
+    in_batch_negatives: bool = True
+    """Whether it may learn from what a batch holds beside a session's own results; phrases are fed to such losses."""
+
     def set_margin(self, margin: float) -> None:
         """Take over the trial's `margin`."""
 
@@ -125,6 +128,8 @@ class ProbMarginRankingLoss(RankingLossInterface):
         steepness: of that term, how sharply it ends at the margin; None for 100 / margin.
     """
 
+    in_batch_negatives = False
+
     def __init__(
         self, base_margin: float = 1.0, do_fine_small_difference: bool = False, steepness: float | None = None
     ) -> None:
@@ -201,6 +206,7 @@ class MatryoshkaLoss(RankingLossInterface):
         if len(weights) != len(dims) or any(w < 0 for w in weights):
             raise ValueError(f"weights: {len(dims)} numbers from 0 on are expected, these are {weights}")
         self.loss = loss
+        self.in_batch_negatives = loss.in_batch_negatives
         self.dims = tuple(dims)
         self.weights = tuple(weights)
 

@@ -62,7 +62,7 @@ def run_search(
     that cannot be used or when no trial came to an end, DataInvalid when there is nothing to learn from.
     """
     settings = resolve_settings(method.settings)
-    space = build_space(method.initial_params)
+    space = build_space(method.initial_params, settings.loss)
     parts = parts or choose_parts(method.settings)
     begin = Preparation(start_folder, catalogue, split, settings, parts, workdir, method.plugin)
     with together(settings.devices, follow, begin, abandon):

@@ -5,18 +5,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bluetune_api.method import LogUniform, QUniform, SearchDimension, Uniform
+from bluetune_api.method import PAIRWISE_LOSSES, LogUniform, QUniform, SearchDimension, Uniform
+from bluetune_trainer.errors import PlanInvalid
 from bluetune_trainer.training.parameters import check_search_space, multiples
 from bluetune_trainer.training.params import parse_params
 
 Point = dict[str, float]
 """What hyperopt draws: the index of a choice, or the value itself."""
 
+PHRASES = "phrases_per_session"
+
 PRESET: dict[str, SearchDimension] = {
     "num_fixed_layers": SearchDimension(choice=[3, 4]),
     "items_lr": SearchDimension(log_uniform=LogUniform(low=5e-5, high=2e-4)),
     "temperature": SearchDimension(choice=[0.03, 0.05]),
-    "phrases_per_session": SearchDimension(choice=[2.0]),
+    PHRASES: SearchDimension(choice=[2.0]),
     "interpolation": SearchDimension(choice=[0.5, 1.0]),
 }
 """Searched when a method names no space."""
@@ -24,7 +27,7 @@ PRESET_FIRST: dict[str, Any] = {
     "num_fixed_layers": 3,
     "items_lr": 1e-4,
     "temperature": 0.03,
-    "phrases_per_session": 2.0,
+    PHRASES: 2.0,
     "interpolation": 0.5,
 }
 """Where the preset's search begins: chosen on queries held out from training, see benchmarks/README.md."""
@@ -87,13 +90,28 @@ class Space:
         return {name: [int(point[name])] for name, d in self.dimensions.items() if d.choice is not None}
 
 
-def build_space(dimensions: Mapping[str, SearchDimension] | None) -> Space:
-    """The method's space, or the preset. Raises PlanInvalid naming the first parameter that cannot be used."""
+def build_space(dimensions: Mapping[str, SearchDimension] | None, loss: str | None = None) -> Space:
+    """The method's space, or the preset. Raises PlanInvalid naming the first parameter that cannot be used.
+
+    Args:
+        dimensions: the method's.
+        loss: as `settings.loss` names it.
+    """
+    pairwise = loss in PAIRWISE_LOSSES
     if dimensions is None:
-        return Space(PRESET, PRESET_FIRST)
+        return Space(*(_without_phrases(space) if pairwise else space for space in (PRESET, PRESET_FIRST)))
     check_search_space(dict(dimensions))
     _check_thresholds(dimensions)
+    if pairwise and PHRASES in dimensions:
+        raise PlanInvalid(
+            f"initialParams.{PHRASES}: settings.loss {loss} has no in-batch negatives, which alone learn from phrases;"
+            " leave it out, or choose another loss"
+        )
     return Space(dict(dimensions))
+
+
+def _without_phrases(space: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in space.items() if name != PHRASES}
 
 
 def _listed(names: set[str]) -> str:

@@ -113,6 +113,7 @@ class TrainingTask:
 
     def batcher(self, params: TrialParams) -> Batcher:
         """Batches of the training sessions for a trial."""
+        phrases = params.phrases_per_session if self._parts.new_loss().in_batch_negatives else 0.0
         return Batcher(
             self.train,
             self.confidences,
@@ -122,8 +123,8 @@ class TrainingTask:
             skip_above=self.settings.position_bias == "SkipAbove",
             mined=self.mined,
             variants=self._variants,
-            phrases=self._phrases() if params.phrases_per_session else None,
-            phrases_per_session=params.phrases_per_session,
+            phrases=self._phrases() if phrases else None,
+            phrases_per_session=phrases,
         )
 
     def filling(self, batcher: Batcher, heed: Callable[[], None]) -> Filling:
