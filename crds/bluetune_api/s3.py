@@ -89,7 +89,7 @@ class S3Store:
         patience_seconds: a try that fails later than this after the first one began is the last.
         sleep, clock: how the time passes.
 
-    Another process that is given one (by pickle) opens its own.
+    Another process that is given one opens its own, from its environment: no key leaves this one.
     """
 
     def __init__(
@@ -107,17 +107,6 @@ class S3Store:
         connect_seconds: float = CONNECT_SECONDS,
         read_seconds: float = READ_SECONDS,
     ) -> None:
-        self._again = partial(
-            S3Store,
-            location,
-            access_key=access_key,
-            secret_key=secret_key,
-            ca_file=ca_file,
-            attempts=attempts,
-            patience_seconds=patience_seconds,
-            connect_seconds=connect_seconds,
-            read_seconds=read_seconds,
-        )
         self._location = location
         self._bucket = location.bucket
         self._retry: Callable[[Callable[[], Any]], Any] = partial(
@@ -145,8 +134,8 @@ class S3Store:
             http_client=self._http,
         )
 
-    def __reduce__(self) -> tuple[Callable[[], "S3Store"], tuple[()]]:
-        return self._again, ()
+    def __reduce__(self) -> tuple[Callable[[StoreLocation], "S3Store"], tuple[StoreLocation]]:
+        return store_from_environment, (self._location,)
 
     def _key(self, key: str) -> str:
         return f"{self._location.prefix}/{key}" if self._location.prefix else key

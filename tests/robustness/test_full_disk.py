@@ -7,11 +7,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bluetune_api.objectstore import LocalStore, StoreError
 from bluetune_trainer.errors import as_trainer_error
 from bluetune_trainer.store.versions import download_version, publish
+from bluetune_trainer.training.scratch import reserve
 from robustness.killed import describe
 from robustness.small_world import fill, plan
 
@@ -72,6 +74,19 @@ def test_a_full_disk_for_the_trainers_own_files_is_named_and_leaves_no_half_of_a
     assert (ending.reason, ending.exit_code) == ("DiskFull", 1)
     assert "give the trainer's /tmp more" in ending.message
     assert sorted(path.name for path in (small_disk / "back").iterdir()) == ["a.json", "model.safetensors"]
+
+
+def test_a_mapped_file_without_room_is_an_error_and_not_the_end_of_the_process(small_disk: Path) -> None:
+    path = small_disk / "vectors.npy"
+    np.lib.format.open_memmap(path, "w+", np.float32, (1000, 1000))
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        reserve(path)
+    assert as_trainer_error(caught.value).reason == "DiskFull"
+    path.unlink()
+    vectors = np.lib.format.open_memmap(path, "w+", np.float32, (100, 1000))
+    reserve(path)
+    vectors[:] = 1.0
+    assert path.stat().st_blocks * 512 >= vectors.nbytes
 
 
 @pytest.mark.timeout(900)

@@ -127,6 +127,8 @@ def as_trainer_error(error: BaseException) -> TrainerError:
         return Crashed(
             "the trainer ran out of memory; give its pod more, or lower settings.batchSize", reason="OutOfMemory"
         )
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, which this module does not import
+        return Crashed(f"the GPU's memory did not suffice ({error}); lower settings.batchSize", reason="OutOfMemory")
     return Crashed(f"{type(error).__name__}: {error}; the log of the trainer has the details")
 
 

@@ -132,6 +132,7 @@ def test_a_version_is_fetched_and_verified(pod: Pod, tmp_path: Path, monkeypatch
         (ObjectChanged("x"), 10, "DataChanged"),
         (Stopped(), 75, "Stopped"),
         (MemoryError(), 1, "OutOfMemory"),
+        (torch.OutOfMemoryError("CUDA out of memory"), 1, "OutOfMemory"),
         (OSError(28, "No space left on device", "/tmp/x"), 1, "DiskFull"),
         (ValueError("x"), 1, "TrainerCrashed"),
         (Crashed("x"), 1, "TrainerCrashed"),

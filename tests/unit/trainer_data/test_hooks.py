@@ -1,5 +1,6 @@
 """Hooks that need no model: pictures as items, files that items name, splits of a plugin's own."""
 
+import pickle
 import subprocess
 import sys
 import threading
@@ -12,6 +13,8 @@ import pytest
 
 from bluetune_api.method import Items
 from bluetune_api.objectstore import LocalStore
+from bluetune_api.s3 import S3Store
+from bluetune_api.store_location import StoreLocation
 from bluetune_trainer.data.reading import Reader
 from bluetune_trainer.data.splits import checked_split
 from bluetune_trainer.data.types import Sessions, Split
@@ -62,6 +65,22 @@ def test_files_that_items_name_are_read_from_the_store(store: LocalStore) -> Non
     stop.set()
     with pytest.raises(Stopped):
         read("pictures/1.png")
+
+
+def test_another_process_reads_with_a_store_of_its_own_and_is_told_no_key(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put("pictures/1.png", b"png")
+    local: Reader = pickle.loads(pickle.dumps(Reader(store, threading.Event())))
+    assert local("pictures/1.png") == b"png"
+    location = StoreLocation(endpoint="minio:9000", bucket="models")
+    given = pickle.dumps(Reader(S3Store(location, access_key="first", secret_key="the-secret")))
+    assert b"the-secret" not in given
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "other")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "its-own")
+    opened = pickle.loads(given).store
+    assert isinstance(opened, S3Store)
+    assert opened.uri("a") == "s3://models/a"
 
 
 def sessions(count: int) -> Sessions:

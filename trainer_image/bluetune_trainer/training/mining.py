@@ -18,6 +18,7 @@ from bluetune_trainer.training.batches import NOTHING, Ints, MinedNegatives, Num
 from bluetune_trainer.training.embedder import Embedder
 from bluetune_trainer.training.evaluation import embed_all
 from bluetune_trainer.training.parts_of_items import widened
+from bluetune_trainer.training.scratch import reserve
 
 ITEMS_IN_BLOCK = 4096
 QUERIES_IN_BLOCK = 512
@@ -54,6 +55,7 @@ def mine_catalogue(
     each = (embedder.model.dimension,) if counts is None else (max(counts), embedder.model.dimension)
     vectors = np.lib.format.open_memmap(path, "w+", np.float32, (len(items), *each))
     try:
+        reserve(path)
         for part in _slices(len(items), ITEMS_IN_BLOCK):
             block = embed_all(embedder, items[part], on_block)
             vectors[part] = (block if counts is None else widened(block, max(counts))).numpy()
