@@ -283,7 +283,7 @@ def table(run: dict[str, Any]) -> str:
 def write(path: Path, run: dict[str, Any], threads: int) -> None:
     """One run for each size and model; a new one replaces it."""
     from bluetune_trainer.training.precision import bf16_pays
-    from quality.report import machine
+    from machine import machine
 
     known = json.loads(path.read_text())["runs"] if path.is_file() else []
     same = ("items", "sessions", "model")

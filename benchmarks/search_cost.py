@@ -12,13 +12,11 @@ learning rates from too small to too large.
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +220,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
+    import torch
+
+    from bluetune_trainer.training.precision import bf16_pays
+    from machine import machine
+
     rows: list[dict[str, Any]] = []
     for seed in options.seeds:
         with tempfile.TemporaryDirectory(prefix="bluetune-search-") as scratch:
@@ -242,11 +245,8 @@ def main() -> None:
             "trials": TRIALS,
             "goals": GOALS,
             "machine": {
-                "cores": os.cpu_count(),
-                "system": platform.platform(),
-                "python": platform.python_version(),
+                **machine(torch.get_num_threads(), bf16_pays("cpu")),
                 "load": [round(value, 1) for value in os.getloadavg()],
-                "date": datetime.now(UTC).strftime("%Y-%m-%d"),
             },
             "rows": rows,
         }

@@ -24,6 +24,7 @@ import numpy as np  # noqa: E402 - the path comes first
 import torch  # noqa: E402
 
 from bluetune_trainer.training.precision import bf16_pays  # noqa: E402
+from machine import machine  # noqa: E402
 from quality import report  # noqa: E402
 from quality.cells import cached, fingerprint  # noqa: E402
 from quality.measure import Bench  # noqa: E402
@@ -61,7 +62,7 @@ def main() -> int:
         print(f"{np.mean(found[cell].ndcg):.4f}  {cell}", flush=True)
         made = report.rows(found)
         content = {
-            "machine": report.machine(options.threads, bf16_pays("cpu")),
+            "machine": machine(options.threads, bf16_pays("cpu")),
             "code": {"benchmark": own, "trainer": trainer, "sentence-transformers": library},
             "goals": report.GOALS,
             "rows": made,

@@ -1,10 +1,7 @@
 """From cells to figures: means over queries and seeds, paired intervals, the table, the JSON."""
 
-import os
-import platform
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -147,22 +144,3 @@ def _said(difference: Mapping[str, Any] | None) -> str:
     if difference is None:
         return ""
     return f"{difference['delta']:+.4f} [{difference['low']:+.4f}, {difference['high']:+.4f}]"
-
-
-def machine(threads: int, bf16: bool) -> dict[str, Any]:
-    """Where it was measured."""
-    model = platform.processor()
-    try:
-        with open("/proc/cpuinfo") as file:
-            model = next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
-    return {
-        "processor": model,
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "bf16": bf16,
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-    }

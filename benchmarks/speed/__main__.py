@@ -27,7 +27,7 @@ sys.path[:1] = [str(HERE.parent), str(HERE.parents[1] / "examples" / "semanlink"
 import torch  # noqa: E402
 
 from bluetune_trainer.training.precision import bf16_pays  # noqa: E402
-from quality.report import machine  # noqa: E402
+from machine import machine  # noqa: E402
 from speed import peers, worlds  # noqa: E402
 from speed.ours import Side, ours  # noqa: E402
 

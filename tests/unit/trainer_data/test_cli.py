@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from bluetune_api.objectstore import ObjectChanged, StoreDenied, StoreError, StoreUnreachable
 from bluetune_api.records import CheckReport, Manifest, Probe, Progress
