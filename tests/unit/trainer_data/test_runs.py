@@ -11,7 +11,7 @@ from bluetune_api.objectstore import StoreUnreachable
 from bluetune_api.records import MethodPlan, Plan, Progress, RunOwner, Trial
 from bluetune_api.store_location import StoreLocation
 from bluetune_trainer.errors import PlanInvalid, StoreFailed
-from bluetune_trainer.store.progress import ProgressWriter, whole_run
+from bluetune_trainer.store.progress import SECONDS_BETWEEN_WRITES, ProgressWriter, whole_run
 from bluetune_trainer.store.runs import StoredTrials, keep_plan, read
 
 
@@ -113,29 +113,31 @@ def test_of_many_states_only_the_last_is_written_at_most_once_a_second(store: An
         put(key, data, **more)
 
     store.put = counted
+    began = time.monotonic()
     writer = ProgressWriter.of_attempt(store, "u1", "pod")
     for percent in range(100):
         writer.report(_progress(percent))
         time.sleep(0.002)
     writer.close()
+    seconds = time.monotonic() - began
     stored = read(store, "runs/u1/attempts/pod/progress.json", Progress)
     assert stored is not None
     assert stored.percent == 99
-    assert writes <= 3
+    assert writes <= 2 + seconds / SECONDS_BETWEEN_WRITES  # the first one, and the last one when it is closed
 
 
 def test_a_store_that_does_not_answer_never_holds_the_training_up(store: Any) -> None:
-    release = threading.Event()
+    release, answers = threading.Event(), []
 
     def hang(*_: Any, **__: Any) -> None:
-        release.wait(5)
+        release.wait(60)
+        answers.append("none")
         raise StoreUnreachable("no answer")
 
     store.put = hang
     writer = ProgressWriter.of_attempt(store, "u1", "pod")
-    began = time.monotonic()
     for percent in range(100):
         writer.report(_progress(percent))
-    assert time.monotonic() - began < 0.5
+    assert not answers, "a report waited for the store"
     release.set()
     writer.close()
