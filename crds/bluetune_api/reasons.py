@@ -110,6 +110,7 @@ Reason = Literal[
     "PluginFailed",
     "PodFailed",
     "ProbeMismatch",
+    "ProcessLost",
     "ProgressDeadlineExceeded",
     "Promote",
     "Promoted",

@@ -186,6 +186,11 @@ TASK_GROUPS: tuple[Group, ...] = (
             "OutOfMemory": Entry(
                 "the trainer could not get memory", "give its pod more, or lower `settings.batchSize`"
             ),
+            "ProcessLost": Entry(
+                "one of the `settings.devices` processes was killed, most likely for its memory, or ended without a"
+                " word; tried again, the run goes on from its checkpoint",
+                "raise `podTemplate.resources.limits.memory`, or lower `settings.batchSize` or `settings.devices`",
+            ),
             "DiskFull": Entry("no space was left on the pod's disk", "give the node or the pod's `/tmp` more"),
             "TrainerCrashed": Entry(
                 "the trainer ended with an exit code that is none of its own; its last words are in the message",

@@ -28,6 +28,7 @@ from torch._C._distributed_c10d import Store, TCPStore
 from torch.distributed.distributed_c10d import _abort_process_group
 
 from bluetune_api.exit_codes import Termination, decode_termination
+from bluetune_api.reasons import known_reason
 from bluetune_trainer.errors import Crashed, PlanInvalid, TrainerError, as_trainer_error, of_code
 from bluetune_trainer.training.ranks import told
 from bluetune_trainer.training.threads import fit_threads
@@ -235,7 +236,7 @@ def cause(number: int, devices: int, code: int, words: bytes) -> TrainerError:
     """Why a process ended, by what it said before, or else by its exit code (below 0: a signal)."""
     said = decode_termination(words.decode(errors="replace"))
     if said is not None:
-        return of_code(code)(said.message, reason=said.reason)
+        return of_code(code)(said.message, reason=known_reason(said.reason))
     who = f"process {number + 1} of {devices} (settings.devices)"
     if code == -signal.SIGKILL:
         what = (
