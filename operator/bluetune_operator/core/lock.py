@@ -147,6 +147,11 @@ def has_ended(task: Mapping[str, Any]) -> bool:
     return condition_status(task, "Succeeded") == "True" or condition_status(task, "Failed") == "True"
 
 
+def says_it_holds(task: Mapping[str, Any]) -> bool:
+    """Whether a task's status says that it took the lock and has not ended."""
+    return condition_status(task, "LockAcquired") == "True" and not has_ended(task)
+
+
 @dataclass(frozen=True)
 class Ours:
     """The task holds the lock already."""
@@ -208,6 +213,9 @@ def may_take(
     if others:
         kind, child = others[0]
         return Wait(position, None, f"{kind} {child!r} of another task has not ended yet")
+    claimant = next((t for t in tasks if uid_of(t) != uid_of(task) and says_it_holds(t)), None)
+    if claimant is not None:  # its Lease was removed or edited by hand: it takes it again
+        return Wait(position, name_of(claimant), f"task {name_of(claimant)!r} took the lock and has not ended")
     if position > 1:
         first = name_of(waiting[0])
         return Wait(position, first, f"task {first!r} is before this one in the queue")
@@ -241,7 +249,9 @@ def regains(task: Object, lease: Object | None, work: Iterable[tuple[str, str, s
 
 def may_free(holder: Holder, task: Object | None, work: Iterable[tuple[str, str, str]]) -> bool:
     """Whether a holder's lock may be freed: its task ended, with the result in its status, or is gone, and nothing of
-    it runs.
+    it runs; or it has left the queue before its status said that it holds the lock.
+
+    The last is what is left when an operator died right after it took the Lease, and the task was suspended meanwhile.
 
     Args:
         holder: from the Lease.
@@ -250,4 +260,6 @@ def may_free(holder: Holder, task: Object | None, work: Iterable[tuple[str, str,
     """
     if any(uid == holder.uid for _, _, uid in work):
         return False
-    return task is None or uid_of(task) != holder.uid or has_ended(task)
+    if task is None or uid_of(task) != holder.uid or has_ended(task):
+        return True
+    return not waits(task) and not says_it_holds(task)

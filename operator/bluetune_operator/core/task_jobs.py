@@ -112,6 +112,7 @@ def _job(
         max_retries=task.spec.max_retries,
         deadline_seconds=task.spec.active_deadline_seconds,
         annotations=record.annotations(),
+        suspend=True,  # it is resumed once the Lease, read after the Job is there, still names the task
     )
 
 

@@ -40,8 +40,7 @@ class LockReconciler:
     async def _free(self, namespace: str, model: str, holder: Holder) -> bool | None:
         """True: freed. False: the holder is over, but something of it still runs. None: the holder is at work."""
         cache, kube = self._context.cache, self._context.kube
-        known = cache.get(TASKS, namespace, holder.name)
-        if known is not None and uid_of(known) == holder.uid and not has_ended(known):
+        if not may_free(holder, cache.get(TASKS, namespace, holder.name), ()):
             return None
         lease = await read_lease(kube, namespace, model)
         if _holder(lease) != holder:

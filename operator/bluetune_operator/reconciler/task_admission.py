@@ -127,7 +127,8 @@ async def lock(run: Run) -> Stay | None:
         return Stay(STORE_SECONDS)
     if isinstance(verdict, Wait):
         return _wait(run, verdict)
-    if not isinstance(verdict, Ours):
+    if not isinstance(verdict, Ours) or not held:
+        # also a Lease that names this task already: whoever decided to free it decided about the one before
         assert run.raw_model is not None  # noqa: S101 - found by `references`
         await write_holder(kube, cache, run.raw_model, lease, holder_for(raw), run.draft.now)
     elif lease is not None:

@@ -19,16 +19,18 @@ from bluetune_operator.core.kinds import (
     PODS,
     TASK_UID_LABEL,
     TASKS,
+    is_deleting,
     is_owned_by,
     labels_of,
     uid_of,
 )
+from bluetune_operator.core.lock import is_finished_job
 from bluetune_operator.core.progress import best_of, finished_progress, shown, shown_metrics
 from bluetune_operator.core.references import parsed
 from bluetune_operator.core.times import stamp
 from bluetune_operator.reconciler.task_admission import expired, still_held, store_trouble
 from bluetune_operator.reconciler.task_key import free_key
-from bluetune_operator.reconciler.task_run import Run, Stay
+from bluetune_operator.reconciler.task_run import JOB_NAMES, Run, Stay, own_job
 
 logger = logging.getLogger(__name__)
 
@@ -43,13 +45,20 @@ STOPPING_SECONDS = 5.0
 
 
 async def ended(run: Run) -> Stay | None:
-    """A task that has ended does nothing but free its key, if it failed, and go when its time is over."""
+    """A task that has ended does nothing but free its key, if it failed, and go when its time is over.
+
+    A Job that was created just when the task was cancelled goes too: it would hold the lock for ever.
+    """
     if not run.draft.ended:
         return None
     left = expired(run)
     if left == 0:  # also if its key cannot be freed: the key of a failed task that is gone is free
         await run.context.kube.delete(TASKS, run.namespace, run.name, uid=run.uid)
         return Stay()
+    for stage in JOB_NAMES:
+        job = run.context.cache.get(JOBS, run.namespace, run.child(stage))
+        if job is not None and is_owned_by(job, run.uid) and not is_finished_job(job) and not is_deleting(job):
+            await run.context.kube.delete(JOBS, run.namespace, run.child(stage), uid=uid_of(job))
     if run.draft.holds("Failed") and run.task.spec.idempotency_key is not None:
         try:
             await free_key(run)
@@ -63,11 +72,9 @@ async def cancelled(run: Run) -> Stay | None:
     if not run.task.spec.cancel:
         return None
     asked = run.draft.reason_of("Promoted") == "RolloutRequested"
-    for stage in ("check", "train"):
-        job = run.context.cache.get(JOBS, run.namespace, run.child(stage)) or await run.context.kube.get(
-            JOBS, run.namespace, run.child(stage)
-        )
-        if job is not None and is_owned_by(job, run.uid):
+    for stage in JOB_NAMES:
+        job = await own_job(run, stage)
+        if job is not None:
             await run.context.kube.delete(JOBS, run.namespace, run.child(stage), uid=uid_of(job))
     pods = run.context.cache.of_task(PODS, run.namespace, run.name)
     verdict = cancel_verdict(

@@ -2,12 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from bluetune_api.method import FineTuningMethod
 from bluetune_api.model import EmbeddingModel
 from bluetune_api.task import FineTuningTask
 from bluetune_operator.adapters.store import AsyncStore
-from bluetune_operator.core.kinds import Object, name_of, namespace_of, uid_of
+from bluetune_operator.core.kinds import JOBS, Object, is_owned_by, name_of, namespace_of, uid_of
 from bluetune_operator.core.references import Problem
 from bluetune_operator.core.task_status import Draft
 from bluetune_operator.reconciler.base import Context
@@ -78,6 +79,25 @@ class Run:
     def child(self, suffix: str) -> str:
         """Name of a child of the task."""
         return f"{self.name}-{suffix}"
+
+
+JobName = Literal["check", "train"]
+"""What a task's Jobs are for."""
+JOB_NAMES: tuple[JobName, ...] = ("check", "train")
+
+
+async def own_job(run: Run, stage: JobName) -> Object | None:
+    """The task's Job of a stage. What the cache lacks is read live: a restart must not overlook one.
+
+    A Job of that name which belongs to a former task, whose name came back, is none.
+    """
+    kube, cache, name = run.context.kube, run.context.cache, run.child(stage)
+    found = cache.get(JOBS, run.namespace, name)
+    if found is None or not is_owned_by(found, run.uid):
+        found = await kube.get(JOBS, run.namespace, name)
+        if found is not None:
+            cache.put(JOBS, found)
+    return found if found is not None and is_owned_by(found, run.uid) else None
 
 
 Step = Callable[[Run], Awaitable[Stay | None]]

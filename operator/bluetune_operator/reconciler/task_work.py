@@ -1,7 +1,6 @@
 """Steps that run the trainer: the check on a CPU, then the training; their progress, their troubles, their ends."""
 
 import logging
-from typing import Literal
 
 from pydantic import ValidationError
 
@@ -41,8 +40,8 @@ from bluetune_operator.core.task_jobs import (
     with_record,
 )
 from bluetune_operator.core.times import seconds_since, stamp
-from bluetune_operator.reconciler.task_admission import store_trouble
-from bluetune_operator.reconciler.task_run import Run, Stay
+from bluetune_operator.reconciler.task_admission import still_held, store_trouble
+from bluetune_operator.reconciler.task_run import JobName, Run, Stay, own_job
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +53,6 @@ QUIET_SECONDS = 15.0
 REFUSALS = frozenset({400, 403, 422})
 """A quota, a policy, or a podTemplate that Kubernetes does not take: for a person to mend."""
 
-JobName = Literal["check", "train"]
 Stage = Literal["DataValid", "Trained"]
 """Condition that says how a Job goes."""
 
@@ -63,7 +61,7 @@ async def check(run: Run) -> Stay | None:
     """Check the batch on a CPU before a GPU is asked for."""
     if run.draft.holds("DataValid"):
         return None
-    job = await _job(run, "check")
+    job = await own_job(run, "check")
     if job is None:
         if (held_up := await _held_up(run, "check")) is not None:
             return held_up
@@ -111,7 +109,7 @@ async def train(run: Run) -> Stay | None:
     """Run the training Job and follow it."""
     if run.draft.holds("Trained"):
         return None
-    job = await _job(run, "train")
+    job = await own_job(run, "train")
     if job is None:
         if (held_up := await _held_up(run, "train")) is not None:
             return held_up
@@ -136,16 +134,6 @@ async def train(run: Run) -> Stay | None:
     await _read_progress(run, state)
     waiting = _working(run, "Trained", "Training", "training", state)
     return Stay(POLL_SECONDS) if state.state == "Running" else waiting
-
-
-async def _job(run: Run, stage: JobName) -> Object | None:
-    """The task's Job of a stage. What the cache lacks is read live: a restart must not overlook one."""
-    found = run.context.cache.get(JOBS, run.namespace, run.child(stage))
-    if found is None:
-        found = await run.context.kube.get(JOBS, run.namespace, run.child(stage))
-        if found is not None:
-            run.context.cache.put(JOBS, found)
-    return found
 
 
 def _state(run: Run, job: Object, stage: JobName) -> JobState:
@@ -222,17 +210,25 @@ async def _start(run: Run, wanted: TrainerJob, plan: Plan, record: RunRecord) ->
         run.context.observer.first_job(seconds_since(created, run.context.clock()) if created else 0.0)
     run.draft.set(job_name=wanted.name)
     run.draft.now_doing("Running", "Starting", f"Job {wanted.name} was created")
-    return Stay(QUIET_SECONDS)
+    return Stay(0)
 
 
 async def _pause_or_resume(run: Run, job: Object, kind: Stage) -> Stay | None:
-    """Suspend or resume the Job as the task says; a suspended task keeps the lock. Kueue's Jobs are left alone."""
+    """Suspend or resume the Job as the task says; a suspended task keeps the lock. Kueue's Jobs are left alone.
+
+    A Job is created suspended, and this resumes it only if the Lease, read after the Job was there, names the task. Who
+    takes the lock writes the Lease and looks for Jobs; who starts a Job makes it and looks at the Lease: so of two that
+    do so at once, one sees the other (as in Dekker's mutual exclusion), also if one of them slept in between.
+    """
     if is_deleting(job):
         run.draft.now_doing(
             "Running", "JobDeleted", "the Job is being deleted; it is made again when its pods are gone"
         )
         return Stay(QUIET_SECONDS)
     patch = suspension(job, suspend=run.task.spec.suspend, now_stamp=stamp(run.draft.now))
+    if patch is not None and not run.task.spec.suspend and not await still_held(run):
+        run.draft.now_doing("Running", "LockLost", "the Job waits until the Lease names this task again")
+        return Stay(1.0)
     if patch is not None:
         name = job["metadata"]["name"]
         run.context.cache.put(JOBS, await run.context.kube.merge_patch(JOBS, run.namespace, name, patch))

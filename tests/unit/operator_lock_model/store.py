@@ -1,0 +1,124 @@
+"""A model's object store in memory, and what the trainer writes into it."""
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeVar
+
+from bluetune_api import store_layout
+from bluetune_api.objectstore import ObjectInfo, ObjectNotFound
+from bluetune_api.records import (
+    CheckReport,
+    GateReport,
+    Manifest,
+    ManifestFile,
+    Plan,
+    Probe,
+    Result,
+    RunOwner,
+    digest_of,
+    version_of,
+)
+
+T = TypeVar("T")
+BATCH = "b1"
+
+
+class MemoryStore:
+    """As `AsyncStore`, without waiting: of what the store holds, the lock depends on nothing that can change."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    async def get(self, key: str) -> bytes:
+        if key not in self.objects:
+            raise ObjectNotFound(key)
+        return self.objects[key]
+
+    async def get_or_none(self, key: str) -> bytes | None:
+        return self.objects.get(key)
+
+    async def stat(self, key: str) -> ObjectInfo | None:
+        data = self.objects.get(key)
+        return ObjectInfo(key, len(data), "etag", 0.0) if data is not None else None
+
+    async def put(self, key: str, data: bytes) -> None:
+        self.objects[key] = data
+
+    async def create(self, key: str, data: bytes) -> bool:
+        return self.objects.setdefault(key, data) is data
+
+    async def delete(self, key: str) -> None:
+        self.objects.pop(key, None)
+
+    async def run(self, call: Callable[[Any], T]) -> T:
+        return call(_Sync(self))
+
+    def uri(self, key: str = "") -> str:
+        return f"s3://bucket/m/{key}"
+
+    # What the trainer does
+
+    def import_base(self) -> tuple[str, str]:
+        """The first version and its digest; and a batch to learn from."""
+        self.objects[store_layout.batch_marker(BATCH)] = b""
+        version, digest, manifest = published("base", None)
+        self.objects[store_layout.manifest(version)] = manifest
+        return version, digest
+
+    def check(self, plan: Plan) -> None:
+        """A good batch."""
+        self.objects.setdefault(store_layout.check(plan.owner.uid), _report(plan.batch_id or ""))
+
+    def train(self, plan: Plan) -> None:
+        """A version that the gate lets pass; the result last."""
+        version, digest, manifest = published(plan.owner.uid, plan.start_version)
+        self.objects.setdefault(store_layout.manifest(version), manifest)
+        live = plan.live_version or plan.start_version or ""
+        self.objects.setdefault(store_layout.result(plan.owner.uid), _result(plan.owner.uid, live, version, digest))
+
+
+class _Sync:
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def folders(self, prefix: str) -> list[str]:
+        found = {key.removeprefix(prefix).split("/")[0] for key in self._store.objects if key.startswith(prefix)}
+        return sorted(found)
+
+    def stat(self, key: str) -> ObjectInfo | None:
+        return ObjectInfo(key, 0, "etag", 0.0) if key in self._store.objects else None
+
+
+@cache
+def published(content: str, parent: str | None) -> tuple[str, str, bytes]:
+    """Version, digest and manifest of a model; its content is a word."""
+    data = content.encode()
+    manifest = Manifest(
+        files=[ManifestFile(path="model.txt", size=len(data), sha256=hashlib.sha256(data).hexdigest())],
+        dimension=2,
+        parent=parent,
+        probe=Probe(texts=["a"], vectors=[[1.0, 0.0]]),
+    ).encode()
+    digest = digest_of(manifest)
+    return version_of(digest), digest, manifest
+
+
+@cache
+def _report(batch: str) -> bytes:
+    counts = {"sessions": 9, "sessions_with_clicks": 9, "positives": 9, "results": 9, "duplicates": 0}
+    return (
+        CheckReport(valid=True, batch_id=batch, batch=[], items=[], coverage=1.0, broken_lines=0, catalogue_size=9, **counts)
+        .model_dump_json(by_alias=True)
+        .encode()
+    )
+
+
+@cache
+def _result(uid: str, live: str, version: str, digest: str) -> bytes:
+    gate = GateReport(
+        metric="ndcg@10", against=live, baseline={"ndcg@10": 0.5}, candidate={"ndcg@10": 0.6}, delta=0.1, sessions=9
+    )
+    owner = RunOwner(kind="FineTuningTask", name="t", namespace="n", uid=uid)
+    result = Result(kind="Train", owner=owner, version=version, digest=digest, uri="s3://bucket/m", gate=gate)
+    return result.model_dump_json(by_alias=True).encode()

@@ -1,0 +1,69 @@
+"""The exploration finds what it is there to find: each rule that makes the lock safe is broken once."""
+
+from typing import Any
+
+import pytest
+
+from bluetune_operator.adapters import leases
+from bluetune_operator.core.lock import held_lease
+from bluetune_operator.reconciler import lock as lock_reconciler
+from bluetune_operator.reconciler import task_admission, task_end, task_work
+from unit.operator_lock_model.operators import Defect
+from unit.operator_lock_model.walks import walk
+
+SEEDS = 600
+
+
+def finds(profile: str, what: str) -> bool:
+    """Whether a walk breaks this invariant."""
+    for seed in range(SEEDS):
+        try:
+            walk(profile, seed)
+        except Defect as defect:
+            if what in str(defect).splitlines()[0]:
+                return True
+    return False
+
+
+def test_a_lock_that_is_freed_before_the_work_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock_reconciler, "may_free", lambda *_: True)
+    assert finds("one operator", "was freed")
+
+
+def test_a_lease_that_is_written_without_compare_and_swap(monkeypatch: pytest.MonkeyPatch) -> None:
+    def careless(*arguments: Any) -> Any:
+        lease = held_lease(*arguments)
+        lease["metadata"].pop("resourceVersion", None)
+        return lease
+
+    monkeypatch.setattr(leases, "held_lease", careless)
+    assert finds("two operators", "without being free")
+
+
+@pytest.mark.slow
+def test_a_job_that_is_resumed_without_a_look_at_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def believe(_: Any) -> bool:
+        return True
+
+    monkeypatch.setattr(task_work, "still_held", believe)
+    assert finds("two operators", "two tasks of one model are at work")
+
+
+@pytest.mark.slow
+def test_a_result_that_is_accepted_without_a_look_at_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def believe(_: Any) -> bool:
+        return True
+
+    monkeypatch.setattr(task_end, "still_held", believe)
+    monkeypatch.setattr(task_admission, "_names", lambda *_: True)
+    assert finds("two operators", "Published while")
+
+
+@pytest.mark.slow
+def test_a_lock_that_is_taken_while_a_pod_is_in_its_grace_period(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def jobs_only(*arguments: Any) -> Any:
+        return [work for work in await leases.live_work(*arguments) if work[0] == "Job"]
+
+    monkeypatch.setattr(task_admission, "live_work", jobs_only)
+    monkeypatch.setattr(lock_reconciler, "live_work", jobs_only)
+    assert finds("one operator", "at work")

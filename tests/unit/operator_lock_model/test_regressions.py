@@ -1,0 +1,139 @@
+"""Schedules that once broke the lock, each with an operator that sleeps with one request in its hand."""
+
+import random
+
+from bluetune_operator.core.kinds import JOBS, LEASES, TASKS, condition_status, lease_name
+from bluetune_operator.core.lock import has_ended, is_finished_job
+from unit.operator_lock_model.system import System
+from unit.operator_lock_model.world import MODEL
+
+
+def system_asleep_before(method: str, what: str, *, tasks: tuple[str, ...] = ("a", "b")) -> System:
+    """Two operators; the first works alone and falls asleep when it is about to send a request of this kind."""
+    system = System(2)
+    for task in tasks:
+        system.world.add(task)
+    sleeper = system.operators[0]
+    for _ in range(1000):
+        waiting = [run.request for run in sleeper.running.values()]
+        if any(str(request).startswith(f"{method} ") and what in request.path for request in waiting):
+            return system
+        steps = system.work(sleeper) or system.world_moves(system.world.kubernetes())
+        system.apply(min(steps, key=lambda step: ("deliver", "go on", "begin").index(step[1]) if step[0] != "world" else 9))
+    raise AssertionError(f"never {method} {what}")
+
+
+def others_finish(system: System, *, until: str | None = None) -> None:
+    """The second operator and Kubernetes go on until nothing moves, or until a Job of a task runs."""
+    other, chance = system.operators[1], random.Random(0)
+    for _ in range(3000):
+        job = system.world.server.get(JOBS, f"{until}-check")
+        if job is not None and not job["spec"]["suspend"]:
+            return
+        steps = system.work(other) + system.world_moves(system.world.kubernetes())
+        if not steps:
+            steps = [step for step in system.timers(other) if step[2] != "Resync"]
+            if until is None:
+                return
+        system.apply(chance.choice(steps))
+    raise AssertionError("still busy")
+
+
+def move(system: System, *what: str) -> None:
+    system.apply(("world", *what))
+
+
+def phase(system: System, name: str) -> str | None:
+    task = system.world.server.get(TASKS, name)
+    return (task.get("status") or {}).get("phase") if task else None
+
+
+def test_a_task_deleted_right_before_its_job_is_created_never_trains_beside_the_next() -> None:
+    system = system_asleep_before("POST", "/jobs")
+    move(system, "delete", "a")
+    others_finish(system, until="b")
+    system.settle(random.Random(1))  # the sleeper wakes, and makes a Job that nobody resumes
+    assert phase(system, "b") == "Succeeded"
+    assert system.world.server.get(JOBS, "a-check") is None
+
+
+def test_a_task_cancelled_right_before_its_job_is_created_leaves_no_job() -> None:
+    system = system_asleep_before("POST", "/jobs")
+    move(system, "cancel", "a")
+    others_finish(system)
+    system.settle(random.Random(1))
+    assert phase(system, "a") == "Cancelled"
+    assert phase(system, "b") == "Succeeded"
+    assert all(is_finished_job(job) for job in system.world.server.all(JOBS))
+
+
+def test_a_task_suspended_right_after_its_lease_was_written_leaves_the_lock() -> None:
+    system = system_asleep_before("PUT", "/finetuningtasks/a/status")
+    lease = system.world.server.get(LEASES, lease_name(MODEL))
+    assert lease is not None
+    assert lease["spec"]["holderIdentity"] == "a/a.f1"
+    move(system, "suspend", "a")
+    system.apply((system.operators[0].name, "crash"))
+    others_finish(system, until="b")
+    assert phase(system, "a") == "Pending"
+    system.settle(random.Random(1))
+    assert phase(system, "b") == "Succeeded"
+
+
+def test_a_task_resumed_while_its_lock_is_being_freed_does_not_lose_it() -> None:
+    system = system_asleep_before("PUT", "/finetuningtasks/a/status", tasks=("a",))
+    move(system, "suspend", "a")
+    system.apply((system.operators[0].name, "crash"))
+    freer = system.operators[1]
+    for _ in range(500):  # the second operator has decided to free the Lease, and sleeps
+        if any(str(run.request).startswith("PUT") and "/leases/" in run.request.path for run in freer.running.values()):
+            break
+        system.apply(min(system.work(freer), key=lambda step: step[1] != "deliver"))
+    else:
+        raise AssertionError("the Lease is never freed")
+    move(system, "resume", "a")
+    system.apply((system.operators[0].name, "start"))
+    for _ in range(500):
+        task = system.world.server.get(TASKS, "a")
+        assert task is not None
+        if condition_status(task, "LockAcquired") == "True":
+            break
+        system.apply(system.work(system.operators[0])[0])
+    system.settle(random.Random(1))
+    assert phase(system, "a") == "Succeeded"
+
+
+def test_a_task_of_a_name_that_came_back_does_not_take_over_the_jobs_of_the_former_one() -> None:
+    system = System(1)
+    system.world.add("a")
+    system.settle(random.Random(1))
+    first = system.world.server.get(JOBS, "a-check")
+    assert first is not None
+    move(system, "delete", "a")
+    move(system, "create", "a")
+    operator = system.operators[0]
+    while steps := system.work(operator):  # before the garbage collector has seen anything
+        system.apply(steps[0])
+    task = system.world.server.get(TASKS, "a")
+    assert task is not None
+    assert not has_ended(task)
+    system.settle(random.Random(1))
+    assert phase(system, "a") == "Succeeded"
+    second = system.world.server.get(JOBS, "a-check")
+    assert second is not None
+    assert second["metadata"]["uid"] != first["metadata"]["uid"]
+
+
+def test_a_lease_deleted_between_two_jobs_is_taken_again_by_the_task_that_had_it() -> None:
+    system = system_asleep_before("POST", "/jobs")
+    sleeper = system.operators[0]
+    while system.world.server.get(JOBS, "a-check") is None or not is_finished_job(
+        system.world.server.get(JOBS, "a-check") or {}
+    ):
+        steps = system.world_moves(system.world.kubernetes()) or system.work(sleeper)
+        system.apply(steps[0])
+    move(system, "prioritise", "b")
+    move(system, "delete-lease")
+    system.settle(random.Random(1))
+    ended = [system.world.server.get(TASKS, name) for name in ("a", "b")]
+    assert all(task is not None and condition_status(task, "Succeeded") == "True" for task in ended)
