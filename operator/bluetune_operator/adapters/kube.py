@@ -21,6 +21,7 @@ from kubernetes.client.api_client import ApiClient
 from kubernetes.client.configuration import Configuration
 
 from bluetune_operator.adapters.faults import CrashPoint
+from bluetune_operator.adapters.fence import Fence
 from bluetune_operator.adapters.workers import Workers
 from bluetune_operator.core.errors import AlreadyExists, ApiError, ApiUnavailable, Conflict, ForeignObject, Leftover
 from bluetune_operator.core.kinds import Kind, Object, is_left_over, is_owned_by, name_of, namespace_of
@@ -63,19 +64,23 @@ class KubeApi:
     """What the reconcilers do with the API server.
 
     Every method may raise ApiError (refused for good) or ApiUnavailable (no answer after retries). All writes are safe
-    to repeat: creates have deterministic names, replacements carry a resourceVersion, deletions a uid.
+    to repeat: creates have deterministic names, replacements carry a resourceVersion, deletions a uid. None is sent
+    while the fence is closed (NotLeading).
     """
 
     def __init__(
         self,
         configuration: Configuration,
         *,
+        threads: int = THREADS,
+        fence: Fence | None = None,
         crash_point: CrashPoint | None = None,
         on_request: Callable[[str, int, float], None] | None = None,
     ) -> None:
         self._configuration = configuration
         self._http = ApiClient(configuration).rest_client.pool_manager
-        self._workers = Workers("kube", THREADS)
+        self._workers = Workers("kube", threads)
+        self._fence = fence
         self._crash_point = crash_point or CrashPoint(None)
         self._on_request = on_request
 
@@ -247,6 +252,8 @@ class KubeApi:
             headers[token["key"]] = token["value"]
         if data is not None:
             headers["Content-Type"] = content_type
+        if self._fence is not None and method != "GET":
+            self._fence.check()
         begun = time.monotonic()
         response = self._http.request(
             method,

@@ -23,6 +23,7 @@ from bluetune_api.reasons import Reason
 from bluetune_api.s3 import S3Store
 from bluetune_api.store_location import StoreSpec
 from bluetune_operator.adapters.faults import CrashPoint
+from bluetune_operator.adapters.fence import Fence
 from bluetune_operator.adapters.kube import KubeApi
 from bluetune_operator.adapters.workers import Workers
 from bluetune_operator.core.kinds import SECRETS, Object, namespace_of
@@ -59,11 +60,14 @@ class _Endpoint:
 class AsyncStore:
     """An ObjectStore whose calls are awaited. Raises the errors of `bluetune_api.objectstore`."""
 
-    def __init__(self, store: S3Store, workers: Workers, endpoint: _Endpoint, crash_point: CrashPoint) -> None:
+    def __init__(
+        self, store: S3Store, workers: Workers, endpoint: _Endpoint, crash_point: CrashPoint, fence: Fence | None
+    ) -> None:
         self._store = store
         self._workers = workers
         self._endpoint = endpoint
         self._crash_point = crash_point
+        self._fence = fence
 
     async def get(self, key: str) -> bytes:
         """Content of a record. Raises ObjectNotFound, ObjectTooLarge."""
@@ -82,19 +86,15 @@ class AsyncStore:
 
     async def put(self, key: str, data: bytes) -> None:
         """Create or replace an object."""
-        await self._call(lambda: self._store.put(key, data))
-        self._crash_point.written()
+        await self._write(lambda: self._store.put(key, data))
 
     async def create(self, key: str, data: bytes) -> bool:
         """Create an object if there is none; False if there is."""
-        created = await self._call(lambda: self._store.create(key, data))
-        self._crash_point.written()
-        return created
+        return await self._write(lambda: self._store.create(key, data))
 
     async def delete(self, key: str) -> None:
         """Remove an object; no error if there is none."""
-        await self._call(lambda: self._store.delete(key))
-        self._crash_point.written()
+        await self._write(lambda: self._store.delete(key))
 
     async def objects(self, prefix: str) -> list[ObjectInfo]:
         """All objects below a prefix."""
@@ -111,6 +111,18 @@ class AsyncStore:
     def uri(self, key: str = "") -> str:
         """Address of an object, for people."""
         return self._store.uri(key)
+
+    async def _write(self, call: Callable[[], T]) -> T:
+        """A call that is not sent while the fence is closed (NotLeading)."""
+
+        def fenced() -> T:
+            if self._fence is not None:
+                self._fence.check()
+            return call()
+
+        answer = await self._call(fenced)
+        self._crash_point.written()
+        return answer
 
     async def _call(self, call: Callable[[], T]) -> T:
         if time.monotonic() < self._endpoint.rests_until:
@@ -141,9 +153,11 @@ class Stores:
         kube: KubeApi,
         *,
         environment: Mapping[str, str] | None = None,
+        fence: Fence | None = None,
         crash_point: CrashPoint | None = None,
     ) -> None:
         self._kube = kube
+        self._fence = fence
         self._environment = os.environ if environment is None else environment
         self._workers = Workers("store", THREADS)
         self._endpoints: dict[str, _Endpoint] = {}
@@ -188,6 +202,7 @@ class Stores:
             self._workers,
             endpoint,
             self._crash_point,
+            self._fence,
         )
         self._open[where] = (signature, opened)
         return opened

@@ -35,3 +35,7 @@ class Leftover(ForeignObject):
 
 class ApiUnavailable(Exception):
     """The API server did not answer after retries."""
+
+
+class NotLeading(ApiUnavailable):
+    """Nothing was sent: this process may no longer be the operator that works."""

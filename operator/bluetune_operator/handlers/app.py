@@ -13,6 +13,7 @@ import kopf
 from bluetune_operator.adapters.cache import ObjectCache
 from bluetune_operator.adapters.events import Events
 from bluetune_operator.adapters.faults import CrashPoint
+from bluetune_operator.adapters.fence import Fence
 from bluetune_operator.adapters.kube import KubeApi, load_configuration
 from bluetune_operator.adapters.store import Stores
 from bluetune_operator.core.config import Config
@@ -65,13 +66,17 @@ async def _run(config: Config) -> int:
     queue = WorkQueue()
     health = Health(config.resync_seconds)
     metrics = Metrics(queue)
-    kube = KubeApi(load_configuration(), crash_point=crash_point, on_request=metrics.request)
+    configuration = load_configuration()
+    fence = Fence()
+    kube = KubeApi(configuration, fence=fence, crash_point=crash_point, on_request=metrics.request)
+    # with connections and threads of its own, so that no load delays a renewal
+    lease_kube = KubeApi(load_configuration(), threads=2, crash_point=crash_point, on_request=metrics.request)
     identity = config.pod_name or f"{socket.gethostname()}-{os.getpid()}"
     cache = ObjectCache()
     context = Context(
         kube=kube,
         cache=cache,
-        stores=Stores(kube, crash_point=crash_point),
+        stores=Stores(kube, fence=fence, crash_point=crash_point),
         events=Events(kube, instance=identity),
         config=config,
         enqueue=queue.add,
@@ -86,12 +91,13 @@ async def _run(config: Config) -> int:
         RETENTION: RetentionReconciler(context),
     }
     informer = Informer(kube, cache, config, health, queue.add)
-    guard = Guard(kube, config.pod_namespace, identity)
+    guard = Guard(lease_kube, config.pod_namespace, identity, fence)
     servers = Servers(health, metrics)
     try:
         await servers.start(config.health_port, config.metrics_port)
-        await guard.acquire()
-        health.leading = True
+        await guard.acquire(health.stand_by)
+        health.lead()
+        metrics.leader.set(1)
         await informer.resync()
         dispatcher = Dispatcher(queue, reconcilers, health, metrics)
         parts = [
@@ -107,6 +113,7 @@ async def _run(config: Config) -> int:
         await servers.stop()
         context.stores.close()
         kube.close()
+        lease_kube.close()
 
 
 async def _watch(informer: Informer, config: Config) -> None:

@@ -24,6 +24,7 @@ class Health:
     started: float = 0.0
     last_sync: float | None = None
     leading: bool = False
+    standing_by: bool = False
     canary: float | None = None
     _running: dict[Key, float] = field(default_factory=dict)
     _newest: dict[Kind, int] = field(default_factory=dict)
@@ -31,6 +32,14 @@ class Health:
 
     def __post_init__(self) -> None:
         self.started = self.clock()
+
+    def stand_by(self) -> None:
+        """Another operator works; this one waits for its Lease."""
+        self.standing_by = True
+
+    def lead(self) -> None:
+        """This process is the one that works."""
+        self.leading, self.standing_by = True, False
 
     def watched(self, kind: Kind, thing: Object) -> None:
         """A watch event came."""
@@ -80,8 +89,8 @@ class Health:
         return found
 
     def ready(self) -> bool:
-        """Whether this process is the one that works, and has seen everything once."""
-        return self.leading and self.last_sync is not None
+        """Whether this process works and has seen everything once, or waits for the one that works to end."""
+        return self.standing_by or (self.leading and self.last_sync is not None)
 
 
 def _version(thing: Object) -> int:

@@ -42,6 +42,9 @@ class Metrics:
             buckets=(0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
             registry=self.registry,
         )
+        self.leader = Gauge(
+            "bluetune_leader", "1 on the replica that works, 0 on one that waits.", registry=self.registry
+        )
         self._tasks = Gauge("bluetune_tasks", "Tasks by phase.", ["phase"], registry=self.registry)
         for name, text, read in (
             ("bluetune_queue_depth", "Keys that wait for a worker.", queue.depth),

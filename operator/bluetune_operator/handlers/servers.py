@@ -41,7 +41,12 @@ class Servers:
 
     async def _readyz(self, _: web.Request) -> web.Response:
         ready = self._health.ready()
-        return web.Response(status=200 if ready else 503, text="ok" if ready else "waiting for the Lease or the lists")
+        return web.Response(status=200 if ready else 503, text=self._state(ready))
+
+    def _state(self, ready: bool) -> str:
+        if self._health.standing_by:
+            return "standing by: another operator works"
+        return "ok" if ready else "waiting for the Lease or the lists"
 
     async def _scrape(self, _: web.Request) -> web.Response:
         return web.Response(body=self._metrics.text(), content_type="text/plain")

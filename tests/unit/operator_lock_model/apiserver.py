@@ -2,7 +2,7 @@
 
 Faithful in what makes a lock safe or not: resourceVersions and the conflicts they raise, 409 for a name that is taken,
 uid preconditions, status as a subresource, watches that lag behind, pods that take their time to end. What the real one
-does is tested on a real cluster (tests/operator); this one is for exploring schedules that no cluster can be made to run.
+does is tested on a real cluster (tests/operator); this one is for schedules that no cluster can be made to run.
 """
 
 from collections.abc import Callable, Generator, Mapping
@@ -215,7 +215,9 @@ class ApiServer:
         key = (kind.plural, thing["metadata"]["name"])
         before = self.objects.get(key)
         if before is not None:
-            thing["metadata"]["generation"] = before["metadata"]["generation"] + (before.get("spec") != thing.get("spec"))
+            thing["metadata"]["generation"] = before["metadata"]["generation"] + (
+                before.get("spec") != thing.get("spec")
+            )
             thing["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
             if thing == before:
                 self.on_change(Change(actor, kind.plural, key[1], before, before))

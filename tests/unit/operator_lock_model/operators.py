@@ -1,7 +1,7 @@
 """An operator whose coroutines are run one request at a time, so that anything can happen in between.
 
-The reconcilers, the cache and the informer are the real ones. The work queue is a set of keys, of which any may be next:
-its delays and its order promise nothing that the lock may lean on.
+The reconcilers, the cache and the informer are the real ones. The work queue is a set of keys, of which any may be
+next: its delays and its order promise nothing that the lock may lean on.
 """
 
 from collections.abc import Callable, Coroutine
@@ -65,6 +65,8 @@ class Running:
 
     coroutine: Coroutine[Request, Answer, float | None]
     request: Request
+    began: int
+    """Version of the API server when the coroutine began."""
 
 
 @dataclass
@@ -79,6 +81,8 @@ class Operator:
     later: set[Key] = field(default_factory=set)
     """Keys whose time will come."""
     running: dict[Key, Running] = field(default_factory=dict)
+    began: int = 0
+    """When the coroutine began whose turn it is."""
     orphans: list[Request] = field(default_factory=list)
     """Requests that it no longer waits for, and that may still arrive: of a process that died, or timed out."""
 
@@ -95,7 +99,7 @@ class Operator:
         context = Context(
             kube=kube,
             cache=cache,
-            stores=cast(Stores, _Stores(self.world)),
+            stores=cast("Stores", _Stores(self.world)),
             events=_NoEvents(),
             config=config,
             enqueue=self._enqueue,
@@ -144,25 +148,28 @@ class Operator:
         """Begin a reconcile: up to its first request."""
         self.ready.discard(key)
         self.later.discard(key)
+        self.began = self.world.server.version
         coroutine: Coroutine[Request, Answer, float | None]
         if key == RESYNC:
-            coroutine = cast(Coroutine[Request, Answer, None], self._informer.resync())
+            coroutine = cast("Coroutine[Request, Answer, None]", self._informer.resync())
         else:
             coroutine = cast(
-                Coroutine[Request, Answer, float | None],
+                "Coroutine[Request, Answer, float | None]",
                 self._reconcilers[key.kind].reconcile(key.namespace, key.name),
             )
-        self._advance(key, coroutine, lambda: coroutine.send(cast(Answer, None)))
+        self._advance(key, coroutine, lambda: coroutine.send(cast("Answer", None)))
 
     def go_on(self, key: Key) -> None:
         """Carry out the request that a reconcile waits for, and go on to its next one."""
         running = self.running.pop(key)
+        self.began = running.began
         answer = self.world.server.handle(self.name, running.request)
         self._advance(key, running.coroutine, lambda: running.coroutine.send(answer))
 
     def lose(self, key: Key, *, arrives: bool) -> None:
         """The request's answer never comes; it has been carried out, or may be carried out later."""
         running = self.running.pop(key)
+        self.began = running.began
         if arrives:
             self.world.server.handle(self.name, running.request)
         elif running.request.writes:
@@ -171,6 +178,7 @@ class Operator:
 
     def arrive(self) -> None:
         """A request that nobody waits for arrives."""
+        self.began = 0
         self.world.server.handle(self.name, self.orphans.pop(0))
 
     def _advance(
@@ -179,7 +187,7 @@ class Operator:
         try:
             request = push()
             while request is None:  # asyncio.sleep(0)
-                request = coroutine.send(cast(Answer, None))
+                request = coroutine.send(cast("Answer", None))
         except StopIteration as end:
             self._ended(key, end.value)
         except (ApiError, ApiUnavailable, StoreError, StoreProblem):
@@ -188,7 +196,7 @@ class Operator:
         except Exception as error:
             raise Defect(f"{self.name}, {key}: {error!r}") from error
         else:
-            self.running[key] = Running(coroutine, request)
+            self.running[key] = Running(coroutine, request, self.began)
 
     def _ended(self, key: Key, wait: float | None) -> None:
         if key != RESYNC and wait is not None:

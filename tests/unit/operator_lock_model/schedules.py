@@ -1,9 +1,11 @@
 """Every schedule with a bounded number of pauses, in place of random ones.
 
-The operators run in a fixed order, but for pauses: at one of its steps an operator falls asleep, somebody does something
-right then, the others go on until nothing moves, and only then it wakes with what it knew. With all steps tried as the
-place of the pause, no single pause is left out. (Bounding the preemptions is how CHESS explores: Musuvathi and Qadeer,
-Iterative Context Bounding for Systematic Testing of Multithreaded Programs, PLDI 2007.)
+The operators run in a fixed order, but for pauses: at one of its steps an operator falls asleep, somebody does
+something right then, the others go on until nothing moves, and only then it wakes with what it knew. With all steps
+tried as the place of the pause, no single pause is left out.
+
+Bounding the preemptions is how CHESS explores: Musuvathi and Qadeer, Iterative Context Bounding for Systematic
+Testing of Multithreaded Programs, PLDI 2007.
 """
 
 import random

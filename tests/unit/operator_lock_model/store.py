@@ -108,7 +108,9 @@ def published(content: str, parent: str | None) -> tuple[str, str, bytes]:
 def _report(batch: str) -> bytes:
     counts = {"sessions": 9, "sessions_with_clicks": 9, "positives": 9, "results": 9, "duplicates": 0}
     return (
-        CheckReport(valid=True, batch_id=batch, batch=[], items=[], coverage=1.0, broken_lines=0, catalogue_size=9, **counts)
+        CheckReport(
+            valid=True, batch_id=batch, batch=[], items=[], coverage=1.0, broken_lines=0, catalogue_size=9, **counts
+        )
         .model_dump_json(by_alias=True)
         .encode()
     )

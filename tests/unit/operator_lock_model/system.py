@@ -33,7 +33,9 @@ class System:
         if not operator.alive:
             return [(operator.name, "start")]
         steps = [(operator.name, "deliver", plural) for plural in operator.unread()]
-        steps += [(operator.name, "begin", *_words(key)) for key in _sorted(operator.ready) if key not in operator.running]
+        steps += [
+            (operator.name, "begin", *_words(key)) for key in _sorted(operator.ready) if key not in operator.running
+        ]
         return steps + [(operator.name, "go on", *_words(key)) for key in _sorted(operator.running)]
 
     def timers(self, operator: Operator) -> list[Step]:

@@ -1,6 +1,6 @@
 """Random walks through the transition system, each made whole by its seed; and how to replay one.
 
-    PYTHONPATH=tests python -m unit.operator_lock_model.walks PROFILE SEED
+PYTHONPATH=tests python -m unit.operator_lock_model.walks PROFILE SEED
 """
 
 import random

@@ -41,6 +41,14 @@ def test_ready_means_leading_and_everything_seen_once() -> None:
     assert health.ready()
 
 
+def test_standing_by_is_ready_too_and_leading_afterwards_is_not_until_everything_was_seen() -> None:
+    health = Health(resync_seconds=100)
+    health.stand_by()
+    assert health.ready()
+    health.lead()
+    assert not health.ready()
+
+
 def test_waiting_for_the_lease_is_not_a_reason_to_be_restarted() -> None:
     clock = Clock()
     health = Health(resync_seconds=100, clock=clock)

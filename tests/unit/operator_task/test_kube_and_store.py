@@ -7,18 +7,30 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlparse
 
 import pytest
 from kubernetes.client.configuration import Configuration
 
-from bluetune_api.objectstore import StoreUnreachable
+from bluetune_api.objectstore import LocalStore, StoreUnreachable
 from bluetune_operator.adapters import kube as kube_module
 from bluetune_operator.adapters import store as store_module
+from bluetune_operator.adapters.faults import CrashPoint
+from bluetune_operator.adapters.fence import Fence
 from bluetune_operator.adapters.kube import KubeApi
-from bluetune_operator.adapters.store import StoreProblem, Stores
-from bluetune_operator.core.errors import AlreadyExists, ApiError, ApiUnavailable, Conflict, ForeignObject, Leftover
+from bluetune_operator.adapters.store import AsyncStore, StoreProblem, Stores, _Endpoint
+from bluetune_operator.adapters.workers import Workers
+from bluetune_operator.core.errors import (
+    AlreadyExists,
+    ApiError,
+    ApiUnavailable,
+    Conflict,
+    ForeignObject,
+    Leftover,
+    NotLeading,
+)
 from bluetune_operator.core.kinds import CONFIG_MAPS, JOBS, Object
 
 Answer = tuple[int, Any]
@@ -166,6 +178,41 @@ def test_a_long_list_comes_in_pages_and_the_apply_is_never_forced(server: Server
     server.answers = [(200, {})]
     call(server, lambda k: k.apply(JOBS, job(), field_manager="me"))
     assert parse_qs(urlparse(server.requests[-1][1]).query) == {"fieldManager": ["me"], "force": ["false"]}
+
+
+def test_a_closed_fence_lets_reads_pass_and_no_write(server: Server, tmp_path: Path) -> None:
+    server.answers = [(200, job())]
+
+    async def scenario(_: KubeApi) -> None:
+        configuration = Configuration()
+        configuration.host = server.url
+        fence = Fence(lambda: 0.0)
+        kube = KubeApi(configuration, fence=fence)
+        store = AsyncStore(
+            LocalStore(tmp_path), Workers("s", 1), _Endpoint(asyncio.Semaphore(1)), CrashPoint(None), fence
+        )
+        writes = (
+            lambda: kube.create(JOBS, job()),
+            lambda: kube.replace(JOBS, job()),
+            lambda: kube.merge_patch(JOBS, "n", "j", {}),
+            lambda: kube.delete(JOBS, "n", "j"),
+            lambda: store.put("k", b""),
+            lambda: store.create("k", b""),
+            lambda: store.delete("k"),
+        )
+        for write in writes:
+            with pytest.raises(NotLeading, match="not written"):
+                await write()
+        await kube.get(JOBS, "n", "j")
+        assert await store.stat("k") is None
+        assert [method for method, _, _ in server.requests] == ["GET"]
+        fence.open_until(1.0)
+        for write in writes:
+            await write()
+        assert len(server.requests) == 5
+        kube.close()
+
+    call(server, scenario)
 
 
 def secret(**data: str) -> Answer:

@@ -36,6 +36,7 @@ def lease(holder: str = "") -> dict[str, Any]:
 
 
 A, B = task("a"), task("b", created="2026-01-01T00:00:05Z")
+HOLDS = (("LockAcquired", "True", "Acquired"),)
 ENDED = (("Succeeded", "True", "Completed"),)
 
 
@@ -72,6 +73,14 @@ ENDED = (("Succeeded", "True", "Completed"),)
         pytest.param(B, lease(), [task("a", cancel=True), B], [], Take(), id="so has a cancelled one"),
         pytest.param(B, lease(), [task("a", deleting=True), B], [], Take(), id="and a deleted one"),
         pytest.param(B, lease(), [task("a", conditions=ENDED), B], [], Take(), id="and one that has ended"),
+        pytest.param(
+            B,
+            lease(),
+            [task("a", created="2026-01-02T00:00:00Z", conditions=HOLDS), B],
+            [],
+            Wait(1, "a", "task 'a' took the lock and has not ended"),
+            id="the Lease was emptied by hand, and the task that had it is between two Jobs",
+        ),
         pytest.param(
             B,
             lease(),
@@ -139,6 +148,8 @@ def test_a_task_that_thought_it_held_the_lock(held: Any, work: Any, expected: ty
         pytest.param(A, [("Job", "j", "uid-a")], False, id="at work, with a Job"),
         pytest.param(task("a", conditions=ENDED), [], True, id="ended, result in its status"),
         pytest.param(task("a", conditions=ENDED), [("Pod", "p", "uid-a")], False, id="ended, pod still terminating"),
+        pytest.param(task("a", suspend=True), [], True, id="suspended before its status said that it holds the lock"),
+        pytest.param(task("a", suspend=True, conditions=HOLDS), [], False, id="suspended: it keeps the lock"),
         pytest.param(None, [], True, id="gone"),
         pytest.param(None, [("Pod", "p", "uid-a")], False, id="gone, pod in its grace period"),
         pytest.param(task("a", uid="uid-new"), [], True, id="gone, and the name came back"),
