@@ -1,6 +1,7 @@
 """Steps that run the trainer: the check on a CPU, then the training; their progress, their troubles, their ends."""
 
 import logging
+from typing import Literal
 
 from pydantic import ValidationError
 
