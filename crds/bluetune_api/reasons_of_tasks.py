@@ -82,7 +82,7 @@ TASK_GROUPS: tuple[Group, ...] = (
                 "read the message: let one of the two tasks be the only one (cancel or delete the other)",
             ),
             "LockLost": Entry(
-                "the Lease no longer names the task: a result waits, a rollout goes back",
+                "the Lease no longer names the task: a Job or a result waits, a rollout goes back",
                 "see who edited the Lease (`kubectl get lease -o yaml`); `LockInconsistent` follows if it stays so",
             ),
             "JobDeleted": Entry(

@@ -60,6 +60,24 @@ def test_the_operator_runs_once_in_a_restricted_pod(render: Render) -> None:
     assert container["resources"]["requests"].keys() == {"cpu", "memory"}
 
 
+def test_a_second_operator_stands_by_on_another_node(render: Render) -> None:
+    assert not of_kind(render(), "PodDisruptionBudget")
+    assert "affinity" not in operator_pod(render())
+    objects = render("replicas=2")
+    (deployment,), (budget,) = of_kind(objects, "Deployment"), of_kind(objects, "PodDisruptionBudget")
+    assert deployment["spec"]["replicas"] == 2
+    assert deployment["spec"]["strategy"] == {
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1},
+    }
+    selector = deployment["spec"]["selector"]
+    assert budget["spec"] == {"maxUnavailable": 1, "selector": selector}
+    (term,) = operator_pod(objects)["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert term["podAffinityTerm"] == {"topologyKey": "kubernetes.io/hostname", "labelSelector": selector}
+    chosen = {"nodeAffinity": {}}
+    assert operator_pod(render("replicas=2", 'affinity={"nodeAffinity":{}}'))["affinity"] == chosen
+
+
 def test_the_probes_ask_the_health_port(render: Render) -> None:
     (container,) = operator_pod(render())["containers"]
     assert {port["name"]: port["containerPort"] for port in container["ports"]} == {"health": 8080, "metrics": 8081}
@@ -209,6 +227,7 @@ def test_metrics_have_a_service_and_a_monitor_only_if_asked(render: Render) -> N
         ),
         ("image.digest=abc", "at '/image/digest': 'abc' does not match pattern"),
         ("trainerImage.repository=a:b:c", "at '/trainerImage/repository': 'a:b:c' does not match pattern"),
+        ("replicas=0", "at '/replicas': minimum: got 0, want 1"),
         ("logFormat=xml", "at '/logFormat': value must be one of 'json', 'text'"),
         ("metrics.serviceMonitor.enabled=yes", "at '/metrics/serviceMonitor/enabled': got string, want boolean"),
         ("resources.memory=1Gi", "at '/resources': additional properties 'memory' not allowed"),
