@@ -51,6 +51,16 @@ class MemoryStore:
     async def delete(self, key: str) -> None:
         self.objects.pop(key, None)
 
+    async def objects(self, prefix: str) -> list[ObjectInfo]:
+        return [
+            ObjectInfo(key, len(self.objects[key]), "etag", 0.0)
+            for key in sorted(self.objects)
+            if key.startswith(prefix)
+        ]
+
+    async def folders(self, prefix: str) -> list[str]:
+        return _Sync(self).folders(prefix)
+
     async def run(self, call: Callable[[Any], T]) -> T:
         return call(_Sync(self))
 
