@@ -21,6 +21,7 @@ from bluetune_operator.reconciler.base import Context, Reconciler
 from bluetune_operator.reconciler.lock import LockReconciler
 from bluetune_operator.reconciler.method import MethodReconciler
 from bluetune_operator.reconciler.model import ModelReconciler
+from bluetune_operator.reconciler.retention import RETENTION, RetentionReconciler
 from bluetune_operator.reconciler.task import LOCK, TaskReconciler
 from unit.operator_lock_model.apiserver import Answer, Kube, Request, copied
 from unit.operator_lock_model.world import NOW, World
@@ -112,6 +113,7 @@ class Operator:
             MODELS.name: ModelReconciler(context),
             METHODS.name: MethodReconciler(context),
             LOCK: LockReconciler(context),
+            RETENTION: RetentionReconciler(context),
         }
         self._informer = Informer(kube, cache, config, Health(180.0), self._enqueue)
         self._read = {kind: len(self.world.server.watched[kind.plural]) for kind in WATCHED}

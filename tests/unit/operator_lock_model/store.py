@@ -28,34 +28,32 @@ class MemoryStore:
     """As `AsyncStore`, without waiting: of what the store holds, the lock depends on nothing that can change."""
 
     def __init__(self) -> None:
-        self.objects: dict[str, bytes] = {}
+        self.kept: dict[str, bytes] = {}
 
     async def get(self, key: str) -> bytes:
-        if key not in self.objects:
+        if key not in self.kept:
             raise ObjectNotFound(key)
-        return self.objects[key]
+        return self.kept[key]
 
     async def get_or_none(self, key: str) -> bytes | None:
-        return self.objects.get(key)
+        return self.kept.get(key)
 
     async def stat(self, key: str) -> ObjectInfo | None:
-        data = self.objects.get(key)
+        data = self.kept.get(key)
         return ObjectInfo(key, len(data), "etag", 0.0) if data is not None else None
 
     async def put(self, key: str, data: bytes) -> None:
-        self.objects[key] = data
+        self.kept[key] = data
 
     async def create(self, key: str, data: bytes) -> bool:
-        return self.objects.setdefault(key, data) is data
+        return self.kept.setdefault(key, data) is data
 
     async def delete(self, key: str) -> None:
-        self.objects.pop(key, None)
+        self.kept.pop(key, None)
 
     async def objects(self, prefix: str) -> list[ObjectInfo]:
         return [
-            ObjectInfo(key, len(self.objects[key]), "etag", 0.0)
-            for key in sorted(self.objects)
-            if key.startswith(prefix)
+            ObjectInfo(key, len(self.kept[key]), "etag", 0.0) for key in sorted(self.kept) if key.startswith(prefix)
         ]
 
     async def folders(self, prefix: str) -> list[str]:
@@ -71,21 +69,21 @@ class MemoryStore:
 
     def import_base(self) -> tuple[str, str]:
         """The first version and its digest; and a batch to learn from."""
-        self.objects[store_layout.batch_marker(BATCH)] = b""
+        self.kept[store_layout.batch_marker(BATCH)] = b""
         version, digest, manifest = published("base", None)
-        self.objects[store_layout.manifest(version)] = manifest
+        self.kept[store_layout.manifest(version)] = manifest
         return version, digest
 
     def check(self, plan: Plan) -> None:
         """A good batch."""
-        self.objects.setdefault(store_layout.check(plan.owner.uid), _report(plan.batch_id or ""))
+        self.kept.setdefault(store_layout.check(plan.owner.uid), _report(plan.batch_id or ""))
 
     def train(self, plan: Plan) -> None:
         """A version that the gate lets pass; the result last."""
         version, digest, manifest = published(plan.owner.uid, plan.start_version)
-        self.objects.setdefault(store_layout.manifest(version), manifest)
+        self.kept.setdefault(store_layout.manifest(version), manifest)
         live = plan.live_version or plan.start_version or ""
-        self.objects.setdefault(store_layout.result(plan.owner.uid), _result(plan.owner.uid, live, version, digest))
+        self.kept.setdefault(store_layout.result(plan.owner.uid), _result(plan.owner.uid, live, version, digest))
 
 
 class _Sync:
@@ -93,11 +91,11 @@ class _Sync:
         self._store = store
 
     def folders(self, prefix: str) -> list[str]:
-        found = {key.removeprefix(prefix).split("/")[0] for key in self._store.objects if key.startswith(prefix)}
+        found = {key.removeprefix(prefix).split("/")[0] for key in self._store.kept if key.startswith(prefix)}
         return sorted(found)
 
     def stat(self, key: str) -> ObjectInfo | None:
-        return ObjectInfo(key, 0, "etag", 0.0) if key in self._store.objects else None
+        return ObjectInfo(key, 0, "etag", 0.0) if key in self._store.kept else None
 
 
 @cache
