@@ -118,7 +118,7 @@ class Faults:
         self._hits(kind, killed)
         if kind == "operator-clock":
             operators.start(CHAOS_CLOCK=str(3600 if fault.strength > 0.3 else -3600))
-            self._mending[kind] = lambda: (operators.kill(), operators.start())[-1]
+            self._mending[kind] = operators.restart
         else:
             self._mending[kind] = operators.start
 

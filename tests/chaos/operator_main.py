@@ -48,7 +48,7 @@ def main() -> int:
                 raise AttributeError(f"{module.__name__} has no {name} any more: correct SHORTER")
             setattr(module, name, value)
     if os.environ.get("CHAOS_CLOCK"):
-        app.datetime = Shifted  # type: ignore[misc]
+        app.datetime = Shifted  # type: ignore[attr-defined]
     config = replace(config_from(os.environ), resync_seconds=RESYNC_SECONDS)
     logs.configure(config.log_format)
     return asyncio.run(app.run(config))

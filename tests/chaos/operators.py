@@ -63,6 +63,11 @@ class Operators:
         self.running[name].wait(10)
         return True
 
+    def restart(self) -> None:
+        """Kill it and start it anew."""
+        self.kill()
+        self.start()
+
     def stop(self, name: str = "operator") -> bool:
         """SIGSTOP; whether the process stands still now."""
         if not self.alive(name):

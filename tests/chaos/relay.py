@@ -43,7 +43,11 @@ class Relay:
         """From now on spoil this share of the requests."""
         self._faults[kind] = share
         if kind.startswith("watch") and self._loop is not None:
-            self._loop.call_soon_threadsafe(lambda: [stream.set() for stream in self._streams])
+            self._loop.call_soon_threadsafe(self._end_streams)
+
+    def _end_streams(self) -> None:
+        for stream in self._streams:
+            stream.set()
 
     def end(self, kind: str) -> None:
         """No more of it."""

@@ -88,5 +88,5 @@ def read(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _is_operator(event: Mapping[str, Any]) -> bool:
-    name = event["user"].get("username", "")
+    name = str(event["user"].get("username", ""))
     return name.startswith(ACCOUNT[0]) and name.endswith(ACCOUNT[1])
