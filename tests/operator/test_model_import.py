@@ -40,7 +40,9 @@ def test_a_base_is_imported_fetched_verified_and_served_with_the_right_vectors(b
 
 
 @pytest.mark.timeout(240)
-def test_a_base_that_does_not_exist_is_said_in_the_trainers_words(blue: Blue) -> None:
+def test_a_base_that_does_not_exist_is_said_in_the_trainers_words_and_tried_again_when_the_model_changes(
+    blue: Blue,
+) -> None:
     blue.make_model(base="/no/such/model", serving={})
     with blue.operator():
         imported = blue.until(
@@ -48,3 +50,9 @@ def test_a_base_that_does_not_exist_is_said_in_the_trainers_words(blue: Blue) ->
         )
         assert "/no/such/model" in imported["message"]
         assert "delete Job shop-import to try again" in imported["message"]
+        # another method is another plan, for another Job
+        method = {"kind": "FineTuningMethod", "metadata": {"name": "text"}, "spec": {"items": {"path": "other/"}}}
+        blue.kubectl.apply({"apiVersion": "bluetune.dev/v1alpha1", **method})
+        blue.kubectl("patch", "emodel", "shop", "--type=merge", "-p", '{"spec":{"methodRef":{"name":"text"}}}')
+        blue.until(lambda: '"other/"' in blue.kubectl.json("get", "configmap", "shop-import")["data"]["plan.json"])
+        blue.until(lambda: blue.kubectl.json("get", "job", "shop-import"))
