@@ -22,7 +22,6 @@ from cluster.scripted import scripted_trainer
 from rights.granting import operator_environment
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-SHARED_MODELS = 13
 SCRIPT = Path(__file__).with_name("stand_in.py")
 Object = dict[str, Any]
 
@@ -210,12 +209,18 @@ def world(kubectl: Kubectl, bucket: Bucket, stand_in: str) -> World:
 
 @pytest.fixture(scope="module")
 def shared_world(
-    cluster: Cluster, resources: None, stand_in: str, tmp_path_factory: pytest.TempPathFactory
+    cluster: Cluster,
+    resources: None,
+    stand_in: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
 ) -> Iterator[World]:
     """One operator for the tests of a module, and models whose bases are published: `models.pop()` is a test's own."""
+    users = [item for item in request.session.items if isinstance(item, pytest.Function) and item.path == request.path]
+    count = sum("shared_world" in item.fixturenames for item in users)
     with new_namespace("shared") as namespace, new_bucket(cluster.s3("minio")) as bucket:
         world = World(Kubectl(namespace), bucket, stand_in)
-        world.models = [f"m{number}" for number in range(SHARED_MODELS)]
+        world.models = [f"m{number}" for number in range(count)]
         for name in world.models:
             world.batch(model=name)
         world.kubectl.apply(world.secret(), world.method(), *(world.model(name) for name in world.models))
@@ -223,7 +228,7 @@ def shared_world(
         running.start()
         try:
             for name in world.models:
-                world.until(f"emodel/{name}", lambda o: bool((o.get("status") or {}).get("current")), 120)
+                world.until(f"emodel/{name}", lambda o: bool((o.get("status") or {}).get("current")), 300)
             yield world
             assert_in_runbook(world.kubectl)
         finally:
