@@ -105,7 +105,7 @@ LONG = {"metadata": {"train": "sleep:600"}}
 def test_a_suspended_waiter_leaves_the_queue_and_comes_back_to_its_place(on: OnModel) -> None:
     on.apply(holder=LONG)
     on.until("holder", lambda s: bool(s.get("startTime")))
-    on.apply(first={}, second={})
+    on.apply(first={"priority": 1}, second={})  # of two that were made in one second, the uid would decide
     on.position("first", 1)
     on.position("second", 2)
     on.edit("first", suspend=True)
@@ -182,7 +182,7 @@ def test_cancelling_a_run_keeps_its_best_trial_and_promotes_nothing(on: OnModel)
 def test_waiters_and_suspended_tasks_are_cancelled_and_deleted_at_once(on: OnModel) -> None:
     on.apply(holder=LONG)
     on.training("holder")
-    on.apply(waiter={}, gone={}, asleep={"suspend": True}, last={})
+    on.apply(waiter={}, gone={}, asleep={"suspend": True}, last={"priority": -1})
     on.position("last", 3)
     on.until_reason("asleep", "Suspended")
     on.edit("waiter", cancel=True)
