@@ -7,11 +7,13 @@ import sys
 from datetime import UTC, datetime
 
 from bluetune_operator.core.kinds import TASKS, Key
+from bluetune_operator.core.untrusted import clean
 from bluetune_operator.reconciler.task import LOCK
 
 current_key: contextvars.ContextVar[Key | None] = contextvars.ContextVar("current_key", default=None)
 """What is being reconciled."""
 
+LINE_CHARACTERS = 16_384
 EXTRAS = ("task", "model", "method", "namespace", "reason", "phase")
 _FIELDS = {TASKS.name: "task", "EmbeddingModel": "model", "FineTuningMethod": "method", LOCK: "model"}
 
@@ -41,7 +43,19 @@ class JsonFormatter(logging.Formatter):
         line |= {name: getattr(record, name) for name in EXTRAS if getattr(record, name, None)}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return json.dumps(line, default=str)
+
+
+class TextFormatter(logging.Formatter):
+    """One message a line, whatever is in it: parts of it may be others', and must not pass for lines of ours."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name in logging
+        """See logging.Formatter."""
+        line = clean(super().formatMessage(record), LINE_CHARACTERS)
+        return line.replace("\n", "\\n")
 
 
 def configure(log_format: str) -> None:
@@ -51,7 +65,7 @@ def configure(log_format: str) -> None:
     if log_format == "json":
         handler.setFormatter(JsonFormatter())
     else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+        handler.setFormatter(TextFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("kopf").setLevel(logging.WARNING)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)

@@ -4,9 +4,11 @@ import json
 import logging
 from typing import Any
 
+import pytest
+
 from bluetune_operator.core.kinds import JOBS, TASKS, Key
 from bluetune_operator.handlers.health import Health
-from bluetune_operator.handlers.logs import JsonFormatter, _About, current_key
+from bluetune_operator.handlers.logs import JsonFormatter, TextFormatter, _About, current_key
 from bluetune_operator.handlers.metrics import Metrics
 from bluetune_operator.handlers.queue import WorkQueue
 
@@ -102,3 +104,11 @@ def test_metrics_count_tasks_by_phase() -> None:
     assert 'bluetune_tasks{phase="Running"} 1.0' in text
     assert 'bluetune_tasks{phase="Waiting"} 1.0' in text
     assert "bluetune_queue_depth 0.0" in text
+
+
+@pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])
+def test_a_message_of_others_is_one_line_and_plays_no_tricks(formatter: logging.Formatter) -> None:
+    evil = "no batch\n2026-01-01 INFO the task was promoted\x1b[2J\u202e\ud800"
+    line = formatter.format(logging.LogRecord("n", logging.INFO, "", 0, "%s", (evil,), None))
+    assert "the task was promoted" in line
+    assert not set(line) & set("\n\x1b\u202e\ud800")
