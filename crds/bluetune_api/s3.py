@@ -289,18 +289,26 @@ class S3Store:
     def stat(self, key: str) -> ObjectInfo | None:
         return self._call("look at", key, lambda: self._stat(key))
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, *, most: int | None = None) -> Iterator[ObjectInfo]:
+        """All objects below a prefix; more than `most` are refused with StoreError."""
+
         def call() -> list[ObjectInfo]:
-            return [
+            listed = self._client.list_objects(self._bucket, prefix=self._key(prefix), recursive=True)
+            found = [
                 ObjectInfo(
                     self._relative(o.object_name or ""),
                     o.size or 0,
                     (o.etag or "").strip('"'),
                     o.last_modified.timestamp() if o.last_modified else 0.0,
                 )
-                for o in self._client.list_objects(self._bucket, prefix=self._key(prefix), recursive=True)
+                for o in islice(listed, most + 1 if most is not None else None)
                 if not o.is_dir
             ]
+            if most is not None and len(found) > most:
+                raise StoreError(
+                    f"{self.uri(prefix)} holds more than {most} objects; remove what does not belong there"
+                )
+            return found
 
         yield from self._call("list", prefix, call)
 

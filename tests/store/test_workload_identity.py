@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from minio.credentials.providers import WebIdentityProvider
 
+from bluetune_api import store_layout
 from bluetune_api.identity import SIGNS, workload_identity
 from bluetune_api.objectstore import StoreDenied, StoreUnreachable
 from bluetune_api.s3 import S3Store, store_from_environment
@@ -198,8 +199,9 @@ def test_the_policy_in_the_documentation_is_enough_and_no_more(trusting: s3.Serv
     assert trainer.get("versions/v/manifest.json") == b"{}"
     assert trainer.create("runs/u/result.json", b"{}")
     assert not trainer.create("runs/u/result.json", b"{}")
-    trainer.put("keys/0", b"{}")
-    trainer.delete("keys/0")
+    for key in ("keys/0", store_layout.index("v") + "0", store_layout.retired("v"), store_layout.manifest("v")):
+        trainer.put(key, b"{}")
+        trainer.delete(key)
     # what they must not
     for action in (
         lambda: trainer.put("clickstream/b/part.jsonl", b"x"),

@@ -34,6 +34,8 @@ T = TypeVar("T")
 THREADS, THREADS_PER_ENDPOINT = 16, 6
 ATTEMPTS, CONNECT_SECONDS, READ_SECONDS = 2, 2.0, 8.0
 CALL_SECONDS = 25.0
+MOST_OBJECTS = 50_000
+"""In a listing: a thousand versions have fewer."""
 RECORD_BYTES, RECORD_SECONDS = 16 << 20, 10.0
 """Of the longest record that is read (a manifest with its files and its probe), whoever wrote it."""
 REST_SECONDS = 5.0
@@ -97,8 +99,8 @@ class AsyncStore:
         await self._write(lambda: self._store.delete(key))
 
     async def objects(self, prefix: str) -> list[ObjectInfo]:
-        """All objects below a prefix."""
-        return await self._call(lambda: list(self._store.list(prefix)))
+        """All objects below a prefix, if they are not too many to be a model's."""
+        return await self._call(lambda: list(self._store.list(prefix, most=MOST_OBJECTS)))
 
     async def folders(self, prefix: str) -> list[str]:
         """Names of the folders right below a prefix that ends in a slash."""

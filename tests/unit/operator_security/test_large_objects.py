@@ -8,11 +8,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from bluetune_api.objectstore import ObjectTooLarge, StoreUnreachable
+from bluetune_api.objectstore import ObjectTooLarge, StoreError, StoreUnreachable
 from bluetune_api.s3 import S3Store
 from bluetune_api.store_location import StoreLocation
 
-MOST = 1 << 20
+MOST, PAGE = 1 << 20, 1 << 17
 Body = Callable[[], Iterator[bytes]]
 
 
@@ -84,3 +84,22 @@ def test_a_body_that_drips_is_no_answer() -> None:
 def test_a_body_that_breaks_off_is_no_answer() -> None:
     with store_with(lambda: iter([b"x"]), 10) as (store, _), pytest.raises(StoreUnreachable):
         store.get("k", most=MOST, seconds=60)
+
+
+def test_a_listing_of_too_many_objects_is_refused_before_it_is_read_to_its_end() -> None:
+    asked = 0
+
+    def page() -> Iterator[bytes]:
+        nonlocal asked
+        asked += 1
+        name = "<Contents><Key>versions/{}</Key><Size>1</Size><ETag>e</ETag></Contents>"
+        objects = "".join(name.format(f"{asked}-{n}") for n in range(1000))
+        head = (
+            f"<Name>bucket</Name><IsTruncated>true</IsTruncated><NextContinuationToken>{asked}</NextContinuationToken>"
+        )
+        text = f'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{head}{objects}</ListBucketResult>'
+        return iter([text.ljust(PAGE).encode()])
+
+    with store_with(page, PAGE) as (store, _), pytest.raises(StoreError, match="more than 2500 objects"):
+        list(store.list("versions/", most=2500))
+    assert asked == 3
