@@ -27,6 +27,7 @@ from bluetune_operator.core.lock import (
     holder_of,
     may_take,
     regains,
+    waits,
 )
 from bluetune_operator.core.references import Problem, method_name, resolve_method, resolve_model, start_version
 from bluetune_operator.core.times import moment_of, stamp
@@ -118,6 +119,9 @@ async def lock(run: Run) -> Stay | None:
         if raw is not None:
             cache.put(TASKS, raw)
         return Stay(0.05)
+    if not held and not waits(raw):
+        # its status says that it lets others pass, and its lock would be freed under it: that it waits is written first
+        return Stay(0)
     lease = await read_lease(kube, run.namespace, run.model_name)
     work = await live_work(kube, run.namespace, run.model_name)
     verdict: Verdict = regains(raw, lease, work) if held else may_take(raw, lease, tasks, work)

@@ -203,7 +203,7 @@ class ApiServer:
         self._made[key] = self._made.get(key, 0) + 1
         metadata |= {
             "namespace": self.namespace,
-            "uid": f"{metadata['name']}.{kind.plural[0]}{self._made[key]}",
+            "uid": f"{metadata['name']}-{kind.plural[0]}{self._made[key]}",
             "creationTimestamp": metadata.get("creationTimestamp") or self._clock(),
             "generation": 1,
         }

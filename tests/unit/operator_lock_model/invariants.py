@@ -25,6 +25,8 @@ class Invariants:
         self._world = world
         self._operators = operators
         self._broken: list[str] = []
+        self._published: set[str] = set()
+        self._keyed: set[str] = set()
         self._holders: list[tuple[int, str | None]] = []
         """Whom the Lease named, from which version of the server on."""
         world.server.on_change = self._judge
@@ -82,6 +84,9 @@ class Invariants:
         for kind in ("Published", "Promoted"):
             if condition_status(before, kind) != "True" and condition_status(after, kind) == "True":
                 self._judge_right(actor, uid, kind)
+                self._published.add(uid)
+                if "idempotencyKey" in after["spec"]:
+                    self._keyed.add(uid)
         left = after["spec"].get("suspend") or after["spec"].get("cancel")
         if left and _position(after) is not None and _position(before) is None:
             self._broken.append(f"{uid} was put into the queue, which it has left")
@@ -113,6 +118,9 @@ class Invariants:
         """When nothing can move any more."""
         server = self._world.server
         tasks = {uid_of(task): task for task in server.all(TASKS)}
+        keyed = {uid for uid in self._published if uid in self._keyed}
+        if len(keyed) > 1 and not self._world.lease_touched:
+            self._broken.append(f"{keyed} did the work of one key")
         self._check_progress(tasks, _holder(server.get(LEASES, lease_name(MODEL))))
         for job in server.all(JOBS):
             uid = labels_of(job).get(TASK_UID_LABEL)
@@ -128,6 +136,8 @@ class Invariants:
         if holder is not None and holder not in holding:
             self._broken.append(f"the Lease names {holder}, which is no suspended holder")
         waiting = [uid for uid in going if uid not in paused]
+        # who has the key of a task that is suspended waits for that one's result
+        waiting = [uid for uid in waiting if not (paused and _reason(going[uid]) == "Duplicate")]
         if waiting and not holding:
             self._broken.append(f"{waiting} wait for ever: {[_reason(going[uid]) for uid in waiting]}")
         order = sorted(waiting, key=lambda uid: _order(going[uid]))

@@ -90,13 +90,13 @@ class System:
 
         Where the Lease was edited by hand the operators may have stopped: then what they advise must help.
         """
-        self._run_dry(chance)
+        self.run_dry(chance)
         while (remedy := self.invariants.remedy()) is not None:
             self.apply(("world", *remedy))
-            self._run_dry(chance)
+            self.run_dry(chance)
         self.invariants.check_settled()
 
-    def _run_dry(self, chance: random.Random) -> None:
+    def run_dry(self, chance: random.Random) -> None:
         """Until even the timers and full lists change nothing."""
         self._drain(chance)
         for _ in range(ROUNDS):

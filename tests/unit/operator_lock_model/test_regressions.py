@@ -2,8 +2,8 @@
 
 import random
 
-from bluetune_operator.core.kinds import JOBS, LEASES, TASKS, condition_status, lease_name
-from bluetune_operator.core.lock import has_ended, is_finished_job
+from bluetune_operator.core.kinds import JOBS, LEASES, METHODS, TASKS, condition_status, lease_name
+from bluetune_operator.core.lock import has_ended, is_finished_job, waits
 from unit.operator_lock_model.system import System
 from unit.operator_lock_model.world import MODEL
 
@@ -85,7 +85,7 @@ def test_a_task_suspended_right_after_its_lease_was_written_leaves_the_lock() ->
     system = system_asleep_before("PUT", "/finetuningtasks/a/status")
     lease = system.world.server.get(LEASES, lease_name(MODEL))
     assert lease is not None
-    assert lease["spec"]["holderIdentity"] == "a/a.f1"
+    assert lease["spec"]["holderIdentity"] == "a/a-f1"
     move(system, "suspend", "a")
     system.apply((system.operators[0].name, "crash"))
     others_finish(system, until="b")
@@ -135,6 +135,22 @@ def test_a_task_of_a_name_that_came_back_does_not_take_over_the_jobs_of_the_form
     second = system.world.server.get(JOBS, "a-check")
     assert second is not None
     assert second["metadata"]["uid"] != first["metadata"]["uid"]
+
+
+def test_a_task_stands_in_the_queue_for_all_to_see_before_it_takes_the_lock() -> None:
+    """Otherwise whoever looks at its Lease and then at its status frees the lock under it."""
+    system = System(1)
+    method = system.world.server.get(METHODS, "text")
+    assert method is not None
+    system.world.server.remove("person", METHODS, "text")
+    system.world.add("a")
+    system.run_dry(random.Random(1))
+    assert not waits(system.world.server.get(TASKS, "a") or {})
+    system.world.server.create("person", METHODS, method)
+    operator = system.operators[0]
+    while system.world.server.get(LEASES, lease_name(MODEL)) is None:
+        system.apply(system.work(operator)[0])
+    assert waits(system.world.server.get(TASKS, "a") or {})
 
 
 def test_a_lease_deleted_between_two_jobs_is_taken_again_by_the_task_that_had_it() -> None:

@@ -13,7 +13,7 @@ HAPPENINGS: dict[str, tuple[Move, ...]] = {
     "suspended": (("suspend", "a"),),
     "the Lease is deleted": (("delete-lease",),),
     "the Lease is emptied": (("edit-lease", ""),),
-    "the Lease names the other": (("edit-lease", "b/b.f1"),),
+    "the Lease names the other": (("edit-lease", "b/b-f1"),),
 }
 MOST = 400
 
@@ -36,7 +36,7 @@ def test_asleep_at_some_steps(happening: str) -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("happening", HAPPENINGS)
 def test_asleep_at_every_step(happening: str) -> None:
-    assert explore(happening, 2 if happening == "nothing" else 1) > 100
+    assert explore(happening, 1) > 50
 
 
 @pytest.mark.slow

@@ -26,12 +26,14 @@ class Profile:
     timers: float = 0.03
     kubernetes: float = 0.2
     sleeps: float = 0.01
+    same_key: float = 0.0
 
 
 PROFILES = {
     "one operator": Profile(operators=1, faults=0.0),
     "two operators": Profile(),
     "edited Leases": Profile(vandals=0.02),
+    "one key": Profile(same_key=0.9, vandals=0.01),
     "rollouts": Profile(serving=True, steps=300, people=0.03, kubernetes=0.3),
     "storm": Profile(operators=3, people=0.1, faults=0.1, vandals=0.03, sleeps=0.03, steps=400),
 }
@@ -42,7 +44,8 @@ def walk(name: str, seed: int) -> System:
     profile, chance = PROFILES[name], random.Random(seed)
     system = System(profile.operators, serving=profile.serving)
     for task in NAMES[: chance.choice((1, 2, 3))]:
-        system.world.add(task, deployAsBlue=profile.serving, waitOnConflict=chance.random() < 0.9)
+        key = {"idempotencyKey": "k"} if chance.random() < profile.same_key else {}
+        system.world.add(task, deployAsBlue=profile.serving, waitOnConflict=chance.random() < 0.9, **key)
     wakes: dict[str, int] = {}
     try:
         for number in range(profile.steps):

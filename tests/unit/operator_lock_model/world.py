@@ -42,6 +42,8 @@ class World:
         self.store = MemoryStore()
         self.lease_touched = False
         """Whether a person has edited or removed the Lease."""
+        self.specs: dict[str, Object] = {}
+        """With what a task is created that was deleted, by its name: as Git has it."""
         version, digest = self.store.import_base()
         self.server.create("setup", METHODS, _method())
         self.server.create("setup", MODELS, _model(version, digest, serving=serving))
@@ -200,6 +202,7 @@ class World:
 
     def add(self, name: str, *, created: str = STAMP, **spec: Any) -> None:
         """Create a task."""
+        self.specs[name] = spec
         body = {
             "apiVersion": TASKS.api_version,
             "kind": TASKS.name,
@@ -209,7 +212,7 @@ class World:
         self.server.create("person", TASKS, body)
 
     def _create(self, name: str) -> None:
-        self.add(name)
+        self.add(name, **self.specs.get(name, {}))
 
     def _delete(self, name: str) -> None:
         self.server.remove("person", TASKS, name)

@@ -47,6 +47,11 @@ def in_virtual_time(scenario: Callable[[], Awaitable[None]]) -> None:
     try:
         loop.run_until_complete(scenario())
     finally:
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        if left:
+            loop.run_until_complete(asyncio.wait(left))
         loop.close()
 
 
