@@ -75,7 +75,8 @@ class Guard:
                 await asyncio.sleep(RENEW_SECONDS)
                 asked = self._clock()
                 try:
-                    await asyncio.wait_for(self._renew(), DEADLINE_SECONDS)
+                    async with asyncio.timeout(DEADLINE_SECONDS):  # wait_for may swallow a cancellation
+                        await self._renew()
                 except (ApiUnavailable, ApiError, TimeoutError) as error:
                     paused = "" if self._fence.is_open() else "; nothing is written until it is"
                     logger.warning(
