@@ -165,7 +165,9 @@ def write_plans(store: Path, base: Path) -> None:
     def no_store(*_: object) -> LocalStore:
         raise LookupError("the base is a folder")
 
-    version = run_import(LocalStore(store), plan("Import", "base", base_uri=str(base)), no_store).version
+    version = run_import(
+        LocalStore(store), plan("Import", "base", base_uri=str(base)), no_store, stop=threading.Event()
+    ).version
     check = plan("Check", "run", batch_id=BATCH)
     train = plan("Train", "run", batch_id=BATCH, start_version=version)
     (store.parent / "check.json").write_text(check.model_dump_json(by_alias=True))

@@ -102,7 +102,9 @@ def test_a_training_whose_store_is_full_ends_with_13_and_goes_on_when_there_is_r
     store = LocalStore(small_disk / "store")
     fill(store)
     base = write_tiny_encoder(tmp_path / "base", minilm, layers=1)
-    first = run_import(store, plan("Import", "base", baseUri=str(base)), lambda _location: store)
+    first = run_import(
+        store, plan("Import", "base", baseUri=str(base)), lambda _location: store, stop=threading.Event()
+    )
     rest = small_disk / "rest"
     train = plan("Train", "u1", startVersion=first.version)
 

@@ -136,7 +136,9 @@ def test_they_train_to_a_version_without_a_nan(tmp_path: Path, minilm: Path, wor
     base = write_tiny_encoder(tmp_path / "base", minilm, layers=2)
     store = write(tmp_path / "store", *WORLDS[world])
     owner = {**OWNER, "kind": "EmbeddingModel", "uid": "import"}
-    first = run_import(store, plan("Import", baseUri=str(base), owner=owner), lambda _location: store)
+    first = run_import(
+        store, plan("Import", baseUri=str(base), owner=owner), lambda _location: store, stop=threading.Event()
+    )
     try:
         result = run_train(
             store, plan("Train", startVersion=first.version), stop=threading.Event(), report=lambda _progress: None

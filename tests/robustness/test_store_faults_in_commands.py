@@ -38,7 +38,9 @@ class Command:
         from bluetune_trainer.cli.training import run_train
 
         if self.name == "Import":
-            return run_import(store, plan("Import", uid, baseUri=str(self.base)), lambda _location: store)
+            return run_import(
+                store, plan("Import", uid, baseUri=str(self.base)), lambda _location: store, stop=threading.Event()
+            )
         if self.name == "Check":
             return run_check(store, plan("Check", uid), stop=threading.Event())
         made = plan("Train", uid, startVersion=self.start)
@@ -59,7 +61,9 @@ def command(request: pytest.FixtureRequest, s3_bucket: Bucket, tmp_path: Path, m
     base = write_tiny_encoder(tmp_path / "base", minilm, layers=1)
     start = "v000000000000"
     if request.param == "Train":
-        first = run_import(store, plan("Import", "base", baseUri=str(base)), lambda _location: store)
+        first = run_import(
+            store, plan("Import", "base", baseUri=str(base)), lambda _location: store, stop=threading.Event()
+        )
         start = first.version
     return Command(request.param, s3_bucket, base, start)
 

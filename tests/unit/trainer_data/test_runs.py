@@ -54,6 +54,19 @@ def test_only_the_best_model_is_kept_and_comes_back(store: Any, tmp_path: Path) 
     assert (tmp_path / "back" / "model.safetensors").read_text() == "weights 1"
 
 
+def test_an_attempt_that_lags_behind_removes_no_model_of_the_one_ahead(store: Any, tmp_path: Path) -> None:
+    def trial(number: int, seconds: float) -> Trial:
+        return Trial(trial=number, status="ok", params={}, quality=0.5 + number / 10, seconds=seconds)
+
+    ahead, behind = StoredTrials(store, "u1"), StoredTrials(store, "u1")
+    for number in (0, 1):
+        ahead.record(trial(number, 1.0), _model(tmp_path / f"ahead-{number}", f"weights {number}"))
+    behind.record(trial(0, 2.0), _model(tmp_path / "behind", "weights 0"))
+    ahead.fetch_best(1, tmp_path / "back")
+    assert (tmp_path / "back" / "model.safetensors").read_text() == "weights 1"
+    assert [trial.seconds for trial in behind.finished()] == [1.0, 1.0]
+
+
 @pytest.mark.parametrize("damage", ["files.json", "model.safetensors"])
 def test_a_model_that_is_not_whole_is_not_used(store: Any, tmp_path: Path, damage: str) -> None:
     log = StoredTrials(store, "u1")

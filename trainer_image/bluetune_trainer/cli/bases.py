@@ -18,14 +18,17 @@ S3 = re.compile(r"s3://(?P<bucket>[^/ ]+)/(?P<path>[^ ]+)")
 WANTED = ["*.safetensors", "*.json", "*.txt", "*.model"]
 """Files of a sentence-transformers folder; no pickles, no ONNX, no TensorFlow."""
 OpenStore = Callable[..., ObjectStore]
+OnFile = Callable[[], None]
 
 
-def fetch_base(plan: Plan, into: Path, open_store: OpenStore) -> Path:
+def fetch_base(plan: Plan, into: Path, open_store: OpenStore, on_file: OnFile = lambda: None) -> Path:
     """The folder of the base model that `plan.base_uri` names; see `fetch_model`."""
-    return fetch_model(plan.base_uri or "", plan.store, into, open_store)
+    return fetch_model(plan.base_uri or "", plan.store, into, open_store, on_file)
 
 
-def fetch_model(uri: str, location: StoreLocation | None, into: Path, open_store: OpenStore) -> Path:
+def fetch_model(
+    uri: str, location: StoreLocation | None, into: Path, open_store: OpenStore, on_file: OnFile = lambda: None
+) -> Path:
     """The folder of the model that a URI names.
 
     Args:
@@ -33,6 +36,7 @@ def fetch_model(uri: str, location: StoreLocation | None, into: Path, open_store
         location: endpoint of the S3 that `s3://` speaks of; its bucket and prefix do not count.
         into: an empty folder to put it in, if it must be fetched.
         open_store: makes a store of a StoreLocation, with the keys of the environment.
+        on_file: called before each file that comes from S3; may raise to stop.
 
     Raises:
         PlanInvalid: there is no such model, or it has no safetensors.
@@ -43,7 +47,7 @@ def fetch_model(uri: str, location: StoreLocation | None, into: Path, open_store
     elif found := S3.fullmatch(uri):
         if location is None:
             raise PlanInvalid(f"{uri}: BLUETUNE_STORE is not set, so it is not known where s3:// is")
-        folder = _from_s3(location, found["bucket"], found["path"].strip("/"), into, open_store)
+        folder = _from_s3(location, found["bucket"], found["path"].strip("/"), into, open_store, on_file)
     elif uri.startswith("/"):
         folder = Path(uri)
         if not folder.is_dir():
@@ -67,13 +71,14 @@ def require_safetensors(folder: Path, uri: str) -> None:
         )
 
 
-def _from_s3(near: StoreLocation, bucket: str, path: str, into: Path, open_store: OpenStore) -> Path:
+def _from_s3(near: StoreLocation, bucket: str, path: str, into: Path, open_store: OpenStore, on_file: OnFile) -> Path:
     location = near.model_copy(update={"bucket": bucket, "prefix": path})
     store = open_store(location)
     found = list(store.list(""))
     if not found:
         raise PlanInvalid(f"base.uri: there are no objects below {location.uri()} at {location.endpoint}")
     for info in found:
+        on_file()
         relative = Path(info.key)
         if relative.is_absolute() or ".." in relative.parts:
             raise PlanInvalid(f"base.uri: {store.uri(info.key)} leaves the model's folder")

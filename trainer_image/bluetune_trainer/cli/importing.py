@@ -1,6 +1,8 @@
 """Import: publish a base model as the first version."""
 
 import tempfile
+import threading
+from functools import partial
 from pathlib import Path
 
 from bluetune_api import store_layout
@@ -8,7 +10,7 @@ from bluetune_api.model import PLUGIN_BASE
 from bluetune_api.objectstore import ObjectStore
 from bluetune_api.records import Manifest, ManifestFile, Plan, Result
 from bluetune_trainer.cli.bases import OpenStore, fetch_base, require_safetensors
-from bluetune_trainer.errors import PlanInvalid
+from bluetune_trainer.errors import PlanInvalid, Stopped
 from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.method import overridden
 from bluetune_trainer.plugin.resolve import Resolved, resolve
@@ -17,8 +19,13 @@ from bluetune_trainer.store import runs
 from bluetune_trainer.store.versions import publish
 
 
-def run_import(store: ObjectStore, plan: Plan, open_store: OpenStore) -> Result:
-    """Publish `plan.base_uri`, and write the result. Again: the result that is there."""
+def run_import(store: ObjectStore, plan: Plan, open_store: OpenStore, *, stop: threading.Event) -> Result:
+    """Publish `plan.base_uri`, and write the result. Again: the result that is there.
+
+    Raises:
+        PlanInvalid, PluginFailed, StoreFailed: as `fetch_model` says, or the plugin raised.
+        Stopped: `stop` was set; nothing is published.
+    """
     done = runs.read_result(store, plan.owner.uid)
     if done is not None:
         return done
@@ -27,7 +34,8 @@ def run_import(store: ObjectStore, plan: Plan, open_store: OpenStore) -> Result:
     with tempfile.TemporaryDirectory(prefix="bluetune-import-") as temporary:
         workdir = Path(temporary)
         settings = resolved.method.settings
-        base = _base(plan, resolved, workdir / "base", open_store)
+        base = _base(plan, resolved, workdir / "base", open_store, stop)
+        _raise_if(stop)
         from bluetune_trainer.cli.probe import compare, reference_of  # torch, not before it is needed
         from bluetune_trainer.training.opening import open_model, open_served
 
@@ -42,6 +50,7 @@ def run_import(store: ObjectStore, plan: Plan, open_store: OpenStore) -> Result:
             base_uri=plan.base_uri,
         )
         write_card(workdir / "model", card)
+        _raise_if(stop)
 
         def describe(files: list[ManifestFile]) -> Manifest:
             return Manifest(
@@ -64,10 +73,15 @@ def run_import(store: ObjectStore, plan: Plan, open_store: OpenStore) -> Result:
     return runs.create(store, store_layout.result(plan.owner.uid), result)
 
 
-def _base(plan: Plan, resolved: Resolved, into: Path, open_store: OpenStore) -> Path:
+def _raise_if(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise Stopped("stopped on request, before anything was published")
+
+
+def _base(plan: Plan, resolved: Resolved, into: Path, open_store: OpenStore, stop: threading.Event) -> Path:
     """The folder of the base: fetched, or written by the plugin."""
     if plan.base_uri != PLUGIN_BASE:
-        return fetch_base(plan, into, open_store)
+        return fetch_base(plan, into, open_store, on_file=partial(_raise_if, stop))
     write = overridden(resolved.plugin, "initial_model")
     if write is None:
         raise PlanInvalid(

@@ -58,7 +58,7 @@ def run_manifests(
     check = _plan(manifests, "Check", uid, batch_id=batch_id, method=method)
     checked = run_check(store, check, stop=stop)
     display.say(f"batch {batch_id}: {in_one_line(checked)}")
-    start = manifests.task.spec.start_from or _base_version(store, manifests, method, open_store, display)
+    start = manifests.task.spec.start_from or _base_version(store, manifests, method, open_store, display, stop)
     plan = _train_plan(manifests, method, uid, batch_id, start)
     display.say(f"run {uid}: start version {start}, {prepared.method.initial_max_evals} trials at most")
     done = read_result(store, plan.owner.uid)
@@ -106,7 +106,12 @@ def _uid(name: str, *parts: ApiModel | str) -> str:
 
 
 def _base_version(
-    store: LocalStore, manifests: Manifests, method: MethodPlan, open_store: OpenStore, display: Display
+    store: LocalStore,
+    manifests: Manifests,
+    method: MethodPlan,
+    open_store: OpenStore,
+    display: Display,
+    stop: threading.Event,
 ) -> str:
     """The version that the base was published as; imported now if it was not."""
     uri = manifests.model.spec.base.uri
@@ -115,7 +120,8 @@ def _base_version(
     if done is not None:
         return done.version
     display.say(f"importing {uri} as the first version")
-    return run_import(store, _plan(manifests, "Import", uid, base_uri=uri, method=method), open_store).version
+    plan = _plan(manifests, "Import", uid, base_uri=uri, method=method)
+    return run_import(store, plan, open_store, stop=stop).version
 
 
 def _batch(store: LocalStore, manifests: Manifests) -> str | None:

@@ -115,7 +115,7 @@ def _run(options: argparse.Namespace, stop: threading.Event, *, laptop: bool) ->
     if options.command == "import":
         from bluetune_trainer.cli.importing import run_import
 
-        return f"{plan.base_uri} is published as {run_import(store, plan, _open).version}"
+        return f"{plan.base_uri} is published as {run_import(store, plan, _open, stop=stop).version}"
     return _train(store, plan, stop)
 
 

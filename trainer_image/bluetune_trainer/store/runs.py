@@ -101,8 +101,8 @@ class StoredTrials:
     """The trials of a run, and the model of the best of them.
 
     A trial's model is stored complete before its record, the record is created once, and models that are no longer
-    the best are removed after that. Trial n gives the same model in every attempt, so attempts cannot spoil each
-    other's.
+    the best are removed after that, by the attempt that created it: one that lags behind another would remove what
+    that one needs. Trial n gives the same model in every attempt, so attempts cannot spoil each other's.
     """
 
     def __init__(self, store: ObjectStore, uid: str) -> None:
@@ -129,9 +129,9 @@ class StoredTrials:
         if model is not None:
             self._upload(trial.trial, model)
         stored = create(self._store, store_layout.trial(self._uid, trial.trial), trial)
-        if stored != trial:
+        if stored != trial:  # that attempt is ahead: its best model may be a later one
             log.warning("the trial was recorded by another attempt before", extra={"trial": trial.trial})
-        if model is not None:
+        elif model is not None:
             self._remove_all_but(trial.trial)
         self._store.delete(store_layout.checkpoint(self._uid, trial.trial))
 
