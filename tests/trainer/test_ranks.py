@@ -19,7 +19,7 @@ from bluetune_trainer.training.params import TrialParams, resolve_settings
 from bluetune_trainer.training.parts import choose_parts
 from bluetune_trainer.training.ranks import told
 from bluetune_trainer.training.task import TrainingTask, prepare
-from bluetune_trainer.training.trial import TrialRun, run_trial, trial_steps
+from bluetune_trainer.training.trial import TrialFailed, TrialRun, run_trial, trial_steps
 from trainer.learning_world import world, write_tiny_encoder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -46,12 +46,15 @@ def preparations(start: Path, folder: Path, devices: int) -> list[Preparation]:
     return found
 
 
-def trial(task: TrainingTask, checkpoint: TrialCheckpoint) -> TrialRun:
+def trial(
+    task: TrainingTask, checkpoint: TrialCheckpoint, params: TrialParams = PARAMS, until: int | None = None
+) -> TrialRun:
     return run_trial(
         task,
-        PARAMS,
+        params,
         number=3,
         plan=trial_steps(task, (0.5,)),
+        until=until,
         checkpoint=checkpoint,
         on_step=lambda share, epoch, spent: None,
         stop=Event(),
@@ -122,5 +125,12 @@ def test_two_processes_take_the_steps_of_one_and_go_on_from_a_checkpoint(minilm:
             whole = trial(task, TrialCheckpoint(path, keep, seconds=0))
             alike(alone[kind], whole, kind)
             assert (len(kept) > 1, (begin.workdir / "rank-1").is_dir()) == (True, True)
+            if kind == "shared":
+                waits = TrialCheckpoint(begin.workdir / "rung.safetensors", lambda: None, seconds=1e9)
+                assert trial(task, waits, until=0).paused
+                assert same(trial(task, waits), whole)
+                diverges = TrialCheckpoint(begin.workdir / "diverges.safetensors", lambda: None, seconds=1e9)
+                with pytest.raises(TrialFailed):  # on both, which go on together with the next one
+                    trial(task, diverges, replace(PARAMS, items_lr=1e30))
             shutil.copy(kept[len(kept) // 2], path)
             assert same(trial(task, TrialCheckpoint(path, lambda: None, seconds=1e9)), whole), kind
