@@ -15,7 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import Connection, wait
@@ -51,7 +51,9 @@ DISMISS_SECONDS = 30.0
 _READY = b"ready"
 _BROKEN = 70
 """Exit code of a process that ends because it lost another one."""
-_SOCKETS = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
+_CLEAN_UP_ONLY = "2"
+"""Of TORCH_NCCL_ASYNC_ERROR_HANDLING: what waits for a lost process fails. By default torch would end this process
+instead, without our exit code and message."""
 
 
 def check_devices(devices: int) -> None:
@@ -93,7 +95,7 @@ def together(
     check_devices(devices)
     before = torch.get_num_threads()
     threads = max(fit_threads() // devices, 1)
-    with _loopback():
+    with _environment():
         store, port = _rendezvous(devices)
         watch = _watch = _Watch(_start(devices, port, threads, companion, argument), abandon)
         try:
@@ -101,7 +103,8 @@ def together(
             _join(store, 0, devices, threads)
             yield
             watch.over()
-            told(None)
+            with suppress(RuntimeError):  # one that was lost now is missed by nobody
+                told(None)
         except TrainerError:
             watch.end()
             raise
@@ -193,7 +196,7 @@ class _Watch:
             if self._over.is_set():
                 return
         lost = self._cause()
-        if self._over.is_set():
+        if lost is None:
             return
         log.error("a process is lost", extra={"reason": lost.reason, "error": lost.message})
         self.lost = lost
@@ -205,17 +208,20 @@ class _Watch:
         if not self._over.wait(GRACE_SECONDS) and self._abandon is not None:
             self._abandon(lost)
 
-    def _cause(self) -> TrainerError:
-        """Of those that ended by now or within moments, the one that did not end for the sake of another."""
+    def _cause(self) -> TrainerError | None:
+        """Of those that ended by now or within moments, the one that did not end for the sake of another.
+
+        None if they may end by now.
+        """
         deadline = time.monotonic() + SETTLE_SECONDS
-        while True:
+        while not self._over.wait(0.1):
             ended = [c for c in self._companions if c.process.exitcode is not None]
             own = [c for c in ended if c.process.exitcode != _BROKEN]
-            if own or time.monotonic() > deadline:
+            if own or (ended and time.monotonic() > deadline):
                 first = (own or ended)[0]
                 words = _last_words(first.words)
                 return cause(first.number, len(self._companions) + 1, first.process.exitcode or 0, words)
-            self._over.wait(0.1)
+        return None
 
 
 _watch: _Watch | None = None
@@ -224,11 +230,9 @@ _watch: _Watch | None = None
 def _last_words(words: Connection) -> bytes:
     """What a process that ended said last."""
     said = b""
-    try:
+    with suppress(EOFError, OSError):
         while words.poll():
             said = words.recv_bytes()
-    except (EOFError, OSError):
-        pass
     return said
 
 
@@ -251,19 +255,24 @@ def cause(number: int, devices: int, code: int, words: bytes) -> TrainerError:
 
 
 @contextmanager
-def _loopback() -> Iterator[None]:
-    """What listens for other processes listens on the loopback device alone."""
-    name = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), "lo")
-    before = {variable: os.environ.get(variable) for variable in _SOCKETS}
-    os.environ.update(dict.fromkeys(_SOCKETS, name))
+def _environment() -> Iterator[None]:
+    """What gloo and NCCL are told: here and, as they inherit it, in the others."""
+    loopback = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), "lo")
+    wanted = {
+        "GLOO_SOCKET_IFNAME": loopback,
+        "NCCL_SOCKET_IFNAME": loopback,
+        "TORCH_NCCL_ASYNC_ERROR_HANDLING": _CLEAN_UP_ONLY,
+    }
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
     try:
         yield
     finally:
-        for variable, value in before.items():
+        for name, value in before.items():
             if value is None:
-                del os.environ[variable]
+                del os.environ[name]
             else:
-                os.environ[variable] = value
+                os.environ[name] = value
 
 
 def _rendezvous(devices: int) -> tuple[Store, int]:
@@ -298,6 +307,7 @@ def _start(devices: int, port: int, threads: int, companion: Callable[[Any], Non
     except BaseException:
         for one in started:
             one.process.kill()
+            one.process.join()
         raise
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, deaf)
