@@ -15,9 +15,9 @@ from trainer.learning_world import write_tiny_encoder
 from trainer.shop import Shop
 from trainer.small_run import small_shop
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
-SECONDS = 240
+SECONDS = 400
 PLUGIN = """
 import multiprocessing
 from bluetune_trainer.plugin.method import TextFineTuningMethod
