@@ -76,7 +76,7 @@ class Client:
         return Answer(due, seconds, problem, str(body.get("version", "")), str(body.get("index_version", "")))
 
     async def capacity(self, at_once: int, seconds: float) -> float:
-        """Requests a second that are answered when `at_once` are always under way. Raises SystemExit on a failure."""
+        """Requests a second that are answered when `at_once` are always under way. Raises RuntimeError on a failure."""
         begun, done = time.monotonic(), 0
 
         async def worker() -> None:
@@ -84,7 +84,7 @@ class Client:
             while time.monotonic() - begun < seconds:
                 answer = await self.ask(time.monotonic() - begun, begun)
                 if answer.problem:
-                    raise SystemExit(f"the service fails before anything is switched: {answer.problem}")
+                    raise RuntimeError(f"the service fails before anything is switched: {answer.problem}")
                 done += 1
 
         await asyncio.gather(*(worker() for _ in range(at_once)))
