@@ -89,6 +89,7 @@ def graph(answers: Sequence[Answer], marks: Sequence[Mark], title: str) -> str:
         ' font-family="sans-serif" font-size="12">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
         f'<text x="{LEFT}" y="16" font-size="14">{escape(title)}</text>',
+        f'<text x="{LEFT - 6}" y="{TOP - 6}" text-anchor="end" font-size="10">answers/s</text>',
     ]
     for second, count in enumerate(by_second):
         under = 0
@@ -109,13 +110,12 @@ def graph(answers: Sequence[Answer], marks: Sequence[Mark], title: str) -> str:
         parts.append(f'<text x="{at + 3}" y="{low}" font-size="10">{escape(mark.what)}</text>')
     for share in (0.0, 0.5, 1.0):
         parts.append(f'<text x="{LEFT - 6}" y="{y(share) + 4}" text-anchor="end">{round(share * most)}</text>')
-        milliseconds = round(share * scale * 1000)
-        parts.append(f'<text x="{WIDTH - LEFT + 6}" y="{y(share) + 4}">{milliseconds} ms</text>')
+        parts.append(f'<text x="{WIDTH - LEFT + 6}" y="{y(share) + 4}">{share * scale:.2g} s</text>')
     parts += [
         f'<text x="{x(second)}" y="{HEIGHT - TOP + 16}" text-anchor="middle">{second} s</text>'
         for second in range(0, seconds, max(1, seconds // 8))
     ]
-    legend = [f"answers a second by {v}" for v in versions] + ["failed", "99th percentile of the second (line, right)"]
+    legend = [*versions, "failed", "slowest 1 % of a second (right)"]
     colours = [*(COLOURS[i % len(COLOURS)] for i in range(len(versions))), "#d62728", "#222222"]
     column = (WIDTH - 2 * LEFT) / len(legend)
     for number, (text, colour) in enumerate(zip(legend, colours, strict=True)):
