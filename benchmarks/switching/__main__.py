@@ -1,6 +1,6 @@
 """Does a search service drop or mix a request while bluetune switches its version?
 
-    flock /tmp/cluster.lock .venv/bin/python benchmarks/switching [--items 7300] [--quiet 15] [--out DIR]
+    .venv/bin/python benchmarks/switching [--items 7300] [--quiet 15] [--out DIR]
 
 On the local cluster: the demo's search service (two pods, each with model and index of its version) is asked distinct
 queries in an open loop from inside the cluster's network, at half of the rate that it was measured to answer, without
