@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path[:1] = [str(HERE), str(HERE.parent / "examples" / "semanlink")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "examples" / "semanlink")]
 
 import numpy as np  # noqa: E402
 import zstandard  # noqa: E402
