@@ -31,7 +31,7 @@ import numpy as np  # noqa: E402
 import zstandard  # noqa: E402
 
 from bluetune_api.objectstore import LocalStore  # noqa: E402
-from bluetune_api.records import Plan, Progress  # noqa: E402
+from bluetune_api.records import Plan  # noqa: E402
 from bluetune_api.store_layout import batch_marker  # noqa: E402
 from bluetune_trainer.errors import Stopped  # noqa: E402
 
@@ -39,8 +39,6 @@ BATCH = "generated"
 RESULTS = 10
 SHARD = 50_000
 """Lines of a file."""
-SPACE = {"num_fixed_layers": {"choice": [0]}, "items_lr": {"choice": [2e-5]}}
-"""Nothing frozen: what frozen layers compute would be kept for every text, on disk, before the first step."""
 GOALS = {"peak MiB beside the model, 1,000,000 items and sessions": {"floor": 3072, "goal": 2048}} | {
     "seconds to the first step, 100,000 items": {"floor": 20, "goal": 15}
 }
@@ -48,7 +46,7 @@ STAGES = {
     "method": "imports, plan",
     "data read": "catalogue and sessions read, split",
     "sessions numbered": "model opened, sessions numbered",
-    "baseline scored": "start version scored",
+    "task prepared": "plugin's parts tried on a few sessions",
     "first step": "first optimizer step",
 }
 """Log record that ends a stage → what the stage is."""
@@ -157,7 +155,7 @@ def write_plans(store: Path, base: Path) -> None:
             "uid": uid,
         }
         location = {"endpoint": "localhost:9000", "bucket": "benchmark"}
-        method = {"initialMaxEvals": 1, "initialParams": SPACE}
+        method = {"initialMaxEvals": 1}  # the preset, whose first trial freezes three layers and feeds phrases
         return Plan.model_validate(
             {"kind": kind, "owner": owner, "model": "scale", "store": location, "method": method, **fields}
         )
@@ -197,6 +195,8 @@ def worked(kind: str, store: Path) -> dict[str, Any]:
         mark("data read")
         return stages
 
+    from torch.optim.optimizer import register_optimizer_step_post_hook
+
     from bluetune_trainer.cli import training
     from bluetune_trainer.search import run as _search  # noqa: F401 - imported by the other process too
     from bluetune_trainer.store.versions import download_version
@@ -210,13 +210,13 @@ def worked(kind: str, store: Path) -> dict[str, Any]:
         mark("model")
         return stages
 
-    def report(progress: Progress) -> None:
-        if progress.trial is not None:
-            mark("first step")
-            stop.set()
+    def stepped(*_: object) -> None:
+        mark("first step")
+        stop.set()
 
+    register_optimizer_step_post_hook(stepped)
     try:
-        training.run_train(LocalStore(store), plan, stop=stop, report=report)
+        training.run_train(LocalStore(store), plan, stop=stop, report=lambda _progress: None)
     except Stopped:
         return stages
     raise RuntimeError("the run ended before it was stopped")

@@ -64,3 +64,16 @@ def test_a_cache_gives_back_what_was_put_and_forgets_it_when_it_is_cleared(tmp_p
     assert list((tmp_path / "files").iterdir()) == []
     cache.put(4, states[4])
     assert torch.equal(cache.gather(np.array([4]))[0], states[4])
+
+
+def test_what_a_validation_began_to_fill_a_step_goes_on_with(tmp_path: Path) -> None:
+    cache = ActivationCache(tmp_path, "x")
+    with torch.inference_mode():
+        cache.put(0, torch.ones(3, 8))
+    cache.put(1, torch.ones(2, 8))
+    with torch.inference_mode():
+        cache.put(2, torch.ones(2, 8))
+    weight = torch.ones(8, requires_grad=True)
+    (cache.gather(np.array([0, 1, 2])) * weight).sum().backward()
+    assert weight.grad is not None
+    assert weight.grad.tolist() == [7.0] * 8

@@ -81,7 +81,7 @@ def _search(
     candidates: Sequence[Candidate],
     checkpoint_seconds: float,
 ) -> SearchOutcome:
-    log.info("baseline scored", extra={"metrics": task.baseline, "bf16": task.bf16, "train_sessions": len(task.train)})
+    log.info("task prepared", extra={"bf16": task.bf16, "train_sessions": len(task.train)})
     usable = _usable(candidates, space, task.model)
     total = len(usable) or method.initial_max_evals or PRESET_EVALS
     rungs = RUNGS if task.settings.halving and total > 1 else ()
@@ -285,7 +285,8 @@ class _Search:
             seconds=sum(t.seconds for t in others) + spent,
             left=max(work_left(self.standings(), self.total, self._shares()) - max(share - begun, 0), 0),
         )
-        baseline = self.task.baseline[self.task.settings.objective]
+        start = self.task.start.known
+        baseline = start.metrics[self.task.settings.objective] if start is not None else None
         self.progress(
             search_progress(
                 self.finished, list(waiting), self.total, work, trial=number, epoch=epoch, baseline=baseline

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bluetune_trainer.training.freezing import LayerSplit
 from bluetune_trainer.training.ranks import world
+from bluetune_trainer.training.scratch import reserve
 
 SEGMENT_BYTES = 64 << 20
 MEMORY_BYTES = 1 << 30
@@ -96,7 +97,8 @@ class ActivationCache:
         """Keep [tokens, hidden] of a text. Raises OSError when the disk is full."""
         tokens, hidden = state.shape
         if not self._segments or self._used + tokens > len(self._segments[-1]):
-            self._segments.append(self._new_segment(tokens, hidden, state.dtype))
+            with torch.inference_mode(False):  # validations run in it, and steps could not write to a tensor of theirs
+                self._segments.append(self._new_segment(tokens, hidden, state.dtype))
             self._used = 0
         if number >= len(self._at):
             more = max(number + 1, 2 * len(self._at), 1024) - len(self._at)
@@ -129,8 +131,8 @@ class ActivationCache:
         path = self._folder / f"{self._name}-{len(self._files)}.bin"
         self._files.append(path)
         with path.open("wb") as file:
-            # Now, with an error that says so: a page that finds no room later would end the process by a signal.
-            os.posix_fallocate(file.fileno(), 0, rows * each)
+            file.truncate(rows * each)
+        reserve(path)
         return torch.from_file(str(path), shared=True, size=rows * hidden, dtype=dtype).view(rows, hidden)
 
 

@@ -3,8 +3,6 @@
 Hu et al. 2021, LoRA: Low-Rank Adaptation of Large Language Models, arXiv 2106.09685.
 """
 
-from peft import LoraConfig
-from peft.tuners.lora import Linear, LoraModel
 from torch import Tensor, nn
 
 from bluetune_api.method import Lora
@@ -21,6 +19,9 @@ class Adapters:
     """
 
     def __init__(self, model: nn.Module, lora: Lora) -> None:
+        from peft import LoraConfig  # more than a second, which trials without adapters need not wait for
+        from peft.tuners.lora import LoraModel
+
         targets = [
             name
             for name, module in model.named_modules()
@@ -34,6 +35,8 @@ class Adapters:
 
     def merged(self) -> dict[str, Tensor]:
         """The weights that the adapters change, by their name in the plain model, on the CPU."""
+        from peft.tuners.lora import Linear
+
         return {
             f"{name}.weight": (module.weight + module.get_delta_weight(_NAME)).detach().cpu().clone()
             for name, module in self._model.named_modules()

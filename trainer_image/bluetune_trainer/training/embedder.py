@@ -15,7 +15,7 @@ from bluetune_trainer.training.filling import FillOrder
 from bluetune_trainer.training.freezing import LayerSplit
 from bluetune_trainer.training.inputs import InputTable
 from bluetune_trainer.training.memory import tokens_that_fit
-from bluetune_trainer.training.model import Tower
+from bluetune_trainer.training.model import Model, Tower
 from bluetune_trainer.training.parts_of_items import by_item
 from bluetune_trainer.training.ranks import shared
 
@@ -55,6 +55,7 @@ class Embedder:
         recompute: keep only the vectors of each chunk, and compute the chunk again when its gradient is asked for.
             This is GradCache (Gao et al. 2021, arXiv 2101.06983) with a chunk as its sub-batch: the loss sees the whole
             batch, memory holds the activations of one chunk. Happens by itself when a batch would not fit a GPU.
+        model: another one of the same inputs; default: the table's own.
     """
 
     def __init__(
@@ -65,12 +66,13 @@ class Embedder:
         *,
         bf16: bool = False,
         recompute: bool = False,
+        model: Model | None = None,
     ) -> None:
         self.table = table
-        self.model = table.model
+        self.model = model or table.model
         self.bf16 = bf16
         self.recompute = recompute
-        self.fits = tokens_that_fit(table.model)
+        self.fits = tokens_that_fit(self.model)
         self._cuts = {id(cut.split.tower): cut for cut in cuts}
         self._filling = filling or Filling()
 

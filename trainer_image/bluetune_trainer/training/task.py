@@ -44,6 +44,7 @@ from bluetune_trainer.training.position_bias import ClickWeights
 from bluetune_trainer.training.precision import use_bf16
 from bluetune_trainer.training.ranks import agree, device, told, world
 from bluetune_trainer.training.recording import check_names, wants_training_metrics
+from bluetune_trainer.training.start_scores import StartScores, StartVersion, score
 from bluetune_trainer.training.threads import fit_threads
 from bluetune_trainer.training.variants import Variants, Vary, make_variants
 
@@ -53,6 +54,8 @@ MOST_VALIDATION_SESSIONS = 2000
 """Validation looks at this many sessions, always the same ones."""
 VALIDATION_BATCH = 64
 """Sessions that share in-batch negatives in `val_loss`, whatever the trial's batch size."""
+TRIED_SESSIONS = 16
+"""Validation sessions that the start version ranks and measures before anything is trained."""
 SAMPLE_OF_LENGTHS = 1024
 """Inputs whose lengths tell how long all are."""
 MOST_SAMPLE_SESSIONS = 200
@@ -71,10 +74,8 @@ class TrainingTask:
     confidences: NDArray[np.float32]
     """One for each result of `train`, over the whole list as it was shown."""
     validation: PaddedSessions
-    previous: Tensor
-    """[S, R] ranks of the start version on the validation sessions."""
-    baseline: dict[str, float]
-    """Metrics of the start version."""
+    start: StartVersion
+    """On the validation sessions."""
     ranker: Ranker
     click_weights: ClickWeights | None
     """Under `positionBias: IPS`."""
@@ -91,8 +92,13 @@ class TrainingTask:
     _parts: Parts
     _variants: Variants | None
     """Of queries and items in training, if the plugin makes some."""
-    _sample: tuple[PaddedSessions, Tensor] | None
-    """Some training sessions with the start version's ranks, if an accumulator follows their metrics."""
+    _sample: PaddedSessions | None
+    """Some training sessions, if an accumulator follows their metrics."""
+
+    @property
+    def baseline(self) -> dict[str, float]:
+        """Metrics of the start version, which is scored now if it was not."""
+        return self.start.scores().metrics
 
     @property
     def accumulators(self) -> Sequence[MetricsAccumulator]:
@@ -166,7 +172,8 @@ class TrainingTask:
             seen = features(batch, vectors[at].to(embedder.model.device))  # where a loss with parameters is
             losses.append(float(loss(seen)) * len(batch.query_at))
         val_loss = sum(losses) / max(len(self._batch_index), 1)
-        sessions = ranked(self.validation, ranks, self.previous, self.settings.is_similarity, val_loss)
+        previous = self.start.scores().previous
+        sessions = ranked(self.validation, ranks, previous, self.settings.is_similarity, val_loss)
         return {
             **summarize(sessions, self._parts.metrics),
             **ndcg_by_dimension(vectors, self.validation, self.ranker, self.settings),
@@ -176,9 +183,9 @@ class TrainingTask:
     @torch.no_grad()
     def evaluate_sample(self, embedder: Embedder) -> dict[str, float]:
         """All metrics on a sample of the training sessions; nothing where no accumulator follows them."""
-        if self._sample is None:
+        sample, previous = self._sample, self.start.scores().of_sample
+        if sample is None or previous is None:
             return {}
-        sample, previous = self._sample
         ranks = rank_embedded(embed_all(embedder, sample.texts), sample, self.ranker)
         return summarize(ranked(sample, ranks, previous, self.settings.is_similarity), self._parts.metrics)
 
@@ -192,14 +199,13 @@ def prepare(
     workdir: Path,
     on_step: Callable[[], None],
 ) -> TrainingTask:
-    """Load the start version, number the texts, and score the start version once.
+    """Load the start version, and number the texts.
 
     Raises DataInvalid when no training or no validation session has a click.
     """
     fit_threads()
-    model = parts.load(start_folder).to(device())
+    model = _opened(parts, start_folder, settings)
     check_dims(settings.matryoshka_dims, model.dimension)
-    pack(model, settings.attention)
     bf16 = told(use_bf16(settings.precision, model.device.type))  # a measurement may come out otherwise elsewhere
     table = InputTable(model, parts.files, parts.split_item)
     train = number_sessions(split.train, catalogue, table)
@@ -211,8 +217,6 @@ def prepare(
     chosen = fixed_subset(validation, MOST_VALIDATION_SESSIONS, settings.seed)
     padded = pad_sessions(validation, chosen)
     embedder = Embedder(table, bf16=bf16)
-    vectors = embed_all(embedder, padded.texts, on_step)
-    previous = rank_embedded(vectors, padded, parts.ranker)
     confidences = np.ones(len(train.items), np.float32)
     if parts.weighs_clicks:
         everything = pad_sessions(train, np.arange(len(train)))
@@ -232,19 +236,27 @@ def prepare(
             on_block=on_step,
         )
     relevant = chosen[validation.with_click()[chosen]]
-    baseline = {
-        **summarize(ranked(padded, previous, previous, settings.is_similarity), parts.metrics),
-        **ndcg_by_dimension(vectors, padded, parts.ranker, settings),
-    }
-    check_names(parts.accumulators, baseline)
     sample = None
     if wants_training_metrics(parts.accumulators):
-        some = pad_sessions(train, fixed_subset(train, MOST_SAMPLE_SESSIONS, settings.seed))
-        sample = some, rank_embedded(embed_all(embedder, some.texts, on_step), some, parts.ranker)
+        sample = pad_sessions(train, fixed_subset(train, MOST_SAMPLE_SESSIONS, settings.seed))
     variants = make_variants(table, _varied(split.train, catalogue, parts))
     if world() > 1:
         drawn = b"" if variants is None else variants.numbers.tobytes() + variants.offsets.tobytes()
         agree(zlib.crc32(drawn, table.fingerprint()), "the inputs and their variants")
+
+    def score_start(embedder: Embedder) -> StartScores:
+        return score(embedder, padded, sample, settings, parts, on_step)
+
+    def score_later() -> StartScores:
+        return score_start(Embedder(table, bf16=bf16, model=_opened(parts, start_folder, settings)))
+
+    start = StartVersion(score_later)
+    if parts.accumulators or world() > 1:  # their names are judged by its metrics; ranks score it together
+        start = StartVersion(partial(score_start, embedder))
+        check_names(parts.accumulators, start.scores().metrics)
+    else:  # whatever of the plugin's cannot rank or measure sessions is found before anything is trained
+        some = pad_sessions(validation, relevant[:TRIED_SESSIONS])
+        score(embedder, some, None, settings, parts, on_step)
     return TrainingTask(
         settings=settings,
         workdir=workdir,
@@ -253,8 +265,7 @@ def prepare(
         train=train,
         confidences=confidences,
         validation=padded,
-        previous=previous,
-        baseline=baseline,
+        start=start,
         ranker=parts.ranker,
         click_weights=click_weights,
         mined=mined,
@@ -273,6 +284,12 @@ def prepare(
         _variants=variants,
         _sample=sample,
     )
+
+
+def _opened(parts: Parts, folder: Path, settings: TrainingSettings) -> Model:
+    model = parts.load(folder).to(device())
+    pack(model, settings.attention)
+    return model
 
 
 def _varied(train: Sessions, catalogue: Catalogue, parts: Parts) -> Iterator[tuple[Kind, list[str], Vary]]:
