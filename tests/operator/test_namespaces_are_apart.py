@@ -40,7 +40,8 @@ def test_a_model_a_method_and_a_secret_of_the_neighbour_do_not_exist(
     elsewhere.until("ftt/of-neighbour", lambda o: ready(o).get("reason") == "ModelNotFound")
     found = elsewhere.until("emodel/other", lambda o: ready(o).get("reason") == "SecretNotFound")
     assert neighbour in ready(found)["message"]
-    assert world.get("lease/bluetune-m")["spec"].get("holderIdentity") in (None, "")
+    leases = world.kubectl.json("get", "leases")["items"]
+    assert not [each for each in leases if "of-neighbour" in (each["spec"].get("holderIdentity") or "")]
     assert not elsewhere.kubectl.json("get", "jobs")["items"]
 
 
