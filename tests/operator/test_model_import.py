@@ -39,7 +39,7 @@ def test_a_base_is_imported_fetched_verified_and_served_with_the_right_vectors(b
         assert [status["name"] for status in fetched] == ["bluetune-fetch"]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_a_base_that_does_not_exist_is_said_in_the_trainers_words_and_tried_again_when_the_model_changes(
     blue: Blue,
 ) -> None:
