@@ -129,6 +129,8 @@ class Recorder:
     api: Api
     namespace: str
     events: list[Event] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
+    """Why the record is not whole; such a schedule does not count."""
     _over: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
 
@@ -154,9 +156,10 @@ class Recorder:
                 if since == "0":
                     since = self.api.call("GET", kind.path(self.namespace))["metadata"]["resourceVersion"]
                 for event in self.api.watch(kind, self.namespace, since, 2):
-                    thing = event["object"]
-                    if event["type"] == "ERROR":
-                        raise RuntimeError(f"the record of {kind.plural} has a gap: {thing}")
+                    thing = event.get("object") or {}
+                    if event.get("type") in (None, "ERROR"):
+                        self.gaps.append(f"{kind.plural}: {thing.get('message')}")
+                        return
                     since = thing["metadata"]["resourceVersion"]
                     self.events.append(Event(int(since), kind.name, event["type"], thing))
             except (urllib3.exceptions.HTTPError, OSError, ValueError):

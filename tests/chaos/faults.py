@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -53,7 +54,7 @@ class Faults:
         if fault.kind in OUTAGES:
             self._relay(fault.kind).begin(fault.kind, fault.strength)
         elif fault.kind in MACHINE:
-            self._machine(fault.kind)
+            self._machine(fault.kind, fault.seconds)
         elif fault.kind.startswith("operator"):
             self._operator(fault)
         elif fault.kind in BLOWS:
@@ -153,7 +154,7 @@ class Faults:
     def _of_tasks(self, kind: Kind) -> list[Object]:
         return self.api.list(kind, self.namespace, TASK_UID_LABEL)
 
-    def _machine(self, kind: str) -> None:
+    def _machine(self, kind: str, seconds: float) -> None:
         name = PROGRAMS[kind]
         pid = next(p for p in processes.marked(self.cluster.state) if processes.command_name(p) == name)
         if kind == "kubelet-stop":
@@ -175,7 +176,8 @@ class Faults:
                     start_new_session=True, cwd="/",
                 )  # fmt: skip
 
-        self._mending[kind] = start
+        # not by `end`: what waits for the API server meanwhile must not keep it from being started
+        threading.Timer(seconds, start).start()
 
 
 def _ended_by(pod: Object) -> str | None:

@@ -78,7 +78,8 @@ class Relay:
                 await asyncio.sleep(0.1)
             return _break_off(request)
         if how == "lost":
-            await self._ask(request)
+            with suppress(aiohttp.ClientError, OSError):  # the server itself is away
+                await self._ask(request)
             return _break_off(request)
         if how == "slow":
             await asyncio.sleep(SLOW_SECONDS)

@@ -131,6 +131,7 @@ def _run(stage: Stage, schedule: Schedule, begun: float) -> Outcome:
             recorder.finish()
     faults.observed([event.thing for event in observed.history if event.kind == "Pod"])
     missed = sorted({fault.kind for fault in schedule.faults} - {kind for kind, hit in faults.hit.items() if hit})
+    missed += ["record"] if recorder.gaps else []
     found = violations(observed) + ([] if settled else [f"not settled within {SETTLE_SECONDS:.0f} s"])
     ends = [f"{name_of(task)}: {(task.get('status') or {}).get('message')}" for task in observed.tasks]
     if not found:
