@@ -1,5 +1,6 @@
 """What may change the memory, the speed or the number of trained weights of a step, and what it must not change."""
 
+import logging
 from functools import partial
 from pathlib import Path
 
@@ -226,6 +227,7 @@ def test_mined_negatives_stand_in_the_sessions_of_training_and_not_of_validation
 def test_where_activations_would_not_fit_a_step_computes_its_frozen_layers_without_gradient(
     prepared: partial[TrainingTask], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING)
     task = prepared()
     task.new_model()
     filling = task.filling(task.batcher(TrialParams()), lambda: None)

@@ -115,6 +115,26 @@ def test_a_trial_paused_at_each_rung_ends_as_one_that_was_not(task: TrainingTask
 
 
 @pytest.mark.slow
+def test_a_lucky_look_at_a_rung_is_not_what_a_trial_keeps(
+    task: TrainingTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, seen = TrainingTask.evaluate, [0.9, 0.8, 0.3, 0.5, 0.4]  # two rungs inside the first of several validations
+
+    def evaluate(self: TrainingTask, *args: Any) -> dict[str, float]:
+        return {**real(self, *args), self.settings.objective: next(values)}
+
+    task = replace(task, settings=replace(task.settings, test_each_n_inputs=100.0))
+    plan = replace(trial_steps(task), rungs=(1, 2))
+    monkeypatch.setattr(TrainingTask, "evaluate", evaluate)
+    values = iter([*seen, *([0.1] * 20)])
+    checkpoint = TrialCheckpoint(tmp_path / "trial.safetensors", lambda: None, seconds=1e9)
+    assert trial(task, plan, until=1, checkpoint=checkpoint).quality == pytest.approx(0.8)
+    ended = trial(task, plan, checkpoint=checkpoint)
+    assert ended.rungs == pytest.approx([0.9, 0.8])
+    assert ended.quality == pytest.approx(0.5)
+
+
+@pytest.mark.slow
 def test_a_stop_leaves_a_checkpoint(task: TrainingTask, tmp_path: Path) -> None:
     plan = trial_steps(task, RUNGS)
     checkpoint = TrialCheckpoint(tmp_path / "trial.safetensors", lambda: None, seconds=1e9)
@@ -183,6 +203,7 @@ def test_a_checkpoint_holds_nested_state_and_no_pickle(tmp_path: Path) -> None:
 
 def test_what_is_frozen_is_not_in_a_checkpoint(task: TrainingTask, tmp_path: Path) -> None:
     checkpoint = TrialCheckpoint(tmp_path / "trial.safetensors", lambda: None, seconds=1e9)
+    task = replace(task, settings=replace(task.settings, test_each_n_inputs=200.0))  # the rung is the best there is
     trial(task, trial_steps(task, RUNGS), until=0, checkpoint=checkpoint)
     state = load(checkpoint.path)
     assert state is not None

@@ -55,9 +55,11 @@ def _stops(pod: Object, now: datetime) -> bool:
 
 
 def best_trial(trials: Iterable[Trial]) -> TrialSummary | None:
-    """The best of those that have a quality."""
-    found = [(trial.quality, trial) for trial in trials if trial.quality is not None and trial.trial >= 0]
-    quality, best = max(found, key=lambda pair: (pair[0], -pair[1].trial), default=(0.0, None))
+    """The best of those that have a quality, as the trainer ranks them: a pruned one only where none is complete."""
+    found = [
+        (not trial.pruned, trial.quality, trial) for trial in trials if trial.quality is not None and trial.trial >= 0
+    ]
+    _, quality, best = max(found, key=lambda each: (*each[:2], -each[2].trial), default=(False, 0.0, None))
     return TrialSummary(trial=best.trial, quality=quality, params=best.params) if best is not None else None
 
 

@@ -51,15 +51,16 @@ def test_verdicts(asked: bool, status: EmbeddingModelStatus | None, pods: list[A
     assert cancel_verdict(task_uid="u", asked=asked, version=NEW, model=status, pods=pods, now=NOW) == expected
 
 
-def test_the_best_trial_is_the_one_of_the_highest_quality_and_of_equal_ones_the_first() -> None:
-    def trial(number: int, quality: float | None) -> Trial:
-        return Trial(
-            trial=number, status="ok" if quality is not None else "fail", params={"lr": number}, quality=quality
-        )
+def test_the_best_trial_is_complete_of_the_highest_quality_and_of_equal_ones_the_first() -> None:
+    def trial(number: int, quality: float | None, *, pruned: bool = False) -> Trial:
+        status = "ok" if quality is not None else "fail"
+        return Trial(trial=number, status=status, params={"lr": number}, quality=quality, pruned=pruned)
 
-    found = best_trial([trial(0, None), trial(3, 0.5), trial(2, 0.7), trial(1, 0.7), trial(-1, 0.9)])
+    pruned = trial(4, 0.8, pruned=True)
+    found = best_trial([trial(0, None), trial(3, 0.5), trial(2, 0.7), trial(1, 0.7), trial(-1, 0.9), pruned])
     assert found == TrialSummary(trial=1, quality=0.7, params={"lr": 1})
     assert best_trial([trial(0, None)]) is None
+    assert best_trial([pruned]) == TrialSummary(trial=4, quality=0.8, params={"lr": 4})
 
 
 @pytest.mark.parametrize(

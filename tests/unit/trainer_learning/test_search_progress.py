@@ -6,7 +6,7 @@ import pytest
 
 from bluetune_api.method import Settings
 from bluetune_api.records import Progress, Trial
-from bluetune_trainer.search.progress import Work, search_progress
+from bluetune_trainer.search.progress import Work, by_quality, search_progress
 from bluetune_trainer.training.params import resolve_settings
 from bluetune_trainer.training.steps import plan_steps
 
@@ -66,12 +66,18 @@ def progress(finished: list[Trial], waiting: list[Trial], work: Work, total: int
     return search_progress(finished, waiting, total, work, trial=3, epoch=2, baseline=0.3, now=NOW)
 
 
-def test_progress_names_the_best_of_those_that_ended_and_those_that_wait() -> None:
+def test_a_trial_that_trained_to_its_end_is_better_than_what_others_reached_at_a_rung() -> None:
+    ended = [trial(0, 0.4), trial(1, None), trial(2, 0.5), trial(3, 0.7).model_copy(update={"pruned": True})]
+    assert [t.trial for t in by_quality(ended, [trial(4, 0.8)])] == [2, 0, 4, 3]
+    assert [t.trial for t in by_quality(ended[3:])] == [3]
+
+
+def test_progress_names_the_best_of_those_that_ended_before_those_that_wait() -> None:
     found = progress([trial(0, 0.4), trial(1, None)], [trial(2, 0.6)], Work(1.5, 45.0, 0.5))
     assert (found.percent, found.eta_seconds, found.trials_done, found.trials_total) == (75, 15, 2, 6)
     assert found.best is not None
-    assert (found.best.trial, found.best.quality) == (2, 0.6)
-    assert [t.trial for t in found.top_trials] == [2, 0]
+    assert (found.best.trial, found.best.quality) == (0, 0.4)
+    assert [t.trial for t in found.top_trials] == [0, 2]
     assert (found.trial, found.epoch, found.baseline, found.updated_at) == (3, 2, 0.3, "2024-01-02T00:00:00Z")
 
 

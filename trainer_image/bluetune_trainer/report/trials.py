@@ -41,7 +41,7 @@ def constant(trials: Sequence[Trial]) -> list[tuple[str, str]]:
 
 
 def rows(trials: Sequence[Trial], best: int, baseline: float | None) -> list[Row]:
-    """Best first, failed ones last; equal ones by number."""
+    """Best first, pruned ones after those that trained to their end, failed ones last; equal ones by number."""
     names = varying(trials)
     found = [
         Row(
@@ -57,7 +57,8 @@ def rows(trials: Sequence[Trial], best: int, baseline: float | None) -> list[Row
         )
         for trial in trials
     ]
-    return sorted(found, key=lambda row: (row.quality is None, -(row.quality or 0.0), row.number))
+    pruned = {trial.trial for trial in trials if trial.pruned}
+    return sorted(found, key=lambda row: (row.quality is None, row.number in pruned, -(row.quality or 0.0), row.number))
 
 
 def state(trial: Trial, best: int) -> State:

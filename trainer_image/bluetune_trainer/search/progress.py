@@ -20,10 +20,18 @@ class Work:
     left: float
 
 
-def by_quality(trials: Sequence[Trial]) -> list[Trial]:
-    """Trials that have a quality, best first; equal ones by number."""
-    scored = [trial for trial in trials if trial.status == "ok" and trial.quality is not None]
-    return sorted(scored, key=lambda trial: (-(trial.quality or 0.0), trial.trial))
+def by_quality(finished: Sequence[Trial], waiting: Sequence[Trial] = ()) -> list[Trial]:
+    """Trials that have a quality, best first; equal ones by number.
+
+    Those that trained to their end come before those that were pruned or wait: what these reached at a rung, after an
+    eighth of a training, may be higher by luck alone.
+    """
+    scored = [
+        (trial.pruned or i >= len(finished), -trial.quality, trial.trial, trial)
+        for i, trial in enumerate((*finished, *waiting))
+        if trial.status == "ok" and trial.quality is not None
+    ]
+    return [trial for *_, trial in sorted(scored, key=lambda each: each[:3])]
 
 
 def summarize(trial: Trial) -> TrialSummary:
@@ -44,10 +52,10 @@ def search_progress(
 ) -> Progress:
     """Progress of a search with `total` trials, of which `trial` runs.
 
-    Trials that wait at a rung count among the best by what they had there, and as done when they ended. The time left
-    is what the work left takes at the pace so far, once a fiftieth of a training says what that is.
+    Trials that wait at a rung come after those that ended, by what they had there. The time left is what the work left
+    takes at the pace so far, once a fiftieth of a training says what that is.
     """
-    ranked = by_quality([*finished, *waiting])
+    ranked = by_quality(finished, waiting)
     whole = work.done + work.left
     return Progress(
         stage="Searching",

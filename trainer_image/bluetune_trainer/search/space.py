@@ -17,10 +17,10 @@ PHRASES = "phrases_per_session"
 
 PRESET: dict[str, SearchDimension] = {
     "num_fixed_layers": SearchDimension(choice=[3, 4]),
-    "items_lr": SearchDimension(log_uniform=LogUniform(low=5e-5, high=2e-4)),
+    "items_lr": SearchDimension(log_uniform=LogUniform(low=7e-5, high=2e-4)),
     "temperature": SearchDimension(choice=[0.03, 0.05]),
     PHRASES: SearchDimension(choice=[2.0]),
-    "interpolation": SearchDimension(choice=[0.5, 1.0]),
+    "interpolation": SearchDimension(choice=[0.5]),
 }
 """Searched when a method names no space."""
 PRESET_FIRST: dict[str, Any] = {

@@ -34,7 +34,11 @@ class Paused(Exception):
 
 @dataclass
 class Best:
-    """The best validation so far."""
+    """The best planned validation so far; before the first of them, the last rung.
+
+    A rung compares a trial with others that are as far. It is no validation: the luckiest of several early looks would
+    be kept instead of the weights that learned most.
+    """
 
     metrics: dict[str, float]
     epoch: float
@@ -42,6 +46,7 @@ class Best:
     """Fed before it."""
     weights: dict[str, torch.Tensor]
     """What is trained, on the CPU."""
+    planned: bool = True
 
 
 class Keeper(Callback):
@@ -125,6 +130,7 @@ class Keeper(Callback):
                 "metrics": best.metrics,
                 "epoch": best.epoch,
                 "batches": best.batches,
+                "planned": best.planned,
                 "weights": None if self._plain and best.batches == self.batches else best.weights,
             },
         }
@@ -169,25 +175,30 @@ class Keeper(Callback):
                 raise Stopped
             return
         if self._at_rung() and self._evaluate is not None:
-            self._take(self._evaluate(), trainer)
+            self._take(self._evaluate(), trainer, planned=False)
         self._maybe_leave(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._take({name: float(value) for name, value in trainer.callback_metrics.items()}, trainer)
+        self._take({name: float(value) for name, value in trainer.callback_metrics.items()}, trainer, planned=True)
         if self._plan.pausable(self.batches) and not trainer.should_stop:
             self._maybe_leave(trainer)
 
-    def _take(self, metrics: dict[str, float], trainer: pl.Trainer) -> None:
+    def _take(self, metrics: dict[str, float], trainer: pl.Trainer, *, planned: bool) -> None:
         """Metrics of the weights as they are now."""
         if not math.isfinite(metrics["val_loss"]):
             raise TrialFailed(f"val_loss became {metrics['val_loss']} at step {trainer.global_step}; lower items_lr")
         self.epochs = self.epochs_fed
         value = metrics[self._objective]
         self.history.validated(self.epochs, value, metrics["val_loss"])
-        if self._weights is not None and (self.best is None or value > self.best.metrics[self._objective]):
-            self.best = Best(metrics, self.epochs, self.batches, self._weights())
-        if self.best is not None and self._at_rung():
-            self.rungs.append(self.best.metrics[self._objective])
+        if self._weights is not None and self._is_best(value, planned=planned):
+            self.best = Best(metrics, self.epochs, self.batches, self._weights(), planned)
+        if self._at_rung():
+            self.rungs.append(value)
+
+    def _is_best(self, value: float, *, planned: bool) -> bool:
+        if self.best is None or not self.best.planned:
+            return True
+        return planned and value > self.best.metrics[self._objective]
 
     def _at_rung(self) -> bool:
         return len(self.rungs) < len(self._plan.rungs) and self.batches == self._plan.rungs[len(self.rungs)]
@@ -227,4 +238,5 @@ def best_in(checkpoint: Mapping[str, Any]) -> Best | None:
     if weights is None:
         prefix = "model."
         weights = {n.removeprefix(prefix): w for n, w in checkpoint["state_dict"].items() if n.startswith(prefix)}
-    return Best(stored["metrics"], stored["epoch"], stored["batches"], {n: w.cpu().clone() for n, w in weights.items()})
+    weights = {n: w.cpu().clone() for n, w in weights.items()}
+    return Best(stored["metrics"], stored["epoch"], stored["batches"], weights, stored["planned"])
