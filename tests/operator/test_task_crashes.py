@@ -12,7 +12,7 @@ from bluetune_operator.handlers.guard import NAME as GUARD_LEASE
 from cluster.kubectl import KubectlError
 
 Fixture = Any
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1000)
 
 STAGES = ("check", "train")
 
@@ -41,7 +41,7 @@ def test_killed_after_every_single_write_it_ends_with_one_job_and_one_version(
 ) -> None:
     prepared(operator, world)
     before, seen, lives = world.versions(), {stage: set() for stage in STAGES}, 0
-    deadline = time.monotonic() + 400
+    deadline = time.monotonic() + 900
     while not task_has_ended(world):
         assert time.monotonic() < deadline, world.get("ftt/t")["status"]
         operator.start(BLUETUNE_CRASH_AFTER="2")  # the first write is its own Lease

@@ -3,12 +3,9 @@
 import multiprocessing
 import os
 import signal
-import socket
-import struct
 import sys
 import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,15 @@ from bluetune_trainer.errors import Crashed, DataInvalid, PluginFailed, TrainerE
 from bluetune_trainer.training import launch
 from bluetune_trainer.training.launch import cause, together
 from bluetune_trainer.training.ranks import agree, rank, told, world
+from trainer.launch_companions import (
+    NotForOthers,
+    answer,
+    be_first,
+    disagree,
+    kill_itself,
+    listening,
+    raise_at_rank_1,
+)
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -41,29 +47,6 @@ def test_a_lost_process_is_told_by_its_last_words_or_else_by_its_exit_code(
     error = cause(1, 4, code, words.encode())
     assert (type(error), error.reason) == (kind, reason)
     assert text in error.message
-
-
-def raise_at_rank_1(error: BaseException) -> None:
-    """The other ranks wait for what never comes."""
-    if rank() == 1:
-        raise error
-    told(None)
-
-
-def kill_itself(number: int) -> None:
-    os.kill(os.getpid(), number)
-    time.sleep(300)
-
-
-class NotForOthers:
-    """Can be pickled, and not be made again."""
-
-    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
-        return _refuse, ()
-
-
-def _refuse() -> None:
-    raise ImportError("no such module here")
 
 
 @pytest.mark.slow
@@ -103,34 +86,6 @@ def test_a_first_process_that_cannot_leave_is_made_to(monkeypatch: pytest.Monkey
     assert [error.reason for error in ended] == ["ProcessLost"]
 
 
-def listening(_: object = None) -> list[str]:
-    """Addresses on which this process listens."""
-    own = set()
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            own.add(os.readlink(f"/proc/self/fd/{name}"))
-        except OSError:
-            continue
-    found = []
-    for table in ("tcp", "tcp6"):
-        for line in Path("/proc/self/net", table).read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A" and f"socket:[{fields[9]}]" in own:
-                address = fields[1].partition(":")[0]
-                found.append(socket.inet_ntoa(struct.pack("<I", int(address, 16))) if table == "tcp" else address)
-    return found
-
-
-def answer(_: object) -> None:
-    """What a companion sees of what rank 0 tells, and where it listens."""
-    order = told(None)
-    seen = f"{order}|{sorted(set(listening()))}".encode().ljust(200)
-    distributed.broadcast(torch.frombuffer(bytearray(seen), dtype=torch.uint8), src=1)
-    os.kill(os.getpid(), signal.SIGTERM)  # a terminal's, say: the first process decides
-    os.kill(os.getpid(), signal.SIGINT)
-    assert told(None) is None
-
-
 @pytest.mark.slow
 def test_processes_tell_each_other_plain_data_over_loopback_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     def pickles(*_: object, **__: object) -> None:
@@ -150,12 +105,6 @@ def test_processes_tell_each_other_plain_data_over_loopback_alone(monkeypatch: p
     assert "GLOO_SOCKET_IFNAME" not in os.environ
 
 
-def disagree(_: object) -> None:
-    agree(7, "the inputs")
-    agree(8, "the inputs")
-    told(None)
-
-
 @pytest.mark.slow
 def test_processes_that_prepare_different_things_end_before_they_train() -> None:
     def work() -> None:
@@ -166,18 +115,6 @@ def test_processes_that_prepare_different_things_end_before_they_train() -> None
 
     with pytest.raises(PluginFailed, match="every process prepares the inputs, and they came out different"):
         work()
-
-
-def wait_for_ever(_: object) -> None:
-    told(None)
-
-
-def be_first(pids: Connection) -> None:
-    """A first process that tells its companion's id, and is killed from outside."""
-    with together(2, wait_for_ever, None):
-        (child,) = multiprocessing.active_children()
-        pids.send_bytes(str(child.pid).encode())
-        time.sleep(300)
 
 
 @pytest.mark.slow
