@@ -114,7 +114,7 @@ class Faults:
             time.sleep(2.0)
         killed = operators.kill()
         if kind == "operator-crash":
-            operators.start(BLUETUNE_CRASH_AFTER=str(int(fault.strength) + 1))  # the first write is its own Lease
+            operators.start(BLUETUNE_CRASH_AFTER=str(int(fault.strength)))
             return
         self._hits(kind, killed)
         if kind == "operator-clock":

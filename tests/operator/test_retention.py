@@ -65,7 +65,7 @@ def test_old_versions_go_whole_and_those_in_use_stay_when_the_operator_dies_mean
     assert versions(blue) == {base, pinned, *old, *newest}
     keep(blue, 2)
     for death in range(3):
-        process = blue.start_operator(BLUETUNE_CRASH_AFTER=str(3 + 2 * death))  # the Lease, the status, and some more
+        process = blue.start_operator(BLUETUNE_CRASH_AFTER=str(2 + 2 * death))  # the status, and some more
         touch(blue, 100 + death)  # after any change of the model old versions are looked for
         try:
             assert process.wait(60) == 137

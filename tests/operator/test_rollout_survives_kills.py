@@ -19,7 +19,7 @@ def test_killed_after_every_single_write_the_rollout_ends_the_same(blue: Blue) -
     deaths, deadline = 0, time.monotonic() + 300
     while blue.current() != base:
         assert time.monotonic() < deadline, blue.status()
-        process = blue.start_operator(BLUETUNE_CRASH_AFTER="2")
+        process = blue.start_operator(BLUETUNE_CRASH_AFTER="1")
         try:
             while process.poll() is None and blue.current() != base:
                 time.sleep(0.2)
@@ -50,7 +50,7 @@ def test_killed_on_the_way_back_blue_serves_the_version_before(blue: Blue) -> No
         blue.until(lambda: blue.step() == "RollingBack", 90)
     # the operator is dead now, in the middle of the way back
     for _ in range(2):
-        process = blue.start_operator(BLUETUNE_CRASH_AFTER="2")
+        process = blue.start_operator(BLUETUNE_CRASH_AFTER="1")
         process.wait(60)
     with blue.operator():
         rollout = blue.until(lambda: blue.step() == "Failed" and blue.status()["rollout"])

@@ -44,7 +44,7 @@ def test_killed_after_every_single_write_it_ends_with_one_job_and_one_version(
     deadline = time.monotonic() + 900
     while not task_has_ended(world):
         assert time.monotonic() < deadline, world.get("ftt/t")["status"]
-        operator.start(BLUETUNE_CRASH_AFTER="2")  # the first write is its own Lease
+        operator.start(BLUETUNE_CRASH_AFTER="1")
         assert operator.process.wait(60) == 137
         lives += 1
         for stage, uid in job_uids(world).items():

@@ -7,7 +7,7 @@ VARIABLE = "BLUETUNE_CRASH_AFTER"
 
 
 class CrashPoint:
-    """Counts writes to the API server and the store."""
+    """Counts writes to the API server and the store; not those of the operator's own Lease, which never end."""
 
     def __init__(self, after: int | None) -> None:
         self._left = after

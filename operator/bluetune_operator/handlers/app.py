@@ -70,7 +70,7 @@ async def _run(config: Config) -> int:
     fence = Fence()
     kube = KubeApi(configuration, fence=fence, crash_point=crash_point, on_request=metrics.request)
     # with connections and threads of its own, so that no load delays a renewal
-    lease_kube = KubeApi(load_configuration(), threads=2, crash_point=crash_point, on_request=metrics.request)
+    lease_kube = KubeApi(load_configuration(), threads=2, on_request=metrics.request)
     identity = config.pod_name or f"{socket.gethostname()}-{os.getpid()}"
     cache = ObjectCache()
     context = Context(
