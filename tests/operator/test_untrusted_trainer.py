@@ -15,10 +15,6 @@ def test_a_poisoned_progress_is_cleaned_or_ignored_and_the_run_ends(
 ) -> None:
     world.basics()
     world.kubectl.apply(world.task("t", metadata={"train": f"poison:{what}"}))
-    if what == "params":
-        seen = world.until("ftt/t", lambda o: ((o.get("status") or {}).get("progress") or {}).get("percent") == 7)
-        assert len(seen["status"]["topTrials"]) == 10
-        assert max(len(name) for name in seen["status"]["topTrials"][0]["params"]) == 64
     task = world.until("ftt/t", lambda o: bool((o.get("status") or {}).get("completionTime")), 60)
     assert task["status"]["phase"] == "Succeeded"
     text = json.dumps(task["status"], ensure_ascii=False)
