@@ -80,7 +80,8 @@ class FillOrder:
     def together(self, missing: Ints) -> Iterator[Ints]:
         """All rows of the chunks that these rows are in, chunk by chunk; then, one by one, those that are in none."""
         known = missing < len(self._chunk_of)
-        chunks = np.where(known, self._chunk_of[np.where(known, missing, 0)] if len(self._chunk_of) else _NONE, _NONE)
+        chunks = np.full(len(missing), _NONE)
+        chunks[known] = self._chunk_of[missing[known]]
         for chunk in np.unique(chunks[chunks != _NONE]).tolist():
             yield self.rows[self._begins[chunk] : self._begins[chunk + 1]]
         for row in missing[chunks == _NONE].tolist():
