@@ -188,6 +188,14 @@ class Trial(ApiModel):
     origin: VersionId | None = None
     """Version whose parameters these are; absent: the search drew them."""
 
+    def rank(self, *, ended: bool = True) -> tuple[bool, bool, float, int]:
+        """Sorts trials, the best first; equal ones by number, those without a quality last.
+
+        Those that trained to their end come before those that were pruned or wait (`ended` is False): what these
+        reached at a rung, after an eighth of a training, may be higher by luck alone.
+        """
+        return self.quality is None, self.pruned or not ended, -(self.quality or 0.0), self.trial
+
 
 class LineageParams(ApiModel):
     """Parameters that made a version."""

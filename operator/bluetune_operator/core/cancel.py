@@ -55,12 +55,11 @@ def _stops(pod: Object, now: datetime) -> bool:
 
 
 def best_trial(trials: Iterable[Trial]) -> TrialSummary | None:
-    """The best of those that have a quality, as the trainer ranks them: a pruned one only where none is complete."""
-    found = [
-        (not trial.pruned, trial.quality, trial) for trial in trials if trial.quality is not None and trial.trial >= 0
-    ]
-    _, quality, best = max(found, key=lambda each: (*each[:2], -each[2].trial), default=(False, 0.0, None))
-    return TrialSummary(trial=best.trial, quality=quality, params=best.params) if best is not None else None
+    """The best of those that have a quality: the one whose model the trainer keeps."""
+    best = min((trial for trial in trials if trial.trial >= 0), key=Trial.rank, default=None)
+    if best is None or best.quality is None:
+        return None
+    return TrialSummary(trial=best.trial, quality=best.quality, params=best.params)
 
 
 def cancel_message(*, trained: bool, best: TrialSummary | None, kept_at: str | None) -> str:

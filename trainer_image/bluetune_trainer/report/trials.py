@@ -41,9 +41,9 @@ def constant(trials: Sequence[Trial]) -> list[tuple[str, str]]:
 
 
 def rows(trials: Sequence[Trial], best: int, baseline: float | None) -> list[Row]:
-    """Best first, pruned ones after those that trained to their end, failed ones last; equal ones by number."""
+    """By rank: the best first, failed ones last."""
     names = varying(trials)
-    found = [
+    return [
         Row(
             number=trial.trial,
             state=state(trial, best),
@@ -55,10 +55,8 @@ def rows(trials: Sequence[Trial], best: int, baseline: float | None) -> list[Row
             message=trial.message,
             values=[trial.params.get(name) for name in names],
         )
-        for trial in trials
+        for trial in sorted(trials, key=Trial.rank)
     ]
-    pruned = {trial.trial for trial in trials if trial.pruned}
-    return sorted(found, key=lambda row: (row.quality is None, row.number in pruned, -(row.quality or 0.0), row.number))
 
 
 def state(trial: Trial, best: int) -> State:

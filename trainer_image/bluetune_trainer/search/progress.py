@@ -21,17 +21,10 @@ class Work:
 
 
 def by_quality(finished: Sequence[Trial], waiting: Sequence[Trial] = ()) -> list[Trial]:
-    """Trials that have a quality, best first; equal ones by number.
-
-    Those that trained to their end come before those that were pruned or wait: what these reached at a rung, after an
-    eighth of a training, may be higher by luck alone.
-    """
-    scored = [
-        (trial.pruned or i >= len(finished), -trial.quality, trial.trial, trial)
-        for i, trial in enumerate((*finished, *waiting))
-        if trial.status == "ok" and trial.quality is not None
-    ]
-    return [trial for *_, trial in sorted(scored, key=lambda each: each[:3])]
+    """Trials that have a quality, by their rank."""
+    ranked = [*((trial.rank(), trial) for trial in finished), *((trial.rank(ended=False), trial) for trial in waiting)]
+    ranked.sort(key=lambda each: each[0])
+    return [trial for _, trial in ranked if trial.status == "ok" and trial.quality is not None]
 
 
 def summarize(trial: Trial) -> TrialSummary:
