@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import distributed
 
+from bluetune_trainer.training.companions import Preparation, follow
 from bluetune_trainer.training.launch import together
 from bluetune_trainer.training.ranks import agree, rank, told
 
@@ -84,3 +85,16 @@ def be_first(pids: Connection) -> None:
         (child,) = multiprocessing.active_children()
         pids.send_bytes(str(child.pid).encode())
         time.sleep(300)
+
+
+def refuse_pickles() -> None:
+    def pickles(*_: object, **__: object) -> None:
+        raise AssertionError("an object was pickled")
+
+    torch.distributed.distributed_c10d._object_to_tensor = pickles  # type: ignore[assignment]
+
+
+def follow_all(begins: list[Preparation]) -> None:
+    refuse_pickles()
+    for begin in begins:
+        follow(begin)

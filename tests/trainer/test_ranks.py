@@ -13,13 +13,14 @@ import torch
 
 from bluetune_api.method import Settings
 from bluetune_trainer.training.checkpoint import TrialCheckpoint
-from bluetune_trainer.training.companions import Preparation, follow
+from bluetune_trainer.training.companions import Preparation
 from bluetune_trainer.training.launch import together
 from bluetune_trainer.training.params import TrialParams, resolve_settings
 from bluetune_trainer.training.parts import choose_parts
 from bluetune_trainer.training.ranks import told
 from bluetune_trainer.training.task import TrainingTask, prepare
 from bluetune_trainer.training.trial import TrialFailed, TrialRun, run_trial, trial_steps
+from trainer.launch_companions import follow_all, refuse_pickles
 from trainer.learning_world import world, write_tiny_encoder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -65,19 +66,6 @@ def begun(begin: Preparation) -> TrainingTask:
     return prepare(
         begin.start_folder, begin.catalogue, begin.split, begin.settings, begin.parts, begin.workdir, lambda: None
     )
-
-
-def refuse_pickles() -> None:
-    def pickles(*_: object, **__: object) -> None:
-        raise AssertionError("an object was pickled")
-
-    torch.distributed.distributed_c10d._object_to_tensor = pickles  # type: ignore[assignment]
-
-
-def follow_all(begins: list[Preparation]) -> None:
-    refuse_pickles()
-    for begin in begins:
-        follow(begin)
 
 
 @contextmanager
