@@ -40,8 +40,12 @@ class Comparison:
 
     @property
     def missing(self) -> list[Right]:
-        """Used without being the operator's by the chart (other roles gave it), or refused."""
-        return sorted((set(self.used) - self.granted) | set(self.denied))
+        """Asked for without being the operator's by the chart, whether other roles gave it or it was refused.
+
+        A refusal of what the chart grants is none: an uninstalled operator that still lives, or an API server that has
+        just started and has not read its roles yet.
+        """
+        return sorted((set(self.used) | set(self.denied)) - self.granted)
 
     def table(self) -> str:
         """For people."""

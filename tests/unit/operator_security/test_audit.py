@@ -26,6 +26,7 @@ def test_used_unused_and_missing() -> None:
         status,
         event("list", "secrets"),
         event("delete", "pods", annotations={"authorization.k8s.io/decision": "forbid"}),
+        event("create", "jobs", "batch", annotations={"authorization.k8s.io/decision": "forbid"}),  # the role was gone
         event("delete", "nodes", user="admin"),
         event("create", "jobs", "batch", user="system:serviceaccount:any:another"),
         {"verb": "get", "user": {"username": OPERATOR}, "requestURI": "/apis"},
