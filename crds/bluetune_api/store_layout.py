@@ -94,6 +94,11 @@ def result(uid: str) -> str:
     return run(uid) + "result.json"
 
 
+def forfeit(uid: str) -> str:
+    """Marks a run whose task failed after its result was written: no task with the same key takes the result over."""
+    return f"{run(uid)}forfeit"
+
+
 def version(version_id: str) -> str:
     """Folder of a version."""
     return f"{VERSIONS}{version_id}/"

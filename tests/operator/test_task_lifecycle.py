@@ -252,7 +252,6 @@ def test_a_run_starts_from_the_version_that_it_names_with_its_own_overrides(on: 
     assert json.loads(data)["lineageBatches"] == ["b1", "b2"]
 
 
-@pytest.mark.xfail(strict=False, reason="seen once under load: the second was refused before the first had its key")
 def test_of_two_tasks_with_one_key_applied_at_the_same_instant_one_works(on: OnModel) -> None:
     spec = {"idempotencyKey": "k", "waitOnConflict": False, "metadata": {"train": "sleep:1"}}
     on.apply(a=spec, b=spec)

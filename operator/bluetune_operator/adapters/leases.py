@@ -15,7 +15,7 @@ from bluetune_operator.core.kinds import (
     name_of,
     namespace_of,
 )
-from bluetune_operator.core.lock import Holder, held_lease, unfinished_work
+from bluetune_operator.core.lock import held_lease, unfinished_work
 
 
 async def read_lease(kube: KubeApi, namespace: str, model: str) -> Object | None:
@@ -32,10 +32,10 @@ async def live_work(kube: KubeApi, namespace: str, model: str) -> list[tuple[str
 
 
 async def write_holder(
-    kube: KubeApi, cache: ObjectCache, model: Object, lease: Object | None, holder: Holder | None, now: datetime
+    kube: KubeApi, cache: ObjectCache, model: Object, lease: Object | None, task: Object | None, now: datetime
 ) -> Object:
-    """Make `holder` (None: nobody) the holder, if the Lease is still as it was read. Raises Conflict if it is not."""
-    body = held_lease(model, holder, now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), lease)
+    """Make `task` (None: nobody) the holder, if the Lease is still as it was read. Raises Conflict if it is not."""
+    body = held_lease(model, task, now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), lease)
     try:
         written = await (kube.replace(LEASES, body) if lease is not None else kube.create(LEASES, body))
     except AlreadyExists:

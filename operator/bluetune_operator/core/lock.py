@@ -12,6 +12,7 @@ from bluetune_operator.core.kinds import (
     LEASES,
     MANAGED_BY,
     MODEL_LABEL,
+    TASK_SEEN,
     TASK_UID_LABEL,
     Object,
     condition_status,
@@ -58,15 +59,22 @@ def holder_for(task: Mapping[str, Any]) -> Holder:
     return Holder(name_of(task), uid_of(task))
 
 
-def held_lease(model: Object, holder: Holder | None, now: str, lease: Object | None = None) -> Object:
-    """The Lease to create, or to replace `lease` with (its resourceVersion is kept, as the compare-and-swap)."""
+def held_lease(model: Object, task: Object | None, now: str, lease: Object | None = None) -> Object:
+    """The Lease that `task` (None: nobody) holds: to create, or to replace `lease` with.
+
+    Its resourceVersion is kept, as the compare-and-swap. The task's is written down: see `taken_as_it_is`.
+    """
+    holder = holder_for(task) if task else None
+    seen = {TASK_SEEN: task["metadata"]["resourceVersion"] if task else ""}
     spec: Object = dict((lease or {}).get("spec") or {})
     spec["holderIdentity"] = holder.identity() if holder else ""
     if holder:
         spec["acquireTime"] = spec["renewTime"] = now
         spec["leaseTransitions"] = int(spec.get("leaseTransitions") or 0) + 1
     if lease is not None:
-        return {**lease, "spec": spec}
+        metadata = lease["metadata"]
+        annotations = {**(metadata.get("annotations") or {}), **seen}
+        return {**lease, "metadata": {**metadata, "annotations": annotations}, "spec": spec}
     return {
         "apiVersion": LEASES.api_version,
         "kind": LEASES.name,
@@ -74,10 +82,22 @@ def held_lease(model: Object, holder: Holder | None, now: str, lease: Object | N
             "name": lease_name(name_of(model)),
             "namespace": namespace_of(model),
             "labels": {MANAGED_BY: BLUETUNE, MODEL_LABEL: name_of(model)},
+            "annotations": seen,
             "ownerReferences": [owner_reference(model)],
         },
         "spec": spec,
     }
+
+
+def taken_as_it_is(lease: Object | None, task: Object) -> bool:
+    """Whether the Lease was written for a task that has not changed since.
+
+    Whoever frees a Lease reads it first and the task then. If the task is as it was when the Lease was written, nobody
+    can have read that Lease and then a task that has no right to it; otherwise the Lease must be written again, so that
+    the compare-and-swap of whoever has fails.
+    """
+    annotations = ((lease or {}).get("metadata") or {}).get("annotations") or {}
+    return bool(annotations.get(TASK_SEEN) == task["metadata"]["resourceVersion"])
 
 
 def queue_order(task: Mapping[str, Any]) -> tuple[int, str, str]:

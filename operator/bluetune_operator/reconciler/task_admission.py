@@ -23,10 +23,10 @@ from bluetune_operator.core.lock import (
     Ours,
     Verdict,
     Wait,
-    holder_for,
     holder_of,
     may_take,
     regains,
+    taken_as_it_is,
     waits,
 )
 from bluetune_operator.core.references import Problem, method_name, resolve_method, resolve_model, start_version
@@ -125,16 +125,18 @@ async def lock(run: Run) -> Stay | None:
     lease = await read_lease(kube, run.namespace, run.model_name)
     work = await live_work(kube, run.namespace, run.model_name)
     verdict: Verdict = regains(raw, lease, work) if held else may_take(raw, lease, tasks, work)
+    if isinstance(verdict, Wait) and verdict.blocked_by is None:
+        # whose work that is: maybe of one that took the lock after the Lease was read
+        verdict = may_take(raw, await read_lease(kube, run.namespace, run.model_name), tasks, work)
     if isinstance(verdict, Inconsistent):
         run.draft.say("LockAcquired", "Unknown" if not held else True, "LockInconsistent", verdict.message)
         run.draft.now_doing("Waiting", "LockInconsistent", verdict.message, stalled=True)
         return Stay(STORE_SECONDS)
     if isinstance(verdict, Wait):
         return _wait(run, verdict)
-    if not isinstance(verdict, Ours) or not held:
-        # also a Lease that names this task already: whoever decided to free it decided about the one before
+    if not isinstance(verdict, Ours) or not (held or taken_as_it_is(lease, raw)):
         assert run.raw_model is not None  # noqa: S101 - found by `references`
-        await write_holder(kube, cache, run.raw_model, lease, holder_for(raw), run.draft.now)
+        await write_holder(kube, cache, run.raw_model, lease, raw, run.draft.now)
     elif lease is not None:
         cache.put(LEASES, lease)
     if not held:

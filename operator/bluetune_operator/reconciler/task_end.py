@@ -29,7 +29,7 @@ from bluetune_operator.core.progress import best_of, finished_progress, shown, s
 from bluetune_operator.core.references import parsed
 from bluetune_operator.core.times import stamp
 from bluetune_operator.reconciler.task_admission import expired, still_held, store_trouble
-from bluetune_operator.reconciler.task_key import free_key
+from bluetune_operator.reconciler.task_key import forfeit
 from bluetune_operator.reconciler.task_run import JOB_NAMES, Run, Stay, own_job
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 ROLLOUT_SECONDS = 15.0
 """The model's events tell how its rollout goes; this is for what gets lost."""
 KEY_SECONDS = 60.0
-"""How soon to try again to free a key in a store that does not answer."""
+"""How soon to try again to forfeit a result in a store that does not answer."""
 BEST_FOLDERS = 8
 """A trainer keeps one model, and for a moment two; whoever writes more is no trainer."""
 STOPPING_SECONDS = 5.0
@@ -45,25 +45,26 @@ STOPPING_SECONDS = 5.0
 
 
 async def ended(run: Run) -> Stay | None:
-    """A task that has ended does nothing but free its key, if it failed, and go when its time is over.
+    """A task that has ended does nothing but forfeit its result, if it failed, and go when its time is over.
 
     A Job that was created just when the task was cancelled goes too: it would hold the lock for ever.
     """
     if not run.draft.ended:
         return None
     left = expired(run)
-    if left == 0:  # also if its key cannot be freed: the key of a failed task that is gone is free
-        await run.context.kube.delete(TASKS, run.namespace, run.name, uid=run.uid)
-        return Stay()
     for stage in JOB_NAMES:
         job = run.context.cache.get(JOBS, run.namespace, run.child(stage))
         if job is not None and is_owned_by(job, run.uid) and not is_finished_job(job) and not is_deleting(job):
             await run.context.kube.delete(JOBS, run.namespace, run.child(stage), uid=uid_of(job))
     if run.draft.holds("Failed") and run.task.spec.idempotency_key is not None:
         try:
-            await free_key(run)
+            await forfeit(run)
         except (StoreProblem, StoreError):
-            return Stay(KEY_SECONDS if left is None else min(left, KEY_SECONDS))
+            if left != 0:  # a store that is gone for good keeps no task
+                return Stay(KEY_SECONDS if left is None else min(left, KEY_SECONDS))
+    if left == 0:
+        await run.context.kube.delete(TASKS, run.namespace, run.name, uid=run.uid)
+        return Stay()
     return Stay(left)
 
 

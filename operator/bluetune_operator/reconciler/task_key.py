@@ -54,15 +54,16 @@ async def claim(run: Run) -> Stay | None:
     return Stay(0.5) if verdict.action == "Claim" else None
 
 
-async def free_key(run: Run) -> None:
-    """A run that failed frees its key. Raises StoreProblem, StoreError."""
-    key = run.task.spec.idempotency_key
-    if key is None or run.raw_model is None:
+async def forfeit(run: Run) -> None:
+    """A run that failed is marked, so that its result is nobody's also when its task is gone.
+
+    The claim of the key stays: a store cannot remove it only if it is still this task's, and the next one replaces it
+    under the lock. Raises StoreProblem, StoreError.
+    """
+    if run.draft.status.batch_id is None or run.raw_model is None:
         return
     store = await run.context.stores.open(run.raw_model)
-    found = await _claim(run, key)
-    if found is not None and found.task_uid == run.uid:
-        await store.delete(store_layout.idempotency_key(key))
+    await store.create(store_layout.forfeit(run.uid), b"")
 
 
 async def _look(run: Run, key: str) -> tuple[KeyVerdict, Result | None]:
@@ -95,6 +96,8 @@ async def _claimant(run: Run, found: KeyClaim) -> ClaimantState:
 
 
 async def _result(run: Run, task_uid: str) -> Result | None:
+    if await run.store.stat(store_layout.forfeit(task_uid)) is not None:
+        return None
     data = await run.store.get_or_none(store_layout.result(task_uid))
     try:
         return Result.model_validate_json(data) if data is not None else None

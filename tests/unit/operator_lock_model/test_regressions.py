@@ -2,10 +2,10 @@
 
 import random
 
-from bluetune_operator.core.kinds import JOBS, LEASES, METHODS, TASKS, condition_status, lease_name
+from bluetune_operator.core.kinds import JOBS, LEASES, METHODS, TASKS, Key, condition_status, lease_name
 from bluetune_operator.core.lock import has_ended, is_finished_job, waits
 from unit.operator_lock_model.system import System
-from unit.operator_lock_model.world import MODEL
+from unit.operator_lock_model.world import MODEL, NAMESPACE
 
 
 def system_asleep_before(method: str, what: str, *, tasks: tuple[str, ...] = ("a", "b")) -> System:
@@ -166,3 +166,49 @@ def test_a_lease_deleted_between_two_jobs_is_taken_again_by_the_task_that_had_it
     system.settle(random.Random(1))
     ended = [system.world.server.get(TASKS, name) for name in ("a", "b")]
     assert all(task is not None and condition_status(task, "Succeeded") == "True" for task in ended)
+
+
+def test_an_operator_that_dies_after_each_of_its_writes_still_gets_on() -> None:
+    """Two writes that undo each other's readiness would go on for ever."""
+    system = System(1)
+    system.world.add("a")
+    operator, chance = system.operators[0], random.Random(1)
+    for _ in range(200):  # lives
+        for _ in range(1000):
+            steps = system.world_moves(system.world.kubernetes()) + system.work(operator)
+            steps = steps or [step for step in system.timers(operator) if step[2] != "Resync"]
+            step = chance.choice(steps)
+            before = system.world.server.version
+            system.apply(step)
+            if step[0] == operator.name and system.world.server.version != before:
+                system.apply((operator.name, "crash"))
+                break
+        if phase(system, "a") == "Succeeded":
+            return
+    raise AssertionError(f"no end after 200 lives\n{system.describe()}")
+
+
+def test_a_task_whose_key_another_works_on_is_not_refused_when_it_read_the_lease_too_early() -> None:
+    system = System(1)
+    for name in ("a", "b"):
+        system.world.add(name, idempotencyKey="k", waitOnConflict=False)
+    operator, late = system.operators[0], Key(TASKS.name, NAMESPACE, "b")
+
+    def has_read_the_lease() -> bool:
+        run = operator.running.get(late)
+        return run is not None and str(run.request).startswith("GET") and run.request.path.endswith("/jobs")
+
+    for held in (False, True):  # up to there, and on without it
+        for _ in range(1000):
+            job = system.world.server.get(JOBS, "a-check")
+            if (job is not None and not job["spec"]["suspend"]) if held else has_read_the_lease():
+                break
+            steps = system.work(operator) + system.world_moves(system.world.kubernetes())
+            mine = [step for step in steps if step[2:] == (late.kind, late.namespace, late.name)]
+            others = [step for step in steps if step not in mine and "a" not in step[-1:]]
+            system.apply(([s for s in steps if s not in mine] if held else mine + others)[0])
+        else:
+            raise AssertionError("never came there")
+    assert has_read_the_lease()
+    system.settle(random.Random(1))
+    assert [phase(system, name) for name in ("a", "b")] == ["Succeeded", "Succeeded"]

@@ -17,6 +17,7 @@ from bluetune_operator.core.lock import (
     may_take,
     queue,
     regains,
+    taken_as_it_is,
     unfinished_work,
 )
 
@@ -25,7 +26,13 @@ def task(name: str, *, created: str = "2026-01-01T00:00:00Z", uid: str | None = 
     conditions = [{"type": k, "status": s, "reason": r} for k, s, r in more.pop("conditions", ())]
     deleting = {"deletionTimestamp": created} if more.pop("deleting", False) else {}
     return {
-        "metadata": {"name": name, "uid": uid or f"uid-{name}", "creationTimestamp": created, **deleting},
+        "metadata": {
+            "name": name,
+            "uid": uid or f"uid-{name}",
+            "resourceVersion": "3",
+            "creationTimestamp": created,
+            **deleting,
+        },
         "spec": {"modelRef": {"name": "m"}, **more},
         "status": {"conditions": conditions},
     }
@@ -162,13 +169,25 @@ def test_freeing_the_lock(holder_task: Any, work: Any, free: bool) -> None:
 
 def test_a_lease_is_changed_in_place_so_that_its_version_guards_it() -> None:
     model = {"apiVersion": "v", "kind": "EmbeddingModel", "metadata": {"name": "m", "namespace": "n", "uid": "u"}}
-    fresh = held_lease(model, Holder("a", "1"), "now")
+    fresh = held_lease(model, task("a", uid="1"), "now")
     assert "resourceVersion" not in fresh["metadata"]
     assert fresh["metadata"]["ownerReferences"][0]["uid"] == "u"
-    taken = held_lease(model, Holder("b", "2"), "now", lease())
+    taken = held_lease(model, task("b", uid="2"), "now", lease())
     assert taken["metadata"]["resourceVersion"] == "7"
     assert holder_of(taken) == Holder("b", "2")
     assert holder_of(held_lease(model, None, "now", taken)) is None
+
+
+def test_a_lease_is_taken_as_it_is_only_by_a_task_that_has_not_changed_since() -> None:
+    model = {"apiVersion": "v", "kind": "EmbeddingModel", "metadata": {"name": "m", "namespace": "n", "uid": "u"}}
+    same, changed = task("a"), task("a")
+    changed["metadata"]["resourceVersion"] = "4"
+    written = held_lease(model, same, "now", lease())
+    assert taken_as_it_is(written, same)
+    assert not taken_as_it_is(written, changed)
+    assert not taken_as_it_is(held_lease(model, None, "later", written), same)
+    assert not taken_as_it_is(lease("a/uid-a"), same)
+    assert not taken_as_it_is(None, same)
 
 
 def test_only_complete_and_failed_are_the_end_of_a_job() -> None:
