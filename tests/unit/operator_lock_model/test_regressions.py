@@ -2,8 +2,11 @@
 
 import random
 
+import pytest
+
 from bluetune_operator.core.kinds import JOBS, LEASES, METHODS, TASKS, Key, condition_status, lease_name
 from bluetune_operator.core.lock import has_ended, is_finished_job, waits
+from unit.operator_lock_model.apiserver import copied
 from unit.operator_lock_model.system import System
 from unit.operator_lock_model.world import MODEL, NAMESPACE
 
@@ -212,3 +215,22 @@ def test_a_task_whose_key_another_works_on_is_not_refused_when_it_read_the_lease
     assert has_read_the_lease()
     system.settle(random.Random(1))
     assert [phase(system, name) for name in ("a", "b")] == ["Succeeded", "Succeeded"]
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_the_result_of_a_task_that_is_gone_is_taken_over_unless_the_task_failed_after_it(failed: bool) -> None:
+    system = System(1)
+    system.world.add("a", idempotencyKey="k")
+    system.settle(random.Random(1))
+    if failed:
+        task = copied(system.world.server.get(TASKS, "a"))
+        for condition in task["status"]["conditions"]:
+            if condition["type"] == "Succeeded":
+                condition.update(type="Failed", reason="RolloutFailed")
+        system.world.server.put("person", TASKS, task)
+        system.run_dry(random.Random(1))
+    move(system, "delete", "a")
+    system.world.add("b", idempotencyKey="k")
+    system.run_dry(random.Random(1))  # nothing failed by itself here: to the invariants the key has its work
+    assert phase(system, "b") == "Succeeded"
+    assert (system.world.server.get(JOBS, "b-train") is not None) is failed
