@@ -69,7 +69,7 @@ class Bench:
             await self._model(f"m{number}")
 
     async def _model(self, name: str) -> None:
-        where = self._store | {"prefix": name}
+        where = self._store | {"prefix": f"{self.namespace}/{name}"}
         spec = {"base": {"uri": "/b"}, "methodRef": {"name": "text"}}
         spec |= {"store": where | {"credentialsSecretRef": {"name": "store"}}}
         model = await self.kube.create(MODELS, resource(MODELS, self.namespace, name, spec=spec))
@@ -92,13 +92,17 @@ class Bench:
         """Until all models have their version."""
         deadline = time.monotonic() + seconds
         while True:
-            models = await self.kube.list(MODELS, self.namespace)
-            ready = sum(1 for m in models if (m.get("status") or {}).get("baseVersion"))
+            ready = await self.ready()
             if ready == count:
                 return
             if time.monotonic() > deadline:
                 raise SystemExit(f"only {ready} of {count} models are ready after {seconds:.0f} s")
             await asyncio.sleep(0.5)
+
+    async def ready(self) -> int:
+        """How many models have their version."""
+        models = await self.kube.list(MODELS, self.namespace)
+        return sum(1 for m in models if (m.get("status") or {}).get("baseVersion"))
 
     async def round(self, label: str, count: int, pace: float) -> list[float]:
         """Create a task a model, one every `pace` seconds (0: as fast as possible); seconds until each one's Job."""
