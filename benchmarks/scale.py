@@ -63,6 +63,8 @@ def main() -> int:
     parser.add_argument("--worker", choices=["model", "check", "train"], help=argparse.SUPPRESS)
     parser.add_argument("--store", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.out.is_dir():
+        options.out /= "trainer_scale.json"
     if options.worker:
         print(json.dumps(worked(options.worker, options.store)))
         return 0

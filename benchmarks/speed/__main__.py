@@ -52,6 +52,8 @@ def main() -> int:
     parser.add_argument("--worlds", nargs="+", choices=WORLDS, default=list(WORLDS))
     parser.add_argument("--out", type=Path, default=HERE.parent / "results" / "trainer_speed.json")
     options = parser.parse_args()
+    if options.out.is_dir():
+        options.out /= "trainer_speed.json"
     torch.set_num_threads(options.threads)
     count = max(options.sessions // BATCH, 1) * BATCH
     result: dict[str, Any] = {
