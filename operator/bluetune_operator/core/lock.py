@@ -263,7 +263,10 @@ def regains(task: Object, lease: Object | None, work: Iterable[tuple[str, str, s
     others = [(kind, child) for kind, child, uid in work if uid != uid_of(task)]
     if others:
         kind, child = others[0]
-        return Inconsistent(f"this task took the lock, but Lease {name!r} is free and {kind} {child!r} of another runs")
+        return Inconsistent(
+            f"this task took the lock, but Lease {name!r} is free and {kind} {child!r} of another runs; if that one waits"
+            " too, cancel or delete one of the two"
+        )
     return Take()
 
 

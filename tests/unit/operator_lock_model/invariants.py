@@ -112,7 +112,8 @@ class Invariants:
             return None
         if lease["spec"]["holderIdentity"] == GARBAGE:
             return ("delete-lease",)  # "if no Job of the model runs, delete the Lease"
-        return "cancel", lease["spec"]["holderIdentity"].partition("/")[0]  # "cancel or delete the other"
+        other = lease["spec"]["holderIdentity"].partition("/")[0]
+        return "cancel", other or stopped[0]  # "cancel or delete the other", or "one of the two"
 
     def check_settled(self) -> None:
         """When nothing can move any more."""
