@@ -264,8 +264,8 @@ def regains(task: Object, lease: Object | None, work: Iterable[tuple[str, str, s
     if others:
         kind, child = others[0]
         return Inconsistent(
-            f"this task took the lock, but Lease {name!r} is free and {kind} {child!r} of another runs; if that one waits"
-            " too, cancel or delete one of the two"
+            f"this task took the lock, but Lease {name!r} is free and {kind} {child!r} of another runs; if that one"
+            " waits too, cancel or delete one of the two"
         )
     return Take()
 

@@ -18,7 +18,7 @@ from bluetune_api.model import EmbeddingModelSpec, EmbeddingModelStatus
 from bluetune_api.objectstore import StoreError
 from bluetune_operator.adapters.leases import live_work, read_lease
 from bluetune_operator.adapters.store import AsyncStore, StoreProblem, problem_of
-from bluetune_operator.core.kinds import MODELS, TASKS, Object, is_deleting, name_of, namespace_of
+from bluetune_operator.core.kinds import LEASES, MODELS, TASKS, Object, is_deleting, lease_name, name_of, namespace_of
 from bluetune_operator.core.lock import holder_of
 from bluetune_operator.core.model_claims import claimed_by_another
 from bluetune_operator.core.retention import busy, in_use, surplus, versions_of
@@ -76,6 +76,10 @@ class RetentionReconciler:
 
     async def _free(self, namespace: str, name: str) -> _Subject | None:
         """The model, read live, if it has a store of its own; None if there is nothing to do. Raises _Busy."""
+        seen = self._context.cache.get(LEASES, namespace, lease_name(name))
+        if seen is not None and seen["spec"].get("holderIdentity"):
+            # asks nobody: models are busy for hours, and one that is free after all is seen the next time
+            raise _Busy("its Lease is held")
         model = await self._context.kube.get(MODELS, namespace, name)
         if model is None or is_deleting(model):
             return None

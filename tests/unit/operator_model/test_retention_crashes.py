@@ -18,9 +18,9 @@ from bluetune_operator.adapters.cache import ObjectCache
 from bluetune_operator.adapters.faults import CrashPoint
 from bluetune_operator.adapters.store import AsyncStore, _Endpoint
 from bluetune_operator.adapters.workers import Workers
-from bluetune_operator.core.kinds import MODELS, Kind, Object
+from bluetune_operator.core.kinds import LEASES, MODELS, Kind, Object
 from bluetune_operator.reconciler.base import Context
-from bluetune_operator.reconciler.retention import RetentionReconciler
+from bluetune_operator.reconciler.retention import AGAIN_SECONDS, RetentionReconciler
 
 NOW = "2026-01-01T00:00:00Z"
 FILES = ("config.json", "model.safetensors")
@@ -194,6 +194,15 @@ def test_a_version_pinned_or_published_again_after_the_death_is_whole_if_it_exis
     assert again.operator()
     assert again.old[0] in again.versions()
     assert again.leftovers() == []
+
+
+def test_while_a_task_holds_the_model_the_api_server_is_asked_nothing() -> None:
+    cache = ObjectCache()
+    metadata = {"name": "bluetune-shop", "namespace": "ns", "uid": "l", "labels": {"bluetune.dev/model": "shop"}}
+    cache.put(LEASES, {"metadata": metadata, "spec": {"holderIdentity": "t/1"}})
+    context = SimpleNamespace(cache=cache)  # no API server, and no store
+    again = asyncio.run(RetentionReconciler(cast("Context", context)).reconcile("ns", "shop"))
+    assert again == AGAIN_SECONDS
 
 
 def test_what_somebody_is_just_publishing_is_left_alone(worlds: Callable[[], World]) -> None:
