@@ -13,8 +13,14 @@ from bluetune_operator.core.kinds import (
     name_of,
     uid_of,
 )
-from bluetune_operator.core.lock import Holder, holder_of, is_finished_job, queue
+from bluetune_operator.core.lock import Holder, holder_of, is_finished_job, queue, waits
 from bluetune_operator.core.rollout import Failure
+from bluetune_operator.core.rollout_choice import asks
+
+
+def seen_by_model(task: Object) -> tuple[object, ...]:
+    """All of a task that its model's status and rollout depend on: while this stays the same, it is no news for it."""
+    return uid_of(task), waits(task), asks(task), is_deleting(task), bool(task["spec"].get("cancel"))
 
 
 def lock_view(

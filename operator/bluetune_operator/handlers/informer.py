@@ -28,6 +28,7 @@ from bluetune_operator.core.kinds import (
     name_of,
     namespace_of,
 )
+from bluetune_operator.core.model_lock import seen_by_model
 from bluetune_operator.handlers.guard import NAME as GUARD_LEASE
 from bluetune_operator.handlers.health import Health
 from bluetune_operator.handlers.routing import keys_for, models_serving
@@ -61,6 +62,8 @@ class Informer:
         self._config = config
         self._health = health
         self._add = add
+        self._told: dict[Key, tuple[object, ...]] = {}
+        """What the models know of their tasks."""
 
     def seen(self, kind: Kind, type_: str | None, thing: Object) -> None:
         """A watch event: ADDED, MODIFIED, DELETED, or None for an object of the first list."""
@@ -77,9 +80,10 @@ class Informer:
             own = self._is_own_write(kind, thing)
             if not own:
                 return
+        concerns_model = kind != TASKS or self._is_news_for_model(type_, thing)
         for key in keys_for(kind, thing, self._cache):
             of_model = key.kind == MODELS.name
-            if of_model or not own:
+            if concerns_model if of_model else not own:
                 self._add(key, CALM_SECONDS if of_model and kind in (TASKS, LEASES) else 0.0)
 
     def _is_own_write(self, kind: Kind, thing: Object) -> bool:
@@ -88,6 +92,17 @@ class Informer:
         Its rollout begins and its view of the lock changes by what others write, and nothing else would wake it.
         """
         return kind in (TASKS, LEASES) and not self._is_news(kind, thing)
+
+    def _is_news_for_model(self, type_: str | None, task: Object) -> bool:
+        """A task's status changes twenty times in a run; its model looks at little of it."""
+        key, facts = Key(TASKS.name, namespace_of(task), name_of(task)), seen_by_model(task)
+        if type_ == "DELETED":
+            self._told.pop(key, None)
+            return True
+        if self._told.get(key) == facts:
+            return False
+        self._told[key] = facts
+        return True
 
     async def resync(self) -> None:
         """List everything, take it over, and have everything of ours reconciled.
@@ -102,6 +117,8 @@ class Informer:
                 vanished = self._cache.replace_all(kind, scope, found, before)
                 for thing in vanished:
                     logger.info("%s %s/%s vanished unseen", kind.name, namespace_of(thing), name_of(thing))
+                for thing in vanished if kind == TASKS else ():
+                    self._is_news_for_model("DELETED", thing)
                 for thing in [*vanished, *(found if kind in (MODELS, METHODS, TASKS) else ())]:
                     for key in keys_for(kind, thing, self._cache):
                         self._add(key, 0.0)

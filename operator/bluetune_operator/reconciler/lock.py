@@ -11,6 +11,8 @@ logger = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 5.0
 """The end of a pod is an event; this is for what gets lost."""
+MOVED_SECONDS = 1.0
+"""Those behind the first one only learn that they moved up: work goes before."""
 
 
 class LockReconciler:
@@ -66,8 +68,10 @@ class LockReconciler:
         if self._seen.get((namespace, model)) == seen:
             return
         self._seen[namespace, model] = seen
-        for task in [*waiting, *(t for t in tasks if _is_duplicate(t))]:
+        for task in [*waiting[:1], *(t for t in tasks if _is_duplicate(t))]:
             self._context.enqueue(Key(TASKS.name, namespace, name_of(task)), 0)
+        for task in waiting[1:]:
+            self._context.enqueue(Key(TASKS.name, namespace, name_of(task)), MOVED_SECONDS)
 
 
 def _holder(lease: Object | None) -> Holder | None:

@@ -1,11 +1,15 @@
 """The cache keeps the newest, and a change wakes exactly those that it concerns."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from bluetune_operator.adapters.cache import ObjectCache
+from bluetune_operator.adapters.kube import KubeApi
+from bluetune_operator.core.config import Config
 from bluetune_operator.core.kinds import DEPLOYMENTS, JOBS, LEASES, METHODS, MODELS, PODS, TASKS, Kind
+from bluetune_operator.handlers.health import Health
+from bluetune_operator.handlers.informer import Informer
 from bluetune_operator.handlers.routing import keys_for
 
 
@@ -97,3 +101,28 @@ TASK_CHILD = {"bluetune.dev/task": "t", "bluetune.dev/model": "m"}
 )
 def test_who_is_woken(cache: ObjectCache, kind: Kind, changed: dict[str, Any], expected: set[str]) -> None:
     assert {f"{key.kind}/{key.name}" for key in keys_for(kind, changed, cache)} == expected
+
+
+def test_a_model_hears_only_what_it_looks_at_of_its_tasks(cache: ObjectCache) -> None:
+    added: list[str] = []
+    informer = Informer(
+        cast("KubeApi", None), cache, Config(), Health(180.0), lambda key, _: added.append(f"{key.kind}/{key.name}")
+    )
+
+    def heard(type_: str | None, version: int, **more: Any) -> bool:
+        added.clear()
+        changed = task("x", **more)
+        changed["metadata"]["resourceVersion"] = str(version)
+        informer.seen(TASKS, type_, changed)
+        assert "FineTuningTask/x" in added
+        return "EmbeddingModel/m" in added
+
+    assert heard("ADDED", 100)
+    assert not heard("MODIFIED", 101, priority=3)
+    assert heard("MODIFIED", 102, cancel=True)
+    assert not heard("MODIFIED", 103, cancel=True, priority=4)
+    assert heard("DELETED", 104, cancel=True)
+    again = task("x")
+    again["metadata"].update(uid="another", resourceVersion="105")
+    informer.seen(TASKS, "ADDED", again)
+    assert "EmbeddingModel/m" in added
