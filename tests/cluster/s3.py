@@ -75,6 +75,7 @@ def command(server: Server, data: Path) -> tuple[list[str], dict[str, str]]:
         f"-dir={data}",
         f"-ip={server.host}",
         f"-s3.port={server.port}",
+        "-volume.max=1000",  # a bucket takes several; by default the free disk decides how many there may be
         "-s3.autoCreateBucket=false",  # a missing bucket is an error, as it is with S3
         "-webdav=false",
         "-admin.ui=false",

@@ -58,6 +58,7 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     s3 = options[0].rpartition("=")[2]
     line = [
         *(str(Path(sys.prefix) / "bin" / "weed"), "-logtostderr", "mini", f"-dir={folder}", "-ip=127.0.0.1"),
+        "-volume.max=1000",  # a bucket takes several; by default the free disk decides how many there may be
         *("-s3.autoCreateBucket=false", "-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0"),
         *(*options, f"-filer.localSocket={folder}/filer", f"-s3.localSocket={folder}/s3", f"-debug.port={next(ports)}"),
     ]
