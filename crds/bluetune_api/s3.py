@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 import urllib3
 from minio import Minio
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+from minio.helpers import check_bucket_name
 
 from bluetune_api.identity import WorkloadIdentity, workload_identity
 from bluetune_api.objectstore import (
@@ -124,15 +125,19 @@ class S3Store:
             cert_reqs="CERT_REQUIRED",
             ca_certs=ca_file,
         )
-        self._client = Minio(
-            location.endpoint,
-            access_key=access_key,
-            secret_key=secret_key,
-            credentials=identity,
-            region=location.region,
-            secure=location.secure,
-            http_client=self._http,
-        )
+        try:
+            check_bucket_name(location.bucket)
+            self._client = Minio(
+                location.endpoint,
+                access_key=access_key,
+                secret_key=secret_key,
+                credentials=identity,
+                region=location.region,
+                secure=location.secure,
+                http_client=self._http,
+            )
+        except ValueError as error:  # what the schema's patterns cannot say: a port of 99999, a bucket named 10.0.0.1
+            raise StoreError(f"the store cannot be addressed: {error}; correct spec.store") from None
 
     def __reduce__(self) -> tuple[Callable[[StoreLocation], "S3Store"], tuple[StoreLocation]]:
         return store_from_environment, (self._location,)

@@ -10,7 +10,11 @@ Endpoint = Annotated[
     str,
     StringConstraints(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$"),
 ]
-Bucket = Annotated[str, StringConstraints(min_length=3, max_length=63, pattern=r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$")]
+Bucket = Annotated[
+    str,
+    StringConstraints(min_length=3, max_length=63, pattern=r"^[a-z0-9]+(-+[a-z0-9]+)*(\.[a-z0-9]+(-+[a-z0-9]+)*)*$"),
+]
+Region = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[a-z0-9]+(-+[a-z0-9]+)*$")]
 Prefix = Annotated[
     str,
     StringConstraints(max_length=256, pattern=r"^([A-Za-z0-9_=-][A-Za-z0-9._=-]*(/[A-Za-z0-9_=-][A-Za-z0-9._=-]*)*)?$"),
@@ -26,7 +30,7 @@ class StoreLocation(ApiModel):
     """Name of the bucket."""
     prefix: Prefix = ""
     """Folder in the bucket that belongs to this model alone, without slashes at its ends."""
-    region: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[a-z0-9-]+$")] = "us-east-1"
+    region: Region = "us-east-1"
     """Region to sign requests for."""
     secure: bool = True
     """Speak https; false means plain http."""

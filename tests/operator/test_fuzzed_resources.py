@@ -97,7 +97,11 @@ def test_no_resource_stops_the_operator(operator: Fixture, world: Fixture) -> No
         conditions = (task.get("status") or {}).get("conditions") or []
         assert any(c["type"] == "Ready" and c["reason"] for c in conditions), f"{name_of(task)} says nothing"
 
-    world.kubectl("delete", "ftt,emodel,ftm", "--all", "--timeout=120s")
+    world.kubectl("delete", "ftt,emodel,ftm", "--all", "--wait=false", timeout=300)
+    deadline = time.monotonic() + 120
+    while left := world.kubectl("get", "ftt,emodel,ftm", "-o", "name"):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.5)
     world.kubectl("delete", "quota", "no-pods")
     world.basics()
     world.kubectl.apply(world.task("as-usual"))
