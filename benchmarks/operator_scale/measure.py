@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -33,6 +32,7 @@ from bluetune_operator.core.kinds import (
     uid_of,
 )
 from bluetune_operator.core.lock import has_ended, holder_of, queue_order
+from cluster.metrics import metric
 from operator_latency import NAMESPACES, Bench, processor_seconds, quantile, resident_mib, resource
 from operator_scale.trainer import Follower, Trainer
 from rights.audit import compare, read
@@ -69,12 +69,9 @@ class Operator:
     def metric(self, name: str) -> float | None:
         """Sum of a metric over its labels; None while nothing answers."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{METRICS_PORT}/metrics", timeout=5) as answer:
-                lines = answer.read().decode().splitlines()
+            return metric(METRICS_PORT, name)
         except OSError:
             return None
-        found = [line.rpartition(" ")[2] for line in lines if line.startswith((f"{name} ", f"{name}{{"))]
-        return sum(map(float, found))
 
 
 class Scale:

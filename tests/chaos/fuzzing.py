@@ -7,12 +7,10 @@ from typing import Any
 
 import yaml
 
+from bluetune_operator.core.kinds import METHODS, MODELS, TASKS
+
 CRDS = Path(__file__).resolve().parents[2] / "crds"
-PLURALS = {
-    "EmbeddingModel": "embeddingmodels",
-    "FineTuningMethod": "finetuningmethods",
-    "FineTuningTask": "finetuningtasks",
-}
+PLURALS = {kind.name: kind.plural for kind in (MODELS, METHODS, TASKS)}
 TEXTS = (
     "a",
     "",

@@ -7,9 +7,7 @@ import asyncio
 import os
 import random
 import time
-import urllib.request
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +16,8 @@ from bluetune_operator.adapters.kube import KubeApi, load_configuration
 from bluetune_operator.core.errors import AlreadyExists, ApiError
 from bluetune_operator.core.kinds import METHODS, MODELS, TASKS, name_of
 from chaos.fuzzing import Fuzzer
+from cluster.metrics import metric
+from cluster.processes import resident_mib
 
 Fixture = Any
 COUNT = int(os.environ.get("BLUETUNE_FUZZ", "400"))
@@ -26,17 +26,6 @@ PORT = 18083
 MEMORY_MIB = 300
 KINDS = {kind.name: kind for kind in (MODELS, METHODS, TASKS)}
 pytestmark = pytest.mark.timeout(300 + COUNT)
-
-
-def metric(name: str) -> float:
-    """A sum over the labels of one of the operator's metrics."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/metrics", timeout=10) as answer:
-        lines = answer.read().decode().splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
-
-
-def resident_mib(pid: int) -> float:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
 async def write(fuzzer: Fuzzer, kube: KubeApi, namespace: str) -> Counter[str]:
@@ -88,7 +77,7 @@ def test_no_resource_stops_the_operator(operator: Fixture, world: Fixture) -> No
     print(said)
     assert min(said["taken"], said["refused"]) > COUNT / 20
     deadline = time.monotonic() + 60 + COUNT / 20
-    while metric("bluetune_queue_depth") > 0:
+    while metric(PORT, "bluetune_queue_depth") > 0:
         assert operator.process.poll() is None, "the operator ended"
         assert time.monotonic() < deadline, f"{metric('bluetune_queue_depth'):.0f} keys still wait"
         time.sleep(1)
