@@ -15,12 +15,28 @@ from bluetune_operator.core.kinds import (
 )
 from bluetune_operator.core.lock import Holder, holder_of, is_finished_job, queue, waits
 from bluetune_operator.core.rollout import Failure
-from bluetune_operator.core.rollout_choice import asks
+from bluetune_operator.core.rollout_choice import ACTIVE, asks
 
 
 def seen_by_model(task: Object) -> tuple[object, ...]:
     """All of a task that its model's status and rollout depend on: while this stays the same, it is no news for it."""
     return uid_of(task), waits(task), asks(task), is_deleting(task), bool(task["spec"].get("cancel"))
+
+
+def is_settled(model: Object) -> bool:
+    """Whether a model has its base, its spec was looked at, and no rollout is under way."""
+    status = model.get("status") or {}
+    looked_at = status.get("observedGeneration") == model["metadata"].get("generation")
+    return bool(status.get("baseVersion")) and looked_at and (status.get("rollout") or {}).get("step") not in ACTIVE
+
+
+def held_by(lease: Object | None) -> str | None:
+    """uid of the Lease's holder; None if nobody holds it, or nobody of ours."""
+    try:
+        holder = holder_of(lease)
+    except ValueError:
+        return None
+    return holder.uid if holder else None
 
 
 def lock_view(
@@ -30,7 +46,7 @@ def lock_view(
 
     Args:
         model: its name.
-        lease: read live.
+        lease: the model's; None if there is none.
         tasks: the model's.
         jobs: the model's.
     """

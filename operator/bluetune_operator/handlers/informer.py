@@ -5,7 +5,6 @@ Kopf stores nothing in the objects this way: no finalizers, no annotations.
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import kopf
@@ -32,6 +31,7 @@ from bluetune_operator.core.model_lock import seen_by_model
 from bluetune_operator.handlers.guard import NAME as GUARD_LEASE
 from bluetune_operator.handlers.health import Health
 from bluetune_operator.handlers.routing import keys_for, models_serving
+from bluetune_operator.reconciler.base import Enqueue
 
 logger = logging.getLogger(__name__)
 
@@ -54,9 +54,7 @@ CALM_SECONDS = 0.3
 class Informer:
     """Fills the cache and says which keys to reconcile."""
 
-    def __init__(
-        self, kube: KubeApi, cache: ObjectCache, config: Config, health: Health, add: Callable[[Key, float], None]
-    ) -> None:
+    def __init__(self, kube: KubeApi, cache: ObjectCache, config: Config, health: Health, add: Enqueue) -> None:
         self._kube = kube
         self._cache = cache
         self._config = config
@@ -84,7 +82,8 @@ class Informer:
         for key in keys_for(kind, thing, self._cache):
             of_model = key.kind == MODELS.name
             if concerns_model if of_model else not own:
-                self._add(key, CALM_SECONDS if of_model and kind in (TASKS, LEASES) else 0.0)
+                only_shows = of_model and kind in (TASKS, LEASES)
+                self._add(key, CALM_SECONDS if only_shows else 0.0, urgent=not only_shows)
 
     def _is_own_write(self, kind: Kind, thing: Object) -> bool:
         """A Lease or a task's status as this operator wrote it: no news for the writer, but for the model.
@@ -184,6 +183,8 @@ def settings() -> kopf.OperatorSettings:
     chosen.watching.server_timeout = 300
     chosen.watching.client_timeout = 310
     chosen.watching.connect_timeout = 30
+    chosen.watching.chunk_size = 250
+    chosen.queueing.idle_timeout = 0.2  # its task and queue for each object live this long after an event
     chosen.networking.request_timeout = 30
     chosen.networking.connect_timeout = 30
     chosen.process.ultimate_exiting_timeout = 60

@@ -1,16 +1,21 @@
-"""One queue of keys: each at most once, none reconciled twice at the same time, failures delayed with backoff."""
+"""One queue of keys: each at most once, none reconciled twice at the same time, failures delayed with backoff.
+
+Under more load than the process can carry, work that somebody waits for goes before news that only show something.
+"""
 
 import asyncio
 import heapq
 import itertools
 import random
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 
 from bluetune_operator.core.kinds import Key
 
 BASE_SECONDS, CAP_SECONDS = 0.25, 120.0
+URGENT_IN_A_ROW = 8
+"""After so many urgent keys, one that is not gets its turn: nothing waits for ever."""
 
 
 class WorkQueue:
@@ -18,30 +23,41 @@ class WorkQueue:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._ready: deque[Key] = deque()
-        self._queued: set[Key] = set()
+        self._urgent: OrderedDict[Key, None] = OrderedDict()
+        self._calm: OrderedDict[Key, None] = OrderedDict()
+        self._in_a_row = 0
         self._running: set[Key] = set()
-        self._again: set[Key] = set()
-        self._due: dict[Key, float] = {}
-        self._heap: list[tuple[float, int, Key]] = []
+        self._again: dict[Key, bool] = {}
+        self._due: dict[tuple[Key, bool], float] = {}
+        """When, by key and whether it is urgent."""
+        self._heap: list[tuple[float, int, tuple[Key, bool]]] = []
         self._order = itertools.count()
         self._failures: dict[Key, int] = {}
         self._changed = asyncio.Event()
 
-    def add(self, key: Key, delay: float = 0.0) -> None:
-        """Have a key reconciled in `delay` seconds, or earlier if it was to be earlier already."""
+    def add(self, key: Key, delay: float = 0.0, *, urgent: bool = True) -> None:
+        """Have a key reconciled in `delay` seconds, or earlier if it was to be earlier already.
+
+        Args:
+            key: what to reconcile.
+            delay: seconds.
+            urgent: False for what only shows something; a key that was added both ways is urgent.
+        """
         if delay > 0:
-            at = self._clock() + delay
-            if key not in self._due or at < self._due[key]:
-                self._due[key] = at
-                heapq.heappush(self._heap, (at, next(self._order), key))
+            at, what = self._clock() + delay, (key, urgent)
+            if what not in self._due or at < self._due[what]:
+                self._due[what] = at
+                heapq.heappush(self._heap, (at, next(self._order), what))
                 self._changed.set()
             return
         if key in self._running:
-            self._again.add(key)
-        elif key not in self._queued:
-            self._queued.add(key)
-            self._ready.append(key)
+            self._again[key] = urgent or self._again.get(key, False)
+        elif urgent and key not in self._urgent:
+            self._calm.pop(key, None)
+            self._urgent[key] = None
+            self._changed.set()
+        elif not urgent and key not in self._urgent and key not in self._calm:
+            self._calm[key] = None
             self._changed.set()
 
     def fail(self, key: Key) -> float:
@@ -59,12 +75,12 @@ class WorkQueue:
         """The next key. `done` must follow."""
         while True:
             self._move_due()
-            if self._ready:
-                key = self._ready.popleft()
-                self._queued.discard(key)
-                self._due.pop(key, None)  # what was to come later is done now, and decides anew
+            if self._urgent or self._calm:
+                key = self._next()
+                for urgent in (True, False):  # what was to come later is done now, and decides anew
+                    self._due.pop((key, urgent), None)
                 self._running.add(key)
-                if self._ready:
+                if self._urgent or self._calm:
                     self._changed.set()  # another worker may go on
                 return key
             self._changed.clear()
@@ -78,25 +94,31 @@ class WorkQueue:
         """The reconcile of a key is over; if the key was added meanwhile, it comes again."""
         self._running.discard(key)
         if key in self._again:
-            self._again.discard(key)
-            self.add(key)
+            self.add(key, urgent=self._again.pop(key))
 
     def depth(self) -> int:
         """Keys that are ready and wait for a worker."""
-        return len(self._ready)
+        return len(self._urgent) + len(self._calm)
 
     def later(self) -> int:
         """Keys that are due at a later time."""
-        return len(self._due)
+        return len({key for key, _ in self._due})
 
     def failing(self) -> int:
         """Keys whose last reconcile failed."""
         return len(self._failures)
 
+    def _next(self) -> Key:
+        calm = self._calm and (not self._urgent or self._in_a_row >= URGENT_IN_A_ROW)
+        self._in_a_row = 0 if calm else self._in_a_row + 1
+        key, _ = (self._calm if calm else self._urgent).popitem(last=False)
+        return key
+
     def _move_due(self) -> None:
         now = self._clock()
         while self._heap and self._heap[0][0] <= now:
-            at, _, key = heapq.heappop(self._heap)
-            if self._due.get(key) == at:
-                del self._due[key]
-                self.add(key)
+            at, _, what = heapq.heappop(self._heap)
+            if self._due.get(what) == at:
+                del self._due[what]
+                key, urgent = what
+                self.add(key, urgent=urgent)

@@ -23,6 +23,12 @@ class Observer(Protocol):
         """A task's first Job was created this long after the task."""
 
 
+class Enqueue(Protocol):
+    """Has a key reconciled after so many seconds (0: at once); not urgent is what only shows something."""
+
+    def __call__(self, key: Key, delay: float, *, urgent: bool = True) -> None: ...
+
+
 @dataclass(frozen=True)
 class Context:
     """What reconcilers work with."""
@@ -32,8 +38,7 @@ class Context:
     stores: Stores
     events: Events
     config: Config
-    enqueue: Callable[[Key, float], None]
-    """Have a key reconciled after so many seconds (0: at once)."""
+    enqueue: Enqueue
     clock: Callable[[], datetime]
     """The time, in UTC."""
     observer: Observer

@@ -71,7 +71,7 @@ class LockReconciler:
         for task in [*waiting[:1], *(t for t in tasks if _is_duplicate(t))]:
             self._context.enqueue(Key(TASKS.name, namespace, name_of(task)), 0)
         for task in waiting[1:]:
-            self._context.enqueue(Key(TASKS.name, namespace, name_of(task)), MOVED_SECONDS)
+            self._context.enqueue(Key(TASKS.name, namespace, name_of(task)), MOVED_SECONDS, urgent=False)
 
 
 def _holder(lease: Object | None) -> Holder | None:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from bluetune_api import store_layout
 from bluetune_api.model import CurrentVersion, EmbeddingModelSpec, EmbeddingModelStatus, Rollout
 from bluetune_api.objectstore import StoreError
+from bluetune_operator.adapters.leases import read_lease
 from bluetune_operator.adapters.store import AsyncStore, StoreProblem, problem_of
 from bluetune_operator.core.conditions import find
 from bluetune_operator.core.kinds import (
@@ -29,7 +30,7 @@ from bluetune_operator.core.kinds import (
 from bluetune_operator.core.lock import has_ended
 from bluetune_operator.core.model_claims import claimed_by_another
 from bluetune_operator.core.model_import import import_name, manifest_problem
-from bluetune_operator.core.model_lock import lock_view
+from bluetune_operator.core.model_lock import held_by, is_settled, lock_view
 from bluetune_operator.core.model_verdict import Verdict, conditions_of, news, serving_verdict
 from bluetune_operator.core.retention import is_due
 from bluetune_operator.core.rollout import Failure, abandoned
@@ -77,7 +78,7 @@ class ModelReconciler:
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """Bring the model closer to what it declares; seconds until the next look, or None."""
-        model = await self._context.kube.get(MODELS, namespace, name)
+        model, lease = await self._read(namespace, name)
         if model is None or is_deleting(model):
             self._seen.discard((namespace, name))
             self._wake_claimants(namespace, name)
@@ -96,12 +97,26 @@ class ModelReconciler:
             problem = Failure("InvalidSpec", f"spec.{_first_problem(error)}")
             outcome = Outcome(old, Verdict(problem=problem, imported=None if old.base_version else problem))
         else:
-            outcome = await self._look(model, spec, old)
+            outcome = await self._look(model, spec, old, lease)
         await self._write(model, old, outcome)
         return outcome.after
 
-    async def _look(self, model: Object, spec: EmbeddingModelSpec, old: EmbeddingModelStatus) -> Outcome:
-        lease = await self._context.kube.get(LEASES, namespace_of(model), lease_name(name_of(model)))
+    async def _read(self, namespace: str, name: str) -> tuple[Object | None, Object | None]:
+        """The model and its Lease: live, or as seen last where that is enough.
+
+        It is while nothing is under way: then its status is all that is written, with the resourceVersion as its
+        precondition, and a rollout that begins is only written down, to be looked at live before anything is done.
+        """
+        cache, kube = self._context.cache, self._context.kube
+        seen = cache.get(MODELS, namespace, name)
+        if seen is not None and is_settled(seen):
+            return seen, cache.get(LEASES, namespace, lease_name(name))
+        model = await kube.get(MODELS, namespace, name)
+        return model, await read_lease(kube, namespace, name) if model is not None else None
+
+    async def _look(
+        self, model: Object, spec: EmbeddingModelSpec, old: EmbeddingModelStatus, lease: Object | None
+    ) -> Outcome:
         status, lock = await self._locked(model, old, lease)
         claim = await self._claim(model, status)
         if claim is not None:
@@ -132,11 +147,11 @@ class ModelReconciler:
         jobs = self._context.cache.of_model(JOBS, namespace, name)
         view, waiting, problem = lock_view(name, lease, tasks, jobs)
         if problem is not None and problem.reason == "WorkWithoutLock":
-            # the cache may lag behind the Lease: say so only after a live look
+            # the cache may lag behind: say so only after a live look
             labels = {key: value for key, value in child_labels(model=name, job="").items() if value}
-            view, waiting, problem = lock_view(
-                name, lease, tasks, await self._context.kube.list(JOBS, namespace, labels=labels)
-            )
+            jobs = await self._context.kube.list(JOBS, namespace, labels=labels)
+            lease = await read_lease(self._context.kube, namespace, name)
+            view, waiting, problem = lock_view(name, lease, tasks, jobs)
         update = {
             "lock": view,
             "waiting": waiting,
@@ -207,7 +222,8 @@ class ModelReconciler:
         request = request_of(tasks, status.lock.holder_uid if status.lock else None)
         if request is not None and request.task is not None:
             live = await self._context.kube.get(TASKS, namespace, request.task)
-            request = request_of([live] if live else [], status.lock.holder_uid if status.lock else None)
+            holder = held_by(await read_lease(self._context.kube, namespace, name_of(subject.model)))
+            request = request_of([live] if live else [], holder)
         choice = choose(
             Situation(
                 status=status,

@@ -87,16 +87,22 @@ JOB_NAMES: tuple[JobName, ...] = ("check", "train")
 
 
 async def own_job(run: Run, stage: JobName) -> Object | None:
-    """The task's Job of a stage. What the cache lacks is read live: a restart must not overlook one.
+    """The task's Job of a stage. What the cache lacks is read live.
 
     A Job of that name which belongs to a former task, whose name came back, is none.
     """
     kube, cache, name = run.context.kube, run.context.cache, run.child(stage)
-    found = cache.get(JOBS, run.namespace, name)
-    if found is None or not is_owned_by(found, run.uid):
+    found = known_job(run, stage)
+    if found is None:
         found = await kube.get(JOBS, run.namespace, name)
         if found is not None:
             cache.put(JOBS, found)
+    return found if found is not None and is_owned_by(found, run.uid) else None
+
+
+def known_job(run: Run, stage: JobName) -> Object | None:
+    """The task's Job of a stage as the cache has it. Enough to create one: that finds what the cache lacks."""
+    found = run.context.cache.get(JOBS, run.namespace, run.child(stage))
     return found if found is not None and is_owned_by(found, run.uid) else None
 
 

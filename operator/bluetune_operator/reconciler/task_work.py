@@ -42,7 +42,7 @@ from bluetune_operator.core.task_jobs import (
 )
 from bluetune_operator.core.times import seconds_since, stamp
 from bluetune_operator.reconciler.task_admission import still_held, store_trouble
-from bluetune_operator.reconciler.task_run import JobName, Run, Stay, own_job
+from bluetune_operator.reconciler.task_run import JobName, Run, Stay, known_job
 
 logger = logging.getLogger(__name__)
 
@@ -62,16 +62,17 @@ async def check(run: Run) -> Stay | None:
     """Check the batch on a CPU before a GPU is asked for."""
     if run.draft.holds("DataValid"):
         return None
-    job = await own_job(run, "check")
+    job = known_job(run, "check")
     if job is None:
         if (held_up := await _held_up(run, "check")) is not None:
             return held_up
         begun = _as_of_now(run)
         if begun is None:
             return _without_method(run)
-        run.draft.say("DataValid", "Unknown", "Checking", f"batch {run.draft.status.batch_id} is being checked")
         plan, record = begun
-        return await _start(run, check_job(run.raw, run.task, run.model, record, run.context.config), plan, record)
+        return await _start(
+            run, "DataValid", check_job(run.raw, run.task, run.model, record, run.context.config), plan, record
+        )
     _say_whether_edited(run, job)
     if (paused := await _pause_or_resume(run, job, "DataValid")) is not None:
         return paused
@@ -110,7 +111,7 @@ async def train(run: Run) -> Stay | None:
     """Run the training Job and follow it."""
     if run.draft.holds("Trained"):
         return None
-    job = await own_job(run, "train")
+    job = known_job(run, "train")
     if job is None:
         if (held_up := await _held_up(run, "train")) is not None:
             return held_up
@@ -121,8 +122,7 @@ async def train(run: Run) -> Stay | None:
         plan, record = begun
         check_run = run.context.cache.get(JOBS, run.namespace, run.child("check"))
         wanted = train_job(run.raw, run.task, run.model, record, run.context.config, check=check_run)
-        run.draft.say("Trained", "Unknown", "Training", "the training Job is created")
-        return await _start(run, wanted, train_plan(plan), record)
+        return await _start(run, "Trained", wanted, train_plan(plan), record)
     _say_whether_edited(run, job)
     if (paused := await _pause_or_resume(run, job, "Trained")) is not None:
         return paused
@@ -183,7 +183,7 @@ def _say_whether_edited(run: Run, job: Object) -> None:
         run.draft.say("PlanCurrent", verdict.current, "AsBegun" if verdict.current else "EditedSince", verdict.message)
 
 
-async def _start(run: Run, wanted: TrainerJob, plan: Plan, record: RunRecord) -> Stay:
+async def _start(run: Run, kind: Stage, wanted: TrainerJob, plan: Plan, record: RunRecord) -> Stay:
     """Create the plan and the Job. Both have fixed names, so a second try finds them."""
     kube = run.context.kube
     try:
@@ -210,8 +210,14 @@ async def _start(run: Run, wanted: TrainerJob, plan: Plan, record: RunRecord) ->
         created = run.raw["metadata"].get("creationTimestamp")
         run.context.observer.first_job(seconds_since(created, run.context.clock()) if created else 0.0)
     run.draft.set(job_name=wanted.name)
-    run.draft.now_doing("Running", "Starting", f"Job {wanted.name} was created")
+    _starting(run, kind)
     return Stay(0)
+
+
+def _starting(run: Run, kind: Stage) -> None:
+    """From a Job's creation until its pod runs: one thing to a user, so one write."""
+    run.draft.say(kind, "Unknown", "Starting", f"the pod of Job {run.draft.status.job_name} starts")
+    run.draft.now_doing("Running", "Starting", f"the pod of Job {run.draft.status.job_name} starts")
 
 
 async def _pause_or_resume(run: Run, job: Object, kind: Stage) -> Stay | None:
@@ -240,9 +246,8 @@ async def _pause_or_resume(run: Run, job: Object, kind: Stage) -> Stay | None:
         return Stay()
     if patch is None:
         return None
-    run.draft.say(kind, "Unknown", "Starting", "the Job is resumed")
-    run.draft.now_doing("Running", "Starting", "the Job is resumed")
-    return Stay(0.5)
+    _starting(run, kind)
+    return Stay(QUIET_SECONDS)
 
 
 def _working(run: Run, kind: Stage, doing: Reason, what: str, state: JobState) -> Stay:
@@ -253,11 +258,12 @@ def _working(run: Run, kind: Stage, doing: Reason, what: str, state: JobState) -
     elif state.trouble is not None and state.state == "Pending":
         run.draft.say(kind, "Unknown", state.trouble.reason, state.trouble.message)
         run.draft.now_doing("Running", state.trouble.reason, state.trouble.message)
-    else:
+    elif state.state == "Running":
         again = f"; attempt {state.attempt}, the last one: {state.trouble.message}" if state.trouble else ""
-        started = state.state == "Running"
-        run.draft.say(kind, "Unknown", doing if started else "Starting", f"{what}{again}" if started else "pod starts")
-        run.draft.now_doing("Running", doing if started else "Starting", f"{what}{again}" if started else "pod starts")
+        run.draft.say(kind, "Unknown", doing, f"{what}{again}")
+        run.draft.now_doing("Running", doing, f"{what}{again}")
+    else:
+        _starting(run, kind)
     if run.task.spec.suspend:  # or it would have been suspended
         name = run.draft.status.job_name
         run.draft.now_doing(

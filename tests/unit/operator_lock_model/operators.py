@@ -204,7 +204,7 @@ class Operator:
         if key != RESYNC and wait is not None:
             self._enqueue(key, wait)
 
-    def _enqueue(self, key: Key, delay: float) -> None:
+    def _enqueue(self, key: Key, delay: float, *, urgent: bool = True) -> None:
         (self.later if delay > 0 else self.ready).add(key)
         if delay <= 0:
             self.later.discard(key)

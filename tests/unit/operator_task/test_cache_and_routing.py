@@ -7,7 +7,7 @@ import pytest
 from bluetune_operator.adapters.cache import ObjectCache
 from bluetune_operator.adapters.kube import KubeApi
 from bluetune_operator.core.config import Config
-from bluetune_operator.core.kinds import DEPLOYMENTS, JOBS, LEASES, METHODS, MODELS, PODS, TASKS, Kind
+from bluetune_operator.core.kinds import DEPLOYMENTS, JOBS, LEASES, METHODS, MODELS, PODS, TASKS, Key, Kind
 from bluetune_operator.handlers.health import Health
 from bluetune_operator.handlers.informer import Informer
 from bluetune_operator.handlers.routing import keys_for
@@ -105,9 +105,11 @@ def test_who_is_woken(cache: ObjectCache, kind: Kind, changed: dict[str, Any], e
 
 def test_a_model_hears_only_what_it_looks_at_of_its_tasks(cache: ObjectCache) -> None:
     added: list[str] = []
-    informer = Informer(
-        cast("KubeApi", None), cache, Config(), Health(180.0), lambda key, _: added.append(f"{key.kind}/{key.name}")
-    )
+
+    def add(key: Key, delay: float, *, urgent: bool = True) -> None:
+        added.append(f"{key.kind}/{key.name}")
+
+    informer = Informer(cast("KubeApi", None), cache, Config(), Health(180.0), add)
 
     def heard(type_: str | None, version: int, **more: Any) -> bool:
         added.clear()

@@ -3,7 +3,7 @@
 import asyncio
 
 from bluetune_operator.core.kinds import Key
-from bluetune_operator.handlers.queue import CAP_SECONDS, WorkQueue
+from bluetune_operator.handlers.queue import CAP_SECONDS, URGENT_IN_A_ROW, WorkQueue
 
 A, B = Key("K", "n", "a"), Key("K", "n", "b")
 
@@ -50,6 +50,49 @@ def test_a_later_key_comes_when_it_is_due_and_an_event_brings_it_forward() -> No
         queue.add(B)
         assert await queue.get() == B
         assert queue.later() == 0  # what was to come later is done now
+
+    asyncio.run(scenario())
+
+
+def test_what_only_shows_something_comes_after_what_is_waited_for_but_comes() -> None:
+    async def scenario() -> None:
+        queue = WorkQueue()
+        queue.add(A, urgent=False)
+        work = [Key("K", "n", f"w{n}") for n in range(URGENT_IN_A_ROW + 2)]
+        for key in work:
+            queue.add(key)
+        assert queue.depth() == len(work) + 1
+        found = [await queue.get() for _ in range(len(work) + 1)]
+        assert found == [*work[:URGENT_IN_A_ROW], A, *work[URGENT_IN_A_ROW:]]
+
+    asyncio.run(scenario())
+
+
+def test_a_key_that_becomes_urgent_is_brought_forward_also_if_it_was_due_later_or_is_worked_on() -> None:
+    now = [0.0]
+
+    async def scenario() -> None:
+        queue = WorkQueue(clock=lambda: now[0])
+        queue.add(A, urgent=False)
+        queue.add(B)
+        queue.add(A)
+        queue.add(A, urgent=False)  # takes nothing back
+        assert [await queue.get(), await queue.get()] == [B, A]
+        queue.add(A, urgent=False)
+        queue.add(A)
+        queue.done(A)
+        queue.done(B)
+        queue.add(B)
+        assert [await queue.get(), await queue.get()] == [A, B]
+        queue.done(A)
+        queue.done(B)
+        queue.add(A, 1, urgent=False)
+        queue.add(A, 5)
+        queue.add(B, 1)
+        assert queue.later() == 2
+        now[0] = 1.0
+        assert [await queue.get(), await queue.get()] == [B, A]
+        assert queue.later() == 0
 
     asyncio.run(scenario())
 
