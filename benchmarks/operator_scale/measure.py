@@ -22,6 +22,7 @@ from bluetune_api.store_location import StoreLocation
 from bluetune_operator.adapters.kube import KubeApi, load_configuration
 from bluetune_operator.core.kinds import (
     MODEL_LABEL,
+    MODELS,
     TASK_UID_LABEL,
     TASKS,
     Kind,
@@ -32,6 +33,8 @@ from bluetune_operator.core.kinds import (
     uid_of,
 )
 from bluetune_operator.core.lock import has_ended, holder_of, queue_order
+from bluetune_operator.reconciler.retention import RETENTION
+from bluetune_operator.reconciler.task import LOCK
 from cluster.metrics import metric
 from operator_latency import NAMESPACES, Bench, processor_seconds, quantile, resident_mib, resource
 from operator_scale.trainer import Follower, Trainer
@@ -66,12 +69,17 @@ class Operator:
         assert self.process is not None
         return self.process.pid
 
-    def metric(self, name: str) -> float | None:
+    def metric(self, name: str, label: str = "") -> float | None:
         """Sum of a metric over its labels; None while nothing answers."""
         try:
-            return metric(METRICS_PORT, name)
+            return metric(METRICS_PORT, name, label)
         except OSError:
             return None
+
+    def reconciles(self) -> Counter[str]:
+        """How many reconciles there were, by kind."""
+        kinds = (TASKS.name, MODELS.name, LOCK, RETENTION)
+        return Counter({k: int(self.metric("bluetune_reconcile_seconds_count", f'kind="{k}"') or 0) for k in kinds})
 
 
 class Scale:
@@ -247,7 +255,7 @@ async def _finishing(scale: Scale, operator: Operator, audit: Path) -> dict[str,
     ]
     await asyncio.sleep(5)
     begin, used, peak = datetime.now(UTC), processor_seconds(operator.pid), 0.0
-    start, released = time.monotonic(), set()
+    start, released, looks = time.monotonic(), set(), operator.reconciles()
     models = sorted(ready)
     for number in range(options.finish):
         await asyncio.sleep(max(0.0, start + number / options.rate - time.monotonic()))
@@ -276,6 +284,7 @@ async def _finishing(scale: Scale, operator: Operator, audit: Path) -> dict[str,
         | {"max": round(max(handovers.seconds), 3)},
         "operator_cpu_ms_per_task": round(1000 * (processor_seconds(operator.pid) - used) / done, 1),
         "operator_mib": round(peak, 1),
+        "reconciles_per_task": {k: round(n / done, 2) for k, n in (operator.reconciles() - looks).items()},
         "calls_per_task": {what: round(n / done, 2) for what, n in asked.most_common()},
         "all_calls_per_task": round(sum(asked.values()) / done, 1),
         "status_writes_per_task": round(asked["update finetuningtasks/status.bluetune.dev"] / done, 2),

@@ -30,7 +30,7 @@ from bluetune_operator.core.kinds import (
 from bluetune_operator.core.model_lock import seen_by_model
 from bluetune_operator.handlers.guard import NAME as GUARD_LEASE
 from bluetune_operator.handlers.health import Health
-from bluetune_operator.handlers.routing import keys_for, models_serving
+from bluetune_operator.handlers.routing import keys_for, keys_to_look_at, models_serving
 from bluetune_operator.reconciler.base import Enqueue
 
 logger = logging.getLogger(__name__)
@@ -104,23 +104,27 @@ class Informer:
         return True
 
     async def resync(self) -> None:
-        """List everything, take it over, and have everything of ours reconciled.
+        """List everything, take it over, and have reconciled what the watches missed, and all that is under way.
 
-        Raises ApiError, ApiUnavailable.
+        The first list is all news. Raises ApiError, ApiUnavailable.
         """
         for kind, selector in WATCHED.items():
             for scope in self._config.scopes:
                 before = self._cache.uids(kind)
                 found = [t for t in await self._kube.list(kind, scope, labels=selector) if self._keep(kind, t)]
-                self._health.listed(kind, [t for t in found if self._is_news(kind, t)])
+                missed = [t for t in found if self._is_news(kind, t)]
+                self._health.listed(kind, missed)
                 vanished = self._cache.replace_all(kind, scope, found, before)
                 for thing in vanished:
                     logger.info("%s %s/%s vanished unseen", kind.name, namespace_of(thing), name_of(thing))
                 for thing in vanished if kind == TASKS else ():
                     self._is_news_for_model("DELETED", thing)
-                for thing in [*vanished, *(found if kind in (MODELS, METHODS, TASKS) else ())]:
+                for thing in [*vanished, *missed]:
                     for key in keys_for(kind, thing, self._cache):
                         self._add(key, 0.0)
+                for thing in found:
+                    for key in keys_to_look_at(kind, thing):
+                        self._add(key, 0.0, urgent=False)
                 await asyncio.sleep(0)
         self._health.synced()
 

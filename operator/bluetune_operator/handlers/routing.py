@@ -20,7 +20,7 @@ from bluetune_operator.core.kinds import (
     name_of,
     namespace_of,
 )
-from bluetune_operator.core.lock import has_ended
+from bluetune_operator.core.lock import has_ended, says_it_holds
 from bluetune_operator.reconciler.task import LOCK, refers_to_method
 
 
@@ -58,6 +58,18 @@ def _keys(kind: Kind, thing: Object, cache: ObjectCache) -> Iterator[Key]:
     elif kind == DEPLOYMENTS:
         for served in models_serving(namespace, name, cache):
             yield Key(MODELS.name, namespace, name_of(served))
+
+
+def keys_to_look_at(kind: Kind, thing: Object) -> Iterator[Key]:
+    """What is looked at now and then without any news of `thing`, for an event that got lost in the operator itself.
+
+    Tasks that wait are the lock's: it wakes the next one.
+    """
+    namespace, name = namespace_of(thing), name_of(thing)
+    if kind == MODELS:
+        yield from _lock_and_model(namespace, name)
+    elif kind == METHODS or (kind == TASKS and says_it_holds(thing)):
+        yield Key(kind.name, namespace, name)
 
 
 def models_serving(namespace: str, deployment: str, cache: ObjectCache) -> list[Object]:

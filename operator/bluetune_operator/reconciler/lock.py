@@ -60,12 +60,14 @@ class LockReconciler:
         return True
 
     def _wake(self, namespace: str, model: str, holder: Holder | None) -> None:
-        """Wake those that wait, if the queue or its head has changed, and the duplicates of tasks that ended."""
+        """Wake who is next, and if the queue or its head has changed the others, and duplicates of tasks that ended."""
         tasks = self._context.cache.of_model(TASKS, namespace, model)
         waiting = queue(tasks, holder)
         done = sorted(uid_of(task) for task in tasks if has_ended(task))
         seen = (holder, tuple(uid_of(task) for task in waiting), tuple(done))
         if self._seen.get((namespace, model)) == seen:
+            for task in waiting[:1] if holder is None else ():
+                self._context.enqueue(Key(TASKS.name, namespace, name_of(task)), 0)
             return
         self._seen[namespace, model] = seen
         for task in [*waiting[:1], *(t for t in tasks if _is_duplicate(t))]:

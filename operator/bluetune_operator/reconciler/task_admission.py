@@ -39,8 +39,6 @@ STORE_SECONDS = 10.0
 """A store sends no events: how soon to look again for what is missing in it, or whether it answers."""
 REMNANT_SECONDS = 5.0
 """How soon to look again whether pods that a former holder left behind are gone."""
-WAIT_SECONDS = 60.0
-"""The queue wakes its waiters; this is for what no event tells."""
 
 
 async def references(run: Run) -> Stay | None:
@@ -186,7 +184,7 @@ def _wait(run: Run, verdict: Wait) -> Stay:
     run.draft.set(queue=Queue(position=verdict.position, blocked_by=verdict.blocked_by))
     run.draft.say("LockAcquired", False, "Waiting", verdict.message)
     run.draft.now_doing("Waiting", "Waiting", f"{verdict.message}; position {verdict.position} in the queue")
-    return Stay(WAIT_SECONDS if verdict.blocked_by else REMNANT_SECONDS)
+    return Stay() if verdict.blocked_by else Stay(REMNANT_SECONDS)  # the lock wakes its waiters
 
 
 async def choice(run: Run) -> Stay | None:
