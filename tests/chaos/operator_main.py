@@ -25,7 +25,7 @@ SHORTER: list[tuple[ModuleType, dict[str, float]]] = [
     (model, {"RETRY_SECONDS": 3.0, "DEPLOYMENT_SECONDS": 1.0}),
     (model_import, {"LOOK_SECONDS": 1.0, "SLOW_SECONDS": 3.0}),
     (task_admission, {"STORE_SECONDS": 2.0, "REMNANT_SECONDS": 1.0}),
-    (task_work, {"QUIET_SECONDS": 3.0}),
+    (task_work, {"QUIET_SECONDS": 3.0, "MENDED_SECONDS": 3.0}),
     (task_end, {"ROLLOUT_SECONDS": 3.0}),
 ]
 RESYNC_SECONDS = 15.0

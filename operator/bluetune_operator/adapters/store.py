@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import logging
+import math
 import os
 import tempfile
 import time
@@ -165,8 +166,9 @@ class Stores:
         self._endpoints: dict[str, _Endpoint] = {}
         self._open: dict[tuple[str, str], tuple[tuple[Any, ...], AsyncStore]] = {}
         self._secrets: dict[tuple[str, str], tuple[float, Object | None]] = {}
+        self._reading: dict[tuple[str, str], asyncio.Lock] = {}
         self._crash_point = crash_point or CrashPoint(None)
-        self._ca_folder = Path(tempfile.mkdtemp(prefix="bluetune-ca-"))
+        self._ca_folder: Path | None = None
 
     def close(self) -> None:
         """Take no more calls."""
@@ -179,11 +181,8 @@ class Stores:
         """
         spec = StoreSpec.model_validate(model["spec"]["store"])
         namespace = namespace_of(model)
-        if fresh:
-            for reference in (spec.credentials_secret_ref, spec.ca_secret_ref):
-                if reference is not None:
-                    self._secrets.pop((namespace, reference.name), None)
-        versions, keys = await self._keys(namespace, spec)
+        since = time.monotonic() - (0.0 if fresh else SECRET_SECONDS)
+        versions, keys = await self._keys(namespace, spec, since)
         where = (namespace, spec.uri() + "@" + spec.endpoint)
         signature = (spec.model_dump_json(), versions)
         kept = self._open.get(where)
@@ -209,15 +208,15 @@ class Stores:
         self._open[where] = (signature, opened)
         return opened
 
-    async def _keys(self, namespace: str, spec: StoreSpec) -> tuple[tuple[str, ...], _Keys]:
+    async def _keys(self, namespace: str, spec: StoreSpec, since: float) -> tuple[tuple[str, ...], _Keys]:
         versions: list[str] = []
         ca_file = None
         if spec.ca_secret_ref is not None:
-            secret = await self._secret(namespace, spec.ca_secret_ref.name)
+            secret = await self._secret(namespace, spec.ca_secret_ref.name, since)
             versions.append(secret["metadata"]["resourceVersion"])
             ca_file = self._ca_file(_value(secret, "ca.crt"))
         if spec.credentials_secret_ref is not None:
-            secret = await self._secret(namespace, spec.credentials_secret_ref.name)
+            secret = await self._secret(namespace, spec.credentials_secret_ref.name, since)
             versions.append(secret["metadata"]["resourceVersion"])
             access_key, secret_key = _value(secret, "AWS_ACCESS_KEY_ID"), _value(secret, "AWS_SECRET_ACCESS_KEY")
         else:
@@ -241,12 +240,14 @@ class Stores:
             )
         return _Keys(None, None, ca_file, identity)
 
-    async def _secret(self, namespace: str, name: str) -> Object:
-        now = time.monotonic()
-        read, secret = self._secrets.get((namespace, name), (-SECRET_SECONDS, None))
-        if secret is None or now - read > SECRET_SECONDS:
-            secret = await self._kube.get(SECRETS, namespace, name)
-            self._secrets[namespace, name] = (now, secret)
+    async def _secret(self, namespace: str, name: str, since: float) -> Object:
+        where = (namespace, name)
+        async with self._reading.setdefault(where, asyncio.Lock()):  # a namespace's models share one, often at once
+            read, secret = self._secrets.get(where, (-math.inf, None))
+            if secret is None or read < since:
+                now = time.monotonic()
+                secret = await self._kube.get(SECRETS, namespace, name)
+                self._secrets[where] = (now, secret)
         if secret is None:
             raise StoreProblem(
                 "SecretNotFound",
@@ -256,6 +257,8 @@ class Stores:
         return secret
 
     def _ca_file(self, certificate: str) -> str:
+        if self._ca_folder is None:
+            self._ca_folder = Path(tempfile.mkdtemp(prefix="bluetune-ca-"))
         path = self._ca_folder / (hashlib.sha256(certificate.encode()).hexdigest()[:32] + ".crt")
         if not path.exists():
             path.write_text(certificate)

@@ -48,8 +48,10 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 2.0
 """How often a running trainer's progress is read."""
-QUIET_SECONDS = 15.0
+QUIET_SECONDS = 30.0
 """Where an event will tell, this is for what gets lost, and for messages that depend on the time."""
+MENDED_SECONDS = 15.0
+"""How soon to look again whether somebody has mended what no event tells of."""
 
 REFUSALS = frozenset({400, 403, 422})
 """A quota, a policy, or a podTemplate that Kubernetes does not take: for a person to mend."""
@@ -158,7 +160,7 @@ async def _held_up(run: Run, stage: JobName) -> Stay | None:
     if not any(is_active_pod(pod) for pod in pods):
         return None
     run.draft.now_doing("Running", "JobDeleted", "the Job was deleted; it is made again when its pods are gone")
-    return Stay(QUIET_SECONDS)
+    return Stay(MENDED_SECONDS)
 
 
 def _as_of_now(run: Run) -> tuple[Plan, RunRecord] | None:
@@ -173,7 +175,7 @@ def _without_method(run: Run) -> Stay:
     problem = run.method_problem
     assert problem is not None  # noqa: S101 - or there would be a plan
     run.draft.now_doing("Running", problem.reason, problem.message, stalled=True)
-    return Stay(QUIET_SECONDS)
+    return Stay(MENDED_SECONDS)
 
 
 def _say_whether_edited(run: Run, job: Object) -> None:
@@ -196,7 +198,7 @@ async def _start(run: Run, kind: Stage, wanted: TrainerJob, plan: Plan, record: 
         return Stay(POLL_SECONDS)
     except ForeignObject as error:
         run.draft.now_doing("Pending", "NameTaken", str(error), stalled=True)
-        return Stay(QUIET_SECONDS)
+        return Stay(MENDED_SECONDS)
     except Conflict:
         raise
     except ApiError as error:
@@ -204,7 +206,7 @@ async def _start(run: Run, kind: Stage, wanted: TrainerJob, plan: Plan, record: 
             raise
         message = f"the API server refused Job {wanted.name}: {error.message}"
         run.draft.now_doing("Pending", "JobRefused", shortened(message), stalled=True)
-        return Stay(QUIET_SECONDS)
+        return Stay(MENDED_SECONDS)
     run.context.cache.put(JOBS, job)
     if wanted.command == "check" and run.draft.status.job_name is None:
         created = run.raw["metadata"].get("creationTimestamp")
@@ -231,7 +233,7 @@ async def _pause_or_resume(run: Run, job: Object, kind: Stage) -> Stay | None:
         run.draft.now_doing(
             "Running", "JobDeleted", "the Job is being deleted; it is made again when its pods are gone"
         )
-        return Stay(QUIET_SECONDS)
+        return Stay(MENDED_SECONDS)
     patch = suspension(job, suspend=run.task.spec.suspend, now_stamp=stamp(run.draft.now))
     if patch is not None and not run.task.spec.suspend and not await still_held(run):
         run.draft.now_doing("Running", "LockLost", "the Job waits until the Lease names this task again")

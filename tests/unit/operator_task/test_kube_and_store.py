@@ -262,3 +262,16 @@ def test_a_dead_store_fails_fast_and_then_at_once(server: Server, monkeypatch: p
     assert first < 10
     assert second < 0.05
     assert len(server.requests) == 1  # the Secret is believed for a few seconds
+
+
+def test_stores_opened_at_once_read_their_secret_once_and_fresh_ones_again(server: Server) -> None:
+    server.answers = [secret(**KEYS)]
+
+    async def scenario(kube: KubeApi) -> tuple[int, int]:
+        stores = Stores(kube)
+        await asyncio.gather(*(stores.open(model()) for _ in range(20)))
+        at_once = len(server.requests)
+        await stores.open(model(), fresh=True)
+        return at_once, len(server.requests)
+
+    assert call(server, scenario) == (1, 2)
