@@ -13,6 +13,9 @@ seconds() { # SECONDS_ELAPSED: 75 -> 1 min 15 s
   if (($1 < 60)); then printf '%d s' "$1"; else printf '%d min %d s' $(($1 / 60)) $(($1 % 60)); fi
 }
 
+# on_every_core ARGUMENTS...: pytest, for tests that compute
+on_every_core() { OMP_NUM_THREADS=1 "$BIN/pytest" -q -n "$(nproc)" --maxprocesses 4 "$@"; }
+
 # step NAME COMMAND...: run it, show how long it took, remember how it ended; the script goes on.
 step() {
   local name=$1 begun=$SECONDS result=ok

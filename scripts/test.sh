@@ -8,7 +8,7 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
 cluster() { "$BIN/python" tests/cluster "$@"; }
 
 step "make check" scripts/check.sh
-step "slow tests without a cluster" "$BIN/pytest" -q -m slow tests/unit tests/trainer tests/robustness
+step "slow tests without a cluster" on_every_core -m slow tests/unit tests/trainer tests/robustness
 if ! cluster status >/dev/null 2>&1; then
   trap 'cluster down' EXIT
   trap 'exit 143' INT TERM HUP
@@ -20,6 +20,7 @@ for folder in tests/*/; do
   lane=$(basename "$folder")
   case $lane in
     unit | trainer | robustness | images) ;;
+    operator) step "$lane" "$BIN/pytest" -q -n 3 --dist loadfile "$folder" ;; # waits more than it works
     *) [ -z "$(find "$folder" -name 'test_*.py' -print -quit)" ] || step "$lane" "$BIN/pytest" -q "$folder" ;;
   esac
 done
