@@ -30,6 +30,7 @@ PRIVATE_FOLDERS = (
 """Fixed folders that the node's programs write to, whatever their settings: hidden, so that nothing is left there."""
 
 GPU = "nvidia.com/gpu"
+BRIDGE_MAC = "02:00:0a:f4:00:01"
 
 
 class Node:
@@ -138,7 +139,8 @@ def _isolate() -> None:
         _run("mount", "-t", "tmpfs", "tmpfs", folder)
     _run("ip", "link", "set", "lo", "up")
     _run("ip", "addr", "add", f"{NODE_IP}/32", "dev", "lo")
-    _run("ip", "link", "add", "cni0", "type", "bridge")
+    # of its own, or it takes the lowest one of its ports: it changes as pods come and go, and they talk to the old one
+    _run("ip", "link", "add", "cni0", "address", BRIDGE_MAC, "type", "bridge")
     _run("ip", "addr", "add", POD_GATEWAY, "dev", "cni0")
     _run("ip", "link", "set", "cni0", "up")
     _run("ip", "route", "add", "default", "dev", "cni0")

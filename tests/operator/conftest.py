@@ -178,7 +178,8 @@ class World:
             if found and holds(found):
                 return found
             time.sleep(0.2)
-        raise AssertionError(f"{what} after {seconds} s: {json.dumps(found.get('status'), indent=1)}")
+        around = self.kubectl("get", "jobs,pods", "-o", "wide")
+        raise AssertionError(f"{what} after {seconds} s: {json.dumps(found.get('status'), indent=1)}\n{around}")
 
     def ready_reason(self, name: str, reason: str, seconds: float = 40) -> Object:
         """Wait until a task's Ready condition has a reason; return the condition."""

@@ -54,6 +54,16 @@ def test_a_pod_that_is_not_restricted_is_refused(kubectl: Kubectl) -> None:
         kubectl.apply(root)
 
 
+def test_the_pods_gateway_keeps_its_address_whoever_comes(cluster: Cluster) -> None:
+    before = cluster.run("ip", "-br", "link", "show", "cni0")
+    cluster.run("ip", "link", "add", "lowest", "address", "02:00:00:00:00:01", "type", "veth", "peer", "name", "peer")
+    try:
+        cluster.run("ip", "link", "set", "lowest", "master", "cni0")
+        assert cluster.run("ip", "-br", "link", "show", "cni0").split()[2] == before.split()[2]
+    finally:
+        cluster.run("ip", "link", "delete", "lowest")
+
+
 def test_the_node_has_one_gpu_and_a_second_pod_waits_for_it(kubectl: Kubectl) -> None:
     gpu = {"nvidia.com/gpu": "1"}
     kubectl.apply(pod("first", "sleep", "60", limits=gpu))
