@@ -35,6 +35,8 @@ from bluetune_api.s3 import S3Store
 from bluetune_api.store_location import StoreLocation
 from bluetune_operator.adapters.kube import KubeApi, load_configuration
 from bluetune_operator.core.kinds import CHILD_SELECTOR, JOBS, MODELS, TASKS, Kind, uid_of
+from cluster.processes import resident_mib
+from quantiles import quantile
 
 NAMESPACES = Kind("", "v1", "namespaces", "Namespace", namespaced=False)
 SECRETS = Kind("", "v1", "secrets", "Secret")
@@ -159,20 +161,10 @@ class Bench:
         raise SystemExit("the Jobs of deleted tasks do not go")
 
 
-def quantile(values: list[float], q: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
-
-
 def processor_seconds(pid: int) -> float:
     """User and system time of a process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def resident_mib(pid: int) -> float:
-    """Resident memory of a process."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
 @contextmanager

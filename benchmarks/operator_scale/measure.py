@@ -36,8 +36,10 @@ from bluetune_operator.core.lock import has_ended, holder_of, queue_order
 from bluetune_operator.reconciler.retention import RETENTION
 from bluetune_operator.reconciler.task import LOCK
 from cluster.metrics import metric
-from operator_latency import NAMESPACES, Bench, processor_seconds, quantile, resident_mib, resource
+from cluster.processes import resident_mib
+from operator_latency import NAMESPACES, Bench, processor_seconds, resource
 from operator_scale.trainer import Follower, Trainer
+from quantiles import quantile
 from rights.audit import compare, read
 
 QUOTAS = Kind("", "v1", "resourcequotas", "ResourceQuota")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
 
+from quantiles import quantile
 from switching.load import Answer
 
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#9d755d")
@@ -18,12 +19,6 @@ class Mark:
 
     at: float
     what: str
-
-
-def quantile(values: Sequence[float], q: float) -> float:
-    """The q-quantile; 0 of none."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(q * len(ordered)))] if ordered else 0.0
 
 
 def mixed(answers: Sequence[Answer]) -> int:
