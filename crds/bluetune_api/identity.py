@@ -6,7 +6,9 @@ AssumeRoleWithWebIdentity, with `AWS_ENDPOINT_URL_STS`), or `AWS_CONTAINER_CREDE
 """
 
 import re
+import time
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
@@ -22,11 +24,38 @@ SIGNS = (
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
 )
 CONNECT_SECONDS, READ_SECONDS = 5.0, 10.0
-_STATUS = re.compile(r"HTTP status code (\d{3})")
+PASSING = {"IDPCommunicationError", "STSIAMNotInitialized", "Throttling", "ThrottlingException"}
+"""Codes of a token service that answers HTTP 400 and means "later": it cannot reach the issuer, MinIO has not yet
+loaded its policies, too many ask."""
+AMBIGUOUS, AMBIGUOUS_SECONDS = "InvalidParameterValue", 3.0
+"""A role that is not there, and also what a MinIO answers that has just begun and knows no roles yet: "later" for so
+long."""
+_CHECK = "check the service account's role and what it trusts"
+_CODE = re.compile(rb"<Code>\s*(\w{1,64})\s*</Code>")
 
 
 class NoTokenService(urllib3.exceptions.HTTPError):
     """The token service did not answer; worth another try."""
+
+
+class _Refused(Exception):
+    """What the token service answered in place of keys."""
+
+    def __init__(self, status: int, code: str) -> None:
+        super().__init__(f"answered HTTP {status}{f' ({code})' if code else ''}")
+        self.passing = status >= 500 or status == 429 or code in PASSING
+        self.ambiguous = code == AMBIGUOUS
+
+
+class _TokenService(urllib3.PoolManager):
+    """Keeps the code that a refusal holds: the client knows the status alone."""
+
+    def urlopen(self, *arguments: Any, **named: Any) -> urllib3.BaseHTTPResponse:
+        response = super().urlopen(*arguments, **named)
+        if response.status < 400:
+            return response
+        code = _CODE.search(response.data)
+        raise _Refused(response.status, code[1].decode() if code else "")
 
 
 class WorkloadIdentity(Provider):
@@ -35,27 +64,32 @@ class WorkloadIdentity(Provider):
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._sts = environment.get("AWS_ENDPOINT_URL_STS") or None
         timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
+        self._refused: float | None = None  # since when it is
         self._inner = IamAwsProvider(
             custom_endpoint=self._sts if environment.get(SIGNS[0]) else None,
-            http_client=urllib3.PoolManager(timeout=timeout, retries=False),
+            http_client=_TokenService(timeout=timeout, retries=False),
         )
 
     def retrieve(self) -> Credentials:
         """The keys. Raises StoreDenied, NoTokenService."""
         # the client's errors quote the address, and the token is a part of it: hence `from None`
         try:
-            return self._inner.retrieve()
+            keys = self._inner.retrieve()
+            self._refused = None
+            return keys
         except urllib3.exceptions.HTTPError as error:
             raise NoTokenService(f"{self._where()} did not answer ({type(error).__name__})") from None
-        except (MinioException, ValueError, KeyError) as error:
-            status = _STATUS.search(str(error))
-            if status and int(status[1]) >= 500:
-                raise NoTokenService(f"{self._where()} answered HTTP {status[1]}") from None
-            said = f"answered HTTP {status[1]}" if status else "could not be asked, or gave no keys"
-            raise StoreDenied(
-                f"no keys by workload identity: {self._where()} {said}; check the service account's role and what it"
-                " trusts"
-            ) from None
+        except _Refused as refused:
+            self._refused = self._refused or time.monotonic()
+            young = time.monotonic() - self._refused < AMBIGUOUS_SECONDS
+            if refused.passing or (refused.ambiguous and young):
+                raise NoTokenService(f"{self._where()} {refused}; if it stays so, {_CHECK}") from None
+            raise self._denied(str(refused)) from None
+        except (MinioException, ValueError, KeyError):
+            raise self._denied("could not be asked, or gave no keys") from None
+
+    def _denied(self, said: str) -> StoreDenied:
+        return StoreDenied(f"no keys by workload identity: {self._where()} {said}; {_CHECK}")
 
     def _where(self) -> str:
         host = urlsplit(self._sts).netloc if self._sts else ""

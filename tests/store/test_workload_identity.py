@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -142,6 +142,47 @@ def test_a_role_that_may_only_read_is_refused_writing(trusting: s3.Server, issue
     pod.write_text(issuer.token(policy="readonly"))
     with pytest.raises(StoreDenied, match="AccessDenied"):
         opened(trusting).put("a", b"1")
+
+
+@contextmanager
+def answering(*codes: str) -> Iterator[str]:
+    """A token service that refuses with these codes, one after the other and the last again and again."""
+    left = list(codes)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            code = left.pop(0) if len(left) > 1 else left[0]
+            body = f"<ErrorResponse><Error><Code>{code}</Code></Error></ErrorResponse>".encode()
+            self.send_response(400)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_token_service_that_says_later_is_asked_again_and_one_that_refuses_is_not(
+    trusting: s3.Server, issuer: Issuer, pod: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod.write_text(issuer.token(policy="readwrite"))
+    location = StoreLocation(endpoint=trusting.address, bucket="models", secure=False)
+    with answering("STSIAMNotInitialized", "InvalidParameterValue", "InvalidIdentityToken") as service:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", service)
+        store = S3Store(location, identity=workload_identity(os.environ), attempts=3)
+        with pytest.raises(StoreDenied, match=r"answered HTTP 400 \(InvalidIdentityToken\)"):
+            store.get("a")
+    with answering("STSIAMNotInitialized") as service:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", service)
+        store = S3Store(location, identity=workload_identity(os.environ), attempts=2)
+        with pytest.raises(StoreUnreachable, match=r"answered HTTP 400 \(STSIAMNotInitialized\)"):
+            store.get("a")
 
 
 def test_a_token_that_is_not_trusted_is_named_and_never_shown(trusting: s3.Server, issuer: Issuer, pod: Path) -> None:
