@@ -31,6 +31,7 @@ from blue.world import CRDS, Blue  # noqa: E402 - the path comes first
 from cluster.buckets import new_bucket  # noqa: E402
 from cluster.kubectl import Kubectl  # noqa: E402
 from cluster.lifecycle import Cluster  # noqa: E402
+from semanlink import dataset  # noqa: E402
 from switching import world  # noqa: E402
 from switching.load import Answer, Client  # noqa: E402
 from switching.report import Mark, graph, summary, table  # noqa: E402
@@ -127,6 +128,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
+    dataset.load()  # fetched now, if it must be: the cluster's network leads nowhere
     cluster = Cluster()
     started = cluster.up()
     try:

@@ -28,11 +28,12 @@ def main() -> int:
     parser.add_argument("--parallel", type=int, default=3, help="schedules side by side")
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no schedule after this time")
     parser.add_argument("--machine", action="store_true", help="with faults of the whole cluster, one at a time")
+    parser.add_argument("--real", action="store_true", help="with the real trainer, which needs minutes for a schedule")
     parser.add_argument("--number", type=int, help="only this schedule, also if it was run before")
     parser.add_argument("--only", choices=sorted(FAULTS), help="a fault that every schedule begins with")
     options = parser.parse_args()
     FOLDER.mkdir(exist_ok=True)
-    path = results_file(options.seed, machine=options.machine)
+    path = results_file(options.seed, machine=options.machine, real=options.real)
     print(f"seed {options.seed}; outcomes in {path}", flush=True)
     known = {each["schedule"]["number"] for each in done(path)}
     numbers = (
@@ -63,7 +64,7 @@ def main() -> int:
         print(table(done(path) or [each.wire() for each in outcomes]))
         return int(any(outcome.violations for outcome in outcomes))
 
-    with staged(Cluster(), FOLDER) as stage:
+    with staged(Cluster(), FOLDER, real=options.real) as stage:
         return run(stage)
 
 

@@ -100,16 +100,25 @@ class Api:
         return True
 
     def watch(self, kind: Kind, namespace: str, since: str, seconds: int) -> Iterator[Object]:
-        """Events from a resourceVersion on."""
+        """Events from a resourceVersion on. Raises Expired, and HTTPError for any other answer that is none."""
         path = f"{kind.path(namespace)}?watch=true&resourceVersion={since}&timeoutSeconds={seconds}"
         answer = self._http.request("GET", API_SERVER + path, preload_content=False, timeout=seconds + 5)
         rest = b""
         try:
+            if answer.status not in (200, 410):
+                raise urllib3.exceptions.HTTPError(f"HTTP {answer.status}")
             for chunk in answer.stream(1 << 16):
                 *lines, rest = (rest + chunk).split(b"\n")
-                yield from (json.loads(line) for line in lines if line)
+                for event in (json.loads(line) for line in lines if line):
+                    if event.get("type") in (None, "ERROR"):
+                        raise Expired(str((event.get("object") or event).get("message")))
+                    yield event
         finally:
             answer.close()
+
+
+class Expired(Exception):
+    """The API server does not know the changes from there on any more."""
 
 
 @dataclass(frozen=True)
@@ -150,17 +159,41 @@ class Recorder:
         return sorted(self.events, key=lambda event: event.revision)
 
     def _record(self, kind: Kind) -> None:
-        since = "0"
+        since, known, away = "0", dict[str, Object](), False
         while not self._over.is_set():
             try:
                 if since == "0":
-                    since = self.api.call("GET", kind.path(self.namespace))["metadata"]["resourceVersion"]
+                    since = self._look(kind, known)
                 for event in self.api.watch(kind, self.namespace, since, 2):
-                    thing = event.get("object") or {}
-                    if event.get("type") in (None, "ERROR"):
-                        self.gaps.append(f"{kind.plural}: {thing.get('message')}")
-                        return
+                    thing = event["object"]
                     since = thing["metadata"]["resourceVersion"]
-                    self.events.append(Event(int(since), kind.name, event["type"], thing))
+                    self._add(kind, known, event["type"], thing, since)
+                away = False
+            except Expired as error:
+                if not away:
+                    self.gaps.append(f"{kind.plural}: {error}")
+                    return
+                since = "0"  # a restarted server begins anew, and nothing changed while it was away
             except (urllib3.exceptions.HTTPError, OSError, ValueError):
-                time.sleep(0.2)
+                away = True
+                time.sleep(0.1)
+
+    def _look(self, kind: Kind, known: dict[str, Object]) -> str:
+        """What is there now, as events if it is news; the revision of that."""
+        found = self.api.call("GET", kind.path(self.namespace))
+        since: str = found["metadata"]["resourceVersion"]
+        there = {item["metadata"]["uid"]: {"kind": kind.name} | item for item in found["items"]}
+        for uid, thing in there.items():
+            revision = thing["metadata"]["resourceVersion"]
+            if uid not in known or known[uid]["metadata"]["resourceVersion"] != revision:
+                self._add(kind, known, "MODIFIED", thing, revision)
+        for uid in set(known) - set(there):
+            self._add(kind, known, "DELETED", known[uid], since)
+        return since
+
+    def _add(self, kind: Kind, known: dict[str, Object], change: str, thing: Object, revision: str) -> None:
+        self.events.append(Event(int(revision), kind.name, change, thing))
+        if change == "DELETED":
+            known.pop(thing["metadata"]["uid"], None)
+        else:
+            known[thing["metadata"]["uid"]] = thing

@@ -40,7 +40,8 @@ from chaos.faults import Faults
 from chaos.invariants import Observed, Stored, violations
 from chaos.operators import Operators
 from chaos.relay import Relay, relaying
-from chaos.schedule import SECONDS, Schedule
+from chaos.schedule import Schedule
+from chaos.trainers import BATCH, Trainer
 from cluster.buckets import Bucket
 from cluster.lifecycle import Cluster
 from cluster.paths import API_SERVER, NODE_IP
@@ -48,9 +49,7 @@ from cluster.paths import API_SERVER, NODE_IP
 NAMESPACES = Kind("", "v1", "namespaces", "Namespace", namespaced=False)
 ACCOUNTS = Kind("", "v1", "serviceaccounts", "ServiceAccount")
 MODEL = "m"
-SETTLE_SECONDS = 180.0
 READY_SECONDS = 120.0
-MEMORY = {"limits": {"memory": "200Mi"}}
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Stage:
 
     cluster: Cluster
     bucket: Bucket
-    image: str
+    trainer: Trainer
     keep: Path
     """Folder for the logs of schedules with violations."""
 
@@ -112,14 +111,15 @@ def _run(stage: Stage, schedule: Schedule, begun: float) -> Outcome:
     ):
         recorder = Recorder(api, namespace)
         recorder.start()
-        operators = Operators(namespace, folder, f"http://{api_relay.address}", stage.image)
+        operators = Operators(namespace, folder, f"http://{api_relay.address}", stage.trainer.image)
         faults = Faults(api, stage.cluster, namespace, MODEL, operators, {"api": api_relay, "s3": s3_relay})
         try:
             base = _prepare(stage, api, namespace, schedule, s3_relay)
             operators.start()
-            _until(READY_SECONDS, lambda: _has_current(api, namespace), "the model has no current version")
+            _until(READY_SECONDS, lambda: bool(_current(api, namespace)), "the model has no current version")
+            base = base or _current(api, namespace)
             _play(api, namespace, schedule, faults)
-            settled = _settle(api, namespace, faults)
+            settled = _settle(api, namespace, faults, stage.trainer.settle_seconds)
             observed = dataclasses.replace(
                 _observe(stage, api, namespace, base),
                 history=recorder.finish(),
@@ -132,7 +132,7 @@ def _run(stage: Stage, schedule: Schedule, begun: float) -> Outcome:
     faults.observed([event.thing for event in observed.history if event.kind == "Pod"])
     missed = sorted({fault.kind for fault in schedule.faults} - {kind for kind, hit in faults.hit.items() if hit})
     missed += ["record"] if recorder.gaps else []
-    found = violations(observed) + ([] if settled else [f"not settled within {SETTLE_SECONDS:.0f} s"])
+    found = violations(observed) + ([] if settled else [f"not settled within {stage.trainer.settle_seconds:.0f} s"])
     ends = [f"{name_of(task)}: {(task.get('status') or {}).get('message')}" for task in observed.tasks]
     if not found:
         for path in folder.iterdir():
@@ -153,17 +153,16 @@ def _namespace(api: Api, name: str) -> Iterator[None]:
         api.delete(NAMESPACES, "", name)
 
 
-def _prepare(stage: Stage, api: Api, namespace: str, schedule: Schedule, relay: Relay) -> str:
-    """Everything but the tasks; the model's base is published as its import would. Returns the base's version."""
+def _prepare(stage: Stage, api: Api, namespace: str, schedule: Schedule, relay: Relay) -> str | None:
+    """Everything but the tasks. Returns the base's version if it is published here, in place of an import."""
     server = stage.bucket.server
     keys = {"AWS_ACCESS_KEY_ID": server.access_key, "AWS_SECRET_ACCESS_KEY": server.secret_key}
     api.create(
         SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "stringData": keys}, namespace
     )
-    method = {"image": stage.image, "podTemplate": {"resources": MEMORY}}
-    api.create(METHODS, _resource("FineTuningMethod", "text", method), namespace)
+    api.create(METHODS, _resource("FineTuningMethod", "text", stage.trainer.method()), namespace)
     spec: Object = {
-        "base": {"uri": "/models/base"},
+        "base": {"uri": stage.trainer.base},
         "methodRef": {"name": "text"},
         "store": {
             "endpoint": relay.address,
@@ -184,9 +183,9 @@ def _prepare(stage: Stage, api: Api, namespace: str, schedule: Schedule, relay: 
         }
     model = api.create(MODELS, _resource("EmbeddingModel", MODEL, spec), namespace)
     store = _store(stage, namespace)
-    for key in ("b1/part.jsonl", "b1/_SUCCESS"):
-        store.put(f"clickstream/{key}", b"")
-    return _publish_base(store, namespace, uid_of(model))
+    for key, data in stage.trainer.objects.items():
+        store.put(key, data)
+    return _publish_base(store, namespace, uid_of(model)) if stage.trainer.base_is_published else None
 
 
 def _store(stage: Stage, prefix: str) -> S3Store:
@@ -218,7 +217,7 @@ def _play(api: Api, namespace: str, schedule: Schedule, faults: Faults) -> None:
         calls += [(fault.at + 1.0 * n, lambda fault=fault: faults.retry(fault)) for n in range(1, 16)]  # type: ignore[misc]
         calls.append((fault.at + fault.seconds, lambda fault=fault: faults.end(fault)))  # type: ignore[misc]
     for plan in schedule.tasks:
-        spec = {"modelRef": {"name": MODEL}, "metadata": {"train": plan.orders}, "batchId": "b1", **plan.spec}
+        spec = {"modelRef": {"name": MODEL}, "metadata": {"train": plan.orders}, "batchId": BATCH, **plan.spec}
         body = _resource("FineTuningTask", plan.name, spec)
         calls.append((plan.at, lambda body=body: api.create(TASKS, body, namespace)))  # type: ignore[misc]
     calls += [(action.at, lambda action=action: faults.act(action)) for action in schedule.actions]  # type: ignore[misc]
@@ -227,20 +226,20 @@ def _play(api: Api, namespace: str, schedule: Schedule, faults: Faults) -> None:
         while (left := begun + at - time.monotonic()) > 0:
             faults.operators.tend()
             time.sleep(min(left, 0.25))
-        if at <= SECONDS + 4:
+        if at <= schedule.seconds + 4:
             call()
     for fault in schedule.faults:
         faults.end(fault)
 
 
-def _settle(api: Api, namespace: str, faults: Faults) -> bool:
+def _settle(api: Api, namespace: str, faults: Faults, seconds: float) -> bool:
     """Resume what is suspended and wait until all is over; whether it was in time."""
     faults.operators.go_on()
     faults.operators.start()
     for task in api.list(TASKS, namespace):
         if task["spec"].get("suspend"):
             api.patch(TASKS, namespace, name_of(task), {"spec": {"suspend": False}})
-    deadline = time.monotonic() + SETTLE_SECONDS
+    deadline = time.monotonic() + seconds
     while not _is_over(api, namespace):
         if time.monotonic() > deadline:
             return False
@@ -287,9 +286,10 @@ def _observe(stage: Stage, api: Api, namespace: str, base: str) -> Observed:
     )
 
 
-def _has_current(api: Api, namespace: str) -> bool:
-    model = api.get(MODELS, namespace, MODEL)
-    return bool(((model or {}).get("status") or {}).get("current"))
+def _current(api: Api, namespace: str) -> str:
+    """The model's live version; empty if there is none yet."""
+    status = (api.get(MODELS, namespace, MODEL) or {}).get("status") or {}
+    return str((status.get("current") or {}).get("version", ""))
 
 
 def _until(seconds: float, holds: Callable[[], bool], what: str) -> None:

@@ -1,11 +1,14 @@
 """What happens in one run of the chaos suite, and when: drawn from a seed and a number, the same every time."""
 
 import random
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 SECONDS = 24.0
 """Faults and actions lie in this span; after it everything is mended and the rest must come to its end."""
+
+REAL_PACE = 3.0
+"""With the real trainer all that happens is so many times as far apart: its pods need time to start, and to train."""
 
 OUTAGES = {
     "api-503": "the API server answers 503 or 500",
@@ -35,6 +38,8 @@ BLOWS = {
     "lease-delete": "the model's Lease is deleted by hand",
 }
 """Faults of one moment."""
+SCRIPTED = {"pod-oom", "pod-crash"}
+"""Faults that the scripted trainer makes itself, at its orders."""
 MACHINE = {
     "api-restart": "the API server is killed and started again",
     "etcd-restart": "etcd is killed and started again",
@@ -88,13 +93,15 @@ class Schedule:
     tasks: list[TaskPlan]
     actions: list[Action]
     serving: bool
+    seconds: float = SECONDS
+    """How long all that lasts."""
 
     def wire(self) -> dict[str, Any]:
         """As JSON."""
         return asdict(self)
 
 
-def draw(seed: int, number: int, *, machine: bool = False, only: str | None = None) -> Schedule:
+def draw(seed: int, number: int, *, machine: bool = False, only: str | None = None, real: bool = False) -> Schedule:
     """The schedule of a number under a seed.
 
     Args:
@@ -102,16 +109,29 @@ def draw(seed: int, number: int, *, machine: bool = False, only: str | None = No
         number: of the schedule in it, from 0.
         machine: draw one fault of the whole cluster, too.
         only: a kind of fault that is drawn first.
+        real: for the real trainer.
     """
     chance = random.Random(f"{seed}/{number}")
-    kinds = chance.sample(sorted(OUTAGES | BLOWS), chance.randint(1, 3))
+    kinds = chance.sample(sorted((OUTAGES | BLOWS).keys() - (SCRIPTED if real else set())), chance.randint(1, 3))
     if only is not None:
         kinds = [only, *(kind for kind in kinds if kind != only)][:3]
     if machine:
         kinds[0] = chance.choice(sorted(MACHINE))
     faults = [_fault(chance, kind) for kind in kinds]
     tasks = _tasks(chance, faults)
-    return Schedule(seed, number, faults, tasks, _actions(chance, tasks), serving=chance.random() < 0.3)
+    schedule = Schedule(seed, number, faults, tasks, _actions(chance, tasks), serving=chance.random() < 0.3)
+    return stretched(schedule, REAL_PACE) if real else schedule
+
+
+def stretched(schedule: Schedule, pace: float) -> Schedule:
+    """The same, so many times as far apart. A fault lasts as long as it did: what it hits has the same timeouts."""
+    return replace(
+        schedule,
+        faults=[replace(fault, at=fault.at * pace) for fault in schedule.faults],
+        tasks=[replace(task, at=task.at * pace) for task in schedule.tasks],
+        actions=[replace(action, at=action.at * pace) for action in schedule.actions],
+        seconds=schedule.seconds * pace,
+    )
 
 
 def _fault(chance: random.Random, kind: str) -> Fault:

@@ -13,9 +13,9 @@ from chaos.schedule import FAULTS, draw
 FOLDER = Path("/var/tmp/bluetune-chaos")
 
 
-def results_file(seed: int, *, machine: bool) -> Path:
+def results_file(seed: int, *, machine: bool, real: bool) -> Path:
     """Where the outcomes of a seed are kept, a line each."""
-    return FOLDER / f"seed-{seed}{'-machine' if machine else ''}.jsonl"
+    return FOLDER / f"seed-{seed}{'-machine' if machine else ''}{'-real' if real else ''}.jsonl"
 
 
 def done(path: Path) -> list[dict[str, Any]]:
@@ -39,7 +39,7 @@ def run_all(
 
     def one(number: int) -> None:
         if goes_on():
-            outcome = run(stage, draw(seed, number, machine=machine, only=only))
+            outcome = run(stage, draw(seed, number, machine=machine, only=only, real=stage.trainer.real))
             outcomes.append(outcome)
             tell(outcome)
 

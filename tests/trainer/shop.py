@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -65,7 +66,7 @@ class Shop:
         found: dict[str, str] = json.loads((self.folder / "termination.json").read_text())
         return found
 
-    def change(self, edit: Callable[[dict[str, dict]], None]) -> None:
+    def change(self, edit: Callable[[dict[str, dict[str, Any]]], None]) -> None:
         """Edit the manifests, by kind."""
         documents = {d["kind"]: d for d in yaml.safe_load_all(self.manifests.read_text())}
         edit(documents)
@@ -109,12 +110,12 @@ def write_shop(root: Path, base: Path, *, sessions: int = 240, seed: int = 0) ->
     return Shop(folder, manifests, base)
 
 
-def _click(event: str, item: str) -> dict:
+def _click(event: str, item: str) -> dict[str, Any]:
     return {"event_id": event, "object_id": item, "event_type": "click", "created_at": 1772445600}
 
 
-def _manifests(base: Path) -> list[dict]:
-    def of(kind: str, name: str, spec: dict) -> dict:
+def _manifests(base: Path) -> list[dict[str, Any]]:
+    def of(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
         return {"apiVersion": "bluetune.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
 
     store = {"endpoint": "minio:9000", "bucket": "shop", "credentialsSecretRef": {"name": "store"}}

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from chaos.schedule import BLOWS, FAULTS, MACHINE, OUTAGES, SECONDS, draw
+from chaos.schedule import BLOWS, FAULTS, MACHINE, OUTAGES, REAL_PACE, SCRIPTED, SECONDS, draw
 
 
 def test_the_same_seed_and_number_give_the_same_schedule() -> None:
@@ -35,6 +35,15 @@ def test_a_schedule_has_room_for_all_that_is_in_it() -> None:
         assert all(0 < fault.at <= SECONDS / 2 for fault in schedule.faults)
         assert all(action.task in names for action in schedule.actions)
         assert len({fault.kind for fault in schedule.faults}) == len(schedule.faults)
+
+
+def test_the_real_trainer_has_more_time_and_is_given_no_orders() -> None:
+    for number in range(100):
+        schedule = draw(2, number, real=True)
+        assert not {fault.kind for fault in schedule.faults} & SCRIPTED
+        assert schedule.seconds == REAL_PACE * SECONDS
+        assert all(fault.at <= schedule.seconds / 2 for fault in schedule.faults)
+    assert max(fault.at for number in range(100) for fault in draw(2, number, real=True).faults) > SECONDS
 
 
 def test_a_fault_that_the_trainer_makes_is_in_its_orders() -> None:
