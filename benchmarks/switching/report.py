@@ -10,7 +10,7 @@ from quantiles import quantile
 from switching.load import Answer
 
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#9d755d")
-WIDTH, HEIGHT, LEFT, TOP = 960, 360, 56, 44
+WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 960, 372, 56, 56, 44
 
 
 @dataclass(frozen=True)
@@ -71,20 +71,20 @@ def graph(answers: Sequence[Answer], marks: Sequence[Mark], title: str) -> str:
     most = max((sum(c.values()) for c in by_second), default=1) or 1
     slowest = [quantile(values, 0.99) for values in late]
     scale = max([*slowest, 0.1])
-    step, plot = (WIDTH - 2 * LEFT) / seconds, HEIGHT - 2 * TOP
+    step, plot = (WIDTH - 2 * LEFT) / seconds, HEIGHT - TOP - BOTTOM
 
     def x(second: float) -> float:
         return round(LEFT + second * step, 2)
 
     def y(share: float) -> float:
-        return round(HEIGHT - TOP - share * plot, 2)
+        return round(HEIGHT - BOTTOM - share * plot, 2)
 
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"'
         ' font-family="sans-serif" font-size="12">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
         f'<text x="{LEFT}" y="16" font-size="14">{escape(title)}</text>',
-        f'<text x="{LEFT - 6}" y="{TOP - 6}" text-anchor="end" font-size="10">answers/s</text>',
+        f'<text x="{LEFT - 6}" y="{TOP - 8}" text-anchor="end" font-size="10">answers/s</text>',
     ]
     for second, count in enumerate(by_second):
         under = 0
@@ -98,16 +98,16 @@ def graph(answers: Sequence[Answer], marks: Sequence[Mark], title: str) -> str:
     points = " ".join(f"{x(second + 0.5)},{y(value / scale)}" for second, value in enumerate(slowest))
     parts.append(f'<polyline points="{points}" fill="none" stroke="#222222" stroke-width="1.2"/>')
     for number, mark in enumerate(marks):
-        at, low = x(mark.at), 30 + 12 * (number % 2)
+        at, low = x(mark.at), 30 + 10 * (number % 3)
         parts.append(
-            f'<line x1="{at}" x2="{at}" y1="{low}" y2="{HEIGHT - TOP}" stroke="#888888" stroke-dasharray="3 3"/>'
+            f'<line x1="{at}" x2="{at}" y1="{low}" y2="{HEIGHT - BOTTOM}" stroke="#888888" stroke-dasharray="3 3"/>'
         )
         parts.append(f'<text x="{at + 3}" y="{low}" font-size="10">{escape(mark.what)}</text>')
     for share in (0.0, 0.5, 1.0):
         parts.append(f'<text x="{LEFT - 6}" y="{y(share) + 4}" text-anchor="end">{round(share * most)}</text>')
         parts.append(f'<text x="{WIDTH - LEFT + 6}" y="{y(share) + 4}">{share * scale:.2g} s</text>')
     parts += [
-        f'<text x="{x(second)}" y="{HEIGHT - TOP + 16}" text-anchor="middle">{second} s</text>'
+        f'<text x="{x(second)}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{second} s</text>'
         for second in range(0, seconds, max(1, seconds // 8))
     ]
     legend = [*versions, "failed", "slowest 1 % of a second (right)"]

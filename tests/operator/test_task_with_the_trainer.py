@@ -74,3 +74,45 @@ def test_a_broken_batch_ends_as_data_invalid_with_counts_and_lines(
     assert "part.jsonl" in told["message"]
     assert "Traceback" not in told["message"]
     assert "t-train" not in world.kubectl("get", "jobs", "-o", "name")
+
+
+def test_suspended_it_goes_on_where_it_was_and_cancelled_it_keeps_its_best_trial(
+    operator: Fixture, world: Fixture, shop: Any
+) -> None:
+    """Trials that had ended are not run again, and the weights of the best of them stay in the store."""
+
+    def edit(**spec: Any) -> None:
+        world.kubectl("patch", "ftt", "long", "--type=merge", "-p", json.dumps({"spec": spec}))
+
+    def with_trials(least: int) -> Any:
+        return world.until(
+            "ftt/long",
+            lambda o: int(((o.get("status") or {}).get("progress") or {}).get("trials", "0")[0]) >= least,
+            300,
+        )
+
+    def keys(below: str) -> list[str]:
+        listed = world.bucket.client.list_objects(world.bucket.name, f"shop/{folder}{below}", recursive=True)
+        return sorted(str(each.object_name) for each in listed)
+
+    long = {"initialMaxEvals": 8, "settings": {"halving": False}}
+    world.kubectl.apply(world.task("long", "shop", overrides=long, metadata={"why": "test"}))
+    folder = f"runs/{with_trials(1)['metadata']['uid']}/"
+    edit(suspend=True)
+    world.ready_reason("long", "Suspended", 120)
+    world.until("job/long-train", lambda o: not (o.get("status") or {}).get("active"), 120)
+    before = {key: world.bucket.client.stat_object(world.bucket.name, key).etag for key in keys("trials/")}
+    assert before
+    edit(suspend=False)
+    with_trials(len(before) + 1)
+    edit(cancel=True)
+    task = world.ended("long", 120)
+    status = task["status"]
+    assert status["phase"] == "Cancelled", status
+    after = {key: world.bucket.client.stat_object(world.bucket.name, key).etag for key in keys("trials/")}
+    assert len(after) > len(before)
+    assert before.items() <= after.items()
+    assert f"{folder}best/{status['best']['trial']}/ and is not promoted" in status["message"]
+    assert any(key.endswith("/model.safetensors") for key in keys(f"best/{status['best']['trial']}/"))
+    assert world.versions("shop") == [status["startVersion"]]
+    assert not any(pod["status"]["phase"] == "Running" for pod in world.kubectl.json("get", "pods")["items"])
