@@ -62,14 +62,20 @@ class ObjectCache:
             self._unlink(kind, kept)
         thing.setdefault("apiVersion", kind.api_version)
         thing.setdefault("kind", kind.name)
-        thing["metadata"].pop("managedFields", None)  # half of an object's size, and nobody here reads it
-        self._objects[key] = thing
+        self._objects[key] = lean(thing)
         model, task = _belongs(kind, thing)
         if model:
             self._by_model[kind.plural, key[1], model].add(key[2])
         if task:
             self._by_task[kind.plural, key[1], task].add(key[2])
         return True
+
+    def same(self, kind: Kind, thing: Object) -> Object | None:
+        """The kept object, if it is this one as it is now."""
+        kept = self.get(kind, namespace_of(thing), name_of(thing))
+        if kept is None or kept["metadata"]["resourceVersion"] != thing["metadata"]["resourceVersion"]:
+            return None
+        return kept
 
     def remove(self, kind: Kind, thing: Object) -> None:
         """An object was deleted."""
@@ -119,6 +125,12 @@ class ObjectCache:
                 names.discard(name)
                 if not names:
                     del index[kind.plural, namespace, owner]
+
+
+def lean(thing: Object) -> Object:
+    """The object without its managedFields: half of its size, and nobody here reads them."""
+    thing["metadata"].pop("managedFields", None)
+    return thing
 
 
 def _belongs(kind: Kind, thing: Object) -> tuple[str | None, str | None]:

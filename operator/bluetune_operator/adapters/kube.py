@@ -10,7 +10,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -99,24 +99,29 @@ class KubeApi:
                 return None
             raise
 
-    async def list(
+    async def pages(
         self, kind: Kind, namespace: str | None, *, labels: Mapping[str, str] | str | None = None
-    ) -> list[Object]:
+    ) -> AsyncIterator[list[Object]]:
         """All objects in a namespace (None: in all), by label selector. Items get their apiVersion and kind."""
         selector = labels if isinstance(labels, str) else ",".join(f"{k}={v}" for k, v in (labels or {}).items())
         query = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
-        found: list[Object] = []
         while True:
             page = await self._call("GET", kind.path(namespace), query)
-            found.extend(page.get("items") or [])
+            items: list[Object] = page.get("items") or []
+            for item in items:
+                item.setdefault("apiVersion", kind.api_version)
+                item.setdefault("kind", kind.name)
+            yield items
             more = page["metadata"].get("continue")
             if not more:
-                break
+                return
             query["continue"] = more
-        for item in found:
-            item.setdefault("apiVersion", kind.api_version)
-            item.setdefault("kind", kind.name)
-        return found
+
+    async def list(
+        self, kind: Kind, namespace: str | None, *, labels: Mapping[str, str] | str | None = None
+    ) -> list[Object]:
+        """The same as one list."""
+        return [thing async for page in self.pages(kind, namespace, labels=labels) for thing in page]
 
     # Writing
 

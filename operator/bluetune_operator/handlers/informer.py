@@ -9,7 +9,7 @@ from typing import Any
 
 import kopf
 
-from bluetune_operator.adapters.cache import ObjectCache
+from bluetune_operator.adapters.cache import ObjectCache, lean
 from bluetune_operator.adapters.kube import KubeApi
 from bluetune_operator.core.config import Config
 from bluetune_operator.core.kinds import (
@@ -90,7 +90,7 @@ class Informer:
 
         Its rollout begins and its view of the lock changes by what others write, and nothing else would wake it.
         """
-        return kind in (TASKS, LEASES) and not self._is_news(kind, thing)
+        return kind in (TASKS, LEASES) and self._cache.same(kind, thing) is not None
 
     def _is_news_for_model(self, type_: str | None, task: Object) -> bool:
         """A task's status changes twenty times in a run; its model looks at little of it."""
@@ -111,8 +111,13 @@ class Informer:
         for kind, selector in WATCHED.items():
             for scope in self._config.scopes:
                 before = self._cache.uids(kind)
-                found = [t for t in await self._kube.list(kind, scope, labels=selector) if self._keep(kind, t)]
-                missed = [t for t in found if self._is_news(kind, t)]
+                found = [
+                    self._cache.same(kind, thing) or lean(thing)  # thousands are not held twice
+                    async for page in self._kube.pages(kind, scope, labels=selector)
+                    for thing in page
+                    if self._keep(kind, thing)
+                ]
+                missed = [thing for thing in found if not self._cache.same(kind, thing)]
                 self._health.listed(kind, missed)
                 vanished = self._cache.replace_all(kind, scope, found, before)
                 for thing in vanished:
@@ -131,10 +136,6 @@ class Informer:
     def _keep(self, kind: Kind, thing: Object) -> bool:
         """Deployments are only kept if a model claims them."""
         return kind != DEPLOYMENTS or bool(models_serving(namespace_of(thing), name_of(thing), self._cache))
-
-    def _is_news(self, kind: Kind, thing: Object) -> bool:
-        kept = self._cache.get(kind, namespace_of(thing), name_of(thing))
-        return kept is None or kept["metadata"]["resourceVersion"] != thing["metadata"]["resourceVersion"]
 
 
 def registry_for(informer: Informer) -> kopf.OperatorRegistry:
