@@ -181,6 +181,24 @@ def test_an_operator_of_some_namespaces_sees_only_these(released: str) -> None:
         assert lease["spec"]["holderIdentity"] == pod["metadata"]["name"]
 
 
+def test_of_two_replicas_one_works_and_the_other_takes_over(released: str, kubectl: Kubectl) -> None:
+    install(released, "--set=replicas=2")
+
+    def leader() -> str:
+        return str(kubectl.json("get", "lease", "bluetune.operator")["spec"]["holderIdentity"])
+
+    pods = kubectl.json("get", "pods", "-l", "app.kubernetes.io/name=bluetune")["items"]
+    names = {pod["metadata"]["name"] for pod in pods}
+    assert len(names) == 2
+    first = leader()
+    assert first in names
+    kubectl("delete", "pod", first, "--grace-period=0", "--force")
+    eventually("another pod leads", lambda: leader() not in ("", first), 40)
+    kubectl.apply(METHOD)
+    eventually("the method is ready", lambda: conditions(kubectl).get("Ready") == "True")
+    install(released, "--set=replicas=2", command="upgrade")  # the lost pod's successor is ready, too
+
+
 def test_the_notes_are_manifests_that_the_cluster_takes(released: str, kubectl: Kubectl) -> None:
     notes = install(released)
     manifests = notes.split("<<EOF\n")[1:]

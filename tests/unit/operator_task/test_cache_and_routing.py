@@ -62,6 +62,15 @@ def test_a_full_list_shows_what_vanished_unseen_but_does_not_judge_what_came_lat
     assert [t["metadata"]["name"] for t in cache.of_model(TASKS, "n", "m")] == ["kept", "newer"]
 
 
+def test_what_a_list_shows_again_is_not_held_twice() -> None:
+    cache = ObjectCache()
+    kept = task("t", version=10)
+    cache.put(TASKS, kept)
+    assert cache.same(TASKS, task("t", version=10)) is kept
+    assert cache.same(TASKS, task("t", version=11)) is None
+    assert cache.same(TASKS, task("unknown")) is None
+
+
 @pytest.fixture
 def cache() -> ObjectCache:
     filled = ObjectCache()
