@@ -16,13 +16,14 @@ from bluetune_api.task import Queue
 from bluetune_operator.adapters.leases import live_work, read_lease, write_holder
 from bluetune_operator.adapters.store import AsyncStore, StoreProblem, problem_of
 from bluetune_operator.core.key_claim import same_work
-from bluetune_operator.core.kinds import LEASES, METHODS, MODELS, TASKS, lease_name, name_of
+from bluetune_operator.core.kinds import LEASES, METHODS, MODELS, TASKS, lease_name, name_of, uid_of
 from bluetune_operator.core.lock import (
     LETS_PASS,
     Inconsistent,
     Ours,
     Verdict,
     Wait,
+    has_ended,
     holder_of,
     may_take,
     regains,
@@ -151,6 +152,16 @@ async def still_held(run: Run) -> bool:
     else:
         run.context.cache.forget(LEASES, run.namespace, lease_name(run.model_name))
     return _names(run, lease)
+
+
+async def still_there(run: Run) -> bool:
+    """Whether the task, read live, is there and has not ended: what the start of its Job depends on."""
+    raw = await run.context.kube.get(TASKS, run.namespace, run.name)
+    if raw is None:
+        run.context.cache.forget(TASKS, run.namespace, run.name)
+        return False
+    run.context.cache.put(TASKS, raw)
+    return uid_of(raw) == run.uid and not has_ended(raw)
 
 
 def _names(run: Run, lease: dict[str, object] | None) -> bool:

@@ -41,7 +41,7 @@ from bluetune_operator.core.task_jobs import (
     with_record,
 )
 from bluetune_operator.core.times import seconds_since, stamp
-from bluetune_operator.reconciler.task_admission import still_held, store_trouble
+from bluetune_operator.reconciler.task_admission import still_held, still_there, store_trouble
 from bluetune_operator.reconciler.task_run import JobName, Run, Stay, known_job
 
 logger = logging.getLogger(__name__)
@@ -227,7 +227,9 @@ async def _pause_or_resume(run: Run, job: Object, kind: Stage) -> Stay | None:
 
     A Job is created suspended, and this resumes it only if the Lease, read after the Job was there, names the task. Who
     takes the lock writes the Lease and looks for Jobs; who starts a Job makes it and looks at the Lease: so of two that
-    do so at once, one sees the other (as in Dekker's mutual exclusion), also if one of them slept in between.
+    do so at once, one sees the other (as in Dekker's mutual exclusion), also if one of them slept in between. Likewise
+    who frees the lock looks whether the task is over and then for Jobs, and who starts a Job makes it and then looks
+    whether the task is over.
     """
     if is_deleting(job):
         run.draft.now_doing(
@@ -235,9 +237,12 @@ async def _pause_or_resume(run: Run, job: Object, kind: Stage) -> Stay | None:
         )
         return Stay(MENDED_SECONDS)
     patch = suspension(job, suspend=run.task.spec.suspend, now_stamp=stamp(run.draft.now))
-    if patch is not None and not run.task.spec.suspend and not await still_held(run):
+    starts = patch is not None and not run.task.spec.suspend
+    if starts and not await still_held(run):
         run.draft.now_doing("Running", "LockLost", "the Job waits until the Lease names this task again")
         return Stay(1.0)
+    if starts and not await still_there(run):
+        return Stay()
     if patch is not None:
         name = job["metadata"]["name"]
         run.context.cache.put(JOBS, await run.context.kube.merge_patch(JOBS, run.namespace, name, patch))

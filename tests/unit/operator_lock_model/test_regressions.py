@@ -44,6 +44,16 @@ def others_finish(system: System, *, until: str | None = None) -> None:
     raise AssertionError("still busy")
 
 
+def second_is_about_to_free(system: System) -> None:
+    """The second operator has decided to free the Lease, and sleeps."""
+    freer = system.operators[1]
+    for _ in range(500):
+        if any(str(run.request).startswith("PUT") and "/leases/" in run.request.path for run in freer.running.values()):
+            return
+        system.apply(min(system.work(freer), key=lambda step: step[1] != "deliver"))
+    raise AssertionError("the Lease is never freed")
+
+
 def goes_on_with_its_old_view(system: System) -> None:
     """The first operator works on, and no watch event reaches it."""
     sleeper = system.operators[0]
@@ -74,6 +84,18 @@ def test_a_task_deleted_right_before_its_job_is_created_never_trains_beside_the_
     assert system.world.server.get(JOBS, "a-check") is None
 
 
+def test_a_task_deleted_before_its_job_is_created_is_not_started_while_its_lock_is_being_freed() -> None:
+    system = system_asleep_before("POST", "/jobs", tasks=("a",))
+    move(system, "delete", "a")
+    second_is_about_to_free(system)
+    goes_on_with_its_old_view(system)  # the Lease still names it
+    job = system.world.server.get(JOBS, "a-check")
+    assert job is not None
+    assert job["spec"]["suspend"]
+    system.settle(random.Random(1))
+    assert system.world.server.get(JOBS, "a-check") is None
+
+
 def test_a_task_cancelled_right_before_its_job_is_created_leaves_no_job() -> None:
     system = system_asleep_before("POST", "/jobs")
     move(system, "cancel", "a")
@@ -100,13 +122,7 @@ def test_a_task_resumed_while_its_lock_is_being_freed_does_not_lose_it() -> None
     system = system_asleep_before("PUT", "/finetuningtasks/a/status", tasks=("a",))
     move(system, "suspend", "a")
     system.apply((system.operators[0].name, "crash"))
-    freer = system.operators[1]
-    for _ in range(500):  # the second operator has decided to free the Lease, and sleeps
-        if any(str(run.request).startswith("PUT") and "/leases/" in run.request.path for run in freer.running.values()):
-            break
-        system.apply(min(system.work(freer), key=lambda step: step[1] != "deliver"))
-    else:
-        raise AssertionError("the Lease is never freed")
+    second_is_about_to_free(system)
     move(system, "resume", "a")
     system.apply((system.operators[0].name, "start"))
     for _ in range(500):
