@@ -45,7 +45,13 @@ def test_a_lease_that_is_written_without_compare_and_swap(monkeypatch: pytest.Mo
 def test_a_job_that_is_resumed_without_a_look_at_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task_work, "still_held", _believe)
     with pytest.raises(Defect, match="two tasks of one model are at work"):
-        test_regressions.test_a_task_deleted_right_before_its_job_is_created_never_trains_beside_the_next()
+        test_regressions.test_a_task_whose_lease_was_given_to_another_by_hand_is_not_started_beside_it()
+
+
+def test_a_job_that_is_resumed_without_a_look_at_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_work, "still_there", _believe)
+    with pytest.raises(AssertionError):
+        test_regressions.test_a_task_deleted_before_its_job_is_created_is_not_started_while_its_lock_is_being_freed()
 
 
 @pytest.mark.slow

@@ -96,6 +96,18 @@ def test_a_task_deleted_before_its_job_is_created_is_not_started_while_its_lock_
     assert system.world.server.get(JOBS, "a-check") is None
 
 
+def test_a_task_whose_lease_was_given_to_another_by_hand_is_not_started_beside_it() -> None:
+    system = system_asleep_before("POST", "/jobs")
+    other = system.world.server.get(TASKS, "b")
+    assert other is not None
+    move(system, "edit-lease", f"b/{other['metadata']['uid']}")
+    others_finish(system, until="b")
+    goes_on_with_its_old_view(system)
+    job = system.world.server.get(JOBS, "a-check")
+    assert job is not None
+    assert job["spec"]["suspend"]
+
+
 def test_a_task_cancelled_right_before_its_job_is_created_leaves_no_job() -> None:
     system = system_asleep_before("POST", "/jobs")
     move(system, "cancel", "a")
