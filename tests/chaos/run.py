@@ -185,7 +185,7 @@ def _prepare(stage: Stage, api: Api, namespace: str, schedule: Schedule, relay: 
     store = _store(stage, namespace)
     for key, data in stage.trainer.objects.items():
         store.put(key, data)
-    return _publish_base(store, namespace, uid_of(model)) if stage.trainer.base_is_published else None
+    return None if stage.trainer.real else _publish_base(store, namespace, uid_of(model))
 
 
 def _store(stage: Stage, prefix: str) -> S3Store:

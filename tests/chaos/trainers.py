@@ -22,11 +22,10 @@ class Trainer:
     """A trainer, and what its tasks need."""
 
     real: bool
+    """A real one's base is imported; for the script the suite publishes one itself."""
     image: str
     memory: str
     base: str
-    base_is_published: bool
-    """The suite publishes the base itself, and there is no import."""
     objects: Mapping[str, bytes]
     """To put into a model's part of the store, by key."""
     settle_seconds: float
@@ -47,7 +46,6 @@ def scripted(cluster: Cluster) -> Trainer:
         image=scripted_trainer(cluster, SCRIPT),
         memory="200Mi",
         base="/models/base",
-        base_is_published=True,
         objects={f"clickstream/{BATCH}/{name}": b"" for name in ("part.jsonl", "_SUCCESS")},
         settle_seconds=180.0,
     )
@@ -68,7 +66,6 @@ def real_trainer() -> Trainer:
         image=HOST,
         memory="4Gi",
         base=str(base),
-        base_is_published=False,
         objects=objects,
         settle_seconds=900.0,
         settings=method["spec"],

@@ -91,9 +91,10 @@ def test_suspended_it_goes_on_where_it_was_and_cancelled_it_keeps_its_best_trial
             300,
         )
 
-    def keys(below: str) -> list[str]:
+    def objects(below: str) -> dict[str, str]:
+        """Keys and etags."""
         listed = world.bucket.client.list_objects(world.bucket.name, f"shop/{folder}{below}", recursive=True)
-        return sorted(str(each.object_name) for each in listed)
+        return {str(each.object_name): str(each.etag) for each in listed}
 
     long = {"initialMaxEvals": 8, "settings": {"halving": False}}
     world.kubectl.apply(world.task("long", "shop", overrides=long, metadata={"why": "test"}))
@@ -101,7 +102,7 @@ def test_suspended_it_goes_on_where_it_was_and_cancelled_it_keeps_its_best_trial
     edit(suspend=True)
     world.ready_reason("long", "Suspended", 120)
     world.until("job/long-train", lambda o: not (o.get("status") or {}).get("active"), 120)
-    before = {key: world.bucket.client.stat_object(world.bucket.name, key).etag for key in keys("trials/")}
+    before = objects("trials/")
     assert before
     edit(suspend=False)
     with_trials(len(before) + 1)
@@ -109,10 +110,10 @@ def test_suspended_it_goes_on_where_it_was_and_cancelled_it_keeps_its_best_trial
     task = world.ended("long", 120)
     status = task["status"]
     assert status["phase"] == "Cancelled", status
-    after = {key: world.bucket.client.stat_object(world.bucket.name, key).etag for key in keys("trials/")}
+    after = objects("trials/")
     assert len(after) > len(before)
     assert before.items() <= after.items()
     assert f"{folder}best/{status['best']['trial']}/ and is not promoted" in status["message"]
-    assert any(key.endswith("/model.safetensors") for key in keys(f"best/{status['best']['trial']}/"))
+    assert any(key.endswith("/model.safetensors") for key in objects(f"best/{status['best']['trial']}/"))
     assert world.versions("shop") == [status["startVersion"]]
     assert not any(pod["status"]["phase"] == "Running" for pod in world.kubectl.json("get", "pods")["items"])
