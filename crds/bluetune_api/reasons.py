@@ -109,6 +109,7 @@ Reason = Literal[
     "PlanInvalid",
     "PluginFailed",
     "PodFailed",
+    "PodRefused",
     "ProbeMismatch",
     "ProcessLost",
     "ProgressDeadlineExceeded",

@@ -120,6 +120,12 @@ TASK_GROUPS: tuple[Group, ...] = (
         "On `DataValid` (the check), `Trained` (the training) and `Ready` of a task, and on `Imported` and `Ready` of a"
         " model. They appear within seconds, and the Job goes on when they are mended.",
         {
+            "PodRefused": Entry(
+                "a Job has been there for some seconds and no pod: a quota or limit of the namespace, its Pod Security"
+                " level, or an admission webhook refuses the pod; its words are in the message",
+                "raise the quota, or let the namespace take the pod: it is then made within a minute; if the pod is"
+                " what is wrong, correct the method's `podTemplate` and apply another task",
+            ),
             "Unschedulable": Entry(
                 "no node has what the method's `podTemplate` asks for; the scheduler's words are in the message",
                 "add or free a node, or ask for less",

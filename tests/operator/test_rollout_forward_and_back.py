@@ -1,6 +1,7 @@
 """Rollouts on a real cluster: forward, back by themselves, and back when a person says so."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -80,6 +81,35 @@ def test_a_failing_reindex_leaves_blue_untouched(blue: Blue) -> None:
         assert "disk full" in rollout["message"]
         assert blue.kubectl.json("get", "deployment", "blue")["metadata"]["generation"] == before
         assert blue.current() == base
+
+
+@pytest.mark.parametrize(
+    ("serving", "step", "said"),
+    [
+        ({"reindex": reindex("true")}, "Reindex", "no pod can be made for Job '"),
+        ({}, "Wait", "no new pod can be made"),
+    ],
+    ids=["reindex", "surge"],
+)
+def test_pods_that_a_quota_forbids_are_told_and_the_rollout_goes_on_when_they_may(
+    blue: Blue, serving: dict[str, Any], step: str, said: str
+) -> None:
+    blue.make_deployment()
+    blue.make_model(serving=usual_serving(rolloutTimeoutSeconds=200, **serving))
+    base, _ = blue.imported("shop")
+    newer, _ = blue.publish("newer")
+    with blue.operator():
+        blue.until(lambda: blue.current() == base and blue.step() == "Done")
+        pods = len(blue.kubectl.json("get", "pods", "--field-selector=status.phase=Running")["items"])
+        blue.kubectl("create", "quota", "full", f"--hard=pods={pods}")
+        blue.pin(newer)
+        rollout = blue.until(lambda: "full" in blue.status()["rollout"].get("message", "") and blue.status()["rollout"])
+        assert rollout["step"] == step
+        assert said in rollout["message"]
+        assert "exceeded quota: full" in rollout["message"]
+        assert blue.served() == [base]
+        blue.kubectl("delete", "quota", "full")
+        blue.until(lambda: blue.current() == newer, 120)
 
 
 def test_a_field_of_another_manager_is_never_taken_and_is_named(blue: Blue) -> None:

@@ -1,12 +1,13 @@
 """What goes wrong on a real cluster, and what a person then reads."""
 
 import base64
+import time
 from typing import Any
 
 import pytest
 
 Fixture = Any
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 
 def ready(task: dict[str, Any]) -> dict[str, Any]:
@@ -72,6 +73,26 @@ def test_a_pod_that_no_node_can_take_says_so_within_seconds(operator: Fixture, w
     assert "Insufficient nvidia.com/gpu" in told
     check = world.get("job/t-check")["spec"]["template"]["spec"]["containers"][0]
     assert not check["resources"].get("limits")
+
+
+def test_a_pod_that_a_quota_forbids_is_told_and_made_when_it_may(operator: Fixture, world: Fixture) -> None:
+    world.kubectl("create", "quota", "no-pods", "--hard=pods=0")
+    world.batch()
+    world.kubectl.apply(world.secret(), world.method(), world.model())
+    said = "no pod can be made for Job '{}': the pod is forbidden: exceeded quota: no-pods"
+    model = world.until("emodel/m", lambda o: ready(o).get("reason") == "PodRefused", 30)
+    assert said.format("m-import") in ready(model)["message"]
+    world.kubectl("delete", "quota", "no-pods")
+    world.until("emodel/m", lambda o: ready(o).get("status") == "True", 90)
+
+    world.kubectl("create", "quota", "no-pods", "--hard=pods=0")
+    world.kubectl.apply(world.task("t"))
+    assert said.format("t-check") in world.ready_reason("t", "PodRefused", 30)["message"]
+    version = world.get("ftt/t")["metadata"]["resourceVersion"]
+    time.sleep(20)  # the Job controller tries again and again
+    assert world.get("ftt/t")["metadata"]["resourceVersion"] == version
+    world.kubectl("delete", "quota", "no-pods")
+    assert world.ended("t", 150)["status"]["phase"] == "Succeeded"
 
 
 def test_an_image_that_cannot_be_pulled_says_so(operator: Fixture, world: Fixture) -> None:

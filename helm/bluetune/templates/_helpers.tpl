@@ -71,7 +71,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   verbs: [get, list, watch, create, update]
 - apiGroups: [""]
   resources: [events]
-  verbs: [get, create, update]
+  verbs: [get, list, create, update]
 {{- if not .Values.rbac.secretNamespaces }}
 {{ include "bluetune.secretRule" . }}
 {{- end }}

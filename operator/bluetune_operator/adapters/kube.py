@@ -100,11 +100,22 @@ class KubeApi:
             raise
 
     async def pages(
-        self, kind: Kind, namespace: str | None, *, labels: Mapping[str, str] | str | None = None
+        self,
+        kind: Kind,
+        namespace: str | None,
+        *,
+        labels: Mapping[str, str] | str | None = None,
+        fields: Mapping[str, str] | None = None,
     ) -> AsyncIterator[list[Object]]:
-        """All objects in a namespace (None: in all), by label selector. Items get their apiVersion and kind."""
-        selector = labels if isinstance(labels, str) else ",".join(f"{k}={v}" for k, v in (labels or {}).items())
-        query = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
+        """All objects in a namespace (None: in all), by label and field selector.
+
+        Items get their apiVersion and kind.
+        """
+        selectors = {
+            "labelSelector": labels if isinstance(labels, str) else _selector(labels or {}),
+            "fieldSelector": _selector(fields or {}),
+        }
+        query = {"limit": str(PAGE)} | {name: selector for name, selector in selectors.items() if selector}
         while True:
             page = await self._call("GET", kind.path(namespace), query)
             items: list[Object] = page.get("items") or []
@@ -118,10 +129,15 @@ class KubeApi:
             query["continue"] = more
 
     async def list(
-        self, kind: Kind, namespace: str | None, *, labels: Mapping[str, str] | str | None = None
+        self,
+        kind: Kind,
+        namespace: str | None,
+        *,
+        labels: Mapping[str, str] | str | None = None,
+        fields: Mapping[str, str] | None = None,
     ) -> list[Object]:
         """The same as one list."""
-        return [thing async for page in self.pages(kind, namespace, labels=labels) for thing in page]
+        return [thing async for page in self.pages(kind, namespace, labels=labels, fields=fields) for thing in page]
 
     # Writing
 
@@ -271,6 +287,10 @@ class KubeApi:
         if self._on_request is not None:
             self._on_request(method, response.status, time.monotonic() - begun)
         return response.status, response.headers, response.data
+
+
+def _selector(terms: Mapping[str, str]) -> str:
+    return ",".join(f"{name}={value}" for name, value in terms.items())
 
 
 def _refusal(status: int, text: bytes) -> ApiError:

@@ -7,6 +7,7 @@ from typing import Any
 from bluetune_api import store_layout
 from bluetune_api.model import Reindex, Rollout
 from bluetune_api.store_location import StoreSpec
+from bluetune_operator.core.job_state import Trouble
 from bluetune_operator.core.kinds import Object, child_labels, name_of, namespace_of, owner_reference
 from bluetune_operator.core.lock import is_active_pod, is_finished_job, job_condition
 from bluetune_operator.core.rollout import JobView
@@ -66,14 +67,15 @@ def reindex_job(model: Object, reindex: Reindex, store: StoreSpec, rollout: Roll
     }
 
 
-def job_view(job: Json | None, pods: Sequence[Json], rollout: Rollout) -> JobView | None:
-    """The Job as the rollout sees it; `pods` are its pods."""
+def job_view(job: Json | None, pods: Sequence[Json], rollout: Rollout, refused: Trouble | None) -> JobView | None:
+    """The Job as the rollout sees it; `pods` are its pods, `refused` is why it gets none."""
     if job is None:
         return None
     annotations = job["metadata"].get("annotations") or {}
     ours = annotations.get(ROLLOUT_ANNOTATION) == rollout.started_at and not job["metadata"].get("deletionTimestamp")
     if not is_finished_job(job):
-        return JobView("Running", ours, why_not_started(p for p in pods if is_active_pod(p)) or "")
+        waits = why_not_started(p for p in pods if is_active_pod(p)) or (refused.message if refused else "")
+        return JobView("Running", ours, waits)
     failed = job_condition(job, "Failed")
     if failed is None:
         return JobView("Complete", ours)

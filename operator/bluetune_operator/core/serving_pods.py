@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bluetune_operator.core.kinds import is_deleting, name_of
+from bluetune_operator.core.pod_refusal import unnamed
 from bluetune_operator.core.rollout import BlueView, Failure
 from bluetune_operator.core.serving_patch import VERSION_ANNOTATION, tells
 
@@ -23,7 +24,7 @@ def blue_view(deployment: Json | None, pods: Sequence[Json], patch: Json, blocke
     version = version_of_template(patch["spec"]["template"])
     settled, message = _progress(deployment, pods, version)
     if not settled:
-        message = why_not_started(_new(pods, version)) or message
+        message = why_not_started(_new(pods, version)) or _refused(deployment) or message
     return BlueView(
         found=True,
         matches=tells(deployment, patch),
@@ -98,6 +99,14 @@ def _deadline(deployment: Json, message: str) -> Failure | None:
             return Failure(
                 "ProgressDeadlineExceeded", f"no progress within progressDeadlineSeconds={seconds}: {message}"
             )
+    return None
+
+
+def _refused(deployment: Json) -> str | None:
+    """Why Kubernetes cannot make the Deployment's pods: a quota or a policy of the namespace."""
+    for condition in (deployment.get("status") or {}).get("conditions") or ():
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            return f"no new pod can be made: {unnamed(str(condition.get('message') or ''))}"
     return None
 
 

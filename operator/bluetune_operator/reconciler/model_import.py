@@ -9,6 +9,7 @@ from bluetune_api.method import FineTuningMethodSpec
 from bluetune_api.model import EmbeddingModelSpec
 from bluetune_api.objectstore import StoreError
 from bluetune_api.records import Result
+from bluetune_operator.adapters.job_events import why_no_pod
 from bluetune_operator.adapters.store import AsyncStore, problem_of
 from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject, Leftover
 from bluetune_operator.core.jobs import plan_config_map
@@ -19,6 +20,7 @@ from bluetune_operator.core.kinds import (
     METHODS,
     PODS,
     Object,
+    is_owned_by,
     labels_of,
     name_of,
     namespace_of,
@@ -79,8 +81,12 @@ async def _job(context: Context, model: Object, spec: EmbeddingModelSpec) -> Not
     if job is None:
         return await _start(context, model, spec)
     pods = [
-        p for p in context.cache.of_model(PODS, namespace, name_of(model)) if labels_of(p).get(JOB_LABEL) == "import"
+        pod
+        for pod in context.cache.of_model(PODS, namespace, name_of(model))
+        if labels_of(pod).get(JOB_LABEL) == "import" and is_owned_by(pod, uid_of(job))
     ]
+    if (refused := await why_no_pod(context.kube, job, pods, context.clock())) is not None:
+        return NotYet(Failure(refused.reason, refused.message), SLOW_SECONDS)
     said = job_problem(job, pods, context.clock())
     if isinstance(said, Failure):
         # the result may have come between the look at the store and the look at the Job

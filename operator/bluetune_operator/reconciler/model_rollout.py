@@ -11,6 +11,7 @@ from bluetune_api import store_layout
 from bluetune_api.model import EmbeddingModelSpec, EmbeddingModelStatus, Rollout, Serving
 from bluetune_api.objectstore import StoreError
 from bluetune_api.records import Manifest, Probe, digest_of
+from bluetune_operator.adapters.job_events import why_no_pod
 from bluetune_operator.adapters.serving import PodServers
 from bluetune_operator.adapters.store import AsyncStore, problem_of
 from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject
@@ -33,6 +34,7 @@ from bluetune_operator.core.rollout import (
     Action,
     Answers,
     Failure,
+    JobView,
     Move,
     Observed,
     advance,
@@ -134,7 +136,7 @@ class Rollouts:
             now=subject.now,
             serving=subject.serving,
             abort=abort,
-            job=job_view(*await self._reindex(subject, rollout), rollout) if rollout.step == "Reindex" else None,
+            job=await self._reindex(subject, rollout) if rollout.step == "Reindex" else None,
             blue=blue_view(blue.deployment, blue.pods, patch, blue.blocked),
         )
         move = advance(rollout, seen)
@@ -159,14 +161,17 @@ class Rollouts:
         """A version's manifest, or None. Raises StoreError."""
         return await store.get_or_none(store_layout.manifest(version))
 
-    async def _reindex(self, subject: Subject, rollout: Rollout) -> tuple[Object | None, list[Object]]:
+    async def _reindex(self, subject: Subject, rollout: Rollout) -> JobView | None:
         namespace, model = namespace_of(subject.model), name_of(subject.model)
         job = await self._context.kube.get(JOBS, namespace, reindex_name(model, rollout.to))
-        pods = self._context.cache.of_model(PODS, namespace, model)
-        uid = uid_of(job) if job else None
-        return job, [
-            p for p in pods if labels_of(p).get(JOB_LABEL) == "reindex" and uid is not None and is_owned_by(p, uid)
+        if job is None:
+            return None
+        pods = [
+            pod
+            for pod in self._context.cache.of_model(PODS, namespace, model)
+            if labels_of(pod).get(JOB_LABEL) == "reindex" and is_owned_by(pod, uid_of(job))
         ]
+        return job_view(job, pods, rollout, await why_no_pod(self._context.kube, job, pods, subject.now))
 
     async def _create_reindex(self, subject: Subject, move: Move) -> Move:
         reindex = subject.serving.reindex

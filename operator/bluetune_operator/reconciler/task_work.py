@@ -1,6 +1,7 @@
 """Steps that run the trainer: the check on a CPU, then the training; their progress, their troubles, their ends."""
 
 import logging
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import ValidationError
@@ -9,6 +10,7 @@ from bluetune_api import store_layout
 from bluetune_api.objectstore import StoreError
 from bluetune_api.reasons import Reason
 from bluetune_api.records import CheckReport, Plan, Progress
+from bluetune_operator.adapters.job_events import why_no_pod
 from bluetune_operator.adapters.store import StoreProblem
 from bluetune_operator.core.conditions import shortened
 from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject, Leftover
@@ -27,6 +29,7 @@ from bluetune_operator.core.kinds import (
     uid_of,
 )
 from bluetune_operator.core.lock import is_active_pod, is_finished_job
+from bluetune_operator.core.pod_refusal import SILENT_SECONDS, next_look
 from bluetune_operator.core.progress import with_progress
 from bluetune_operator.core.run_record import RECORD, RunRecord, plan_verdict, record_of, run_record
 from bluetune_operator.core.task_jobs import (
@@ -78,11 +81,11 @@ async def check(run: Run) -> Stay | None:
     _say_whether_edited(run, job)
     if (paused := await _pause_or_resume(run, job, "DataValid")) is not None:
         return paused
-    state = _state(run, job, "check")
+    state = await _state(run, job, "check")
     if state.state == "Failed":
         return _failed(run, "DataValid", state)
     if state.state != "Complete":
-        return _working(run, "DataValid", "Checking", "the batch is being checked", state)
+        return _working(run, job, "DataValid", "Checking", "the batch is being checked", state)
     try:
         data = await run.store.get_or_none(store_layout.check(run.uid))
         report = CheckReport.model_validate_json(data) if data is not None else None
@@ -128,24 +131,26 @@ async def train(run: Run) -> Stay | None:
     _say_whether_edited(run, job)
     if (paused := await _pause_or_resume(run, job, "Trained")) is not None:
         return paused
-    state, before = _state(run, job, "train"), run.draft.status
+    state, before = await _state(run, job, "train"), run.draft.status
     run.draft.set(attempt=attempts(before.attempt, before.pod_name, state), pod_name=state.pod_name or before.pod_name)
     if state.state == "Failed":
         return _failed(run, "Trained", state)
     if state.state == "Complete":
         return None
     await _read_progress(run, state)
-    waiting = _working(run, "Trained", "Training", "training", state)
+    waiting = _working(run, job, "Trained", "Training", "training", state)
     return Stay(POLL_SECONDS) if state.state == "Running" else waiting
 
 
-def _state(run: Run, job: Object, stage: JobName) -> JobState:
+async def _state(run: Run, job: Object, stage: JobName) -> JobState:
     pods = [
         pod
         for pod in run.context.cache.of_task(PODS, run.namespace, run.name)
         if labels_of(pod).get(JOB_LABEL) == stage and is_owned_by(pod, uid_of(job))
     ]
-    return job_state(job, pods, run.draft.now)
+    state = job_state(job, pods, run.draft.now)
+    refused = await why_no_pod(run.context.kube, job, pods, run.draft.now)
+    return replace(state, trouble=refused) if refused is not None else state
 
 
 async def _held_up(run: Run, stage: JobName) -> Stay | None:
@@ -254,10 +259,10 @@ async def _pause_or_resume(run: Run, job: Object, kind: Stage) -> Stay | None:
     if patch is None:
         return None
     _starting(run, kind)
-    return Stay(QUIET_SECONDS)
+    return Stay(SILENT_SECONDS)
 
 
-def _working(run: Run, kind: Stage, doing: Reason, what: str, state: JobState) -> Stay:
+def _working(run: Run, job: Object, kind: Stage, doing: Reason, what: str, state: JobState) -> Stay:
     """The Job runs, or its pod does not start yet: say which, and why."""
     if state.state == "Suspended":
         run.draft.say(kind, "Unknown", "Queued", "the Job waits to be admitted by its queue")
@@ -279,7 +284,7 @@ def _working(run: Run, kind: Stage, doing: Reason, what: str, state: JobState) -
             f"spec.suspend does nothing to Job {name}, which Kueue queues: set spec.active=false on its Workload, or"
             " spec.cancel",
         )
-    return Stay(QUIET_SECONDS)
+    return Stay(next_look(job, run.draft.now) if state.pod_uid is None else QUIET_SECONDS)
 
 
 def _failed(run: Run, kind: Stage, state: JobState) -> Stay:

@@ -7,6 +7,7 @@ import pytest
 from bluetune_api.base import ObjectReference
 from bluetune_api.model import Reindex, Rollout
 from bluetune_api.store_location import StoreSpec
+from bluetune_operator.core.job_state import Trouble
 from bluetune_operator.core.rollout_reindex import job_view, reindex_job, reindex_name
 
 V, D = "v0123456789ab", "sha256:" + "1" * 64
@@ -109,10 +110,16 @@ POD = {
     ],
 )
 def test_what_the_job_says(status: dict[str, Any], rollout: Rollout, expected: tuple[str, bool, str]) -> None:
-    view = job_view(job() | status, [POD], rollout)
+    view = job_view(job() | status, [POD], rollout, None)
     assert view is not None
     assert (view.state, view.of_this_rollout, view.message) == expected
 
 
 def test_no_job_says_nothing() -> None:
-    assert job_view(None, [], ROLLOUT) is None
+    assert job_view(None, [], ROLLOUT, None) is None
+
+
+def test_a_job_whose_pod_is_refused_says_why() -> None:
+    view = job_view(job(), [], ROLLOUT, Trouble("PodRefused", "exceeded quota"))
+    assert view is not None
+    assert (view.state, view.message) == ("Running", "exceeded quota")

@@ -136,6 +136,16 @@ def test_why_a_pod_does_not_start(case: str, status: dict[str, Any], said: str |
     assert why_not_started([pod(ready=False, **status)]) == said, case
 
 
+def test_a_deployment_whose_pods_are_refused_says_why() -> None:
+    said = 'pods "blue-7d9f-x2x4z" is forbidden: exceeded quota: small'
+    refused = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": said}
+    view = blue_view(deployment(updatedReplicas=0, conditions=[refused]), [], PATCH, None)
+    assert (view.settled, view.message) == (
+        False,
+        "no new pod can be made: the pod is forbidden: exceeded quota: small",
+    )
+
+
 def test_only_ready_pods_of_the_version_are_asked() -> None:
     pods = [pod("a"), pod("b", ready=False), pod("c", OLD), pod("d", metadata=ENDING), pod("e", podIP="")]
     assert [p["metadata"]["name"] for p in serving_pods(pods, V)] == ["a"]

@@ -171,10 +171,10 @@ def test_a_long_list_comes_in_pages_and_the_apply_is_never_forced(server: Server
         (200, {"metadata": {"continue": "more"}, "items": [{"metadata": {"name": "a"}}]}),
         (200, {"metadata": {}, "items": [{"metadata": {"name": "b"}}]}),
     ]
-    found = call(server, lambda k: k.list(CONFIG_MAPS, None, labels={"a": "b"}))
+    found = call(server, lambda k: k.list(CONFIG_MAPS, None, labels={"a": "b"}, fields={"c.d": "e"}))
     assert [(o["kind"], o["metadata"]["name"]) for o in found] == [("ConfigMap", "a"), ("ConfigMap", "b")]
     query = parse_qs(urlparse(server.requests[-1][1]).query)
-    assert (query["continue"], query["labelSelector"]) == (["more"], ["a=b"])
+    assert (query["continue"], query["labelSelector"], query["fieldSelector"]) == (["more"], ["a=b"], ["c.d=e"])
     server.answers = [(200, {})]
     call(server, lambda k: k.apply(JOBS, job(), field_manager="me"))
     assert parse_qs(urlparse(server.requests[-1][1]).query) == {"fieldManager": ["me"], "force": ["false"]}
