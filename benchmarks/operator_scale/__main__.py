@@ -1,6 +1,6 @@
 """What the operator needs and how long it takes with thousands of tasks.
 
-    .venv/bin/python benchmarks/operator_scale [--namespaces 20] [--models 25] [--tasks 10] [--finish 600] [--rate 10]
+    .venv/bin/python benchmarks/operator_scale [--namespaces 20] [--models 25] [--tasks 10] [--rates 2 10]
 
 On the local cluster: 500 models in 20 namespaces, 5,000 tasks, a published base for each model. A quota holds all pods
 back; the benchmark does what they would do: it writes the results of the tasks whose turn it is into the store and ends
@@ -37,8 +37,8 @@ def main() -> None:
     parser.add_argument("--namespaces", type=int, default=20)
     parser.add_argument("--models", type=int, default=25, help="in each namespace")
     parser.add_argument("--tasks", type=int, default=10, help="of each model")
-    parser.add_argument("--finish", type=int, default=600, help="tasks that finish")
-    parser.add_argument("--rate", type=float, default=10.0, help="of them in a second")
+    parser.add_argument("--rates", type=float, nargs="+", default=[2.0, 10.0], help="tasks that end in a second")
+    parser.add_argument("--seconds", type=float, default=60.0, help="at each of these rates")
     parser.add_argument("--idle", type=float, default=200.0, help="seconds to watch it do nothing")
     parser.add_argument("--out", type=Path, default=HERE.parent / "results")
     options = parser.parse_args()

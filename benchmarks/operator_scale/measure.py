@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,25 @@ from rights.audit import compare, read
 
 QUOTAS = Kind("", "v1", "resourcequotas", "ResourceQuota")
 METRICS_PORT = 18081
+PROGRAMS = 6
+"""So many programs that needed the most processor time are told."""
 WRITES = ("create", "update", "patch", "delete")
+
+
+def seconds_by_program() -> Counter[str]:
+    """Processor time of all processes until now, by the name of their program; Python's by their module."""
+    found: Counter[str] = Counter()
+    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+        with suppress(OSError):  # it ended meanwhile
+            found[_program(pid)] += processor_seconds(pid)
+    return found
+
+
+def _program(pid: int) -> str:
+    if pid == os.getpid():
+        return "this benchmark"
+    words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    return words[words.index("-m") + 1] if "-m" in words[:-1] else Path(words[0]).name
 
 
 class Operator:
@@ -230,17 +248,19 @@ async def measure(scale: Scale, operator: Operator, audit: Path) -> dict[str, An
         f"{count} tasks applied in {found['apply_seconds']} s, queues right {found['positions_right_seconds']} s later"
     )
 
-    found["finishing"] = await _finishing(scale, operator, audit)
-    print(json.dumps(found["finishing"], indent=1), flush=True)
-    await until("all queue positions are right again", 600, placed, 1)
+    found["finishing"] = []
+    for rate in options.rates:
+        found["finishing"].append(await _finishing(scale, operator, audit, rate))
+        print(json.dumps(found["finishing"][-1], indent=1), flush=True)
+        await until("all queue positions are right again", 600, placed, 1)
     found["restart"] = await _restart(operator, audit, count)
     print(json.dumps(found["restart"], indent=1), flush=True)
     found["idle"] = await _idle(operator, audit, options.idle)
     return found
 
 
-async def _finishing(scale: Scale, operator: Operator, audit: Path) -> dict[str, Any]:
-    options = scale.options
+async def _finishing(scale: Scale, operator: Operator, audit: Path, rate: float) -> dict[str, Any]:
+    """Tasks end at a rate for a while, until each has a successor."""
     trainer, handovers = Trainer(scale.kube, scale.store_of), Handovers()
     api = ApiClient(load_configuration())
     ready: dict[tuple[str, str], str] = {}
@@ -256,11 +276,11 @@ async def _finishing(scale: Scale, operator: Operator, audit: Path) -> dict[str,
         Follower(client.BatchV1Api(api).list_job_for_all_namespaces, job),
     ]
     await asyncio.sleep(5)
-    begin, used, peak = datetime.now(UTC), processor_seconds(operator.pid), 0.0
+    begin, used, peak = datetime.now(UTC), seconds_by_program(), 0.0
     start, released, looks = time.monotonic(), set(), operator.reconciles()
     models = sorted(ready)
-    for number in range(options.finish):
-        await asyncio.sleep(max(0.0, start + number / options.rate - time.monotonic()))
+    for number in range(round(rate * scale.options.seconds)):
+        await asyncio.sleep(max(0.0, start + number / rate - time.monotonic()))
         uid = ready[models[number % len(models)]]
         released.add(uid)
         trainer.release(uid)
@@ -280,11 +300,14 @@ async def _finishing(scale: Scale, operator: Operator, audit: Path) -> dict[str,
     done = len(released)
     return {
         "tasks": done,
-        "rate": options.rate,
+        "rate": rate,
         "seconds": round(seconds, 1),
         "lock_free_to_job": {f"p{int(q * 100)}": round(quantile(handovers.seconds, q), 3) for q in (0.5, 0.9, 0.99)}
         | {"max": round(max(handovers.seconds), 3)},
-        "operator_cpu_ms_per_task": round(1000 * (processor_seconds(operator.pid) - used) / done, 1),
+        "processor_ms_per_task": {
+            program: round(1000 * spent / done, 1)
+            for program, spent in (seconds_by_program() - used).most_common(PROGRAMS)
+        },
         "operator_mib": round(peak, 1),
         "reconciles_per_task": {k: round(n / done, 2) for k, n in (operator.reconciles() - looks).items()},
         "calls_per_task": {what: round(n / done, 2) for what, n in asked.most_common()},

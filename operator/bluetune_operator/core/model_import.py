@@ -14,7 +14,7 @@ from bluetune_operator.core.config import Config
 from bluetune_operator.core.job_state import job_state
 from bluetune_operator.core.jobs import TrainerJob, plan_of, trainer_job
 from bluetune_operator.core.kinds import Object, child_labels, name_of, namespace_of, uid_of
-from bluetune_operator.core.lock import is_finished_job, job_condition
+from bluetune_operator.core.lock import is_active_pod, is_finished_job, job_condition
 from bluetune_operator.core.rollout import Failure
 
 Json = Mapping[str, Any]
@@ -86,15 +86,18 @@ def another_plan(config_map: Json, plan: Plan) -> bool:
         return True
 
 
-def job_problem(job: Object, pods: Sequence[Object], now: datetime) -> Failure | str:
-    """Why the Job failed; or, while it runs, what there is to say."""
+def job_problem(job: Object, pods: Sequence[Object], now: datetime) -> Failure:
+    """Why the base is not published yet: the Job failed, its pod does not start, or it is at work."""
     state, name = job_state(job, pods, now), name_of(job)
     if state.state == "Failed" and state.trouble is not None:
         again = f"correct it, then delete Job {name} to try again"
         return Failure(state.trouble.reason, f"the import failed: {state.trouble.message}; {again}")
     if is_finished_job(job):
         return Failure("ResultMissing", f"Job {name} ended without a result in the store; delete it to try again")
-    return state.trouble.message if state.trouble else "the base is being imported"
+    if state.trouble is None:
+        return Failure("Importing", "the base is being imported")
+    starts = state.state == "Pending" and any(is_active_pod(pod) for pod in pods)  # or it is how an attempt ended
+    return Failure(state.trouble.reason if starts else "Importing", state.trouble.message)
 
 
 def read_result(data: bytes, model_uid: str) -> Result | Failure:

@@ -12,7 +12,7 @@ from bluetune_operator.core.conditions import Status, condition, find, merge
 from bluetune_operator.core.rollout import Failure
 from bluetune_operator.core.rollout_choice import PIN_TRIES, active
 
-TRANSIENT = frozenset({"StoreUnreachable", "Importing", "RollingOut", "StoreError", "BlueNotAvailable"})
+TRANSIENT = frozenset({"StoreUnreachable", "Importing", "RollingOut", "StoreError", "BlueNotAvailable", "Terminating"})
 """Reasons that end by themselves."""
 
 

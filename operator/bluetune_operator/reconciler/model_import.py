@@ -88,10 +88,9 @@ async def _job(context: Context, model: Object, spec: EmbeddingModelSpec) -> Not
     if (refused := await why_no_pod(context.kube, job, pods, context.clock())) is not None:
         return NotYet(Failure(refused.reason, refused.message), SLOW_SECONDS)
     said = job_problem(job, pods, context.clock())
-    if isinstance(said, Failure):
-        # the result may have come between the look at the store and the look at the Job
-        return NotYet(said, LOOK_SECONDS if is_finished_job(job) and said.reason == "ResultMissing" else SLOW_SECONDS)
-    return NotYet(Failure("Importing", said), LOOK_SECONDS)
+    # a missing result may have come between the look at the store and the look at the Job
+    failed = is_finished_job(job) and said.reason != "ResultMissing"
+    return NotYet(said, SLOW_SECONDS if failed else LOOK_SECONDS)
 
 
 async def _start(context: Context, model: Object, spec: EmbeddingModelSpec) -> NotYet:

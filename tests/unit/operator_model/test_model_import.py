@@ -89,9 +89,20 @@ def test_a_failed_import_says_what_the_trainer_said_and_how_to_try_again() -> No
     ended = {"name": "trainer", "state": {"terminated": {"exitCode": 11, "message": said}}}
     pod = {"metadata": {"name": "p", "uid": "p"}, "status": {"phase": "Failed", "containerStatuses": [ended]}}
     problem = job_problem(failed(made()), [pod], NOW)
-    assert isinstance(problem, Failure)
     assert problem.reason == "PlanInvalid"
     assert "base /models/base: no such folder; correct it, then delete Job shop-import" in problem.message
+
+
+def test_a_pod_that_does_not_start_is_the_reason_and_an_attempt_that_ended_is_not() -> None:
+    waits = {"name": "trainer", "image": "i", "state": {"waiting": {"reason": "ErrImagePull", "message": "no host"}}}
+    born = {"name": "p", "uid": "p", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    starting = {"metadata": born, "status": {"phase": "Pending", "containerStatuses": [waits]}}
+    crashed = {"name": "trainer", "state": {"terminated": {"exitCode": 1, "message": "boom"}}}
+    ended = {"metadata": born, "status": {"phase": "Failed", "containerStatuses": [crashed]}}
+    assert job_problem(made(), [starting], NOW).reason == "ImagePullBackOff"
+    again = job_problem(made(), [ended], NOW)
+    assert (again.reason, "boom" in again.message) == ("Importing", True)
+    assert job_problem(made(), [], NOW) == Failure("Importing", "the base is being imported")
 
 
 def result(**more: Any) -> bytes:
