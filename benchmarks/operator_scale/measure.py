@@ -248,6 +248,12 @@ async def measure(scale: Scale, operator: Operator, audit: Path) -> dict[str, An
         f"{count} tasks applied in {found['apply_seconds']} s, queues right {found['positions_right_seconds']} s later"
     )
 
+    async def first_jobs() -> bool:
+        return (
+            operator.metric("bluetune_queue_depth") == 0 and await refused(scale) == options.namespaces * options.models
+        )
+
+    await until("each model's first Job is made, and said to have no pod", 300, first_jobs, 2)
     found["finishing"] = []
     for rate in options.rates:
         found["finishing"].append(await _finishing(scale, operator, audit, rate))
@@ -257,6 +263,12 @@ async def measure(scale: Scale, operator: Operator, audit: Path) -> dict[str, An
     print(json.dumps(found["restart"], indent=1), flush=True)
     found["idle"] = await _idle(operator, audit, options.idle)
     return found
+
+
+async def refused(scale: Scale) -> int:
+    """How many tasks say that the quota refuses the pods of their Jobs."""
+    conditions = [c for task in await scale.tasks() for c in (task.get("status") or {}).get("conditions") or ()]
+    return sum(c["type"] == "Ready" and c["reason"] == "PodRefused" for c in conditions)
 
 
 async def _finishing(scale: Scale, operator: Operator, audit: Path, rate: float) -> dict[str, Any]:

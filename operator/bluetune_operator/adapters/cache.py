@@ -7,6 +7,7 @@ the lock), read live. What a write answers goes in at once, so the operator sees
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
 
+from bluetune_operator.adapters.slim import slim
 from bluetune_operator.core.kinds import (
     MODEL_LABEL,
     TASK_LABEL,
@@ -62,7 +63,7 @@ class ObjectCache:
             self._unlink(kind, kept)
         thing.setdefault("apiVersion", kind.api_version)
         thing.setdefault("kind", kind.name)
-        self._objects[key] = lean(thing)
+        self._objects[key] = slim(kind, thing)
         model, task = _belongs(kind, thing)
         if model:
             self._by_model[kind.plural, key[1], model].add(key[2])
@@ -125,12 +126,6 @@ class ObjectCache:
                 names.discard(name)
                 if not names:
                     del index[kind.plural, namespace, owner]
-
-
-def lean(thing: Object) -> Object:
-    """The object without its managedFields: half of its size, and nobody here reads them."""
-    thing["metadata"].pop("managedFields", None)
-    return thing
 
 
 def _belongs(kind: Kind, thing: Object) -> tuple[str | None, str | None]:

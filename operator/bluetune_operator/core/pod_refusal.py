@@ -15,6 +15,8 @@ SILENT_SECONDS = 5.0
 MOST_SECONDS = 300.0
 """Longest time between two looks. The pod itself is news; they are for another refusal than the last one."""
 
+FRAME = re.compile(r"^(?:\(combined from similar events\): )?(?:Error creating: )?")
+"""What stands before the words of the API server; the first part from the eleventh Event on."""
 NAMED_POD = re.compile(r'^pods "[^"]*"')
 
 
@@ -36,7 +38,7 @@ def refusal(job: Object, pods: Iterable[Object], events: Iterable[Object]) -> Tr
     made = max((moment_of(pod["metadata"]["creationTimestamp"]) for pod in pods), default=None)
     if newest is None or (made is not None and made >= _moment(newest)):
         return None
-    said = unnamed(str(newest.get("message") or "no reason is given").removeprefix("Error creating: "))
+    said = unnamed(FRAME.sub("", str(newest.get("message") or "no reason is given")))
     return Trouble("PodRefused", shortened(f"no pod can be made for Job {name_of(job)!r}: {said}"))
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import kopf
 
-from bluetune_operator.adapters.cache import ObjectCache, lean
+from bluetune_operator.adapters.cache import ObjectCache
 from bluetune_operator.adapters.kube import KubeApi
+from bluetune_operator.adapters.slim import slim
 from bluetune_operator.core.config import Config
 from bluetune_operator.core.kinds import (
     CHILD_SELECTOR,
@@ -112,7 +113,7 @@ class Informer:
             for scope in self._config.scopes:
                 before = self._cache.uids(kind)
                 found = [
-                    self._cache.same(kind, thing) or lean(thing)  # thousands are not held twice
+                    self._cache.same(kind, thing) or slim(kind, thing)  # thousands are not held twice
                     async for page in self._kube.pages(kind, scope, labels=selector)
                     for thing in page
                     if self._keep(kind, thing)

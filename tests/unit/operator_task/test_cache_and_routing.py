@@ -64,9 +64,8 @@ def test_a_full_list_shows_what_vanished_unseen_but_does_not_judge_what_came_lat
 
 def test_what_a_list_shows_again_is_not_held_twice() -> None:
     cache = ObjectCache()
-    kept = task("t", version=10)
-    cache.put(TASKS, kept)
-    assert cache.same(TASKS, task("t", version=10)) is kept
+    cache.put(TASKS, task("t", version=10))
+    assert cache.same(TASKS, task("t", version=10)) is cache.get(TASKS, "n", "t")
     assert cache.same(TASKS, task("t", version=11)) is None
     assert cache.same(TASKS, task("unknown")) is None
 

@@ -50,6 +50,12 @@ def test_events_are_asked_when_there_should_be_a_pod(the_job: Any, pods: Any, la
         pytest.param(
             [], [event("00:20", FORBIDDEN.format("a1b2c"))], "the pod is forbidden: exceeded quota: small", id="a quota"
         ),
+        pytest.param(
+            [],
+            [event("00:20", "(combined from similar events): " + FORBIDDEN.format("d3e4f"))],
+            "the pod is forbidden: exceeded quota: small",
+            id="many times",
+        ),
         pytest.param([], [event("00:20", "later"), event("00:10", "before")], "later", id="the newest counts"),
         pytest.param([pod("Failed")], [event("00:20", "now")], "now", id="refused after a first pod failed"),
         pytest.param([pod("Failed", "00:30")], [event("00:20", "then")], None, id="a pod was made since"),
