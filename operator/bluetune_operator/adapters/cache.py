@@ -27,18 +27,19 @@ class ObjectCache:
     """Objects by kind, namespace and name, and by the model and task that they belong to. For one thread."""
 
     def __init__(self) -> None:
-        self._objects: dict[tuple[str, str, str], Object] = {}
+        self._objects: dict[str, dict[tuple[str, str], Object]] = defaultdict(dict)
+        """By kind, then by namespace and name."""
         self._by_model: dict[tuple[str, str, str], set[str]] = defaultdict(set)
         self._by_task: dict[tuple[str, str, str], set[str]] = defaultdict(set)
         self._gone: OrderedDict[str, None] = OrderedDict()
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         """The object as last seen, or None. Do not change it."""
-        return self._objects.get((kind.plural, namespace, name))
+        return self._objects[kind.plural].get((namespace, name))
 
     def all(self, kind: Kind) -> list[Object]:
         """All of a kind."""
-        return [thing for (plural, _, _), thing in self._objects.items() if plural == kind.plural]
+        return list(self._objects[kind.plural].values())
 
     def of_model(self, kind: Kind, namespace: str, model: str) -> list[Object]:
         """Objects of a kind that belong to a model: by label, and for tasks by modelRef."""
@@ -49,26 +50,26 @@ class ObjectCache:
         return self._named(kind, namespace, self._by_task.get((kind.plural, namespace, task), ()))
 
     def _named(self, kind: Kind, namespace: str, names: Iterable[str]) -> list[Object]:
-        return [self._objects[kind.plural, namespace, name] for name in sorted(names)]
+        return [self._objects[kind.plural][namespace, name] for name in sorted(names)]
 
     def put(self, kind: Kind, thing: Object) -> bool:
         """Keep an object, unless a newer one is kept or it is known to be gone; return whether it was news."""
         if uid_of(thing) in self._gone:
             return False
-        key = (kind.plural, namespace_of(thing), name_of(thing))
-        kept = self._objects.get(key)
+        namespace, name = namespace_of(thing), name_of(thing)
+        kept = self.get(kind, namespace, name)
         if kept is not None:
             if uid_of(kept) == uid_of(thing) and not _newer(thing, kept):
                 return False
             self._unlink(kind, kept)
         thing.setdefault("apiVersion", kind.api_version)
         thing.setdefault("kind", kind.name)
-        self._objects[key] = slim(kind, thing)
+        self._objects[kind.plural][namespace, name] = slim(kind, thing)
         model, task = _belongs(kind, thing)
         if model:
-            self._by_model[kind.plural, key[1], model].add(key[2])
+            self._by_model[kind.plural, namespace, model].add(name)
         if task:
-            self._by_task[kind.plural, key[1], task].add(key[2])
+            self._by_task[kind.plural, namespace, task].add(name)
         return True
 
     def same(self, kind: Kind, thing: Object) -> Object | None:
@@ -83,15 +84,15 @@ class ObjectCache:
         self._gone[uid_of(thing)] = None
         while len(self._gone) > TOMBSTONES:
             self._gone.popitem(last=False)
-        key = (kind.plural, namespace_of(thing), name_of(thing))
-        kept = self._objects.get(key)
+        namespace, name = namespace_of(thing), name_of(thing)
+        kept = self.get(kind, namespace, name)
         if kept is not None and uid_of(kept) == uid_of(thing):
             self._unlink(kind, kept)
-            del self._objects[key]
+            del self._objects[kind.plural][namespace, name]
 
     def forget(self, kind: Kind, namespace: str, name: str) -> None:
         """A live read showed that there is no such object."""
-        kept = self._objects.get((kind.plural, namespace, name))
+        kept = self.get(kind, namespace, name)
         if kept is not None:
             self.remove(kind, kept)
 

@@ -54,6 +54,11 @@ def holder_of(lease: Mapping[str, Any] | None) -> Holder | None:
     return Holder(name, uid)
 
 
+def is_held(lease: Mapping[str, Any]) -> bool:
+    """Whether anybody holds a Lease."""
+    return bool((lease.get("spec") or {}).get("holderIdentity"))
+
+
 def holder_for(task: Mapping[str, Any]) -> Holder:
     """The holder that a task would be."""
     return Holder(name_of(task), uid_of(task))

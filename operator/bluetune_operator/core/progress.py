@@ -7,10 +7,17 @@ from bluetune_operator.core.times import moment_of
 from bluetune_operator.core.untrusted import NAME_CHARACTERS, clean, count, parameters
 
 TOP_TRIALS = 10
+POLL_SECONDS, POLLS_A_SECOND = 2.0, 10.0
+"""How often progress is read: of one trainer, and of all of them together."""
 HEARTBEAT_SECONDS = 60.0
 """`updatedAt` alone is written this often at most."""
 ETA_CHANGE = 0.25
 """An estimate that changed by less than this share is the same to people."""
+
+
+def poll_seconds(running: int) -> float:
+    """How long until a trainer's progress is read again, so that `running` of them cost no more than a few."""
+    return max(POLL_SECONDS, running / POLLS_A_SECOND)
 
 
 def duration_text(seconds: int) -> str:

@@ -14,6 +14,7 @@ from bluetune_operator.adapters.cache import ObjectCache
 from bluetune_operator.adapters.events import Events
 from bluetune_operator.adapters.faults import CrashPoint
 from bluetune_operator.adapters.fence import Fence
+from bluetune_operator.adapters.job_events import JobEvents
 from bluetune_operator.adapters.kube import KubeApi, load_configuration
 from bluetune_operator.adapters.store import Stores
 from bluetune_operator.core.config import Config
@@ -78,6 +79,7 @@ async def _run(config: Config) -> int:
         cache=cache,
         stores=Stores(kube, fence=fence, crash_point=crash_point),
         events=Events(kube, instance=identity),
+        job_events=JobEvents(kube),
         config=config,
         enqueue=queue.add,
         clock=lambda: datetime.now(UTC),

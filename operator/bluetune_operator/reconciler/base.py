@@ -7,6 +7,7 @@ from typing import Protocol
 
 from bluetune_operator.adapters.cache import ObjectCache
 from bluetune_operator.adapters.events import Events
+from bluetune_operator.adapters.job_events import JobEvents
 from bluetune_operator.adapters.kube import KubeApi
 from bluetune_operator.adapters.store import Stores
 from bluetune_operator.core.config import Config
@@ -37,6 +38,7 @@ class Context:
     cache: ObjectCache
     stores: Stores
     events: Events
+    job_events: JobEvents
     config: Config
     enqueue: Enqueue
     clock: Callable[[], datetime]

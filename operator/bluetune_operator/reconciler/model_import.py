@@ -9,7 +9,6 @@ from bluetune_api.method import FineTuningMethodSpec
 from bluetune_api.model import EmbeddingModelSpec
 from bluetune_api.objectstore import StoreError
 from bluetune_api.records import Result
-from bluetune_operator.adapters.job_events import why_no_pod
 from bluetune_operator.adapters.store import AsyncStore, problem_of
 from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject, Leftover
 from bluetune_operator.core.jobs import plan_config_map
@@ -85,7 +84,7 @@ async def _job(context: Context, model: Object, spec: EmbeddingModelSpec) -> Not
         for pod in context.cache.of_model(PODS, namespace, name_of(model))
         if labels_of(pod).get(JOB_LABEL) == "import" and is_owned_by(pod, uid_of(job))
     ]
-    if (refused := await why_no_pod(context.kube, job, pods, context.clock())) is not None:
+    if (refused := await context.job_events.why_no_pod(job, pods, context.clock())) is not None:
         return NotYet(Failure(refused.reason, refused.message), SLOW_SECONDS)
     said = job_problem(job, pods, context.clock())
     # a missing result may have come between the look at the store and the look at the Job

@@ -11,7 +11,6 @@ from bluetune_api import store_layout
 from bluetune_api.model import EmbeddingModelSpec, EmbeddingModelStatus, Rollout, Serving
 from bluetune_api.objectstore import StoreError
 from bluetune_api.records import Manifest, Probe, digest_of
-from bluetune_operator.adapters.job_events import why_no_pod
 from bluetune_operator.adapters.serving import PodServers
 from bluetune_operator.adapters.store import AsyncStore, problem_of
 from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject
@@ -171,7 +170,8 @@ class Rollouts:
             for pod in self._context.cache.of_model(PODS, namespace, model)
             if labels_of(pod).get(JOB_LABEL) == "reindex" and is_owned_by(pod, uid_of(job))
         ]
-        return job_view(job, pods, rollout, await why_no_pod(self._context.kube, job, pods, subject.now))
+        refused = await self._context.job_events.why_no_pod(job, pods, subject.now)
+        return job_view(job, pods, rollout, refused)
 
     async def _create_reindex(self, subject: Subject, move: Move) -> Move:
         reindex = subject.serving.reindex

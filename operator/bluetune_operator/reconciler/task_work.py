@@ -10,7 +10,6 @@ from bluetune_api import store_layout
 from bluetune_api.objectstore import StoreError
 from bluetune_api.reasons import Reason
 from bluetune_api.records import CheckReport, Plan, Progress
-from bluetune_operator.adapters.job_events import why_no_pod
 from bluetune_operator.adapters.store import StoreProblem
 from bluetune_operator.core.conditions import shortened
 from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject, Leftover
@@ -20,6 +19,7 @@ from bluetune_operator.core.kinds import (
     CONFIG_MAPS,
     JOB_LABEL,
     JOBS,
+    LEASES,
     PODS,
     TASK_UID_LABEL,
     Object,
@@ -28,9 +28,9 @@ from bluetune_operator.core.kinds import (
     labels_of,
     uid_of,
 )
-from bluetune_operator.core.lock import is_active_pod, is_finished_job
+from bluetune_operator.core.lock import is_active_pod, is_finished_job, is_held
 from bluetune_operator.core.pod_refusal import SILENT_SECONDS, next_look
-from bluetune_operator.core.progress import with_progress
+from bluetune_operator.core.progress import poll_seconds, with_progress
 from bluetune_operator.core.run_record import RECORD, RunRecord, plan_verdict, record_of, run_record
 from bluetune_operator.core.task_jobs import (
     as_checked,
@@ -49,8 +49,8 @@ from bluetune_operator.reconciler.task_run import JobName, Run, Stay, known_job
 
 logger = logging.getLogger(__name__)
 
-POLL_SECONDS = 2.0
-"""How often a running trainer's progress is read."""
+LEFTOVER_SECONDS = 2.0
+"""How soon to look whether what an earlier object of this name left behind is gone."""
 QUIET_SECONDS = 30.0
 """Where an event will tell, this is for what gets lost, and for messages that depend on the time."""
 MENDED_SECONDS = 15.0
@@ -139,7 +139,9 @@ async def train(run: Run) -> Stay | None:
         return None
     await _read_progress(run, state)
     waiting = _working(run, job, "Trained", "Training", "training", state)
-    return Stay(POLL_SECONDS) if state.state == "Running" else waiting
+    if state.state != "Running":
+        return waiting
+    return Stay(poll_seconds(sum(map(is_held, run.context.cache.all(LEASES)))))
 
 
 async def _state(run: Run, job: Object, stage: JobName) -> JobState:
@@ -149,7 +151,7 @@ async def _state(run: Run, job: Object, stage: JobName) -> JobState:
         if labels_of(pod).get(JOB_LABEL) == stage and is_owned_by(pod, uid_of(job))
     ]
     state = job_state(job, pods, run.draft.now)
-    refused = await why_no_pod(run.context.kube, job, pods, run.draft.now)
+    refused = await run.context.job_events.why_no_pod(job, pods, run.draft.now)
     return replace(state, trouble=refused) if refused is not None else state
 
 
@@ -200,7 +202,7 @@ async def _start(run: Run, kind: Stage, wanted: TrainerJob, plan: Plan, record: 
         job = await kube.create_owned(JOBS, trainer_job(with_record(wanted, record_of(kept) or record)), run.uid)
     except Leftover as error:
         run.draft.now_doing("Running", "Starting", str(error))
-        return Stay(POLL_SECONDS)
+        return Stay(LEFTOVER_SECONDS)
     except ForeignObject as error:
         run.draft.now_doing("Pending", "NameTaken", str(error), stalled=True)
         return Stay(MENDED_SECONDS)

@@ -11,6 +11,7 @@ from typing import Any, cast
 from bluetune_api.objectstore import StoreError
 from bluetune_operator.adapters.cache import ObjectCache
 from bluetune_operator.adapters.events import Events
+from bluetune_operator.adapters.job_events import JobEvents
 from bluetune_operator.adapters.store import StoreProblem, Stores
 from bluetune_operator.core.config import Config
 from bluetune_operator.core.errors import ApiError, ApiUnavailable
@@ -102,6 +103,7 @@ class Operator:
             cache=cache,
             stores=cast("Stores", _Stores(self.world)),
             events=_NoEvents(),
+            job_events=JobEvents(kube),
             config=config,
             enqueue=self._enqueue,
             clock=lambda: NOW,

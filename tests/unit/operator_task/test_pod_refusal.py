@@ -1,10 +1,14 @@
 """When a Job's Events are asked why it has no pod, and what they say."""
 
-from datetime import UTC, datetime
-from typing import Any
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import pytest
 
+from bluetune_operator.adapters.job_events import JobEvents
+from bluetune_operator.adapters.kube import KubeApi
+from bluetune_operator.core.errors import ApiError
 from bluetune_operator.core.pod_refusal import MOST_SECONDS, SILENT_SECONDS, lacks_pod, next_look, refusal
 
 NOW = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
@@ -81,3 +85,35 @@ def test_each_look_comes_after_as_long_as_the_job_has_waited() -> None:
     later = datetime(2026, 1, 2, tzinfo=UTC)
     looks = [next_look(job("00:59"), NOW), next_look(job(), NOW), next_look(job(), later), next_look(job(None), NOW)]
     assert looks == [SILENT_SECONDS, 60.0, MOST_SECONDS, SILENT_SECONDS]
+
+
+class Answers:
+    """An API server that has these answers to lists."""
+
+    def __init__(self, *answers: list[dict[str, Any]] | ApiError) -> None:
+        self.answers = list(answers)
+
+    async def list(self, *_: Any, **__: Any) -> list[dict[str, Any]]:
+        answer = self.answers.pop(0)
+        if isinstance(answer, ApiError):
+            raise answer
+        return answer
+
+
+def told(events: JobEvents, pods: list[dict[str, Any]], later: float = 0.0) -> str | None:
+    waiting = {**job(), "metadata": {"name": "t-check", "namespace": "n", "uid": "u"}}
+    trouble = asyncio.run(events.why_no_pod(waiting, pods, NOW + timedelta(seconds=later)))
+    return trouble and trouble.message.rpartition(": ")[2]
+
+
+def test_the_same_events_are_listed_again_only_after_a_while_or_when_a_pod_came_and_went() -> None:
+    server = Answers([event("00:20", "first")], [event("00:30", "second")], [event("00:50", "third")])
+    events = JobEvents(cast("KubeApi", server))
+    assert [told(events, [], later) for later in (0, 59, 61)] == ["first", "first", "second"]
+    assert told(events, [pod("Failed", "00:40")], 62) == "third"
+    assert not server.answers
+
+
+def test_events_that_cannot_be_read_cost_only_the_answer() -> None:
+    events = JobEvents(cast("KubeApi", Answers(ApiError(403, "Forbidden", "no"), [event("00:20", "first")])))
+    assert [told(events, []), told(events, [])] == [None, "first"]

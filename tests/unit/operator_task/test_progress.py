@@ -9,6 +9,7 @@ from bluetune_api.task import FineTuningTaskStatus, TrialSummary
 from bluetune_operator.core.progress import (
     duration_text,
     is_visible_change,
+    poll_seconds,
     shown,
     shown_metrics,
     task_progress,
@@ -20,6 +21,11 @@ FIRST = {"stage": "Searching", "percent": 40, "eta_seconds": 200, "trials_done":
 
 def progress(**changes: Any) -> Progress:
     return Progress(**({"updated_at": "2026-01-01T00:00:00Z", **FIRST} | changes))
+
+
+@pytest.mark.parametrize(("running", "seconds"), [(1, 2.0), (20, 2.0), (50, 5.0), (500, 50.0)])
+def test_many_trainers_together_are_asked_no_more_than_ten_times_a_second(running: int, seconds: float) -> None:
+    assert poll_seconds(running) == seconds
 
 
 @pytest.mark.parametrize(
