@@ -105,6 +105,7 @@ def test_freezing_everything_is_refused(tiny: Path) -> None:
         LayerSplit(Encoder.load(tiny), 3)
 
 
+@pytest.mark.slow
 def test_a_step_equals_one_that_encodes_every_text_by_itself(prepared: Prepare) -> None:
     task = prepared()
     batch = Batcher(task.train, task.confidences).batch(np.arange(12))
