@@ -36,7 +36,7 @@ from bluetune_operator.core.lock import has_ended, holder_of, queue_order
 from bluetune_operator.reconciler.retention import RETENTION
 from bluetune_operator.reconciler.task import LOCK
 from cluster.metrics import metric
-from cluster.processes import resident_mib
+from cluster.processes import command_name, resident_mib
 from operator_latency import NAMESPACES, Bench, processor_seconds, resource
 from operator_scale.trainer import Follower, Trainer
 from quantiles import quantile
@@ -62,7 +62,7 @@ def _program(pid: int) -> str:
     if pid == os.getpid():
         return "this benchmark"
     words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-    return words[words.index("-m") + 1] if "-m" in words[:-1] else Path(words[0]).name
+    return words[words.index("-m") + 1] if "-m" in words[:-1] else command_name(pid)
 
 
 class Operator:

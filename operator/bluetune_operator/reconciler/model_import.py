@@ -14,15 +14,13 @@ from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject, Lef
 from bluetune_operator.core.jobs import plan_config_map
 from bluetune_operator.core.kinds import (
     CONFIG_MAPS,
-    JOB_LABEL,
     JOBS,
     METHODS,
     PODS,
     Object,
-    is_owned_by,
-    labels_of,
     name_of,
     namespace_of,
+    pods_of,
     uid_of,
 )
 from bluetune_operator.core.lock import is_finished_job
@@ -79,11 +77,7 @@ async def _job(context: Context, model: Object, spec: EmbeddingModelSpec) -> Not
         return NotYet(Failure("Importing", "the model changed; the import is tried again"), LOOK_SECONDS)
     if job is None:
         return await _start(context, model, spec)
-    pods = [
-        pod
-        for pod in context.cache.of_model(PODS, namespace, name_of(model))
-        if labels_of(pod).get(JOB_LABEL) == "import" and is_owned_by(pod, uid_of(job))
-    ]
+    pods = pods_of(job, "import", context.cache.of_model(PODS, namespace, name_of(model)))
     if (refused := await context.job_events.why_no_pod(job, pods, context.clock())) is not None:
         return NotYet(Failure(refused.reason, refused.message), SLOW_SECONDS)
     said = job_problem(job, pods, context.clock())

@@ -16,14 +16,12 @@ from bluetune_operator.adapters.store import AsyncStore, problem_of
 from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject
 from bluetune_operator.core.kinds import (
     DEPLOYMENTS,
-    JOB_LABEL,
     JOBS,
     PODS,
     Object,
-    is_owned_by,
-    labels_of,
     name_of,
     namespace_of,
+    pods_of,
     uid_of,
 )
 from bluetune_operator.core.model_import import manifest_problem
@@ -165,11 +163,7 @@ class Rollouts:
         job = await self._context.kube.get(JOBS, namespace, reindex_name(model, rollout.to))
         if job is None:
             return None
-        pods = [
-            pod
-            for pod in self._context.cache.of_model(PODS, namespace, model)
-            if labels_of(pod).get(JOB_LABEL) == "reindex" and is_owned_by(pod, uid_of(job))
-        ]
+        pods = pods_of(job, "reindex", self._context.cache.of_model(PODS, namespace, model))
         refused = await self._context.job_events.why_no_pod(job, pods, subject.now)
         return job_view(job, pods, rollout, refused)
 

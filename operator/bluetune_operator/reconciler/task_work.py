@@ -24,9 +24,7 @@ from bluetune_operator.core.kinds import (
     TASK_UID_LABEL,
     Object,
     is_deleting,
-    is_owned_by,
-    labels_of,
-    uid_of,
+    pods_of,
 )
 from bluetune_operator.core.lock import is_active_pod, is_finished_job, is_held
 from bluetune_operator.core.pod_refusal import SILENT_SECONDS, next_look
@@ -145,11 +143,7 @@ async def train(run: Run) -> Stay | None:
 
 
 async def _state(run: Run, job: Object, stage: JobName) -> JobState:
-    pods = [
-        pod
-        for pod in run.context.cache.of_task(PODS, run.namespace, run.name)
-        if labels_of(pod).get(JOB_LABEL) == stage and is_owned_by(pod, uid_of(job))
-    ]
+    pods = pods_of(job, stage, run.context.cache.of_task(PODS, run.namespace, run.name))
     state = job_state(job, pods, run.draft.now)
     refused = await run.context.job_events.why_no_pod(job, pods, run.draft.now)
     return replace(state, trouble=refused) if refused is not None else state
