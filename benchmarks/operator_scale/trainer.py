@@ -27,7 +27,7 @@ from bluetune_operator.core.kinds import (
     namespace_of,
     uid_of,
 )
-from bluetune_operator.core.lock import is_finished_job
+from bluetune_operator.core.workloads import is_finished_job
 
 Seen = Callable[[str, Object, float], None]
 """Type of a watch event, its object, and when it came (time.monotonic)."""

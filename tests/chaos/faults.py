@@ -21,7 +21,7 @@ from bluetune_operator.core.kinds import (
     lease_name,
     name_of,
 )
-from bluetune_operator.core.lock import is_active_pod, is_finished_job
+from bluetune_operator.core.workloads import is_active_pod, is_finished_job
 from chaos.api import Api, Refused
 from chaos.operators import Operators
 from chaos.relay import Relay

@@ -17,7 +17,8 @@ from bluetune_operator.core.kinds import (
     name_of,
     uid_of,
 )
-from bluetune_operator.core.lock import has_ended, holder_of, is_active_pod, is_finished_job
+from bluetune_operator.core.lock import has_ended, holder_of
+from bluetune_operator.core.workloads import is_active_pod, is_finished_job
 from chaos.api import Event
 
 Object = dict[str, Any]

@@ -8,9 +8,9 @@ from bluetune_api.model import EmbeddingModelStatus
 from bluetune_api.records import Trial
 from bluetune_api.task import TrialSummary
 from bluetune_operator.core.kinds import Object, is_deleting
-from bluetune_operator.core.lock import is_active_pod
 from bluetune_operator.core.rollout_choice import active
 from bluetune_operator.core.times import seconds_since
+from bluetune_operator.core.workloads import is_active_pod
 
 STUCK_SECONDS = 60.0
 """A pod that is still there so long after its grace period is on a node that does not answer: it is not waited for."""

@@ -10,8 +10,8 @@ from bluetune_api.reasons import Reason, known_reason
 from bluetune_operator.core.conditions import shortened
 from bluetune_operator.core.jobs import CONTAINER
 from bluetune_operator.core.kinds import Object, is_deleting, name_of, uid_of
-from bluetune_operator.core.lock import is_active_pod, job_condition
 from bluetune_operator.core.times import seconds_since
+from bluetune_operator.core.workloads import is_active_pod, true_condition
 
 NOT_STARTED_SECONDS = 30.0
 """A pod that still creates its containers after this long is worth a word."""
@@ -81,9 +81,9 @@ def job_state(job: Object | None, pods: Iterable[Object], now: datetime) -> JobS
     def state(word: State, trouble: Trouble | None = None) -> JobState:
         return JobState(word, trouble, **known)  # type: ignore[arg-type]
 
-    if job_condition(job, "Complete"):
+    if true_condition(job, "Complete"):
         return state("Complete")
-    if failed := job_condition(job, "Failed"):
+    if failed := true_condition(job, "Failed"):
         return state("Failed", _failure(job, failed, ordered))
     before = _last_end(ordered)
     if job["spec"].get("suspend"):

@@ -1,6 +1,6 @@
 """The kinds of objects the operator touches, their labels, and the names of children."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -131,11 +131,6 @@ def child_labels(*, model: str, job: str, task: Mapping[str, Any] | None = None)
     if task is not None:
         labels |= {TASK_LABEL: name_of(task), TASK_UID_LABEL: uid_of(task)}
     return labels
-
-
-def pods_of(job: Mapping[str, Any], name: str, pods: Iterable[Object]) -> list[Object]:
-    """Those of `pods` that a Job made; `name` is what it is for, as in `child_labels`."""
-    return [pod for pod in pods if labels_of(pod).get(JOB_LABEL) == name and is_owned_by(pod, uid_of(job))]
 
 
 def lease_name(model: str) -> str:

@@ -24,6 +24,7 @@ from bluetune_operator.core.kinds import (
     owner_reference,
     uid_of,
 )
+from bluetune_operator.core.workloads import is_active_pod, is_finished_job
 
 LETS_PASS = frozenset(
     {"MethodNotFound", "MethodInvalid", "SpecInvalid", "BatchNotFound", "VersionNotFound", "Duplicate"}
@@ -131,25 +132,6 @@ def _refers_to_nothing(task: Mapping[str, Any]) -> bool:
 def queue(tasks: Iterable[Object], holder: Holder | None) -> list[Object]:
     """The tasks that wait for the lock, next first."""
     return sorted((t for t in tasks if waits(t) and (holder is None or uid_of(t) != holder.uid)), key=queue_order)
-
-
-def is_active_pod(pod: Mapping[str, Any]) -> bool:
-    """Whether a pod may still run something: also one that is terminating."""
-    return (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
-
-
-def job_condition(job: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None:
-    """A Job's condition that is True, or None."""
-    for condition in (job.get("status") or {}).get("conditions") or []:
-        if condition["type"] == kind and condition["status"] == "True":
-            found: Mapping[str, Any] = condition
-            return found
-    return None
-
-
-def is_finished_job(job: Mapping[str, Any]) -> bool:
-    """Complete or Failed. FailureTarget and SuccessCriteriaMet are only on the way there."""
-    return job_condition(job, "Complete") is not None or job_condition(job, "Failed") is not None
 
 
 def unfinished_work(jobs: Iterable[Object], pods: Iterable[Object]) -> list[tuple[str, str, str]]:

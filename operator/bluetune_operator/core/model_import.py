@@ -14,8 +14,8 @@ from bluetune_operator.core.config import Config
 from bluetune_operator.core.job_state import job_state
 from bluetune_operator.core.jobs import TrainerJob, plan_of, trainer_job
 from bluetune_operator.core.kinds import Object, child_labels, name_of, namespace_of, uid_of
-from bluetune_operator.core.lock import is_active_pod, is_finished_job, job_condition
 from bluetune_operator.core.rollout import Failure
+from bluetune_operator.core.workloads import is_active_pod, is_finished_job, true_condition
 
 Json = Mapping[str, Any]
 
@@ -75,7 +75,7 @@ def outdated(job: Json, model: Object) -> bool:
     """Whether a failed Job was made for another generation of the model, so that trying again makes sense."""
     annotations = job["metadata"].get("annotations") or {}
     made_for = annotations.get(GENERATION_ANNOTATION)
-    return job_condition(job, "Failed") is not None and made_for != str(model["metadata"].get("generation", 0))
+    return true_condition(job, "Failed") is not None and made_for != str(model["metadata"].get("generation", 0))
 
 
 def another_plan(config_map: Json, plan: Plan) -> bool:

@@ -13,9 +13,10 @@ from bluetune_operator.core.kinds import (
     name_of,
     uid_of,
 )
-from bluetune_operator.core.lock import Holder, holder_of, is_finished_job, queue, waits
+from bluetune_operator.core.lock import Holder, holder_of, queue, waits
 from bluetune_operator.core.rollout import Failure
 from bluetune_operator.core.rollout_choice import ACTIVE, asks
+from bluetune_operator.core.workloads import is_finished_job
 
 
 def seen_by_model(task: Object) -> tuple[object, ...]:

@@ -7,8 +7,8 @@ from datetime import datetime
 from bluetune_operator.core.conditions import shortened
 from bluetune_operator.core.job_state import Trouble
 from bluetune_operator.core.kinds import Object, name_of, uid_of
-from bluetune_operator.core.lock import is_active_pod, is_finished_job
 from bluetune_operator.core.times import moment_of, seconds_since
+from bluetune_operator.core.workloads import is_active_pod, is_finished_job
 
 SILENT_SECONDS = 5.0
 """A pod is made within a second of its Job's start: one that has none for this long is looked into."""

@@ -9,10 +9,10 @@ from bluetune_api.model import Reindex, Rollout
 from bluetune_api.store_location import StoreSpec
 from bluetune_operator.core.job_state import Trouble
 from bluetune_operator.core.kinds import Object, child_labels, name_of, namespace_of, owner_reference
-from bluetune_operator.core.lock import is_active_pod, is_finished_job, job_condition
 from bluetune_operator.core.rollout import JobView
 from bluetune_operator.core.serving_patch import CA_FOLDER, CA_VOLUME, store_env
 from bluetune_operator.core.serving_pods import exit_of, why_not_started
+from bluetune_operator.core.workloads import is_active_pod, is_finished_job, true_condition
 
 Json = Mapping[str, Any]
 
@@ -76,7 +76,7 @@ def job_view(job: Json | None, pods: Sequence[Json], rollout: Rollout, refused: 
     if not is_finished_job(job):
         waits = why_not_started(p for p in pods if is_active_pod(p)) or (refused.message if refused else "")
         return JobView("Running", ours, waits)
-    failed = job_condition(job, "Failed")
+    failed = true_condition(job, "Failed")
     if failed is None:
         return JobView("Complete", ours)
     said = f"{failed.get('reason', '')}: {failed.get('message', '')}"

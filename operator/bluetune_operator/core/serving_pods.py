@@ -8,6 +8,7 @@ from bluetune_operator.core.kinds import is_deleting, name_of
 from bluetune_operator.core.pod_refusal import unnamed
 from bluetune_operator.core.rollout import BlueView, Failure
 from bluetune_operator.core.serving_patch import VERSION_ANNOTATION, tells
+from bluetune_operator.core.workloads import is_active_pod, true_condition
 
 Json = Mapping[str, Any]
 
@@ -83,7 +84,7 @@ def _progress(deployment: Json, pods: Sequence[Json], version: str | None) -> tu
             False,
             f"{min(available, updated)} of {wanted} new pods are available, {total - updated} old ones are left",
         )
-    old = [p for p in pods if version_of_template(p) != version and _alive(p)]
+    old = [p for p in pods if version_of_template(p) != version and is_active_pod(p)]
     if old:
         return False, f"{len(old)} old pods are still ending"
     return True, f"{available} pods are available"
@@ -104,23 +105,16 @@ def _deadline(deployment: Json, message: str) -> Failure | None:
 
 def _refused(deployment: Json) -> str | None:
     """Why Kubernetes cannot make the Deployment's pods: a quota or a policy of the namespace."""
-    for condition in (deployment.get("status") or {}).get("conditions") or ():
-        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
-            return f"no new pod can be made: {unnamed(str(condition.get('message') or ''))}"
-    return None
+    failure = true_condition(deployment, "ReplicaFailure")
+    return f"no new pod can be made: {unnamed(str(failure.get('message') or ''))}" if failure else None
 
 
 def _new(pods: Iterable[Json], version: str | None) -> list[Json]:
     return [p for p in pods if version_of_template(p) == version]
 
 
-def _alive(pod: Json) -> bool:
-    return (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
-
-
 def _ready(pod: Json) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+    return true_condition(pod, "Ready") is not None
 
 
 def _problem(pod: Json) -> str | None:

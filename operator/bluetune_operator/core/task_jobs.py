@@ -12,9 +12,9 @@ from bluetune_operator.core.config import Config
 from bluetune_operator.core.job_state import JobState
 from bluetune_operator.core.jobs import KUEUE_QUEUE, Command, TrainerJob, plan_of
 from bluetune_operator.core.kinds import Object, child_labels, labels_of, name_of
-from bluetune_operator.core.lock import is_finished_job, job_condition
 from bluetune_operator.core.run_record import RunRecord, record_of
 from bluetune_operator.core.times import moment_of
+from bluetune_operator.core.workloads import is_finished_job, true_condition
 
 
 def check_plan(
@@ -162,7 +162,7 @@ def suspension(job: Object, *, suspend: bool, now_stamp: str) -> Object | None:
     spec: Object = {"suspend": suspend}
     deadline, begun = job["spec"].get("activeDeadlineSeconds"), (job.get("status") or {}).get("startTime")
     # until the Job's controller has seen that it was resumed, startTime is still the one before
-    if suspend and deadline is not None and begun and job_condition(job, "Suspended") is None:
+    if suspend and deadline is not None and begun and true_condition(job, "Suspended") is None:
         run = (moment_of(now_stamp) - moment_of(begun)).total_seconds()
         spec["activeDeadlineSeconds"] = max(1, round(deadline - run))
     return {"metadata": {"resourceVersion": job["metadata"]["resourceVersion"]}, "spec": spec}

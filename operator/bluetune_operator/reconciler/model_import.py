@@ -12,18 +12,7 @@ from bluetune_api.records import Result
 from bluetune_operator.adapters.store import AsyncStore, problem_of
 from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject, Leftover
 from bluetune_operator.core.jobs import plan_config_map
-from bluetune_operator.core.kinds import (
-    CONFIG_MAPS,
-    JOBS,
-    METHODS,
-    PODS,
-    Object,
-    name_of,
-    namespace_of,
-    pods_of,
-    uid_of,
-)
-from bluetune_operator.core.lock import is_finished_job
+from bluetune_operator.core.kinds import CONFIG_MAPS, JOBS, METHODS, PODS, Object, name_of, namespace_of, uid_of
 from bluetune_operator.core.model_import import (
     another_plan,
     import_job,
@@ -36,6 +25,7 @@ from bluetune_operator.core.model_import import (
     read_result,
 )
 from bluetune_operator.core.rollout import Failure
+from bluetune_operator.core.workloads import is_finished_job, pods_of
 from bluetune_operator.reconciler.base import Context
 
 LOOK_SECONDS, SLOW_SECONDS = 3.0, 30.0

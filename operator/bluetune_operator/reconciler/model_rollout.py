@@ -14,16 +14,7 @@ from bluetune_api.records import Manifest, Probe, digest_of
 from bluetune_operator.adapters.serving import PodServers
 from bluetune_operator.adapters.store import AsyncStore, problem_of
 from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject
-from bluetune_operator.core.kinds import (
-    DEPLOYMENTS,
-    JOBS,
-    PODS,
-    Object,
-    name_of,
-    namespace_of,
-    pods_of,
-    uid_of,
-)
+from bluetune_operator.core.kinds import DEPLOYMENTS, JOBS, PODS, Object, name_of, namespace_of, uid_of
 from bluetune_operator.core.model_import import manifest_problem
 from bluetune_operator.core.rollout import (
     SOON,
@@ -51,6 +42,7 @@ from bluetune_operator.core.serving_patch import (
     unsafe,
 )
 from bluetune_operator.core.serving_pods import blue_view, label_selector, serving_pods
+from bluetune_operator.core.workloads import pods_of
 from bluetune_operator.reconciler.base import Context
 
 PROBES = 32

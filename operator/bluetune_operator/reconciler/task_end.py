@@ -24,10 +24,10 @@ from bluetune_operator.core.kinds import (
     labels_of,
     uid_of,
 )
-from bluetune_operator.core.lock import is_finished_job
 from bluetune_operator.core.progress import best_of, finished_progress, shown, shown_metrics
 from bluetune_operator.core.references import parsed
 from bluetune_operator.core.times import stamp
+from bluetune_operator.core.workloads import is_finished_job
 from bluetune_operator.reconciler.task_admission import expired, still_held, store_trouble
 from bluetune_operator.reconciler.task_key import forfeit
 from bluetune_operator.reconciler.task_run import JOB_NAMES, Run, Stay, own_job

@@ -15,18 +15,8 @@ from bluetune_operator.core.conditions import shortened
 from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject, Leftover
 from bluetune_operator.core.job_state import JobState, job_state
 from bluetune_operator.core.jobs import TrainerJob, plan_config_map, trainer_job
-from bluetune_operator.core.kinds import (
-    CONFIG_MAPS,
-    JOB_LABEL,
-    JOBS,
-    LEASES,
-    PODS,
-    TASK_UID_LABEL,
-    Object,
-    is_deleting,
-    pods_of,
-)
-from bluetune_operator.core.lock import is_active_pod, is_finished_job, is_held
+from bluetune_operator.core.kinds import CONFIG_MAPS, JOB_LABEL, JOBS, LEASES, PODS, TASK_UID_LABEL, Object, is_deleting
+from bluetune_operator.core.lock import is_held
 from bluetune_operator.core.pod_refusal import SILENT_SECONDS, next_look
 from bluetune_operator.core.progress import poll_seconds, with_progress
 from bluetune_operator.core.run_record import RECORD, RunRecord, plan_verdict, record_of, run_record
@@ -42,6 +32,7 @@ from bluetune_operator.core.task_jobs import (
     with_record,
 )
 from bluetune_operator.core.times import seconds_since, stamp
+from bluetune_operator.core.workloads import is_active_pod, is_finished_job, pods_of
 from bluetune_operator.reconciler.task_admission import still_held, still_there, store_trouble
 from bluetune_operator.reconciler.task_run import JobName, Run, Stay, known_job
 

@@ -12,7 +12,8 @@ from bluetune_operator.core.kinds import (
     lease_name,
     uid_of,
 )
-from bluetune_operator.core.lock import has_ended, is_active_pod, is_finished_job
+from bluetune_operator.core.lock import has_ended
+from bluetune_operator.core.workloads import is_active_pod, is_finished_job
 from unit.operator_lock_model.apiserver import Change
 from unit.operator_lock_model.operators import Defect, Operator
 from unit.operator_lock_model.world import GARBAGE, MODEL, Move, World

@@ -5,7 +5,8 @@ import random
 import pytest
 
 from bluetune_operator.core.kinds import JOBS, LEASES, METHODS, TASKS, Key, condition_status, lease_name
-from bluetune_operator.core.lock import has_ended, is_finished_job, waits
+from bluetune_operator.core.lock import has_ended, waits
+from bluetune_operator.core.workloads import is_finished_job
 from unit.operator_lock_model.apiserver import copied
 from unit.operator_lock_model.system import System
 from unit.operator_lock_model.world import MODEL, NAMESPACE

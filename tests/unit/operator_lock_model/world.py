@@ -20,8 +20,9 @@ from bluetune_operator.core.kinds import (
     is_owned_by,
     lease_name,
 )
-from bluetune_operator.core.lock import has_ended, is_active_pod, is_finished_job
+from bluetune_operator.core.lock import has_ended
 from bluetune_operator.core.serving_patch import VERSION_ANNOTATION
+from bluetune_operator.core.workloads import is_active_pod, is_finished_job
 from unit.operator_lock_model.apiserver import ApiServer, copied
 from unit.operator_lock_model.store import MemoryStore
 

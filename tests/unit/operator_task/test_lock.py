@@ -12,7 +12,6 @@ from bluetune_operator.core.lock import (
     Wait,
     held_lease,
     holder_of,
-    is_finished_job,
     may_free,
     may_take,
     queue,
@@ -20,6 +19,7 @@ from bluetune_operator.core.lock import (
     taken_as_it_is,
     unfinished_work,
 )
+from bluetune_operator.core.workloads import is_finished_job
 
 
 def task(name: str, *, created: str = "2026-01-01T00:00:00Z", uid: str | None = None, **more: Any) -> dict[str, Any]:
