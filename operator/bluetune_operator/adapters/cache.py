@@ -5,7 +5,7 @@ the lock), read live. What a write answers goes in at once, so the operator sees
 """
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from bluetune_operator.adapters.slim import slim
 from bluetune_operator.core.kinds import (
@@ -96,23 +96,26 @@ class ObjectCache:
         if kept is not None:
             self.remove(kind, kept)
 
-    def replace_all(self, kind: Kind, namespace: str | None, found: list[Object], before: set[str]) -> list[Object]:
-        """Take over a full list of a namespace (None: of all); return the objects that have vanished.
+    def remove_absent(
+        self, kind: Kind, namespace: str | None, present: Container[str], known: Container[str]
+    ) -> list[Object]:
+        """Remove what a full list of a namespace (None: of all) did not show; return it.
 
-        `before` are the uids known when the list was asked for: what came later is not judged by it.
+        Args:
+            kind: of the objects.
+            namespace: that was listed.
+            present: uids that the list showed.
+            known: uids that were kept when the list was asked for: what came later is not judged by it.
         """
-        uids = {uid_of(thing) for thing in found}
         vanished = [
             thing
             for thing in self.all(kind)
             if (namespace is None or namespace_of(thing) == namespace)
-            and uid_of(thing) in before
-            and uid_of(thing) not in uids
+            and uid_of(thing) in known
+            and uid_of(thing) not in present
         ]
         for thing in vanished:
             self.remove(kind, thing)
-        for thing in found:
-            self.put(kind, thing)
         return vanished
 
     def uids(self, kind: Kind) -> set[str]:

@@ -5,13 +5,13 @@ Kopf stores nothing in the objects this way: no finalizers, no annotations.
 
 import asyncio
 import logging
+import zlib
 from typing import Any
 
 import kopf
 
 from bluetune_operator.adapters.cache import ObjectCache
 from bluetune_operator.adapters.kube import KubeApi
-from bluetune_operator.adapters.slim import slim
 from bluetune_operator.core.config import Config
 from bluetune_operator.core.kinds import (
     CHILD_SELECTOR,
@@ -27,6 +27,7 @@ from bluetune_operator.core.kinds import (
     Object,
     name_of,
     namespace_of,
+    uid_of,
 )
 from bluetune_operator.core.model_lock import seen_by_model
 from bluetune_operator.handlers.guard import NAME as GUARD_LEASE
@@ -105,38 +106,48 @@ class Informer:
         return True
 
     async def resync(self) -> None:
-        """List everything, take it over, and have reconciled what the watches missed, and all that is under way.
+        """List everything, take it over, and have reconciled what the watches missed, and later all that is under way.
 
         The first list is all news. Raises ApiError, ApiUnavailable.
         """
         for kind, selector in WATCHED.items():
             for scope in self._config.scopes:
-                before = self._cache.uids(kind)
-                found = [
-                    self._cache.same(kind, thing) or slim(kind, thing)  # thousands are not held twice
-                    async for page in self._kube.pages(kind, scope, labels=selector)
-                    for thing in page
-                    if self._keep(kind, thing)
-                ]
-                missed = [thing for thing in found if not self._cache.same(kind, thing)]
-                self._health.listed(kind, missed)
-                vanished = self._cache.replace_all(kind, scope, found, before)
-                for thing in vanished:
+                known, present = self._cache.uids(kind), set[str]()
+                async for page in self._kube.pages(kind, scope, labels=selector):
+                    kept = [thing for thing in page if self._keep(kind, thing)]
+                    present.update(uid_of(thing) for thing in kept)
+                    self._listed(kind, kept)
+                for thing in self._cache.remove_absent(kind, scope, present, known):
                     logger.info("%s %s/%s vanished unseen", kind.name, namespace_of(thing), name_of(thing))
-                for thing in vanished if kind == TASKS else ():
-                    self._is_news_for_model("DELETED", thing)
-                for thing in [*vanished, *missed]:
-                    for key in keys_for(kind, thing, self._cache):
-                        self._add(key, 0.0)
-                for thing in found:
-                    for key in keys_to_look_at(kind, thing):
-                        self._add(key, 0.0, urgent=False)
+                    if kind == TASKS:
+                        self._is_news_for_model("DELETED", thing)
+                    self._wake(kind, thing)
                 await asyncio.sleep(0)
         self._health.synced()
+
+    def _listed(self, kind: Kind, page: list[Object]) -> None:
+        missed = [thing for thing in page if not self._cache.same(kind, thing)]
+        self._health.listed(kind, missed)
+        for thing in missed:
+            self._cache.put(kind, thing)
+        for thing in missed:
+            self._wake(kind, thing)
+        for thing in page:
+            for key in keys_to_look_at(kind, thing):
+                self._add(key, self._config.resync_seconds * _share(key), urgent=False)
+
+    def _wake(self, kind: Kind, thing: Object) -> None:
+        for key in keys_for(kind, thing, self._cache):
+            self._add(key, 0.0)
 
     def _keep(self, kind: Kind, thing: Object) -> bool:
         """Deployments are only kept if a model claims them."""
         return kind != DEPLOYMENTS or bool(models_serving(namespace_of(thing), name_of(thing), self._cache))
+
+
+def _share(key: Key) -> float:
+    """Where in the time between two full lists a key is looked at, from 0 to 1: always there, and not all at once."""
+    return zlib.crc32(repr(key).encode()) / 2**32
 
 
 def registry_for(informer: Informer) -> kopf.OperatorRegistry:

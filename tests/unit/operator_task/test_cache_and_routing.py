@@ -57,7 +57,7 @@ def test_a_full_list_shows_what_vanished_unseen_but_does_not_judge_what_came_lat
     cache.put(TASKS, task("kept"))
     before = cache.uids(TASKS)
     cache.put(TASKS, task("newer"))
-    vanished = cache.replace_all(TASKS, "n", [task("kept")], before)
+    vanished = cache.remove_absent(TASKS, "n", {"uid-kept"}, before)
     assert [t["metadata"]["name"] for t in vanished] == ["gone"]
     assert [t["metadata"]["name"] for t in cache.of_model(TASKS, "n", "m")] == ["kept", "newer"]
 

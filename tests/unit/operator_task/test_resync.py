@@ -1,0 +1,106 @@
+"""A full list wakes what the watches missed, and has looked at what is under way before the next one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+
+from bluetune_operator.adapters.cache import ObjectCache
+from bluetune_operator.adapters.kube import KubeApi
+from bluetune_operator.core.config import Config
+from bluetune_operator.core.errors import ApiUnavailable
+from bluetune_operator.core.kinds import METHODS, MODELS, TASKS, Key, Kind
+from bluetune_operator.handlers.health import Health
+from bluetune_operator.handlers.informer import Informer
+
+PERIOD = Config().resync_seconds
+
+
+def thing(name: str, version: int = 1, **more: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": "n", "uid": f"u-{name}", "resourceVersion": str(version)}, **more}
+
+
+def task(name: str, *conditions: str) -> dict[str, Any]:
+    said = [{"type": kind, "status": "True", "reason": "Whatever"} for kind in conditions]
+    return thing(name, spec={"modelRef": {"name": "m"}}, status={"conditions": said})
+
+
+class Server:
+    """Answers lists, a page for each list of objects; None breaks off."""
+
+    def __init__(self, **pages: list[list[dict[str, Any]] | None]) -> None:
+        self.pages_of = pages
+
+    async def pages(self, kind: Kind, _: str | None, *, labels: str | None) -> AsyncIterator[list[dict[str, Any]]]:
+        for page in self.pages_of.get(kind.plural, []):
+            if page is None:
+                raise ApiUnavailable("cut")
+            yield page
+
+
+class Listing:
+    """An informer and what it put on the queue: after how many seconds, by key."""
+
+    def __init__(self, server: Server) -> None:
+        self.cache = ObjectCache()
+        self.added: dict[str, float] = {}
+        self.informer = Informer(cast("KubeApi", server), self.cache, Config(), Health(PERIOD), self._add)
+
+    def resync(self) -> dict[str, float]:
+        self.added.clear()
+        asyncio.run(self.informer.resync())
+        return self.added
+
+    def _add(self, key: Key, delay: float, *, urgent: bool = True) -> None:
+        name = f"{key.kind}/{key.name}"
+        self.added[name] = min(delay, self.added.get(name, delay))
+
+
+def test_an_unchanged_list_has_what_is_under_way_looked_at_before_the_next_one() -> None:
+    server = Server(
+        embeddingmodels=[[thing("m", spec={})]],
+        finetuningmethods=[[thing("text", spec={})]],
+        finetuningtasks=[[task("holds", "LockAcquired"), task("waits")], [task("over", "LockAcquired", "Succeeded")]],
+    )
+    listing = Listing(server)
+    first = listing.resync()
+    assert {name for name, delay in first.items() if delay == 0} == {
+        "EmbeddingModel/m",
+        "Lock/m",
+        "FineTuningMethod/text",
+        "FineTuningTask/holds",
+        "FineTuningTask/waits",
+        "FineTuningTask/over",
+    }
+    again = listing.resync()
+    assert set(again) >= {"EmbeddingModel/m", "Lock/m", "FineTuningMethod/text", "FineTuningTask/holds"}
+    assert "FineTuningTask/waits" not in again
+    assert all(0 < delay < PERIOD for delay in again.values())
+    assert len(set(again.values())) == len(again)
+
+
+def test_what_a_list_took_over_before_it_broke_off_is_woken() -> None:
+    listing = Listing(Server(finetuningtasks=[[task("seen")], None]))
+    with pytest.raises(ApiUnavailable):
+        listing.resync()
+    assert listing.cache.get(TASKS, "n", "seen") is not None
+    assert listing.added["FineTuningTask/seen"] == 0
+
+
+def test_what_a_list_no_longer_shows_is_gone_and_wakes_whom_it_concerns() -> None:
+    server = Server(embeddingmodels=[[thing("m", spec={})]], finetuningtasks=[[task("gone"), task("stays")]])
+    listing = Listing(server)
+    listing.resync()
+    server.pages_of["finetuningtasks"] = [[task("stays")]]
+    again = listing.resync()
+    assert listing.cache.get(TASKS, "n", "gone") is None
+    assert again["FineTuningTask/gone"] == again["Lock/m"] == again["EmbeddingModel/m"] == 0
+    assert "FineTuningTask/stays" not in again
+
+
+def test_a_list_of_one_kind_says_nothing_about_another() -> None:
+    listing = Listing(Server(embeddingmodels=[[thing("same", spec={})]], finetuningmethods=[[thing("same", spec={})]]))
+    listing.resync()
+    assert listing.cache.get(MODELS, "n", "same") is not None
+    assert listing.cache.get(METHODS, "n", "same") is not None
