@@ -55,6 +55,7 @@ def main() -> None:
                 "POD_NAMESPACE": TESTED_NAMESPACE,
                 "BLUETUNE_HEALTH_PORT": "0",
                 "BLUETUNE_METRICS_PORT": str(METRICS_PORT),
+                "MALLOC_ARENA_MAX": "2",  # as the image has it
             }
             log = Path(tempfile.mkdtemp(prefix="operator-scale-")) / "operator.log"
             operator = Operator(environment, log)

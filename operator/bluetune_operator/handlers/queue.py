@@ -4,6 +4,7 @@ Under more load than the process can carry, work that somebody waits for goes be
 """
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import random
@@ -34,6 +35,7 @@ class WorkQueue:
         self._order = itertools.count()
         self._failures: dict[Key, int] = {}
         self._changed = asyncio.Event()
+        self._turn = asyncio.Lock()
 
     def add(self, key: Key, delay: float = 0.0, *, urgent: bool = True) -> None:
         """Have a key reconciled in `delay` seconds, or earlier if it was to be earlier already.
@@ -72,23 +74,24 @@ class WorkQueue:
         self._failures.pop(key, None)
 
     async def get(self) -> Key:
-        """The next key. `done` must follow."""
-        while True:
-            self._move_due()
-            if self._urgent or self._calm:
-                key = self._next()
-                for urgent in (True, False):  # what was to come later is done now, and decides anew
-                    self._due.pop((key, urgent), None)
-                self._running.add(key)
+        """The next key. `done` must follow.
+
+        One worker waits for it, the others for their turn: a key wakes one of them, not all.
+        """
+        async with self._turn:
+            while True:
+                self._move_due()
                 if self._urgent or self._calm:
-                    self._changed.set()  # another worker may go on
-                return key
-            self._changed.clear()
-            wait = max(self._heap[0][0] - self._clock(), 0.0) if self._heap else None
-            try:
-                await asyncio.wait_for(self._changed.wait(), wait)
-            except TimeoutError:
-                continue
+                    key = self._next()
+                    for urgent in (True, False):  # what was to come later is done now, and decides anew
+                        self._due.pop((key, urgent), None)
+                    self._running.add(key)
+                    return key
+                self._changed.clear()
+                wait = max(self._heap[0][0] - self._clock(), 0.0) if self._heap else None
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await self._changed.wait()
 
     def done(self, key: Key) -> None:
         """The reconcile of a key is over; if the key was added meanwhile, it comes again."""

@@ -134,3 +134,18 @@ def test_failures_are_tried_again_later_and_later_up_to_a_limit() -> None:
         assert queue.fail(A) < 0.3
 
     asyncio.run(scenario())
+
+
+def test_workers_that_wait_get_a_key_each_and_one_that_is_cancelled_takes_none_away() -> None:
+    async def scenario() -> None:
+        queue = WorkQueue()
+        first, second, third = (asyncio.create_task(queue.get()) for _ in range(3))
+        await asyncio.sleep(0)
+        first.cancel()  # the one that waits for the next key; the others wait for their turn
+        await asyncio.wait([first])
+        queue.add(A)
+        queue.add(B, 0.01)
+        async with asyncio.timeout(5):
+            assert [await second, await third] == [A, B]
+
+    asyncio.run(scenario())
