@@ -15,6 +15,7 @@ from bluetune_operator.core.kinds import (
     condition_status,
     labels_of,
     name_of,
+    true_condition,
     uid_of,
 )
 from bluetune_operator.core.lock import has_ended, holder_of
@@ -115,13 +116,9 @@ def every_task_ends(seen: Observed) -> Iterator[str]:
 def failures_have_causes(seen: Observed) -> Iterator[str]:
     """With as many retries as it takes, only a person ends a task otherwise than well."""
     for task in seen.tasks:
-        condition = next((c for c in (task.get("status") or {}).get("conditions") or [] if c["type"] == "Failed"), None)
-        if (
-            condition is not None
-            and condition["status"] == "True"
-            and condition["reason"] not in ("Cancelled", "Refused")
-        ):
-            yield f"task {name_of(task)} failed: {condition['reason']}: {condition.get('message')}"
+        failed = true_condition(task, "Failed")
+        if failed is not None and failed["reason"] not in ("Cancelled", "Refused"):
+            yield f"task {name_of(task)} failed: {failed['reason']}: {failed.get('message')}"
 
 
 def versions_are_whole(seen: Observed) -> Iterator[str]:

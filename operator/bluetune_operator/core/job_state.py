@@ -9,9 +9,9 @@ from bluetune_api.exit_codes import ExitCode, decode_termination
 from bluetune_api.reasons import Reason, known_reason
 from bluetune_operator.core.conditions import shortened
 from bluetune_operator.core.jobs import CONTAINER
-from bluetune_operator.core.kinds import Object, is_deleting, name_of, uid_of
+from bluetune_operator.core.kinds import Object, condition, is_deleting, name_of, true_condition, uid_of
 from bluetune_operator.core.times import seconds_since
-from bluetune_operator.core.workloads import is_active_pod, true_condition
+from bluetune_operator.core.workloads import is_active_pod
 
 NOT_STARTED_SECONDS = 30.0
 """A pod that still creates its containers after this long is worth a word."""
@@ -101,15 +101,14 @@ def pod_problem(pod: Object, now: datetime) -> Trouble | None:
     status, name = pod.get("status") or {}, name_of(pod)
     if is_deleting(pod):
         return Trouble("Terminating", f"pod {name!r} is being stopped")
-    for condition in status.get("conditions") or []:
-        unscheduled = condition["type"] == "PodScheduled" and condition["status"] == "False"
-        if unscheduled and condition.get("reason") == "Unschedulable":
-            said = condition.get("message") or "no node fits"
-            return Trouble(
-                "Unschedulable",
-                f"pod {name!r} cannot be scheduled: {said} It starts when a node has what the method's podTemplate asks"
-                " for.",
-            )
+    scheduled = condition(pod, "PodScheduled")
+    if scheduled is not None and scheduled["status"] == "False" and scheduled.get("reason") == "Unschedulable":
+        said = scheduled.get("message") or "no node fits"
+        return Trouble(
+            "Unschedulable",
+            f"pod {name!r} cannot be scheduled: {said} It starts when a node has what the method's podTemplate asks"
+            " for.",
+        )
     containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
     for container in containers:
         waiting = (container.get("state") or {}).get("waiting") or {}

@@ -92,10 +92,22 @@ def is_deleting(thing: Mapping[str, Any]) -> bool:
     return bool(thing["metadata"].get("deletionTimestamp"))
 
 
-def condition_status(thing: Mapping[str, Any], kind: str) -> str | None:
-    """Status of a condition of an object as JSON has it: True, False, Unknown, or None if it was never set."""
+def condition(thing: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None:
+    """A condition of an object as JSON has it, which holds one of each type; None if it was never set."""
     conditions = (thing.get("status") or {}).get("conditions") or ()
-    return next((str(c["status"]) for c in conditions if c["type"] == kind), None)
+    return next((c for c in conditions if c["type"] == kind), None)
+
+
+def condition_status(thing: Mapping[str, Any], kind: str) -> str | None:
+    """Status of a condition: True, False, Unknown, or None if it was never set."""
+    found = condition(thing, kind)
+    return None if found is None else str(found["status"])
+
+
+def true_condition(thing: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None:
+    """A condition that is True, or None."""
+    found = condition(thing, kind)
+    return found if found is not None and found["status"] == "True" else None
 
 
 def owner_reference(owner: Mapping[str, Any]) -> Object:

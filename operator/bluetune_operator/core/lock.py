@@ -15,6 +15,7 @@ from bluetune_operator.core.kinds import (
     TASK_SEEN,
     TASK_UID_LABEL,
     Object,
+    condition,
     condition_status,
     is_deleting,
     labels_of,
@@ -125,8 +126,8 @@ def waits(task: Mapping[str, Any]) -> bool:
 
 def _refers_to_nothing(task: Mapping[str, Any]) -> bool:
     """A task whose own references were found broken lets the others pass until they are mended."""
-    conditions = (task.get("status") or {}).get("conditions") or ()
-    return any(c["type"] == "Accepted" and c["status"] == "False" and c["reason"] in LETS_PASS for c in conditions)
+    accepted = condition(task, "Accepted")
+    return accepted is not None and accepted["status"] == "False" and accepted["reason"] in LETS_PASS
 
 
 def queue(tasks: Iterable[Object], holder: Holder | None) -> list[Object]:

@@ -13,9 +13,9 @@ from bluetune_api.records import MethodPlan, Plan, Result, RunOwner, digest_of, 
 from bluetune_operator.core.config import Config
 from bluetune_operator.core.job_state import job_state
 from bluetune_operator.core.jobs import TrainerJob, plan_of, trainer_job
-from bluetune_operator.core.kinds import Object, child_labels, name_of, namespace_of, uid_of
+from bluetune_operator.core.kinds import Object, child_labels, name_of, namespace_of, true_condition, uid_of
 from bluetune_operator.core.rollout import Failure
-from bluetune_operator.core.workloads import is_active_pod, is_finished_job, true_condition
+from bluetune_operator.core.workloads import is_active_pod, is_finished_job
 
 Json = Mapping[str, Any]
 

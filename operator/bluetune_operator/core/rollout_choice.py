@@ -7,7 +7,7 @@ from typing import Any
 
 from bluetune_api.base import Metrics
 from bluetune_api.model import CurrentVersion, EmbeddingModelStatus, Rollout, Serving
-from bluetune_operator.core.kinds import condition_status, is_deleting, name_of, uid_of
+from bluetune_operator.core.kinds import condition, condition_status, is_deleting, name_of, uid_of
 from bluetune_operator.core.rollout import Failure
 from bluetune_operator.core.times import seconds_since, stamp
 
@@ -119,10 +119,8 @@ def asks(task: Task) -> bool:
 
 
 def _promotion(task: Task) -> tuple[str, str] | None:
-    for condition in (task.get("status") or {}).get("conditions") or ():
-        if condition["type"] == "Promoted":
-            return str(condition["status"]), str(condition["reason"])
-    return None
+    said = condition(task, "Promoted")
+    return None if said is None else (str(said["status"]), str(said["reason"]))
 
 
 def unread(rollout: Rollout | None, tasks: Iterable[Task]) -> bool:

@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bluetune_operator.core.kinds import is_deleting, name_of
+from bluetune_operator.core.kinds import condition, is_deleting, name_of, true_condition
 from bluetune_operator.core.pod_refusal import unnamed
 from bluetune_operator.core.rollout import BlueView, Failure
 from bluetune_operator.core.serving_patch import VERSION_ANNOTATION, tells
-from bluetune_operator.core.workloads import is_active_pod, true_condition
+from bluetune_operator.core.workloads import is_active_pod
 
 Json = Mapping[str, Any]
 
@@ -94,13 +94,11 @@ def _deadline(deployment: Json, message: str) -> Failure | None:
     status = deployment.get("status") or {}
     if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
         return None
-    for condition in status.get("conditions") or ():
-        if condition["type"] == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded":
-            seconds = deployment["spec"].get("progressDeadlineSeconds", 600)
-            return Failure(
-                "ProgressDeadlineExceeded", f"no progress within progressDeadlineSeconds={seconds}: {message}"
-            )
-    return None
+    progressing = condition(deployment, "Progressing")
+    if progressing is None or progressing.get("reason") != "ProgressDeadlineExceeded":
+        return None
+    seconds = deployment["spec"].get("progressDeadlineSeconds", 600)
+    return Failure("ProgressDeadlineExceeded", f"no progress within progressDeadlineSeconds={seconds}: {message}")
 
 
 def _refused(deployment: Json) -> str | None:
@@ -119,9 +117,9 @@ def _ready(pod: Json) -> bool:
 
 def _problem(pod: Json) -> str | None:
     status = pod.get("status") or {}
-    for condition in status.get("conditions") or ():
-        if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return f"{condition.get('reason', 'Unschedulable')}: {condition.get('message', '')}"
+    scheduled = condition(pod, "PodScheduled")
+    if scheduled is not None and scheduled["status"] == "False":
+        return f"{scheduled.get('reason', 'Unschedulable')}: {scheduled.get('message', '')}"
     for kind, field in (("init container", "initContainerStatuses"), ("container", "containerStatuses")):
         for container in status.get(field) or ():
             if problem := _container_problem(container):

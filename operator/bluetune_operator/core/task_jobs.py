@@ -11,10 +11,10 @@ from bluetune_api.task import FineTuningTask, FineTuningTaskStatus
 from bluetune_operator.core.config import Config
 from bluetune_operator.core.job_state import JobState
 from bluetune_operator.core.jobs import KUEUE_QUEUE, Command, TrainerJob, plan_of
-from bluetune_operator.core.kinds import Object, child_labels, labels_of, name_of
+from bluetune_operator.core.kinds import Object, child_labels, condition, labels_of, name_of, true_condition
 from bluetune_operator.core.run_record import RunRecord, record_of
 from bluetune_operator.core.times import moment_of
-from bluetune_operator.core.workloads import is_finished_job, true_condition
+from bluetune_operator.core.workloads import is_finished_job
 
 
 def check_plan(
@@ -126,9 +126,7 @@ def _seconds_run(job: Object) -> float:
     """From its start, or from when it was last resumed, to its end."""
     status = job.get("status") or {}
     begun = status.get("startTime")
-    ended = status.get("completionTime") or next(
-        (c.get("lastTransitionTime") for c in status.get("conditions") or [] if c["type"] == "Failed"), None
-    )
+    ended = status.get("completionTime") or (condition(job, "Failed") or {}).get("lastTransitionTime")
     return max((moment_of(ended) - moment_of(begun)).total_seconds(), 0.0) if begun and ended else 0.0
 
 

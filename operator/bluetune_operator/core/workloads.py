@@ -3,13 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bluetune_operator.core.kinds import JOB_LABEL, Object, is_owned_by, labels_of, uid_of
-
-
-def true_condition(thing: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None:
-    """A condition of an object as JSON has it, if it is True; else None."""
-    conditions = (thing.get("status") or {}).get("conditions") or ()
-    return next((c for c in conditions if c["type"] == kind and c["status"] == "True"), None)
+from bluetune_operator.core.kinds import JOB_LABEL, Object, is_owned_by, labels_of, true_condition, uid_of
 
 
 def is_active_pod(pod: Mapping[str, Any]) -> bool:

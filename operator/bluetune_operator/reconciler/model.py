@@ -22,6 +22,7 @@ from bluetune_operator.core.kinds import (
     Key,
     Object,
     child_labels,
+    condition,
     is_deleting,
     lease_name,
     name_of,
@@ -333,8 +334,8 @@ def _seen_by_tasks(status: EmbeddingModelStatus) -> tuple[object, ...]:
 
 
 def _waits_for_claim(model: Mapping[str, Any]) -> bool:
-    conditions = (model.get("status") or {}).get("conditions") or ()
-    return any(c["type"] == "Ready" and c["reason"] == "AlreadyClaimed" for c in conditions)
+    ready = condition(model, "Ready")
+    return ready is not None and bool(ready["reason"] == "AlreadyClaimed")
 
 
 def _base_as_current(subject: Subject) -> CurrentVersion:

@@ -11,18 +11,7 @@ from bluetune_operator.core.kinds import DEPLOYMENTS, JOBS, LEASES, METHODS, MOD
 from bluetune_operator.handlers.health import Health
 from bluetune_operator.handlers.informer import Informer
 from bluetune_operator.handlers.routing import keys_for
-
-
-def thing(
-    name: str, version: int = 1, *, uid: str = "", labels: dict[str, str] | None = None, **more: Any
-) -> dict[str, Any]:
-    metadata = {"name": name, "namespace": "n", "uid": uid or f"uid-{name}", "resourceVersion": str(version)}
-    return {"metadata": {**metadata, "labels": labels or {}}, **more}
-
-
-def task(name: str, model: str = "m", version: int = 1, ended: bool = False, **spec: Any) -> dict[str, Any]:
-    conditions = [{"type": "Succeeded", "status": "True", "reason": "Completed"}] if ended else []
-    return thing(name, version, spec={"modelRef": {"name": model}, **spec}, status={"conditions": conditions})
+from unit.operator_task.cached_objects import task, thing
 
 
 def test_an_older_version_never_replaces_a_newer_one() -> None:

@@ -13,17 +13,9 @@ from bluetune_operator.core.errors import ApiUnavailable
 from bluetune_operator.core.kinds import METHODS, MODELS, TASKS, Key, Kind
 from bluetune_operator.handlers.health import Health
 from bluetune_operator.handlers.informer import Informer
+from unit.operator_task.cached_objects import task, thing
 
 PERIOD = Config().resync_seconds
-
-
-def thing(name: str, version: int = 1, **more: Any) -> dict[str, Any]:
-    return {"metadata": {"name": name, "namespace": "n", "uid": f"u-{name}", "resourceVersion": str(version)}, **more}
-
-
-def task(name: str, *conditions: str) -> dict[str, Any]:
-    said = [{"type": kind, "status": "True", "reason": "Whatever"} for kind in conditions]
-    return thing(name, spec={"modelRef": {"name": "m"}}, status={"conditions": said})
 
 
 class Server:
@@ -61,7 +53,7 @@ def test_an_unchanged_list_has_what_is_under_way_looked_at_before_the_next_one()
     server = Server(
         embeddingmodels=[[thing("m", spec={})]],
         finetuningmethods=[[thing("text", spec={})]],
-        finetuningtasks=[[task("holds", "LockAcquired"), task("waits")], [task("over", "LockAcquired", "Succeeded")]],
+        finetuningtasks=[[task("holds", locked=True), task("waits")], [task("over", locked=True, ended=True)]],
     )
     listing = Listing(server)
     first = listing.resync()
