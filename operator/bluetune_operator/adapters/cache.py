@@ -1,7 +1,8 @@
 """What the watches and lists have shown: an informer's cache.
 
 It may lag behind. Before acting on "it exists" or "it is gone" where a mistake would cost something (taking or freeing
-the lock), read live. What a write answers goes in at once, so the operator sees its own writes.
+the lock), read live. What a write answers goes in at once, so the operator sees its own writes; what a live read shows
+goes in too, and stays news to all others whom it concerns until its watch event comes.
 """
 
 from collections import OrderedDict, defaultdict
@@ -32,6 +33,8 @@ class ObjectCache:
         self._by_model: dict[tuple[str, str, str], set[str]] = defaultdict(set)
         self._by_task: dict[tuple[str, str, str], set[str]] = defaultdict(set)
         self._gone: OrderedDict[str, None] = OrderedDict()
+        self._ahead: dict[tuple[str, str, str], str] = {}
+        """Versions of what a live read showed and no watch has told yet, by kind, namespace and name."""
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         """The object as last seen, or None. Do not change it."""
@@ -62,6 +65,8 @@ class ObjectCache:
             if uid_of(kept) == uid_of(thing) and not _newer(thing, kept):
                 return False
             self._unlink(kind, kept)
+            if uid_of(kept) == uid_of(thing) and self._ahead.get((kind.plural, namespace, name)):
+                self._ahead[kind.plural, namespace, name] = thing["metadata"]["resourceVersion"]
         thing.setdefault("apiVersion", kind.api_version)
         thing.setdefault("kind", kind.name)
         self._objects[kind.plural][namespace, name] = slim(kind, thing)
@@ -70,6 +75,19 @@ class ObjectCache:
             self._by_model[kind.plural, namespace, model].add(name)
         if task:
             self._by_task[kind.plural, namespace, task].add(name)
+        return True
+
+    def put_ahead(self, kind: Kind, thing: Object) -> None:
+        """Keep what a live read showed; its watch event will still be news."""
+        if self.put(kind, thing):
+            self._ahead[kind.plural, namespace_of(thing), name_of(thing)] = thing["metadata"]["resourceVersion"]
+
+    def is_news(self, kind: Kind, thing: Object) -> bool:
+        """Whether nobody was told yet of an object that is kept as it is: asked once, by its watch event or a list."""
+        where = (kind.plural, namespace_of(thing), name_of(thing))
+        if self._ahead.get(where) != thing["metadata"]["resourceVersion"]:
+            return False
+        del self._ahead[where]
         return True
 
     def same(self, kind: Kind, thing: Object) -> Object | None:
@@ -88,6 +106,7 @@ class ObjectCache:
         kept = self.get(kind, namespace, name)
         if kept is not None and uid_of(kept) == uid_of(thing):
             self._unlink(kind, kept)
+            self._ahead.pop((kind.plural, namespace, name), None)
             del self._objects[kind.plural][namespace, name]
 
     def forget(self, kind: Kind, namespace: str, name: str) -> None:

@@ -57,6 +57,10 @@ CHILD_SELECTOR = f"{MANAGED_BY}={BLUETUNE}"
 """Label selector of everything that bluetune makes."""
 
 
+LOCK = "Lock"
+"""Kind of the keys that the lock's reconciler gets: namespace and model."""
+
+
 @dataclass(frozen=True, order=True)
 class Key:
     """What is reconciled: a resource of ours by kind, namespace and name."""

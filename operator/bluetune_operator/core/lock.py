@@ -214,8 +214,9 @@ def may_take(
         return Inconsistent(
             f"Lease {name!r} names this task, but {kind} {child!r} of another runs; this one begins when that has ended"
         )
-    waiting = queue(tasks, holder)
-    position = next((n for n, other in enumerate(waiting, 1) if uid_of(other) == uid_of(task)), len(waiting) + 1)
+    waiting = [other for other in queue(tasks, holder) if uid_of(other) != uid_of(task)]
+    # counted, not looked up: until its status says so, one that enters the queue is not in it
+    position = 1 + sum(queue_order(other) < queue_order(task) for other in waiting)
     if holder is not None:  # also one that is gone: `may_free` decides about that
         return Wait(position, holder.name, f"task {holder.name!r} holds the model")
     if others:

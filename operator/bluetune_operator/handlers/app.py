@@ -19,7 +19,7 @@ from bluetune_operator.adapters.kube import KubeApi, load_configuration
 from bluetune_operator.adapters.store import Stores
 from bluetune_operator.core.config import Config
 from bluetune_operator.core.errors import ApiError, ApiUnavailable
-from bluetune_operator.core.kinds import METHODS, MODELS, TASKS
+from bluetune_operator.core.kinds import LOCK, METHODS, MODELS, TASKS
 from bluetune_operator.handlers.dispatch import Dispatcher
 from bluetune_operator.handlers.guard import Guard, LeaseLost
 from bluetune_operator.handlers.health import Health
@@ -32,7 +32,7 @@ from bluetune_operator.reconciler.lock import LockReconciler
 from bluetune_operator.reconciler.method import MethodReconciler
 from bluetune_operator.reconciler.model import ModelReconciler
 from bluetune_operator.reconciler.retention import RETENTION, RetentionReconciler
-from bluetune_operator.reconciler.task import LOCK, TaskReconciler
+from bluetune_operator.reconciler.task import TaskReconciler
 
 logger = logging.getLogger(__name__)
 

@@ -76,7 +76,7 @@ class Informer:
             self._cache.remove(kind, thing)
         elif not self._keep(kind, thing):
             return
-        elif not self._cache.put(kind, thing):
+        elif not self._take_over(kind, thing):
             own = self._is_own_write(kind, thing)
             if not own:
                 return
@@ -86,6 +86,11 @@ class Informer:
             if concerns_model if of_model else not own:
                 only_shows = of_model and kind in (TASKS, LEASES)
                 self._add(key, CALM_SECONDS if only_shows else 0.0, urgent=not only_shows)
+
+    def _take_over(self, kind: Kind, thing: Object) -> bool:
+        """Keep an object; whether that is news: it was not kept, or by a live read of which nobody was told."""
+        kept = self._cache.put(kind, thing)
+        return self._cache.is_news(kind, thing) or kept
 
     def _is_own_write(self, kind: Kind, thing: Object) -> bool:
         """A Lease or a task's status as this operator wrote it: no news for the writer, but for the model.
@@ -128,8 +133,7 @@ class Informer:
     def _listed(self, kind: Kind, page: list[Object]) -> None:
         missed = [thing for thing in page if not self._cache.same(kind, thing)]
         self._health.listed(kind, missed)
-        for thing in missed:
-            self._cache.put(kind, thing)
+        missed = [thing for thing in page if self._take_over(kind, thing)]
         for thing in missed:
             self._wake(kind, thing)
         for thing in page:

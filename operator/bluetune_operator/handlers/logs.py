@@ -6,9 +6,8 @@ import logging
 import sys
 from datetime import UTC, datetime
 
-from bluetune_operator.core.kinds import TASKS, Key
+from bluetune_operator.core.kinds import LOCK, TASKS, Key
 from bluetune_operator.core.untrusted import clean
-from bluetune_operator.reconciler.task import LOCK
 
 current_key: contextvars.ContextVar[Key | None] = contextvars.ContextVar("current_key", default=None)
 """What is being reconciled."""

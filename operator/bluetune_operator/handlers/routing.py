@@ -7,6 +7,7 @@ from bluetune_operator.core.kinds import (
     DEPLOYMENTS,
     JOBS,
     LEASES,
+    LOCK,
     METHODS,
     MODEL_LABEL,
     MODELS,
@@ -21,7 +22,7 @@ from bluetune_operator.core.kinds import (
     namespace_of,
 )
 from bluetune_operator.core.lock import has_ended, says_it_holds
-from bluetune_operator.reconciler.task import LOCK, refers_to_method
+from bluetune_operator.reconciler.task import refers_to_method
 
 
 def keys_for(kind: Kind, thing: Object, cache: ObjectCache) -> set[Key]:

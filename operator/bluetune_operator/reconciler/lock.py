@@ -4,7 +4,7 @@ import logging
 
 from bluetune_operator.adapters.leases import live_work, read_lease, write_holder
 from bluetune_operator.core.kinds import LEASES, MODELS, TASKS, Key, Object, lease_name, name_of, uid_of
-from bluetune_operator.core.lock import Holder, has_ended, holder_of, may_free, queue
+from bluetune_operator.core.lock import Holder, has_ended, holder_of, may_free, queue, says_it_holds, waits
 from bluetune_operator.reconciler.base import Context
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class LockReconciler:
         lease = await read_lease(kube, namespace, model)
         if _holder(lease) != holder:
             if lease is not None:
-                cache.put(LEASES, lease)
+                cache.put_ahead(LEASES, lease)
             return False
         task = await kube.get(TASKS, namespace, holder.name)
         if not may_free(holder, task, await live_work(kube, namespace, model)):
@@ -70,7 +70,7 @@ class LockReconciler:
                 self._context.enqueue(Key(TASKS.name, namespace, name_of(task)), 0)
             return
         self._seen[namespace, model] = seen
-        for task in [*waiting[:1], *(t for t in tasks if _is_duplicate(t))]:
+        for task in [*waiting[:1], *(t for t in tasks if _is_duplicate(t) or _is_named(t, holder))]:
             self._context.enqueue(Key(TASKS.name, namespace, name_of(task)), 0)
         for task in waiting[1:]:
             self._context.enqueue(Key(TASKS.name, namespace, name_of(task)), MOVED_SECONDS, urgent=False)
@@ -81,6 +81,11 @@ def _holder(lease: Object | None) -> Holder | None:
         return holder_of(lease)
     except ValueError:
         return None  # the tasks that wait say LockInconsistent
+
+
+def _is_named(task: Object, holder: Holder | None) -> bool:
+    """Whether the Lease names a task that still waits: a person has edited it."""
+    return holder is not None and uid_of(task) == holder.uid and waits(task) and not says_it_holds(task)
 
 
 def _is_duplicate(task: Object) -> bool:

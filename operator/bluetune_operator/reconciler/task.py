@@ -4,8 +4,8 @@ import logging
 
 from bluetune_api.task import FineTuningTask
 from bluetune_operator.core.errors import ApiError
-from bluetune_operator.core.kinds import MODELS, TASKS, Key, Object, is_deleting
-from bluetune_operator.core.lock import has_ended
+from bluetune_operator.core.kinds import LOCK, MODELS, TASKS, Key, Object, is_deleting
+from bluetune_operator.core.lock import has_ended, waits
 from bluetune_operator.core.references import Problem, parsed
 from bluetune_operator.core.task_status import Draft
 from bluetune_operator.reconciler.base import Context
@@ -59,17 +59,21 @@ class TaskReconciler:
                 break
         written = await self._write(raw, draft)
         self._context.observer.phase(key, draft.status.phase)
-        if written and draft.ended and not has_ended(raw):
+        if written is None:
+            return wait
+        ends = draft.ended and not has_ended(raw)
+        if ends or waits(written) != waits(raw):  # its own write wakes nobody, and those behind it wait for the lock
             self._context.enqueue(Key(LOCK, namespace, _model(raw)), 0)
-            return 0.0  # its own write wakes nobody; the step `ended` has still to free its key and mind its time
+        if ends:
+            return 0.0  # the step `ended` has still to free its key and mind its time
         return wait
 
-    async def _write(self, raw: Object, draft: Draft) -> bool:
-        """Write the status if it changed; tell what happened only after that."""
+    async def _write(self, raw: Object, draft: Draft) -> Object | None:
+        """Write the status if it changed, and return the task as written; tell what happened only after that."""
         before = raw.get("status") or {}
         after = draft.finished().wire()
         if after == before:
-            return False
+            return None
         written = await self._context.kube.replace_status(TASKS, raw, after)
         self._context.cache.put(TASKS, written)
         for level, reason, message in draft.news():
@@ -77,7 +81,7 @@ class TaskReconciler:
                 "%s: %s", reason, message, extra={"reason": reason, "phase": draft.status.phase, "model": _model(raw)}
             )
             await self._context.events.emit(raw, reason, message, level=level)
-        return True
+        return written
 
     async def _invalid(self, raw: Object, problem: Problem) -> float | None:
         """A task that the types refuse, though the API server let it pass: say so in the status, whatever is there."""
@@ -93,10 +97,6 @@ class TaskReconciler:
                 raise
             logger.error("status of a task that cannot be read was refused: %s", error.message)
         return None
-
-
-LOCK = "Lock"
-"""Kind of the keys that the lock's reconciler gets: namespace and model."""
 
 
 def _model(raw: Object) -> str:

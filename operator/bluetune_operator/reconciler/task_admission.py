@@ -16,7 +16,7 @@ from bluetune_api.task import Queue
 from bluetune_operator.adapters.leases import live_work, read_lease, write_holder
 from bluetune_operator.adapters.store import AsyncStore, StoreProblem, problem_of
 from bluetune_operator.core.key_claim import same_work
-from bluetune_operator.core.kinds import LEASES, METHODS, MODELS, TASKS, lease_name, name_of, uid_of
+from bluetune_operator.core.kinds import LEASES, LOCK, METHODS, MODELS, TASKS, Key, lease_name, name_of, uid_of
 from bluetune_operator.core.lock import (
     LETS_PASS,
     Inconsistent,
@@ -116,7 +116,7 @@ async def lock(run: Run) -> Stay | None:
     raw = await kube.get(TASKS, run.namespace, run.name)
     if raw is None or raw["metadata"]["resourceVersion"] != run.raw["metadata"]["resourceVersion"]:
         if raw is not None:
-            cache.put(TASKS, raw)
+            cache.put_ahead(TASKS, raw)
         return Stay(0.05)
     if not held and not waits(raw):
         # its status says that it lets others pass, and its lock would be freed under it: that it waits is written first
@@ -137,7 +137,9 @@ async def lock(run: Run) -> Stay | None:
         assert run.raw_model is not None  # noqa: S101 - found by `references`
         await write_holder(kube, cache, run.raw_model, lease, raw, run.draft.now)
     elif lease is not None:
-        cache.put(LEASES, lease)
+        cache.put_ahead(LEASES, lease)
+    if not cache.same(TASKS, raw):  # its news came when the lock had no holder whom they could concern
+        run.context.enqueue(Key(LOCK, run.namespace, run.model_name), 0)
     if not held:
         run.draft.say("LockAcquired", True, "Acquired", f"Lease {lease_name(run.model_name)} is held by this task")
         run.draft.set(queue=None, start_time=run.draft.status.start_time or stamp(run.draft.now))
@@ -148,7 +150,7 @@ async def still_held(run: Run) -> bool:
     """Whether the Lease, read live, names this task: what a result's acceptance depends on."""
     lease = await read_lease(run.context.kube, run.namespace, run.model_name)
     if lease is not None:
-        run.context.cache.put(LEASES, lease)
+        run.context.cache.put_ahead(LEASES, lease)
     else:
         run.context.cache.forget(LEASES, run.namespace, lease_name(run.model_name))
     return _names(run, lease)
@@ -160,7 +162,7 @@ async def still_there(run: Run) -> bool:
     if raw is None:
         run.context.cache.forget(TASKS, run.namespace, run.name)
         return False
-    run.context.cache.put(TASKS, raw)
+    run.context.cache.put_ahead(TASKS, raw)
     return uid_of(raw) == run.uid and not has_ended(raw)
 
 

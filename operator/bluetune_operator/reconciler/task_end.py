@@ -113,7 +113,7 @@ async def _model_status(run: Run) -> EmbeddingModelStatus | None:
     raw = await run.context.kube.get(MODELS, run.namespace, run.model_name)
     if raw is None:
         return None
-    run.context.cache.put(MODELS, raw)
+    run.context.cache.put_ahead(MODELS, raw)
     model = parsed(EmbeddingModel, raw)
     return model.status if isinstance(model, EmbeddingModel) else None
 

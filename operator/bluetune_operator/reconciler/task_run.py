@@ -96,7 +96,7 @@ async def own_job(run: Run, stage: JobName) -> Object | None:
     if found is None:
         found = await kube.get(JOBS, run.namespace, name)
         if found is not None:
-            cache.put(JOBS, found)
+            cache.put_ahead(JOBS, found)
     return found if found is not None and is_owned_by(found, run.uid) else None
 
 

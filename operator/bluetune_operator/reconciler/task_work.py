@@ -237,7 +237,8 @@ async def _pause_or_resume(run: Run, job: Object, kind: Stage) -> Stay | None:
         return Stay()
     if patch is not None:
         name = job["metadata"]["name"]
-        run.context.cache.put(JOBS, await run.context.kube.merge_patch(JOBS, run.namespace, name, patch))
+        # the patch has no precondition: what it answers may hold others' changes too
+        run.context.cache.put_ahead(JOBS, await run.context.kube.merge_patch(JOBS, run.namespace, name, patch))
     if run.task.spec.suspend and not is_finished_job(job) and not is_kueues(job):
         message = "the Job is suspended and the lock is kept; unset spec.suspend to go on"
         run.draft.say(kind, "Unknown", "Suspended", message)

@@ -15,7 +15,7 @@ from bluetune_operator.adapters.job_events import JobEvents
 from bluetune_operator.adapters.store import StoreProblem, Stores
 from bluetune_operator.core.config import Config
 from bluetune_operator.core.errors import ApiError, ApiUnavailable
-from bluetune_operator.core.kinds import METHODS, MODELS, TASKS, Key
+from bluetune_operator.core.kinds import LOCK, METHODS, MODELS, TASKS, Key
 from bluetune_operator.handlers.health import Health
 from bluetune_operator.handlers.informer import WATCHED, Informer
 from bluetune_operator.reconciler.base import Context, Reconciler
@@ -23,7 +23,7 @@ from bluetune_operator.reconciler.lock import LockReconciler
 from bluetune_operator.reconciler.method import MethodReconciler
 from bluetune_operator.reconciler.model import ModelReconciler
 from bluetune_operator.reconciler.retention import RETENTION, RetentionReconciler
-from bluetune_operator.reconciler.task import LOCK, TaskReconciler
+from bluetune_operator.reconciler.task import TaskReconciler
 from unit.operator_lock_model.apiserver import Answer, Kube, Request, copied
 from unit.operator_lock_model.world import NOW, World
 

@@ -3,11 +3,11 @@
 import random
 from collections.abc import Iterable
 
-from bluetune_operator.core.kinds import LEASES, TASKS, Key, lease_name
+from bluetune_operator.core.kinds import LEASES, METHODS, TASKS, Key, lease_name
 from bluetune_operator.core.lock import has_ended
 from unit.operator_lock_model.invariants import Invariants
 from unit.operator_lock_model.operators import RESYNC, Defect, Operator
-from unit.operator_lock_model.world import MODEL, Move, World
+from unit.operator_lock_model.world import METHOD, MODEL, Move, World
 
 Step = tuple[str, ...]
 """Who, and what: replayed, the same steps give the same run."""
@@ -90,6 +90,8 @@ class System:
 
         Where the Lease was edited by hand the operators may have stopped: then what they advise must help.
         """
+        if self.world.server.get(METHODS, METHOD) is None:
+            self.apply(("world", "restore-method"))
         self.run_dry(chance)
         while (remedy := self.invariants.remedy()) is not None:
             self.apply(("world", *remedy))
@@ -97,11 +99,11 @@ class System:
         self.invariants.check_settled()
 
     def run_dry(self, chance: random.Random) -> None:
-        """Until even the timers and full lists change nothing."""
+        """Until even the timers change nothing, without full lists: no event was lost that they would make up for."""
         self._drain(chance)
         for _ in range(ROUNDS):
             before = self.world.server.version
-            for step in [s for operator in self.operators for s in self.timers(operator)]:
+            for step in [s for operator in self.operators for s in self.timers(operator) if s[2] != RESYNC.kind]:
                 if step in self.timers(self._operator(step[0])):
                     self.apply(step)
             self._drain(chance)

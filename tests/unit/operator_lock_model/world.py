@@ -29,7 +29,7 @@ from unit.operator_lock_model.store import MemoryStore
 Move = tuple[str, ...]
 """What is done, and to what."""
 
-NAMESPACE, MODEL, BLUE = "n", "m", "blue"
+NAMESPACE, MODEL, METHOD, BLUE = "n", "m", "text", "blue"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 STAMP = "2026-01-01T00:00:00Z"
 GARBAGE = "nobody-can-read-this"
@@ -83,7 +83,8 @@ class World:
                 yield "crash", pod["metadata"]["name"]
 
     def people(self, names: tuple[str, ...]) -> Iterator[Move]:
-        """Moves of people about tasks of these names."""
+        """Moves of people about tasks of these names, and about the method that they refer to."""
+        yield ("remove-method" if self.server.get(METHODS, METHOD) else "restore-method",)
         for name in names:
             task = self.server.get(TASKS, name)
             if task is None:
@@ -218,6 +219,12 @@ class World:
     def _delete(self, name: str) -> None:
         self.server.remove("person", TASKS, name)
 
+    def _remove_method(self) -> None:
+        self.server.remove("person", METHODS, METHOD)
+
+    def _restore_method(self) -> None:
+        self.server.create("person", METHODS, _method())
+
     def _delete_job(self, name: str) -> None:
         self.server.remove("person", JOBS, name)
 
@@ -260,14 +267,14 @@ def _method() -> Object:
     return {
         "apiVersion": METHODS.api_version,
         "kind": METHODS.name,
-        "metadata": {"name": "text"},
+        "metadata": {"name": METHOD},
         "spec": {"image": "trainer"},
     }
 
 
 def _model(version: str, digest: str, *, serving: bool) -> Object:
     store = {"endpoint": "s3", "bucket": "bucket", "prefix": "m", "credentialsSecretRef": {"name": "store"}}
-    spec: Object = {"base": {"uri": "/models/base"}, "methodRef": {"name": "text"}, "store": store}
+    spec: Object = {"base": {"uri": "/models/base"}, "methodRef": {"name": METHOD}, "store": store}
     if serving:
         spec["serving"] = {"deployment": BLUE, "container": "server"}
     current = {"version": version, "uri": f"s3://bucket/m/versions/{version}/", "digest": digest, "promotedAt": STAMP}

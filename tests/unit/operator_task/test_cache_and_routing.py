@@ -100,6 +100,30 @@ def test_who_is_woken(cache: ObjectCache, kind: Kind, changed: dict[str, Any], e
     assert {f"{key.kind}/{key.name}" for key in keys_for(kind, changed, cache)} == expected
 
 
+@pytest.mark.parametrize("listed", [False, True], ids=["by its watch event", "by a full list"])
+def test_what_a_live_read_showed_is_still_news_once(listed: bool) -> None:
+    cache, woken = ObjectCache(), list[Key]()
+    informer = Informer(cast("KubeApi", None), cache, Config(), Health(180.0), lambda key, _, **__: woken.append(key))
+
+    def told(changed: dict[str, Any]) -> list[Key]:
+        woken.clear()
+        if listed:
+            informer._listed(TASKS, [changed])
+        else:
+            informer.seen(TASKS, "MODIFIED", changed)
+        return [key for key in woken if key.kind == "Lock"]
+
+    assert told(task("t", version=10))
+    cache.put_ahead(TASKS, task("t", version=12, cancel=True))
+    assert told(task("t", version=12, cancel=True))
+    assert not told(task("t", version=12, cancel=True))
+    cache.put_ahead(TASKS, task("t", version=13, cancel=True))
+    cache.put(TASKS, task("t", version=14, cancel=True))  # a write of its own on top of it
+    assert told(task("t", version=14, cancel=True))
+    cache.put(TASKS, task("t", version=15, cancel=True))
+    assert not told(task("t", version=15, cancel=True))
+
+
 def test_a_model_hears_only_what_it_looks_at_of_its_tasks(cache: ObjectCache) -> None:
     added: list[str] = []
 

@@ -56,6 +56,14 @@ ENDED = (("Succeeded", "True", "Completed"),)
         pytest.param(
             B, lease(), [A, B], [], Wait(2, "a", "task 'a' is before this one in the queue"), id="free, but not first"
         ),
+        pytest.param(
+            task("a", conditions=(("Accepted", "False", "Duplicate"),)),
+            lease(),
+            [task("a", conditions=(("Accepted", "False", "Duplicate"),)), B],
+            [],
+            Take(),
+            id="free, and first once it has entered the queue",
+        ),
         pytest.param(B, lease("a/uid-a"), [A, B], [], Wait(1, "a", "task 'a' holds the model"), id="held"),
         pytest.param(
             B,

@@ -1,0 +1,98 @@
+"""Schedules after which somebody waited until the next full list, because what the operator itself did woke nobody."""
+
+import random
+from collections.abc import Callable
+
+from bluetune_operator.core.kinds import JOBS, LOCK, TASKS, Key, condition_status
+from unit.operator_lock_model.system import Step, System
+from unit.operator_lock_model.world import MODEL, NAMESPACE
+
+
+def goes_on_until(system: System, reached: Callable[[], bool]) -> None:
+    """The operator and Kubernetes, always in the same order."""
+    order = ("deliver", "go on", "begin")
+    for _ in range(1000):
+        if reached():
+            return
+        steps = system.work(system.operators[0]) or system.world_moves(system.world.kubernetes())
+        system.apply(min(steps, key=lambda step: 9 if step[0] == "world" else order.index(step[1])))
+    raise AssertionError("never came there")
+
+
+def does_only(system: System, what: Callable[[Step], bool]) -> None:
+    """The operator does what it can of one sort."""
+    while steps := [step for step in system.work(system.operators[0]) if what(step)]:
+        system.apply(steps[0])
+
+
+def reconciles(system: System, kind: str, name: str) -> None:
+    """One reconcile from its beginning to its end."""
+    operator, key = system.operators[0], Key(kind, NAMESPACE, name)
+    system.apply((operator.name, "begin", *_words(key)))
+    while key in operator.running:
+        system.apply((operator.name, "go on", *_words(key)))
+
+
+def is_awake(system: System, kind: str, name: str) -> bool:
+    """Whether a key is to be reconciled now."""
+    return Key(kind, NAMESPACE, name) in system.operators[0].ready
+
+
+def succeeded(system: System, name: str) -> bool:
+    return condition_status(system.world.server.get(TASKS, name) or {}, "Succeeded") == "True"
+
+
+def test_a_task_deleted_while_its_lease_is_being_written_leaves_the_lock_to_the_next() -> None:
+    system = System(1)
+    for name in ("a", "b"):
+        system.world.add(name)
+    task = Key(TASKS.name, NAMESPACE, "a")
+    running = system.operators[0].running
+
+    def is_about_to_take() -> bool:
+        return (
+            task in running and str(running[task].request).startswith("POST") and "lease" in running[task].request.path
+        )
+
+    goes_on_until(system, is_about_to_take)
+    system.apply(("world", "delete", "a"))
+    does_only(system, lambda step: step[1] == "deliver" or step[2] == LOCK)  # the lock has no holder yet
+    system.settle(random.Random(1))
+    assert succeeded(system, "b")
+
+
+def test_a_task_whose_method_is_missing_wakes_the_one_behind_it_when_it_has_found_out() -> None:
+    system = System(1)
+    system.world.add("a", methodRef={"name": "missing"})
+    system.world.add("b")
+    does_only(system, lambda step: step[1] == "deliver")
+    for kind, name in ((LOCK, MODEL), (TASKS.name, "b"), (TASKS.name, "a")):  # b waits for a
+        reconciles(system, kind, name)
+    assert is_awake(system, LOCK, MODEL)
+    reconciles(system, LOCK, MODEL)
+    assert is_awake(system, TASKS.name, "b")
+    system.run_dry(random.Random(1))
+    assert succeeded(system, "b")
+
+
+def test_a_waiting_task_whom_a_person_writes_into_the_lease_begins() -> None:
+    system = System(1)
+    for name in ("a", "b"):
+        system.world.add(name)
+    goes_on_until(system, lambda: system.world.server.get(JOBS, "a-check") is not None)
+    does_only(system, lambda step: True)
+    uid = (system.world.server.get(TASKS, "b") or {})["metadata"]["uid"]
+    system.apply(("world", "delete", "a"))
+    system.apply(("world", "edit-lease", f"b/{uid}"))
+    does_only(system, lambda step: step[1] == "deliver")
+    reconciles(system, TASKS.name, "a")
+    operator = system.operators[0]
+    operator.ready.discard(Key(TASKS.name, NAMESPACE, "b"))
+    reconciles(system, LOCK, MODEL)
+    assert is_awake(system, TASKS.name, "b")
+    system.settle(random.Random(1))
+    assert succeeded(system, "b")
+
+
+def _words(key: Key) -> tuple[str, str, str]:
+    return key.kind, key.namespace, key.name
