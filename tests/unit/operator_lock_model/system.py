@@ -3,11 +3,11 @@
 import random
 from collections.abc import Iterable
 
-from bluetune_operator.core.kinds import LEASES, METHODS, TASKS, Key, lease_name
+from bluetune_operator.core.kinds import LEASES, TASKS, Key, lease_name
 from bluetune_operator.core.lock import has_ended
 from unit.operator_lock_model.invariants import Invariants
 from unit.operator_lock_model.operators import RESYNC, Defect, Operator
-from unit.operator_lock_model.world import METHOD, MODEL, Move, World
+from unit.operator_lock_model.world import MODEL, Move, World
 
 Step = tuple[str, ...]
 """Who, and what: replayed, the same steps give the same run."""
@@ -90,8 +90,8 @@ class System:
 
         Where the Lease was edited by hand the operators may have stopped: then what they advise must help.
         """
-        if self.world.server.get(METHODS, METHOD) is None:
-            self.apply(("world", "restore-method"))
+        for move in self.world.absent():
+            self.apply(("world", *move))
         self.run_dry(chance)
         while (remedy := self.invariants.remedy()) is not None:
             self.apply(("world", *remedy))

@@ -47,9 +47,15 @@ class World:
         """With what a task is created that was deleted, by its name: as Git has it."""
         version, digest = self.store.import_base()
         self.server.create("setup", METHODS, _method())
-        self.server.create("setup", MODELS, _model(version, digest, serving=serving))
+        self._first_model = _model(version, digest, serving=serving)
+        self.server.create("setup", MODELS, self._first_model)
         if serving:
             self.server.create("setup", DEPLOYMENTS, _deployment(version))
+
+    def absent(self) -> list[Move]:
+        """How what people removed, and tasks need, comes back."""
+        moves = {("restore-method",): (METHODS, METHOD), ("restore-model",): (MODELS, MODEL)}
+        return [move for move, where in moves.items() if self.server.get(*where) is None]
 
     # What Kubernetes does by itself
 
@@ -83,8 +89,9 @@ class World:
                 yield "crash", pod["metadata"]["name"]
 
     def people(self, names: tuple[str, ...]) -> Iterator[Move]:
-        """Moves of people about tasks of these names, and about the method that they refer to."""
+        """Moves of people about tasks of these names, and about the model and method that they refer to."""
         yield ("remove-method" if self.server.get(METHODS, METHOD) else "restore-method",)
+        yield ("remove-model" if self.server.get(MODELS, MODEL) else "restore-model",)
         for name in names:
             task = self.server.get(TASKS, name)
             if task is None:
@@ -224,6 +231,13 @@ class World:
 
     def _restore_method(self) -> None:
         self.server.create("person", METHODS, _method())
+
+    def _remove_model(self) -> None:
+        self.server.remove("person", MODELS, MODEL)
+
+    def _restore_model(self) -> None:
+        """As it was created; its base is in the store already, so its import is over at once."""
+        self.server.create("person", MODELS, self._first_model)
 
     def _delete_job(self, name: str) -> None:
         self.server.remove("person", JOBS, name)
