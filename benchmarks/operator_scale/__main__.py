@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=10, help="of each model")
     parser.add_argument("--rates", type=float, nargs="+", default=[2.0, 10.0], help="tasks that end in a second")
     parser.add_argument("--seconds", type=float, default=60.0, help="at each of these rates")
-    parser.add_argument("--idle", type=float, default=200.0, help="seconds to watch it do nothing")
+    parser.add_argument("--idle", type=float, default=320.0, help="seconds to watch it do nothing")
     parser.add_argument("--out", type=Path, default=HERE.parent / "results")
     options = parser.parse_args()
     cluster = Cluster()

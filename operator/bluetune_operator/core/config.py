@@ -28,8 +28,8 @@ class Config:
     """How this process is called as the holder of that Lease; empty: the host's name and the process id."""
     workers: int = 16
     """Reconciles at the same time."""
-    resync_seconds: float = 180.0
-    """Between two full lists."""
+    resync_seconds: float = 300.0
+    """Between two full lists, which make up for what a watch lost: nothing else leans on them."""
 
     @property
     def scopes(self) -> tuple[str | None, ...]:

@@ -153,7 +153,7 @@ async def _until_one_ends(parts: list[asyncio.Task[None]], watching: Coroutine[N
 
 async def _resync(informer: Informer, period: float) -> None:
     while True:
-        await asyncio.sleep(period)
+        await informer.until_list_is_due(period)
         try:
             await informer.resync()
         except (ApiError, ApiUnavailable) as error:

@@ -51,6 +51,8 @@ WATCHED: dict[Kind, str | None] = {
 
 CALM_SECONDS = 0.3
 """A model only shows what its tasks do: it waits this long for more news, so that each costs it no reconcile."""
+ANEW_SECONDS = 5.0
+"""Watches that were cut begin anew at about the same time."""
 
 
 class Informer:
@@ -64,10 +66,14 @@ class Informer:
         self._add = add
         self._told: dict[Key, tuple[object, ...]] = {}
         """What the models know of their tasks."""
+        self._streaming: set[Kind] = set()
+        """Kinds whose watch has told of a change."""
+        self._anew = asyncio.Event()
 
     def seen(self, kind: Kind, type_: str | None, thing: Object) -> None:
         """A watch event: ADDED, MODIFIED, DELETED, or None for an object of the first list."""
         self._health.watched(kind, thing)
+        self._mind_anew(kind, type_)
         if kind == LEASES and name_of(thing) == GUARD_LEASE:
             self._health.canary_seen()
             return
@@ -86,6 +92,24 @@ class Informer:
             if concerns_model if of_model else not own:
                 only_shows = of_model and kind in (TASKS, LEASES)
                 self._add(key, CALM_SECONDS if only_shows else 0.0, urgent=not only_shows)
+
+    def _mind_anew(self, kind: Kind, type_: str | None) -> None:
+        """A watch that lists again after it told of changes had missed some (410 Gone)."""
+        if type_ is not None:
+            self._streaming.add(kind)
+        elif kind in self._streaming:
+            self._streaming.clear()
+            self._anew.set()
+
+    async def until_list_is_due(self, period: float) -> None:
+        """Wait `period` seconds; or less, as what was deleted while a watch was cut is only missing from its list."""
+        try:
+            async with asyncio.timeout(period):
+                await self._anew.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(ANEW_SECONDS)
+        self._anew.clear()
 
     def _take_over(self, kind: Kind, thing: Object) -> bool:
         """Keep an object; whether that is news: it was not kept, or by a live read of which nobody was told."""

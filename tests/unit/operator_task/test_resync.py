@@ -11,6 +11,7 @@ from bluetune_operator.adapters.kube import KubeApi
 from bluetune_operator.core.config import Config
 from bluetune_operator.core.errors import ApiUnavailable
 from bluetune_operator.core.kinds import METHODS, MODELS, TASKS, Key, Kind
+from bluetune_operator.handlers import informer
 from bluetune_operator.handlers.health import Health
 from bluetune_operator.handlers.informer import Informer
 from unit.operator_task.cached_objects import task, thing
@@ -96,3 +97,26 @@ def test_a_list_of_one_kind_says_nothing_about_another() -> None:
     listing.resync()
     assert listing.cache.get(MODELS, "n", "same") is not None
     assert listing.cache.get(METHODS, "n", "same") is not None
+
+
+def test_a_watch_that_begins_anew_is_followed_by_a_full_list_as_it_tells_of_no_deletions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(informer, "ANEW_SECONDS", 0.0)
+
+    async def is_due(*events: tuple[Kind, str | None]) -> bool:
+        listing = Listing(Server())
+        for version, (kind, type_) in enumerate(events):
+            listing.informer.seen(kind, type_, thing("x", version, spec={"modelRef": {"name": "m"}}))
+        try:
+            async with asyncio.timeout(0.05):
+                await listing.informer.until_list_is_due(PERIOD)
+        except TimeoutError:
+            return False
+        return True
+
+    first, anew = (METHODS, None), (MODELS, None)
+    assert not asyncio.run(is_due())
+    assert not asyncio.run(is_due(first, (TASKS, None), (MODELS, "ADDED"), first))
+    assert asyncio.run(is_due(first, (MODELS, "ADDED"), anew))
+    assert not asyncio.run(is_due(first, (MODELS, "ADDED"), (TASKS, "DELETED")))
