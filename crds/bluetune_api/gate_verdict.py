@@ -55,8 +55,9 @@ def gate_verdict(report: GateReport | None, gate: Gate) -> GateVerdict:
         said += f" (interval at {gate.confidence:g} from {report.low:+.4f})"
         # an interval that begins at minDelta is that of a candidate which ranks nearly all queries as before
         if report.low <= asked:
+            more = "more judged queries" if report.source == "Judgments" else "clicks on more different queries"
             return GateVerdict(
-                "GateNotPassed", f"{said}; it must lie above {asked:+.4f}, so this may be chance: more sessions tell"
+                "GateNotPassed", f"{said}; it must lie above {asked:+.4f}, so this may be chance: {more} tell"
             )
     return GateVerdict("GatePassed", said)
 

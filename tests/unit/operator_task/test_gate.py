@@ -130,5 +130,8 @@ def test_a_gain_that_may_be_chance_is_refused_with_numbers_and_what_to_do() -> N
     answer = promotion(wanted=True, result=unsure, live_version=LIVE, serving=serving(), model=current())
     assert answer.message == (
         f"ndcg@10 on 90 held-out sessions of 40 queries: 0.5100 against 0.5000 of {LIVE}, +0.0100 (interval at 0.95"
-        " from -0.0200); it must lie above +0.0000, so this may be chance: more sessions tell"
+        " from -0.0200); it must lie above +0.0000, so this may be chance: clicks on more different queries tell"
     )
+    judged = unsure.model_copy(update={"gate": unsure.gate and unsure.gate.model_copy(update={"source": "Judgments"})})
+    answer = promotion(wanted=True, result=judged, live_version=LIVE, serving=serving(), model=current())
+    assert answer.message.endswith("so this may be chance: more judged queries tell")
