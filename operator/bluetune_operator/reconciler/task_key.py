@@ -49,7 +49,8 @@ async def claim(run: Run) -> Stay | None:
     except (StoreProblem, StoreError) as error:
         return store_trouble(run, error)
     if verdict.action in ("Follow", "TakeOver"):
-        # a claimant that is alive without the lock: it will have to wait for this task's end, so take over or give way
+        # of a claimant that is alive without the lock, which it needs: give way
+        run.draft.say("LockAcquired", False, "Duplicate", f"left to task {verdict.task!r}, which has the key")
         return _follow(run, verdict, result)
     return Stay(0.5) if verdict.action == "Claim" else None
 
