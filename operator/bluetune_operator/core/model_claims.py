@@ -10,9 +10,12 @@ Model = Mapping[str, Any]
 
 
 def claimed_by_another(model: Model, models: Iterable[Model]) -> Failure | None:
-    """Which earlier model claims what this one claims, if one does. Models of all watched namespaces count."""
+    """Which earlier model claims what this one claims, if one does. Models of all watched namespaces count.
+
+    One of the same name does not: it is this one, or a former one that the cache still holds.
+    """
     for other in sorted(models, key=_seniority):
-        if uid_of(other) == uid_of(model) or _seniority(other) > _seniority(model):
+        if _place(other) == _place(model) or _seniority(other) > _seniority(model):
             continue
         if _store(other) == _store(model):
             text = f"the store prefix {_store_text(model)} belongs to model {_called(other, model)}, which is older"
@@ -26,6 +29,10 @@ def claimed_by_another(model: Model, models: Iterable[Model]) -> Failure | None:
 
 def _seniority(model: Model) -> tuple[str, str]:
     return str(model["metadata"].get("creationTimestamp", "")), uid_of(model)
+
+
+def _place(model: Model) -> tuple[str, str]:
+    return namespace_of(model), name_of(model)
 
 
 def _store(model: Model) -> tuple[str, str, str]:

@@ -8,7 +8,13 @@ from bluetune_operator.core.model_claims import claimed_by_another
 
 
 def model(
-    name: str, created: int, *, prefix: str | None = None, deployment: str | None = None, namespace: str = "ns"
+    name: str,
+    created: int,
+    *,
+    prefix: str | None = None,
+    deployment: str | None = None,
+    namespace: str = "ns",
+    uid: str | None = None,
 ) -> dict[str, Any]:
     spec: dict[str, Any] = {"store": {"endpoint": "minio:9000", "bucket": "b", "prefix": prefix or name}}
     if deployment:
@@ -16,7 +22,7 @@ def model(
     metadata = {
         "name": name,
         "namespace": namespace,
-        "uid": f"uid-{namespace}-{name}",
+        "uid": uid or f"uid-{namespace}-{name}",
         "creationTimestamp": f"2026-01-01T00:00:{created:02d}Z",
     }
     return {"metadata": metadata, "spec": spec}
@@ -32,6 +38,7 @@ def model(
         ("same prefix, elsewhere", model("a", 2, prefix="p"), [model("b", 1, prefix="p", namespace="o")], "'o/b'"),
         ("same Deployment, later", model("a", 2, deployment="x"), [model("b", 1, deployment="x")], "Deployment x"),
         ("same name, elsewhere", model("a", 2, deployment="x"), [model("b", 1, deployment="x", namespace="o")], None),
+        ("itself before it came back", model("a", 2, uid="new"), [model("a", 1, uid="old")], None),
         ("same second: the uid decides", model("b", 1, prefix="p"), [model("a", 1, prefix="p")], "prefix"),
         ("same second, other side", model("a", 1, prefix="p"), [model("b", 1, prefix="p")], None),
     ],
