@@ -109,8 +109,10 @@ class Invariants:
         server = self._world.server
         lease = server.get(LEASES, lease_name(MODEL))
         stopped = [t["metadata"]["name"] for t in server.all(TASKS) if _reason(t) == "LockInconsistent"]
-        if not self._world.lease_touched or not stopped or lease is None:
+        if not self._world.lease_touched or not stopped:
             return None
+        if lease is None:
+            return "cancel", stopped[0]  # "cancel or delete one of the two"
         if lease["spec"]["holderIdentity"] == GARBAGE:
             return ("delete-lease",)  # "if no Job of the model runs, delete the Lease"
         other = lease["spec"]["holderIdentity"].partition("/")[0]

@@ -42,7 +42,7 @@ class World:
         self.server = ApiServer(NAMESPACE, lambda: STAMP)
         self.store = MemoryStore()
         self.lease_touched = False
-        """Whether a person has edited or removed the Lease."""
+        """Whether a person has edited or removed the Lease; with its model, too."""
         self.specs: dict[str, Object] = {}
         """With what a task is created that was deleted, by its name: as Git has it."""
         version, digest = self.store.import_base()
@@ -128,6 +128,7 @@ class World:
 
     def _collect(self, plural: str, name: str) -> None:
         kind = next(k for k in (JOBS, PODS, CONFIG_MAPS, LEASES) if k.plural == plural)
+        self.lease_touched |= kind == LEASES
         self.server.remove("collector", kind, name)
 
     def _synced(self, job: Object) -> Object | str | None:
