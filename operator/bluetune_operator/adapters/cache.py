@@ -33,8 +33,8 @@ class ObjectCache:
         self._by_model: dict[tuple[str, str, str], set[str]] = defaultdict(set)
         self._by_task: dict[tuple[str, str, str], set[str]] = defaultdict(set)
         self._gone: OrderedDict[str, None] = OrderedDict()
-        self._ahead: dict[tuple[str, str, str], str] = {}
-        """Versions of what a live read showed and no watch has told yet, by kind, namespace and name."""
+        self._ahead: set[str] = set()
+        """uids of what a live read showed and no watch has told yet."""
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         """The object as last seen, or None. Do not change it."""
@@ -62,11 +62,11 @@ class ObjectCache:
         namespace, name = namespace_of(thing), name_of(thing)
         kept = self.get(kind, namespace, name)
         if kept is not None:
-            if uid_of(kept) == uid_of(thing) and not _newer(thing, kept):
+            if uid_of(kept) != uid_of(thing):
+                self._ahead.discard(uid_of(kept))
+            elif not _newer(thing, kept):
                 return False
             self._unlink(kind, kept)
-            if uid_of(kept) == uid_of(thing) and self._ahead.get((kind.plural, namespace, name)):
-                self._ahead[kind.plural, namespace, name] = thing["metadata"]["resourceVersion"]
         thing.setdefault("apiVersion", kind.api_version)
         thing.setdefault("kind", kind.name)
         self._objects[kind.plural][namespace, name] = slim(kind, thing)
@@ -80,14 +80,13 @@ class ObjectCache:
     def put_ahead(self, kind: Kind, thing: Object) -> None:
         """Keep what a live read showed; its watch event will still be news."""
         if self.put(kind, thing):
-            self._ahead[kind.plural, namespace_of(thing), name_of(thing)] = thing["metadata"]["resourceVersion"]
+            self._ahead.add(uid_of(thing))
 
     def is_news(self, kind: Kind, thing: Object) -> bool:
         """Whether nobody was told yet of an object that is kept as it is: asked once, by its watch event or a list."""
-        where = (kind.plural, namespace_of(thing), name_of(thing))
-        if self._ahead.get(where) != thing["metadata"]["resourceVersion"]:
+        if uid_of(thing) not in self._ahead or self.same(kind, thing) is None:
             return False
-        del self._ahead[where]
+        self._ahead.remove(uid_of(thing))
         return True
 
     def same(self, kind: Kind, thing: Object) -> Object | None:
@@ -106,7 +105,7 @@ class ObjectCache:
         kept = self.get(kind, namespace, name)
         if kept is not None and uid_of(kept) == uid_of(thing):
             self._unlink(kind, kept)
-            self._ahead.pop((kind.plural, namespace, name), None)
+            self._ahead.discard(uid_of(kept))
             del self._objects[kind.plural][namespace, name]
 
     def forget(self, kind: Kind, namespace: str, name: str) -> None:

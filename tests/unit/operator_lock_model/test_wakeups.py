@@ -39,10 +39,10 @@ def does_only(system: System, what: Callable[[Step], bool]) -> None:
 
 def reconciles(system: System, kind: str, name: str) -> None:
     """One reconcile from its beginning to its end."""
-    operator, key = system.operators[0], Key(kind, NAMESPACE, name)
-    system.apply((operator.name, "begin", *_words(key)))
-    while key in operator.running:
-        system.apply((operator.name, "go on", *_words(key)))
+    operator, key = system.operators[0], (kind, NAMESPACE, name)
+    system.apply((operator.name, "begin", *key))
+    while Key(*key) in operator.running:
+        system.apply((operator.name, "go on", *key))
 
 
 def is_awake(system: System, kind: str, name: str) -> bool:
@@ -90,8 +90,7 @@ def test_a_waiting_task_whom_a_person_writes_into_the_lease_begins() -> None:
     system.apply(("world", "edit-lease", f"b/{uid}"))
     does_only(system, lambda step: step[1] == "deliver")
     reconciles(system, TASKS.name, "a")
-    operator = system.operators[0]
-    operator.ready.discard(Key(TASKS.name, NAMESPACE, "b"))
+    system.operators[0].ready.discard(Key(TASKS.name, NAMESPACE, "b"))
     reconciles(system, LOCK, MODEL)
     assert is_awake(system, TASKS.name, "b")
     system.settle(random.Random(1))
@@ -113,7 +112,3 @@ def test_a_task_that_finds_its_key_taken_once_it_has_the_lock_leaves_the_lock_to
     system.settle(random.Random(1))
     assert succeeded(system, "a")
     assert succeeded(system, "b")
-
-
-def _words(key: Key) -> tuple[str, str, str]:
-    return key.kind, key.namespace, key.name
