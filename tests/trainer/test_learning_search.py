@@ -13,7 +13,8 @@ from bluetune_api.records import MethodPlan, Progress
 from bluetune_trainer.data.types import Sessions
 from bluetune_trainer.errors import DataInvalid, PlanInvalid, Stopped
 from bluetune_trainer.search.contract import SearchOutcome
-from bluetune_trainer.search.gate import Judgment, measure_gate
+from bluetune_trainer.search.gate import measure_gate
+from bluetune_trainer.search.judged import Judgment
 from bluetune_trainer.search.run import run_search
 from bluetune_trainer.training.encoder import Encoder
 from trainer.learning_world import FolderTrials, world, write_tiny_encoder

@@ -8,7 +8,7 @@ from bluetune_api.gate_verdict import gate_verdict
 from bluetune_api.model import Gate
 from bluetune_api.records import GateReport
 from bluetune_trainer.search.evidence import bootstrap_interval, different_queries
-from bluetune_trainer.search.gate import Judgment, by_query
+from bluetune_trainer.search.judged import Judgment, by_query
 
 SPREAD = 0.17
 """Standard deviation of the difference of NDCG@10 by session, as the quality benchmark's gates had it."""

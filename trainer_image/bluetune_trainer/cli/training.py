@@ -28,7 +28,8 @@ from bluetune_trainer.report.card import CardFacts, write_card
 from bluetune_trainer.report.comparison import changes
 from bluetune_trainer.report.content import Stage
 from bluetune_trainer.search.contract import Candidate, SearchOutcome
-from bluetune_trainer.search.gate import Judgment, Measured, measure_gate
+from bluetune_trainer.search.gate import Measured, measure_gate
+from bluetune_trainer.search.judged import Judgment
 from bluetune_trainer.store import progress as run_progress
 from bluetune_trainer.store import runs
 from bluetune_trainer.store.versions import Published, download_version, lineage, publish

@@ -1,6 +1,6 @@
 """What the gate decides by: candidate and live version on the same held-out queries, and how sure the difference is."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,16 +12,16 @@ from bluetune_api.model import Gate
 from bluetune_api.records import GateReport, MethodPlan
 from bluetune_trainer.data.types import Catalogue, Sessions
 from bluetune_trainer.errors import DataInvalid
-from bluetune_trainer.ranking.metrics import RankedSessions, ndcg, per_session, recall, reciprocal_rank, summarize
+from bluetune_trainer.ranking.metrics import RankedSessions, per_session, summarize
 from bluetune_trainer.search.evidence import (
     DEFAULT_CONFIDENCE,
-    DEPTH,
     Evidence,
     Ranking,
     bootstrap_interval,
     different_queries,
     first_results,
 )
+from bluetune_trainer.search.judged import Judgment, by_query, judged
 from bluetune_trainer.training.batches import number_sessions
 from bluetune_trainer.training.embedder import Embedder
 from bluetune_trainer.training.evaluation import PaddedSessions, embed_all, pad_sessions, rank_embedded
@@ -30,17 +30,6 @@ from bluetune_trainer.training.params import TrainingSettings, resolve_settings
 from bluetune_trainer.training.parts import Parts, choose_parts
 from bluetune_trainer.training.precision import use_bf16
 from bluetune_trainer.training.threads import fit_threads
-
-
-@dataclass(frozen=True)
-class Judgment:
-    """How relevant an item is to a query, by a person's judgment."""
-
-    query: str
-    item: int
-    """Position in the catalogue."""
-    grade: float
-    """0 is irrelevant; more is more relevant."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +68,15 @@ def measure_gate(
                 f"gate.judgments: none of {len(judgments)} judgments has a grade above 0 for an item of the catalogue"
             )
         live, candidate = (
-            _judged(folder, catalogue, grades, settings, parts, on_step) for folder in (live_folder, candidate_folder)
+            judged(
+                _open(folder, settings, parts),
+                catalogue,
+                grades,
+                parts.ranker,
+                is_similarity=settings.is_similarity,
+                on_step=on_step,
+            )
+            for folder in (live_folder, candidate_folder)
         )
         evidence = Evidence(list(grades), live, candidate)
         summaries = [
@@ -160,42 +157,3 @@ def _positions(
     position = dict(zip(numbers.tolist(), shown.tolist(), strict=True))
     by_text = np.array([position.get(number, -1) for number in padded.texts.tolist()], np.int64)
     return np.asarray(by_text[padded.result_at]) if len(by_text) else np.zeros(padded.result_at.shape, np.int64)
-
-
-def _judged(
-    folder: Path,
-    catalogue: Catalogue,
-    grades: Mapping[str, Mapping[int, float]],
-    settings: TrainingSettings,
-    parts: Parts,
-    on_step: Callable[[], None] | None,
-) -> Ranking:
-    """The best of the whole catalogue for each judged query."""
-    embedder = _open(folder, settings, parts)
-    unique, inverse = np.unique(embedder.table.add(catalogue.texts, "item"), return_inverse=True)
-    item_vectors = embed_all(embedder, unique, on_step)[torch.from_numpy(inverse)]
-    names = list(grades)
-    unique, inverse = np.unique(embedder.table.add(names, "query"), return_inverse=True)
-    query_vectors = embed_all(embedder, unique, on_step)[torch.from_numpy(inverse)]
-    first = np.full((len(names), min(DEPTH, len(catalogue.texts))), -1, np.int64)
-    values: dict[str, list[float]] = {"ndcg@10": [], "mrr@10": [], "recall@10": []}
-    for row, name in enumerate(names):
-        ranks = parts.ranker(query_vectors[row : row + 1], item_vectors)[0]
-        top = torch.topk(ranks if settings.is_similarity else -ranks, first.shape[1]).indices.tolist()
-        first[row] = top
-        judged = grades[name]
-        gains = torch.tensor([[judged.get(item, 0.0) for item in top]])
-        ideal = torch.tensor([list(judged.values())])
-        values["ndcg@10"].append(float(ndcg(gains, ideal)))
-        values["mrr@10"].append(float(reciprocal_rank(gains)))
-        values["recall@10"].append(float(recall(gains, torch.tensor([sum(g > 0 for g in judged.values())]))))
-    relevant = np.array([[grades[name].get(item, 0.0) > 0 for item in first[i]] for i, name in enumerate(names)], bool)
-    return Ranking(first, relevant, {name: np.asarray(column) for name, column in values.items()})
-
-
-def by_query(judgments: Sequence[Judgment]) -> Mapping[str, dict[int, float]]:
-    """Grades by query and item, of queries that have a relevant item; a later line replaces an earlier one."""
-    grades: dict[str, dict[int, float]] = {}
-    for judgment in judgments:
-        grades.setdefault(judgment.query, {})[judgment.item] = judgment.grade
-    return {query: items for query, items in grades.items() if any(grade > 0 for grade in items.values())}
