@@ -20,7 +20,7 @@ from bluetune_api.objectstore import LocalStore
 from bluetune_api.records import Result
 from bluetune_api.store_layout import batch_marker
 from bluetune_operator.core.gate import promotion
-from bluetune_trainer.data.splits import TRAIN_UNTIL
+from bluetune_trainer.data.splits import HELD_OUT_SHARE, VALIDATION_SHARE
 from bluetune_trainer.store.versions import download_version
 from bluetune_trainer.training.params import resolve_settings
 from quality.worlds import World
@@ -72,7 +72,7 @@ PRESET = resolve_settings(Settings())
 
 def steps_of_default(sessions: int) -> int:
     """Optimizer steps of one training with the preset; of the sessions a fifth is kept for validation and gate."""
-    return PRESET.num_epochs * math.ceil(TRAIN_UNTIL * sessions / PRESET.batch_size)
+    return PRESET.num_epochs * math.ceil((1 - VALIDATION_SHARE - HELD_OUT_SHARE) * sessions / PRESET.batch_size)
 
 
 def decision(result: Result, gate: Gate) -> dict[str, str]:

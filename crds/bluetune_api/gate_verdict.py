@@ -7,21 +7,24 @@ from bluetune_api.model import Gate
 from bluetune_api.records import GateReport
 
 FEWEST_QUERIES = 10
-"""For an interval. Of n queries without any difference, all agree by chance once in 2^(n-1) times; below about ten the
-percentile interval holds the mean less often than it says (B. Efron, R. Tibshirani, An Introduction to the Bootstrap,
-1993, chapter 13)."""
+"""For an interval. Of n queries without any difference, all agree by chance once in 2^(n-1) times; below about ten an
+interval holds the mean less often than it says (B. Efron, R. Tibshirani, An Introduction to the Bootstrap, 1993,
+chapter 13)."""
 
 
 @dataclass(frozen=True)
 class GateVerdict:
     """The answer, with what was measured."""
 
-    reason: Literal["GatePassed", "GateNotPassed", "GateNotMeasured", "GateStale"]
+    reason: Literal["GatePassed", "GateNotPassed", "GateUndecided", "GateNotMeasured", "GateStale"]
     message: str
 
 
 def gate_verdict(report: GateReport | None, gate: Gate) -> GateVerdict:
-    """Judge what the trainer measured (None: nothing) by what the gate asks for now."""
+    """Judge what the trainer measured (None: nothing) by what the gate asks for now.
+
+    Three answers: better (GatePassed), not better (GateNotPassed), and a gain that may be chance (GateUndecided).
+    """
     if report is None:
         return GateVerdict("GateNotMeasured", "the trainer measured nothing for the gate; see its report")
     if report.metric != gate.metric:
@@ -30,13 +33,16 @@ def gate_verdict(report: GateReport | None, gate: Gate) -> GateVerdict:
             f"the trainer compared by {report.metric}, and spec.serving.gate.metric is {gate.metric} now; run again",
         )
     asked = gate.min_delta
-    said = (
-        f"{report.metric} on {report.sessions} {_units(report)}:"
-        f" {_number(report.candidate, report.metric)} against {_number(report.baseline, report.metric)} of"
-        f" {report.against}, {report.delta:+.4f}"
-    )
+    said = _said(report)
+    own = report.delta if report.own_delta is None else report.own_delta
     if report.delta <= asked:
         return GateVerdict("GateNotPassed", f"{said}; more than {asked:+.4f} is asked for")
+    if own <= asked:
+        return GateVerdict(
+            "GateNotPassed",
+            f"{said}, with earlier runs; this version's own sessions say {own:+.4f}, and more than {asked:+.4f} is"
+            " asked for",
+        )
     if gate.confidence > 0:
         if report.low is None:
             return GateVerdict("GateNotMeasured", f"{said}; the trainer gave no interval")
@@ -52,20 +58,40 @@ def gate_verdict(report: GateReport | None, gate: Gate) -> GateVerdict:
                 f"{said}; too few to tell a gain from chance: at least {FEWEST_QUERIES} different queries are needed;"
                 " train on more sessions, or name spec.serving.gate.judgments",
             )
-        said += f" (interval at {gate.confidence:g} from {report.low:+.4f})"
+        said += f" (at least {report.low:+.4f} at confidence {gate.confidence:g}{_tries(report)})"
         # an interval that begins at minDelta is that of a candidate which ranks nearly all queries as before
         if report.low <= asked:
-            more = "more judged queries" if report.source == "Judgments" else "clicks on more different queries"
-            return GateVerdict(
-                "GateNotPassed", f"{said}; it must lie above {asked:+.4f}, so this may be chance: {more} tell"
-            )
+            return GateVerdict("GateUndecided", f"{said}; more than {asked:+.4f} is asked for, so this may be chance"
+                               f"{_what_decides(report)}")  # fmt: skip
     return GateVerdict("GatePassed", said)
 
 
-def _units(report: GateReport) -> str:
+def _said(report: GateReport) -> str:
     if report.source == "Judgments":
-        return "judged queries"
-    return "held-out sessions" + (f" of {report.queries} queries" if report.queries is not None else "")
+        numbers = f"{_number(report.candidate, report.metric)} against {_number(report.baseline, report.metric)} of"
+        return f"{report.metric} on {report.sessions} judged queries: {numbers} {report.against}, {report.delta:+.4f}"
+    how = f" by {report.folds}-fold cross-fitting" if report.folds else ""
+    queries = f" of {report.queries} queries" if report.queries is not None else ""
+    return (
+        f"{report.metric} as clicks in {report.sessions} sessions{queries} tell it{how}: {report.delta:+.4f} against"
+        f" {report.against}"
+    )
+
+
+def _tries(report: GateReport) -> str:
+    if report.attempt == 1:
+        return ""
+    more = f", {report.earlier_runs} earlier runs counted in" if report.earlier_runs else ""
+    return f", as run {report.attempt} against this version{more}"
+
+
+def _what_decides(report: GateReport) -> str:
+    needed = report.queries_needed
+    if needed is None or report.queries is None or needed <= report.queries:
+        return ""
+    what = "judged queries" if report.source == "Judgments" else "different queries with clicks"
+    kept = "" if report.source == "Judgments" else "; what this run found out counts in the next one"
+    return f"; a gain like this shows with about {needed:,} {what}{kept}"
 
 
 def _number(metrics: dict[str, float], metric: str) -> str:

@@ -61,12 +61,15 @@ class Gate(ApiModel):
     """What a candidate must prove against the live version."""
 
     metric: Literal["ndcg@10", "mrr@10", "recall@10"] = "ndcg@10"
-    """Metric on the held-out tenth of the queries, or on the judgments."""
+    """How the ten best results of a query are weighed, by what clicks tell of them or by the judgments."""
     min_delta: Annotated[float, Field(ge=-1, le=1)] = 0.0
     """The candidate's metric minus the live version's must be more than this."""
     confidence: Annotated[float, Field(ge=0, lt=1)] = 0.95
-    """The delta's paired bootstrap interval at this level must lie above minDelta, so that noise is not promoted. With
-    0 the mean alone decides, and noise passes half of the time."""
+    """How sure the gain must be: of the runs against one live version, all together, noise passes in a share of 1 -
+    confidence. With 0 the mean alone decides, and noise passes half of the time."""
+    folds: Annotated[int, Field(ge=0, le=20)] = 5
+    """Where fewer than 500 different queries have clicks, this many trainings more judge each query by a model that did
+    not see it. 0 or 1: none, and the gate has nothing to decide by there."""
     judgments: StorePath | None = None
     """Qrels below the model's prefix (JSONL of query, object_id, grade): better than clicks, where they exist."""
 

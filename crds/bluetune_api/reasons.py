@@ -76,6 +76,7 @@ Reason = Literal[
     "GateNotPassed",
     "GatePassed",
     "GateStale",
+    "GateUndecided",
     "HolderUnknown",
     "ImagePullBackOff",
     "Importing",

@@ -296,13 +296,17 @@ TASK_GROUPS: tuple[Group, ...] = (
             "RolloutRequested": Entry("the gate lets it pass: the model's rollout is about to begin", ""),
             "GatePassed": Entry("the candidate is better by as much as the gate asks", ""),
             "GateNotPassed": Entry(
-                "the candidate was not better by `gate.minDelta`, or by chance perhaps; the numbers are in the message",
-                "nothing: this is a result. More sessions or judgments tell smaller gains from chance"
-                " ([the gate](concepts.md#the-gate))",
+                "the candidate was not better by `gate.minDelta`; the numbers are in the message",
+                "nothing: this is a result ([the gate](concepts.md#the-gate))",
+            ),
+            "GateUndecided": Entry(
+                "the candidate looks better, and it may be chance; the message says how many different queries decide",
+                "nothing: what was found out is kept, and counts in the next run against the same live version. More"
+                " different queries, or `gate.judgments`, decide sooner",
             ),
             "GateNotMeasured": Entry(
-                "there was nothing to compare on: no held-out session with a click and no judgments, or fewer than ten"
-                " different queries",
+                "there was nothing to compare on: no held-out session with a result that was clicked and one that was"
+                " not, and no judgments, or fewer than ten different queries",
                 "write larger batches, or set `gate.judgments`",
             ),
             "GateStale": Entry(

@@ -282,31 +282,83 @@ class Progress(ApiModel):
     """When this was written."""
 
 
+JudgeName = Literal["Local", "Symmetric", "People"]
+"""Who says how much better a version is: two regressions on clicks, or people's judgments."""
+
+
+class GateJudge(ApiModel):
+    """What one judge says."""
+
+    name: JudgeName
+    """The judge."""
+    delta: float
+    """The gain of a query that it sees, over this run and the earlier ones."""
+    low: float
+    """Lower end of its interval."""
+    high: float
+    """Upper end."""
+
+
 class GateReport(ApiModel):
     """What was measured for the gate, on queries that no trial saw."""
 
     metric: str
-    """The metric it is about."""
+    """The metric it is about. From clicks it is an estimate, and 1 is a page whose ten results all would be clicked if
+    people looked at them."""
     against: VersionId
     """The live version that was compared with."""
     baseline: Metrics
-    """All metrics of the live version."""
+    """Metrics of the live version."""
     candidate: Metrics
-    """All metrics of the new version."""
+    """Metrics of the new version."""
     delta: float
-    """Candidate minus baseline, of `metric`."""
+    """Gain in `metric`: the mean of the judges, over this run and the earlier ones that count."""
+    own_delta: float | None = None
+    """Gain by this run's sessions alone; absent in older results."""
     low: float | None = None
-    """Lower end of the delta's bootstrap interval at `confidence`."""
+    """Lower end of the gain's interval: that of the judge who is least sure."""
     high: float | None = None
     """Upper end."""
     confidence: float = 0.95
-    """Level of the interval."""
+    """What the gate asked for: over all runs against this live version, a candidate that is no better passes at most
+    in a share of 1 - confidence."""
+    risk: float | None = None
+    """This run's part of 1 - confidence, left out at each end of the interval; absent in older results."""
+    attempt: Annotated[int, Field(ge=1)] = 1
+    """Which run against this live version it is, from 1."""
+    earlier_runs: int = 0
+    """Earlier runs whose evidence is in the interval."""
+    judges: list[GateJudge] = Field(default_factory=list)
+    """What each says; all of them must agree."""
     sessions: int
     """Sessions, or judged queries, compared."""
     queries: int | None = None
     """Different queries among them, which the interval is drawn from; absent in older results."""
+    queries_needed: int | None = None
+    """Different queries with which a gain as large as this passes four times in five."""
+    folds: int | None = None
+    """Trainings that were compared, each on queries that it did not see; absent: one, on held-out queries."""
+    examination: list[float] = Field(default_factory=list)
+    """Clicks: how likely the result at each place is looked at, as the log tells; 1 is the first place."""
     source: Literal["Clicks", "Judgments"] = "Clicks"
     """What relevance was taken from."""
+
+
+class KeptEvidence(ApiModel):
+    """evidence/<live version>/<task uid>.json: what a run found out, for later runs against the same live version."""
+
+    format_version: Literal[1] = 1
+    """Of this record."""
+    candidate: Digest
+    """sha256 of the list of files of what was compared with the live version."""
+    batch_id: BatchId | None = None
+    """Batch that the sessions are of."""
+    metric: str
+    """The metric."""
+    gains: dict[JudgeName, float]
+    """Gain of a query, by judge."""
+    influence: dict[JudgeName, dict[str, float]]
+    """What each query adds to the error of the gain, by judge and by a digest of the query."""
 
 
 class Result(ApiModel):

@@ -122,3 +122,18 @@ def retired(version_id: str) -> str:
 def idempotency_key(key: str) -> str:
     """Claim of an idempotency key."""
     return "keys/" + hashlib.sha256(key.encode()).hexdigest()
+
+
+def evidence(live_version: str) -> str:
+    """Folder of what runs found out against a live version."""
+    return f"evidence/{live_version}/"
+
+
+def kept_evidence(live_version: str, uid: str) -> str:
+    """What a run found out."""
+    return f"{evidence(live_version)}{uid}.json"
+
+
+def fold(uid: str, number: int) -> str:
+    """How a training without a part of the queries ranks these."""
+    return f"{run(uid)}folds/{number}.npz"

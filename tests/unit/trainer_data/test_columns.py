@@ -7,9 +7,16 @@ from bluetune_api.clickstream import Clickstream
 from bluetune_api.method import Items
 from bluetune_trainer.data.catalogue import read_catalogue
 from bluetune_trainer.data.sessions import read_sessions
-from bluetune_trainer.data.splits import clicked_sessions, informative_sessions, normalised, place, split
+from bluetune_trainer.data.splits import (
+    clicked_sessions,
+    folds_of,
+    informative_sessions,
+    normalised,
+    place,
+    split,
+)
 from bluetune_trainer.data.tally import Lines, SessionTally
-from bluetune_trainer.data.types import Catalogue, Sessions
+from bluetune_trainer.data.types import Catalogue, Sessions, Split
 from bluetune_trainer.errors import PluginFailed
 from bluetune_trainer.plugin import TextFineTuningMethod
 
@@ -211,16 +218,46 @@ def test_queries_that_mean_the_same_share_a_side(a: str, b: str) -> None:
 
 def test_places_never_change() -> None:
     assert [round(place(q), 6) for q in ("red lamp", "semantic web", "")] == [0.185405, 0.511238, 0.893168]
+    assert place("red lamp", "another batch") != place("red lamp")
 
 
-def test_the_split_is_by_query_and_about_eighty_ten_ten() -> None:
-    sessions, _ = _read(*(_session(n, "ab", "a", query=f"query {n // 3}") for n in range(3000)))
-    parts = split(sessions)
-    sides = [set(part.queries) for part in (parts.train, parts.validation, parts.gate)]
+def _asked(queries: int) -> Sessions:
+    return _read(*(_session(n, "ab", "a", query=f"query {n // 3}") for n in range(3 * queries)))[0]
+
+
+def _sides(parts: Split) -> list[set[str]]:
+    return [set(part.queries) for part in (parts.train, parts.validation, parts.gate)]
+
+
+def test_with_enough_queries_a_tenth_validates_and_a_fifth_is_held_out_for_the_gate() -> None:
+    parts = split(_asked(1000))
+    sides = _sides(parts)
     assert sum(map(len, sides)) == 1000
     assert len(set().union(*sides)) == 1000
-    assert [round(len(side) / 1000, 1) for side in sides] == [0.8, 0.1, 0.1]
+    assert [round(len(side) / 1000, 1) for side in sides] == [0.7, 0.1, 0.2]
     assert np.array_equal(parts.gate.items, np.tile([0, 1], len(parts.gate)))
+
+
+def test_with_few_queries_or_judgments_nothing_is_held_out() -> None:
+    for parts in (split(_asked(400)), split(_asked(1000), hold_out=False)):
+        sides = _sides(parts)
+        total = sum(map(len, sides))
+        assert [round(len(side) / total, 1) for side in sides] == [0.9, 0.1, 0.0]
+
+
+def test_another_batch_holds_out_other_queries() -> None:
+    sessions = _asked(1000)
+    one, other, again = (_sides(split(sessions, batch))[2] for batch in ("b1", "b2", "b1"))
+    assert one == again
+    assert 0.1 < len(one & other) / len(one) < 0.3, "as many as chance has in both"
+
+
+def test_folds_are_by_query_and_of_about_the_same_size() -> None:
+    queries = [f"query {n}" for n in range(1000)]
+    numbers = folds_of(queries, 5)
+    assert np.array_equal(numbers, folds_of([query.upper() + " " for query in queries], 5))
+    assert set(numbers.tolist()) == {0, 1, 2, 3, 4}
+    assert all(150 < n < 250 for n in np.bincount(numbers))
 
 
 def test_sessions_with_a_click_are_counted() -> None:

@@ -111,7 +111,7 @@ def _on_validation(run: Finished, stop: threading.Event) -> Evidence | None:
     against = run.plan.start_version or ""
     plan, gate = run.plan, run.plan.gate.model_copy(update={"judgments": None})
     log.info("no held-out session has a click: the report shows validation queries", extra={"run": plan.owner.uid})
-    return measure_gate(
+    measured = measure_gate(
         run.start,
         run.outcome.model_folder,
         run.catalogue,
@@ -121,4 +121,5 @@ def _on_validation(run: Finished, stop: threading.Event) -> Evidence | None:
         against=against,
         parts=run.parts,
         on_step=step,
-    ).evidence
+    )
+    return None if measured is None else measured.evidence

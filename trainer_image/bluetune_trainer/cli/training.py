@@ -14,22 +14,19 @@ from bluetune_api.records import CheckReport, GateReport, Lineage, Manifest, Man
 from bluetune_api.task import TrialSummary
 from bluetune_trainer.cli.checking import checked_batch, prepare
 from bluetune_trainer.cli.ending import finish
+from bluetune_trainer.cli.gating import GateOfRun
 from bluetune_trainer.cli.probe import compare, reference_of
 from bluetune_trainer.cli.reporting import Finished, Written, write_report
-from bluetune_trainer.data.judgments import read_judgments
 from bluetune_trainer.data.loading import load
 from bluetune_trainer.data.reading import Reader
-from bluetune_trainer.data.splits import clicked_sessions
-from bluetune_trainer.data.types import Catalogue, Sessions, Split
+from bluetune_trainer.data.types import Catalogue, Split
 from bluetune_trainer.errors import PlanInvalid, Stopped, TrainerError
 from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.resolve import Resolved
 from bluetune_trainer.report.card import CardFacts, write_card
 from bluetune_trainer.report.comparison import changes
 from bluetune_trainer.report.content import Stage
-from bluetune_trainer.search.contract import Candidate, SearchOutcome
-from bluetune_trainer.search.gate import Measured, measure_gate
-from bluetune_trainer.search.judged import Judgment
+from bluetune_trainer.search.contract import Candidate, CrossFit, SearchOutcome
 from bluetune_trainer.store import progress as run_progress
 from bluetune_trainer.store import runs
 from bluetune_trainer.store.versions import Published, download_version, lineage, publish
@@ -66,17 +63,20 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
         workdir = Path(temporary)
         checked = checked_batch(store, plan, resolved, stop=stop)
         with blaming(plan.method.plugin, *resolved.user_code):
-            catalogue, split = load(store, resolved.method, resolved.plugin, checked, stop=stop)
+            clicks_decide = plan.gate.judgments is None
+            catalogue, split = load(store, resolved.method, resolved.plugin, checked, hold_out=clicks_decide, stop=stop)
         if resolved.plugin.waits_for_data():
             resolved = prepare(plan, resolved.plugin)
         with blaming(plan.method.plugin, *resolved.user_code):
             parts = choose_parts(resolved.method.settings, resolved.plugin, files=Reader(store, stop))
         parent = download_version(store, plan.start_version, workdir / "start")
         with blaming(plan.method.plugin, *resolved.user_code, *parts.user_code):
-            outcome = _search(store, plan, resolved, parts, catalogue, split, stages, stop, workdir)
+            gate = GateOfRun(store, plan, resolved.method, parts, catalogue, workdir, stop)
+            cross = gate.cross_fit(split, stages.evaluating)
+            outcome = _search(store, plan, resolved, parts, catalogue, split, stages, stop, workdir, cross)
             _raise_if(stop)
             stages.enter("Evaluating")
-            measured = _gate(store, plan, resolved, parts, catalogue, split.gate, outcome.model_folder, workdir, stop)
+            measured = gate.measure(split.gate, outcome)
             _raise_if(stop)
             stages.enter("Publishing")
             published = _publish(store, plan, parts, checked, outcome, parent)
@@ -95,8 +95,8 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
             stages=stages.so_far(),
         )
         written = write_report(store, finished, stop=stop)
-        gate = measured.report if measured else None
-        result = _result(plan, outcome, gate, published, written)
+        report_of_gate = measured.report if measured else None
+        result = _result(plan, outcome, report_of_gate, published, written)
         result = runs.create(store, store_layout.result(plan.owner.uid), result)
         stages.enter("Done")
         return result
@@ -130,6 +130,15 @@ class _Stages:
         self._last = self._last.model_copy(update={**update, "updated_at": run_progress.now()})
         self._report(self._last)
 
+    def evaluating(self, share: float) -> None:
+        """Say what share of the folds is done; the stage begins with the first."""
+        if self._last.stage != "Evaluating":
+            self.enter("Evaluating")
+        begin, end = run_progress.SHARES["Evaluating"]
+        percent = begin + int(share * (end - begin))
+        self._last = self._last.model_copy(update={"percent": percent, "updated_at": run_progress.now()})
+        self._report(self._last)
+
     def of_search(self, part: Progress) -> None:
         self._mark(part.stage)
         self._last = run_progress.whole_run(part)
@@ -151,6 +160,7 @@ def _search(
     stages: _Stages,
     stop: threading.Event,
     workdir: Path,
+    cross: CrossFit | None,
 ) -> SearchOutcome:
     from bluetune_trainer.search.run import run_search
 
@@ -170,6 +180,7 @@ def _search(
         folder,
         parts,
         candidates=[Candidate(c.params, c.origin) for c in known.candidates],
+        cross=cross,
         checkpoint_seconds=_checkpoint_seconds(),
         abandon=_abandon,
     )
@@ -190,45 +201,6 @@ def _checkpoint_seconds() -> float:
     if not seconds >= 0:
         raise PlanInvalid(f"{CHECKPOINT_SECONDS}: {given!r} must be a number of seconds, 0 or more")
     return seconds
-
-
-def _gate(
-    store: ObjectStore,
-    plan: Plan,
-    resolved: Resolved,
-    parts: Parts,
-    catalogue: Catalogue,
-    held_out: Sessions,
-    candidate: Path,
-    workdir: Path,
-    stop: threading.Event,
-) -> Measured | None:
-    """Compare with the live version, on queries that no trial saw; None if there are none with a click."""
-    judgments = None
-    if plan.gate.judgments is not None:
-        judged = read_judgments(store, plan.gate.judgments, catalogue, workdir, stop=stop)
-        judgments = [Judgment(*entry) for entry in judged]
-    elif not clicked_sessions(held_out):
-        log.warning("nothing to compare for the gate: no session with a click fell into the held-out tenth")
-        return None
-    live = plan.live_version or plan.start_version
-    assert live is not None  # noqa: S101 - the plan was judged when it was read
-    folder = workdir / "start"
-    if live != plan.start_version:
-        folder = workdir / "live"
-        download_version(store, live, folder)
-    return measure_gate(
-        folder,
-        candidate,
-        catalogue,
-        held_out,
-        resolved.method,
-        plan.gate,
-        against=live,
-        judgments=judgments,
-        parts=parts,
-        on_step=lambda: _raise_if(stop),
-    )
 
 
 def _publish(

@@ -21,7 +21,7 @@ from bluetune_trainer.compat.queries import QueryRetriever, TextQueryItem, TextQ
 from bluetune_trainer.compat.sessions import Clickstream, ClickstreamNotRead, SessionWithEvents
 from bluetune_trainer.compat.settings import FineTuningSettings
 from bluetune_trainer.compat.train_test import TrainTestSplitter
-from bluetune_trainer.data.splits import VALIDATION_UNTIL, place
+from bluetune_trainer.data.splits import held_out_share, place
 from bluetune_trainer.data.types import Catalogue, Sessions, Split
 from bluetune_trainer.errors import PlanInvalid, PluginFailed
 from bluetune_trainer.plugin import method as hooks
@@ -176,12 +176,13 @@ class BuilderMethod(hooks.TextFineTuningMethod):
             self._builder = self._built()
 
     def split(self, sessions: Sessions) -> Split:
-        """The gate's tenth of the queries, and of the rest what the builder's splitter says."""
+        """The gate's share of the queries, and of the rest what the builder's splitter says."""
         catalogue = self._catalogue
         assert self._builder is not None  # noqa: S101 - the data were read
         data, splitter = self._builder.ranking_data, self._builder.clickstream_sessions_splitter
         chosen = self._chosen(data, sessions, catalogue)
-        late = {query for query in set(chosen.queries) if place(query) >= VALIDATION_UNTIL}
+        begin = 1 - held_out_share(chosen)
+        late = {query for query in set(chosen.queries) if place(query) >= begin}
         held_out = np.array([query in late for query in chosen.queries], np.bool_)
         rest = chosen.subset(np.flatnonzero(~held_out))
         test = np.array(self._on_test_side(splitter, rest, catalogue), np.bool_)

@@ -62,9 +62,12 @@ def load(
     plugin: FineTuningMethod,
     checked: CheckReport,
     *,
+    hold_out: bool = True,
     stop: threading.Event,
 ) -> tuple[Catalogue, Split]:
     """The training data, from exactly the objects that the check saw.
+
+    `hold_out` says whether the gate needs sessions.
 
     Raises:
         DataInvalid: the check failed, or an object is not the one that it saw, or the report of it was changed.
@@ -72,7 +75,9 @@ def load(
     """
     if not checked.valid:
         raise DataInvalid(in_short(checked))
-    seen, catalogue = _observe(store, checked.batch_id, method, plugin, checked.batch, checked.items, stop=stop)
+    seen, catalogue = _observe(
+        store, checked.batch_id, method, plugin, checked.batch, checked.items, hold_out=hold_out, stop=stop
+    )
     problems = data_problems(seen, method)
     if problems:
         raise DataInvalid(f"what was checked as fine is not: {'; '.join(problems)}. Start a new task")
@@ -97,6 +102,7 @@ def _observe(
     batch: Sequence[PinnedObject],
     items: Sequence[PinnedObject],
     *,
+    hold_out: bool = True,
     stop: threading.Event,
 ) -> tuple[Observed, Catalogue]:
     sessions_tally, items_tally = SessionTally(), Lines()
@@ -123,6 +129,6 @@ def _observe(
         items=list(items),
         sessions=sessions_tally,
         catalogue=items_tally,
-        split=split(sessions) if own is None else checked_split(own),
+        split=split(sessions, batch_id, hold_out=hold_out) if own is None else checked_split(own),
     )
     return seen, catalogue

@@ -1,5 +1,6 @@
-"""Train, validation and gate by a hash of the query: the same in every run, and no query on two sides."""
+"""Train, validation and gate by a hash of the query: the same in every run on a batch, and no query on two sides."""
 
+from collections.abc import Sequence
 from hashlib import blake2b
 
 import numpy as np
@@ -8,7 +9,11 @@ from numpy.typing import NDArray
 from bluetune_trainer.data.types import Sessions, Split
 from bluetune_trainer.errors import PluginFailed
 
-TRAIN_UNTIL, VALIDATION_UNTIL = 0.8, 0.9
+VALIDATION_SHARE = 0.1
+HELD_OUT_SHARE = 0.2
+"""For the gate, where that is enough of different queries."""
+ENOUGH_HELD_OUT = 100
+"""Different queries that a hold-out must have: with fewer, trainings that leave out a fold each judge all queries."""
 
 
 def normalised(query: str) -> str:
@@ -16,24 +21,45 @@ def normalised(query: str) -> str:
     return " ".join(query.casefold().split())
 
 
-def place(query: str) -> float:
-    """Where a query lies in [0, 1)."""
-    return int.from_bytes(blake2b(normalised(query).encode(), digest_size=8).digest(), "big") / 2**64
+def place(query: str, salt: str = "") -> float:
+    """Where a query lies in [0, 1): anywhere else for another salt."""
+    text = normalised(query)
+    hashed = blake2b(f"{salt}\n{text}".encode() if salt else text.encode(), digest_size=8)
+    return int.from_bytes(hashed.digest(), "big") / 2**64
 
 
-def split(sessions: Sessions) -> Split:
-    """80/10/10 of the queries."""
-    places = {query: place(query) for query in set(sessions.queries)}
+def split(sessions: Sessions, salt: str = "", *, hold_out: bool = True) -> Split:
+    """By query: a tenth for validation, a fifth for the gate if that has enough different queries, the rest to train.
+
+    Where it has not, nothing is held out: the gate is then decided by cross-fitting over the training queries.
+
+    Args:
+        salt: another one for each batch, so that no query is kept from learning for good.
+        hold_out: whether the gate needs any; not if it decides by judgments.
+    """
+    places = {query: place(query, salt) for query in set(sessions.queries)}
     where: NDArray[np.float64] = np.array([places[query] for query in sessions.queries], np.float64)
+    held_out = held_out_share(sessions) if hold_out else 0.0
 
     def between(low: float, high: float) -> Sessions:
         return sessions.subset(np.flatnonzero((where >= low) & (where < high)))
 
     return Split(
-        train=between(0.0, TRAIN_UNTIL),
-        validation=between(TRAIN_UNTIL, VALIDATION_UNTIL),
-        gate=between(VALIDATION_UNTIL, 1.1),
+        train=between(0.0, 1 - VALIDATION_SHARE - held_out),
+        validation=between(1 - VALIDATION_SHARE - held_out, 1 - held_out),
+        gate=between(1 - held_out, 1.1),
     )
+
+
+def held_out_share(sessions: Sessions) -> float:
+    """What share of the queries the gate needs; 0 where that would be too few different ones."""
+    return HELD_OUT_SHARE if informative_queries(sessions) * HELD_OUT_SHARE >= ENOUGH_HELD_OUT else 0.0
+
+
+def folds_of(queries: Sequence[str], folds: int) -> NDArray[np.int64]:
+    """[n] number of the fold, from 0, that each query is left out with; the same for each way of writing it."""
+    number = {query: min(int(place(query, "fold") * folds), folds - 1) for query in set(queries)}
+    return np.array([number[query] for query in queries], np.int64)
 
 
 def checked_split(made: object) -> Split:
@@ -56,13 +82,22 @@ def clicked_sessions(sessions: Sessions) -> int:
 
 
 def informative_sessions(sessions: Sessions) -> int:
-    """How many of them have a click and a result that was passed over: any other is ranked right by every model."""
+    """How many of them say something."""
+    return int(informative(sessions).sum())
+
+
+def informative(sessions: Sessions) -> NDArray[np.bool_]:
+    """[n] whether a result was clicked and one was passed over: every model ranks any other session right."""
     clicks = _clicks(sessions)
-    return int(((clicks > 0) & (clicks < np.diff(sessions.offsets))).sum())
+    return (clicks > 0) & (clicks < np.diff(sessions.offsets))
+
+
+def informative_queries(sessions: Sessions) -> int:
+    """How many different queries the sessions that say something ask."""
+    return len({normalised(sessions.queries[i]) for i in np.flatnonzero(informative(sessions)).tolist()})
 
 
 def _clicks(sessions: Sessions) -> NDArray[np.int64]:
-    """[n] clicked results of each; no session is empty."""
-    if not len(sessions.items):
-        return np.zeros(0, np.int64)
-    return np.add.reduceat(sessions.clicked, sessions.offsets[:-1], dtype=np.int64)
+    """[n] clicked results of each."""
+    total = np.concatenate([[0], np.cumsum(sessions.clicked, dtype=np.int64)])
+    return np.asarray(total[sessions.offsets[1:]] - total[sessions.offsets[:-1]])

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 from bluetune_api.records import Progress, Trial
+from bluetune_trainer.data.types import Sessions
+from bluetune_trainer.search.comparison import Comparison
 
 ReportProgress = Callable[[Progress], None]
 """Called between steps. `percent` and `eta_seconds` are of the search alone; the caller fits them into the run."""
@@ -47,6 +49,31 @@ class TrialLog(Protocol):
         ...
 
 
+class FoldLog(Protocol):
+    """Where comparisons of folds outlive the process: `runs/<uid>/folds`."""
+
+    def fetch_fold(self, number: int) -> bytes | None:
+        """What was stored of a fold; None if nothing was."""
+        ...
+
+    def record_fold(self, number: int, content: bytes) -> None:
+        """Store what a fold came to, once."""
+        ...
+
+
+@dataclass(frozen=True)
+class CrossFit:
+    """Asks a search to judge the parameters that it chose on all training queries, fold by fold."""
+
+    folds: int
+    """How many trainings that is; two at least."""
+    compare: Callable[[Path, Sessions], Comparison | None]
+    """The model in a folder against the live version, on these sessions; None if none of them says anything."""
+    log: FoldLog
+    on_step: Callable[[float], None]
+    """Told what share of all folds is done."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """Parameters to be tried in place of a search."""
@@ -74,3 +101,5 @@ class SearchOutcome:
     """Put before each query."""
     item_prompt: str
     """Put before each item."""
+    comparison: Comparison | None = None
+    """The folds against the live version, where the search was asked to cross-fit."""

@@ -1,35 +1,39 @@
 """What the gate decides by: candidate and live version on the same held-out queries, and how sure the difference is."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from bluetune_api.model import Gate
-from bluetune_api.records import GateReport, MethodPlan
+from bluetune_api.records import GateJudge, GateReport, JudgeName, MethodPlan
+from bluetune_trainer.data.splits import normalised
 from bluetune_trainer.data.types import Catalogue, Sessions
 from bluetune_trainer.errors import DataInvalid
-from bluetune_trainer.ranking.metrics import RankedSessions, per_session, summarize
-from bluetune_trainer.search.evidence import (
-    DEFAULT_CONFIDENCE,
-    Evidence,
-    Ranking,
-    bootstrap_interval,
-    different_queries,
-    first_results,
-)
+from bluetune_trainer.evidence.examination import examination
+from bluetune_trainer.evidence.judges import CLICK_JUDGES, DISCOUNTS, estimate, moments
+from bluetune_trainer.evidence.power import queries_for
+from bluetune_trainer.evidence.sequence import Run, risk_of, together
+from bluetune_trainer.search.comparing import compare, open_version
+from bluetune_trainer.search.comparison import Comparison
+from bluetune_trainer.search.evidence import DEFAULT_CONFIDENCE, Evidence, Ranking
 from bluetune_trainer.search.judged import Judgment, by_query, judged
-from bluetune_trainer.training.batches import number_sessions
-from bluetune_trainer.training.embedder import Embedder
-from bluetune_trainer.training.evaluation import PaddedSessions, embed_all, pad_sessions, rank_embedded
-from bluetune_trainer.training.inputs import InputTable
-from bluetune_trainer.training.params import TrainingSettings, resolve_settings
+from bluetune_trainer.training.params import resolve_settings
 from bluetune_trainer.training.parts import Parts, choose_parts
-from bluetune_trainer.training.precision import use_bf16
 from bluetune_trainer.training.threads import fit_threads
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What earlier runs against the same live version found out."""
+
+    attempts: int = 0
+    """How many runs were compared with it."""
+    runs: Mapping[JudgeName, Sequence[Run]] = field(default_factory=dict)
+    """The evidence of those whose sessions were others than this run's."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class Measured:
 
     report: GateReport
     evidence: Evidence
+    runs: Mapping[JudgeName, Run]
+    """What a later run against the same live version may add to its own."""
 
 
 def measure_gate(
@@ -51,109 +57,135 @@ def measure_gate(
     against: str,
     judgments: Sequence[Judgment] | None = None,
     parts: Parts | None = None,
+    earlier: Earlier | None = None,
     on_step: Callable[[], None] | None = None,
-) -> Measured:
+) -> Measured | None:
     """Compare two versions, on the judgments if there are any, else on the held-out sessions.
 
-    `against` is the live version's id. `on_step` is called between forward passes, and may raise to stop. Raises
-    DataInvalid when there are judgments, but none of them says that an item is relevant.
+    `against` is the live version's id. `on_step` is called between forward passes, and may raise to stop. None if no
+    held-out session has both a result that was clicked and one that was not. Raises DataInvalid when there are
+    judgments, but none of them says that an item is relevant.
     """
     fit_threads()
     settings = resolve_settings(method.settings)
     parts = parts or choose_parts(method.settings)
-    if judgments:
-        grades = by_query(judgments)
-        if not grades:
-            raise DataInvalid(
-                f"gate.judgments: none of {len(judgments)} judgments has a grade above 0 for an item of the catalogue"
-            )
-        live, candidate = (
-            judged(
-                _open(folder, settings, parts),
-                catalogue,
-                grades,
-                parts.ranker,
-                is_similarity=settings.is_similarity,
-                on_step=on_step,
-            )
-            for folder in (live_folder, candidate_folder)
+    if not judgments:
+        found = compare(live_folder, candidate_folder, catalogue, held_out, settings, parts, on_step)
+        return None if found is None else by_clicks(found, gate, against=against, earlier=earlier)
+    grades = by_query(judgments)
+    if not grades:
+        raise DataInvalid(
+            f"gate.judgments: none of {len(judgments)} judgments has a grade above 0 for an item of the catalogue"
         )
-        evidence = Evidence(list(grades), live, candidate)
-        summaries = [
-            {name: float(values.mean()) for name, values in side.metrics.items()} for side in (live, candidate)
-        ]
-    else:
-        evidence, summaries = _clicked(live_folder, candidate_folder, catalogue, held_out, settings, parts, on_step)
-    difference = evidence.after.metrics[gate.metric] - evidence.before.metrics[gate.metric]
+    live, candidate = (
+        judged(
+            open_version(folder, settings, parts),
+            catalogue,
+            grades,
+            parts.ranker,
+            is_similarity=settings.is_similarity,
+            on_step=on_step,
+        )
+        for folder in (live_folder, candidate_folder)
+    )
+    return by_people(Evidence(list(grades), live, candidate), gate, against=against, earlier=earlier)
+
+
+def by_people(evidence: Evidence, gate: Gate, *, against: str, earlier: Earlier | None = None) -> Measured:
+    """What judgments say. Earlier runs had the same judgments, so they add no evidence, but take their risk."""
+    before, after = evidence.before.metrics, evidence.after.metrics
+    gains = after[gate.metric] - before[gate.metric]
+    run = Run(float(gains.mean()), _by_name(evidence.queries, (gains - gains.mean()) / len(gains)))
+    report = _report(
+        gate,
+        against,
+        {"People": run},
+        Earlier((earlier or Earlier()).attempts),
+        baseline={name: float(values.mean()) for name, values in before.items()},
+        candidate={name: float(values.mean()) for name, values in after.items()},
+        sessions=len(gains),
+        source="Judgments",
+    )
+    return Measured(report, evidence, {"People": run})
+
+
+def by_clicks(
+    found: Comparison, gate: Gate, *, against: str, earlier: Earlier | None = None, folds: int | None = None
+) -> Measured:
+    """What clicks say. `folds`: of how many trainings, none of which saw the queries that it is compared on."""
+    looked = examination(found.compared)
+    seen = {judge: estimate(moments(judge, found.compared, looked, DISCOUNTS[gate.metric])) for judge in CLICK_JUDGES}
+    before = np.mean([one.before for one in seen.values()], axis=0)
+    after = np.mean([one.after for one in seen.values()], axis=0)
+    runs: dict[JudgeName, Run] = {
+        judge: Run(one.gain, _by_name(found.queries, one.influence)) for judge, one in seen.items()
+    }
+    report = _report(
+        gate,
+        against,
+        runs,
+        earlier or Earlier(),
+        baseline={gate.metric: float(before.mean())},
+        candidate={gate.metric: float(after.mean())},
+        sessions=found.sessions,
+        examination=[round(float(value), 4) for value in looked],
+        folds=folds,
+    )
+    evidence = Evidence(
+        list(found.queries),
+        Ranking(found.live_best, _clicked(found.live_best, found.clicked), {gate.metric: before}),
+        Ranking(found.candidate_best, _clicked(found.candidate_best, found.clicked), {gate.metric: after}),
+    )
+    return Measured(report, evidence, runs)
+
+
+def _report(gate: Gate, against: str, runs: Mapping[JudgeName, Run], earlier: Earlier, **facts: object) -> GateReport:
+    """What the gate reads. All judges must agree, so the interval reaches from the lowest low to the highest high."""
     confidence = gate.confidence or DEFAULT_CONFIDENCE
-    low = high = None
-    if len(difference):
-        low, high = bootstrap_interval(difference, evidence.queries, confidence, settings.seed)
-    report = GateReport(
+    attempt = earlier.attempts + 1
+    risk = risk_of(attempt, 1 - confidence)
+    judges, needed = [], 0
+    for name, run in runs.items():
+        past = earlier.runs.get(name, ())
+        total = together([*past, run])
+        reach = total.reach(risk)
+        judges.append(GateJudge(name=name, delta=total.value, low=total.value - reach, high=total.value + reach))
+        missing = total.value - gate.min_delta
+        if missing > 0:
+            needed = max(needed, queries_for(missing, total.error, total.queries, confidence))
+    queries = {query for run in runs.values() for query in run.influence}
+    return GateReport(
         metric=gate.metric,
         against=against,
-        baseline=summaries[0],
-        candidate=summaries[1],
-        delta=float(difference.mean()) if len(difference) else 0.0,
-        low=low,
-        high=high,
+        delta=float(np.mean([judge.delta for judge in judges])),
+        own_delta=float(np.mean([run.value for run in runs.values()])),
+        low=min(judge.low for judge in judges),
+        high=max(judge.high for judge in judges),
         confidence=confidence,
-        sessions=len(difference),
-        queries=different_queries(evidence.queries),
-        source="Judgments" if judgments else "Clicks",
+        risk=risk,
+        attempt=attempt,
+        judges=judges,
+        earlier_runs=max((len(past) for past in earlier.runs.values()), default=0),
+        queries=len(queries),
+        queries_needed=needed or None,
+        **facts,  # type: ignore[arg-type]
     )
-    return Measured(report, evidence)
 
 
-def _open(folder: Path, settings: TrainingSettings, parts: Parts) -> Embedder:
-    """A version as a server of it would open it, over an empty table."""
-    model = parts.load_served(folder).to("cuda" if torch.cuda.is_available() else "cpu")
-    table = InputTable(model, parts.files, parts.split_item)
-    return Embedder(table, bf16=use_bf16(settings.precision, model.device.type))
+def query_name(query: str) -> str:
+    """What a query is called in evidence that is kept: the same for each way of writing it, and no text."""
+    return hashlib.blake2b(normalised(query).encode(), digest_size=8).hexdigest()
 
 
-def _clicked(
-    live_folder: Path,
-    candidate_folder: Path,
-    catalogue: Catalogue,
-    held_out: Sessions,
-    settings: TrainingSettings,
-    parts: Parts,
-    on_step: Callable[[], None] | None,
-) -> tuple[Evidence, list[dict[str, float]]]:
-    """Both versions on sessions with clicks, and their summaries."""
-    ranks: list[torch.Tensor] = []
-    padded: PaddedSessions | None = None
-    queries: list[str] = []
-    items = np.zeros((0, 0), np.int64)
-    for folder in (live_folder, candidate_folder):
-        embedder = _open(folder, settings, parts)
-        sessions = number_sessions(held_out, catalogue, embedder.table)
-        padded = pad_sessions(sessions, np.arange(len(sessions)))
-        ranks.append(rank_embedded(embed_all(embedder, padded.texts, on_step), padded, parts.ranker))
-        queries = [held_out.queries[i] for i in np.flatnonzero(np.diff(held_out.offsets)).tolist()]
-        items = _positions(padded, held_out, catalogue, embedder.table)
-    assert padded is not None  # noqa: S101 - two folders were walked
-    sides = [RankedSessions(r, ranks[0], padded.clicked, padded.valid, settings.is_similarity) for r in ranks]
-    keep = sides[0].relevant.numpy()
-    clicked, valid = padded.clicked.numpy()[keep], padded.valid.numpy()[keep]
-    rankings = []
-    for side in sides:
-        first, relevant = first_results(
-            side.ranks.numpy()[keep], items[keep], clicked, valid, is_similarity=settings.is_similarity
-        )
-        values = {name: value.numpy() for name, value in per_session(side).items()}
-        rankings.append(Ranking(first, relevant, values))
-    names = [queries[i] for i in np.flatnonzero(keep).tolist()]
-    return Evidence(names, *rankings), [summarize(side) for side in sides]
+def _by_name(queries: Sequence[str], influence: NDArray[np.float64]) -> Mapping[str, float]:
+    total: dict[str, float] = {}
+    for query, value in zip(queries, influence.tolist(), strict=True):
+        name = query_name(query)
+        total[name] = total.get(name, 0.0) + value
+    return total
 
 
-def _positions(
-    padded: PaddedSessions, held_out: Sessions, catalogue: Catalogue, table: InputTable
-) -> NDArray[np.int64]:
-    """[S, R] positions in the catalogue of the sessions' results; of items with the same text, the first."""
-    shown = np.unique(held_out.items)[::-1]
-    numbers = table.add([catalogue.texts[i] for i in shown], "item")
-    position = dict(zip(numbers.tolist(), shown.tolist(), strict=True))
-    by_text = np.array([position.get(number, -1) for number in padded.texts.tolist()], np.int64)
-    return np.asarray(by_text[padded.result_at]) if len(by_text) else np.zeros(padded.result_at.shape, np.int64)
+def _clicked(best: NDArray[np.int64], clicked: Sequence[frozenset[int]]) -> NDArray[np.bool_]:
+    """[Q, 10] whether each of these documents was clicked in any session of its query."""
+    rows = zip(best.tolist(), clicked, strict=True)
+    return np.array([[item in mine for item in row] for row, mine in rows], np.bool_).reshape(best.shape)

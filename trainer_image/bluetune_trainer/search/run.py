@@ -3,7 +3,7 @@
 import logging
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -14,7 +14,8 @@ from bluetune_api.method import PRESET_EVALS
 from bluetune_api.records import MethodPlan, Trial
 from bluetune_trainer.data.types import Catalogue, Split
 from bluetune_trainer.errors import PlanInvalid, Stopped
-from bluetune_trainer.search.contract import Candidate, ReportProgress, SearchOutcome, TrialLog
+from bluetune_trainer.search.contract import Candidate, CrossFit, ReportProgress, SearchOutcome, TrialLog
+from bluetune_trainer.search.folds import cross_fit
 from bluetune_trainer.search.halving import RUNGS, Prune, Run, Standing, next_move, work_left
 from bluetune_trainer.search.progress import Work, by_quality, search_progress
 from bluetune_trainer.search.space import Space, build_space
@@ -49,12 +50,14 @@ def run_search(
     parts: Parts | None = None,
     *,
     candidates: Sequence[Candidate] = (),
+    cross: CrossFit | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     abandon: Abandon | None = None,
 ) -> SearchOutcome:
     """Search `method.initial_max_evals` trials, going on where `trials` says that an earlier process was.
 
     With candidates that fit the space and the model, those are the trials, in their order, and nothing is searched.
+    With `cross`, what was chosen is then trained once more for each fold of the training queries, without it.
 
     `parts` are what the settings name, if they are not given. `workdir` is scratch space; the outcome's model
     folder lies in it. `abandon` ends this process at once: with `settings.devices` above 1, if a process is lost while
@@ -67,7 +70,10 @@ def run_search(
     begin = Preparation(start_folder, catalogue, split, settings, parts, workdir, method.plugin)
     with together(settings.devices, follow, begin, abandon):
         task = prepare(start_folder, catalogue, split, settings, parts, workdir, _raise_if(stop))
-        return _search(task, space, method, trials, progress, stop, workdir, candidates, checkpoint_seconds)
+        outcome = _search(task, space, method, trials, progress, stop, workdir, candidates, checkpoint_seconds)
+        if cross is None:
+            return outcome
+        return replace(outcome, comparison=cross_fit(task, outcome.best, split.train, cross, stop, workdir))
 
 
 def _search(

@@ -187,6 +187,16 @@ class StoredTrials:
         with suppress(ObjectNotFound):
             self._store.download(store_layout.checkpoint(self._uid, trial), path)
 
+    def fetch_fold(self, number: int) -> bytes | None:
+        """How a fold was ranked; None if nothing was stored."""
+        with suppress(ObjectNotFound):
+            return self._store.get(store_layout.fold(self._uid, number))
+        return None
+
+    def record_fold(self, number: int, content: bytes) -> None:
+        """Store how a fold was ranked; what another attempt stored before stays."""
+        self._store.create(store_layout.fold(self._uid, number), content, content_type="application/octet-stream")
+
     def remove_checkpoints(self) -> None:
         """Remove what trials left that ended while nobody could remove it."""
         for info in list(self._store.list(store_layout.checkpoints(self._uid))):

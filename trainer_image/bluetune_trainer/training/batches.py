@@ -41,6 +41,15 @@ class NumberedSessions:
         """Where the results of session i lie."""
         return slice(int(self.offsets[i]), int(self.offsets[i + 1]))
 
+    def subset(self, index: Ints) -> "NumberedSessions":
+        """The sessions at these positions, in this order."""
+        starts, lengths = self.offsets[index], np.diff(self.offsets)[index]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        flat = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return NumberedSessions(
+            self.queries[index], self.items[flat], self.clicked[flat], offsets, self.shown_rank[flat]
+        )
+
     def with_click(self) -> NDArray[np.bool_]:
         """n: whether the session has a click."""
         total = np.concatenate([[0], np.cumsum(self.clicked)])

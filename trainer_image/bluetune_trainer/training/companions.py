@@ -43,7 +43,7 @@ def _follow(begin: Preparation) -> None:
     while (order := Order.taken()) is not None:
         with suppress(TrialFailed):  # it fails on all ranks alike, and rank 0 says so
             run_trial(
-                task,
+                task if order.fold is None else task.without(order.fold),
                 order.params,
                 number=order.number,
                 plan=order.plan,

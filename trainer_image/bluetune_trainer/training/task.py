@@ -3,9 +3,10 @@
 import logging
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bluetune_api.records import Trial
+from bluetune_trainer.data.splits import folds_of
 from bluetune_trainer.data.types import Catalogue, Sessions, Split
 from bluetune_trainer.errors import DataInvalid
 from bluetune_trainer.ranking.accumulators import MetricsAccumulator
@@ -62,6 +64,15 @@ MOST_SAMPLE_SESSIONS = 200
 """Training sessions that `train_<metric>` of an accumulator is computed from, always the same ones."""
 
 
+class Fold(NamedTuple):
+    """A part of the training queries that one training leaves out."""
+
+    number: int
+    """From 0."""
+    of: int
+    """How many there are."""
+
+
 @dataclass
 class TrainingTask:
     """Everything that does not change between trials."""
@@ -84,6 +95,10 @@ class TrainingTask:
     caches: ActivationCaches
     model: Model
     """The one instance, which all trials use in turn."""
+    train_queries: Sequence[str]
+    """Of `train`, as they were written."""
+    _fill_order: Callable[[], tuple[FillOrder, int]]
+    """With how many rows every trial needs; made when first wanted."""
     _phrases: Callable[[], Phrases | None]
     """Of the items that training sessions show, made when first wanted; None where not all inputs are texts."""
     _start_state: Mapping[str, Tensor]
@@ -94,6 +109,8 @@ class TrainingTask:
     """Of queries and items in training, if the plugin makes some."""
     _sample: PaddedSessions | None
     """Some training sessions, if an accumulator follows their metrics."""
+    fold: Fold | None = None
+    """What is left out of `train`."""
 
     @property
     def baseline(self) -> dict[str, float]:
@@ -104,6 +121,18 @@ class TrainingTask:
     def accumulators(self) -> Sequence[MetricsAccumulator]:
         """Templates of what a trial follows."""
         return self._parts.accumulators
+
+    def without(self, fold: Fold) -> "TrainingTask":
+        """The same, but that the training sessions of a fold's queries are left out."""
+        keep = folds_of(self.train_queries, fold.of) != fold.number
+        lengths = np.diff(self.train.offsets)
+        return replace(
+            self,
+            train=self.train.subset(np.flatnonzero(keep)),
+            confidences=self.confidences[np.repeat(keep, lengths)],
+            train_queries=[query for query, kept in zip(self.train_queries, keep.tolist(), strict=True) if kept],
+            fold=fold,
+        )
 
     def tell(self, trial: Trial) -> None:
         """Let the plugin know of a trial that ended."""
@@ -138,18 +167,12 @@ class TrainingTask:
 
         What is computed together is the same for all trials, whether or not one of them drew phrases before.
         """
-        order, planned = self._fill_order
+        order, planned = self._fill_order()
         drawn = batcher.drawn()
         order.add_inputs(self.table, drawn)
         sample = np.concatenate([order.rows[:planned], self.table.first_rows(drawn)])
         sample = sample[:: max(len(sample) // SAMPLE_OF_LENGTHS, 1)]
         return Filling(order, planned + len(drawn), sample, heed)
-
-    @cached_property
-    def _fill_order(self) -> tuple[FillOrder, int]:
-        """With how many rows every trial needs."""
-        order = fill_order(self.table, self.train, self.validation.texts, self.settings.seed)
-        return order, len(order.rows)
 
     def new_loss(self, params: TrialParams) -> RankingLossInterface:
         """The run's loss with the trial's margin and temperature."""
@@ -271,6 +294,8 @@ def prepare(
         mined=mined,
         caches=ActivationCaches(workdir / "activations"),
         model=model,
+        train_queries=[query for query, n in zip(split.train.queries, np.diff(split.train.offsets), strict=True) if n],
+        _fill_order=cache(partial(_filled, table, train, padded.texts, settings.seed)),
         _phrases=cache(partial(_phrases, split, catalogue, table, settings.seed)),
         _start_state={name: value.detach().cpu().clone() for name, value in model.state_dict().items()},
         _batches=Batcher(
@@ -290,6 +315,11 @@ def _opened(parts: Parts, folder: Path, settings: TrainingSettings) -> Model:
     model = parts.load(folder).to(device())
     pack(model, settings.attention)
     return model
+
+
+def _filled(table: InputTable, train: NumberedSessions, evaluated: Ints, seed: int) -> tuple[FillOrder, int]:
+    order = fill_order(table, train, evaluated, seed)
+    return order, len(order.rows)
 
 
 def _varied(train: Sessions, catalogue: Catalogue, parts: Parts) -> Iterator[tuple[Kind, list[str], Vary]]:

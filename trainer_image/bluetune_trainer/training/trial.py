@@ -31,7 +31,7 @@ from bluetune_trainer.training.ranks import rank, told, world
 from bluetune_trainer.training.recording import Recorder
 from bluetune_trainer.training.steps import StepPlan, plan_steps
 from bluetune_trainer.training.strategy import trainer_options
-from bluetune_trainer.training.task import TrainingTask
+from bluetune_trainer.training.task import Fold, TrainingTask
 
 STOP_SECONDS = 5.0
 """That a step may take after it was asked to stop."""
@@ -49,6 +49,8 @@ class Order:
     until: int | None
     checkpoint: Path | None
     """If the file is there, the trial goes on from it."""
+    fold: Fold | None = None
+    """What is left out of the training sessions."""
 
     def tell(self) -> None:
         """Begin it on all ranks."""
@@ -106,7 +108,7 @@ def run_trial(
     if state is not None and until is not None and len(_kept(state)["rungs"]) > until:
         return _as_run(state, task.settings.objective)
     if rank() == 0:
-        Order(params, number, plan, until, None if checkpoint is None else checkpoint.path).tell()
+        Order(params, number, plan, until, None if checkpoint is None else checkpoint.path, task.fold).tell()
     try:
         run = _run(task, params, number, plan, until, checkpoint, state, on_step, stop)
     except TrialFailed:

@@ -1,0 +1,117 @@
+"""The gate of a run: what it compares with, by what, and what earlier runs found out."""
+
+import logging
+import threading
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+from bluetune_api.objectstore import ObjectStore
+from bluetune_api.records import MethodPlan, Plan, digest_of
+from bluetune_trainer.data.judgments import read_judgments
+from bluetune_trainer.data.splits import informative_queries
+from bluetune_trainer.data.types import Catalogue, Sessions, Split
+from bluetune_trainer.errors import Stopped
+from bluetune_trainer.search.comparing import compare
+from bluetune_trainer.search.comparison import Comparison
+from bluetune_trainer.search.contract import CrossFit, SearchOutcome
+from bluetune_trainer.search.gate import Measured, by_clicks, measure_gate
+from bluetune_trainer.search.judged import Judgment
+from bluetune_trainer.search.remembered import earlier_of, to_keep
+from bluetune_trainer.store import runs
+from bluetune_trainer.store.evidence import earlier_evidence, keep_evidence
+from bluetune_trainer.store.versions import download_version, files_of
+from bluetune_trainer.training.params import resolve_settings
+from bluetune_trainer.training.parts import Parts
+
+log = logging.getLogger(__name__)
+
+
+class GateOfRun:
+    """Compares what a run trains with the live version. The run's start version lies in `workdir`/start."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        plan: Plan,
+        method: MethodPlan,
+        parts: Parts,
+        catalogue: Catalogue,
+        workdir: Path,
+        stop: threading.Event,
+    ) -> None:
+        self._store = store
+        self._plan = plan
+        self._method = method
+        self._parts = parts
+        self._catalogue = catalogue
+        self._workdir = workdir
+        self._stop = stop
+        live = plan.live_version or plan.start_version
+        assert live is not None  # noqa: S101 - the plan was judged when it was read
+        self._live = live
+
+    def cross_fit(self, split: Split, on_step: Callable[[float], None]) -> CrossFit | None:
+        """What the search does for the gate: folds, where nothing is held out and clicks decide; else nothing."""
+        gate = self._plan.gate
+        if gate.judgments is not None or len(split.gate) or gate.folds < 2 or informative_queries(split.train) < 2:
+            return None
+        return CrossFit(gate.folds, self._compare, runs.StoredTrials(self._store, self._plan.owner.uid), on_step)
+
+    def measure(self, held_out: Sessions, outcome: SearchOutcome) -> Measured | None:
+        """The answer, whose evidence is kept for later runs; None if there is nothing to decide by."""
+        plan = self._plan
+        candidate = digest_of(str([(f.path, f.sha256) for f in files_of(outcome.model_folder)]).encode())
+        kept = earlier_evidence(self._store, self._live, plan.owner.uid)
+        earlier = earlier_of(kept, candidate=candidate, batch_id=plan.batch_id, metric=plan.gate.metric)
+        if outcome.comparison is not None:
+            measured: Measured | None = by_clicks(
+                outcome.comparison, plan.gate, against=self._live, earlier=earlier, folds=plan.gate.folds
+            )
+        else:
+            measured = measure_gate(
+                self._live_folder,
+                outcome.model_folder,
+                self._catalogue,
+                held_out,
+                self._method,
+                plan.gate,
+                against=self._live,
+                judgments=self._judgments(),
+                parts=self._parts,
+                earlier=earlier,
+                on_step=self._step,
+            )
+        if measured is None:
+            log.warning("nothing to compare for the gate: no session has both a click and a result without one")
+            return None
+        keep_evidence(
+            self._store,
+            self._live,
+            plan.owner.uid,
+            to_keep(measured, candidate=candidate, batch_id=plan.batch_id),
+        )
+        return measured
+
+    def _judgments(self) -> list[Judgment] | None:
+        path = self._plan.gate.judgments
+        if path is None:
+            return None
+        found = read_judgments(self._store, path, self._catalogue, self._workdir, stop=self._stop)
+        return [Judgment(*entry) for entry in found]
+
+    @cached_property
+    def _live_folder(self) -> Path:
+        if self._live == self._plan.start_version:
+            return self._workdir / "start"
+        folder = self._workdir / "live"
+        download_version(self._store, self._live, folder)
+        return folder
+
+    def _compare(self, folder: Path, held_out: Sessions) -> Comparison | None:
+        settings = resolve_settings(self._method.settings)
+        return compare(self._live_folder, folder, self._catalogue, held_out, settings, self._parts, self._step)
+
+    def _step(self) -> None:
+        if self._stop.is_set():
+            raise Stopped
