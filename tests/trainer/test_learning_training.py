@@ -162,9 +162,14 @@ def test_a_cache_that_an_earlier_trial_filled_changes_nothing(prepared: Prepare)
 @pytest.mark.slow
 def test_early_stopping_ends_a_trial_whose_val_loss_rises_and_the_best_validation_is_kept(prepared: Prepare) -> None:
     task = prepared(num_epochs=30, early_stopping=EarlyStopping(patience=2))
-    run = train(task, items_lr=0.1)
+    run = train(task, items_lr=0.01)
     assert run.epochs < 30
     assert run.best_epoch <= run.epochs
+
+
+def test_a_trial_whose_model_collapses_fails_and_says_what_to_lower(prepared: Prepare) -> None:
+    with pytest.raises(TrialFailed, match=r"the model collapsed, the mean cosine of two items is .*items_lr"):
+        train(prepared(num_epochs=5), items_lr=0.1)
 
 
 def test_a_trial_that_diverges_fails_and_says_what_to_lower(prepared: Prepare) -> None:

@@ -135,7 +135,7 @@ def _clicked(
         items = _positions(padded, held_out, catalogue, embedder.table)
     assert padded is not None  # noqa: S101 - two folders were walked
     sides = [RankedSessions(r, ranks[0], padded.clicked, padded.valid, settings.is_similarity) for r in ranks]
-    keep = sides[0].relevant.numpy()
+    keep = sides[0].informative.numpy()
     clicked, valid = padded.clicked.numpy()[keep], padded.valid.numpy()[keep]
     rankings = []
     for side in sides:
