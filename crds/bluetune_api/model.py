@@ -61,7 +61,8 @@ class Gate(ApiModel):
     """What a candidate must prove against the live version."""
 
     metric: Literal["ndcg@10", "mrr@10", "recall@10"] = "ndcg@10"
-    """Metric on the held-out tenth of the queries, or on the judgments."""
+    """Metric on the held-out tenth of the queries, or on the judgments. By clicks `recall@10` needs sessions that show
+    more than ten results."""
     min_delta: Annotated[float, Field(ge=-1, le=1)] = 0.0
     """The candidate's metric minus the live version's must be more than this."""
     confidence: Annotated[float, Field(ge=0, lt=1)] = 0.95

@@ -43,7 +43,8 @@ def checked_batch(store: ObjectStore, plan: Plan, resolved: Resolved, *, stop: t
         return stored
     assert plan.batch_id is not None  # noqa: S101 - the plan was judged when it was read
     with blaming(plan.method.plugin, *resolved.user_code):
-        report = check(store, plan.batch_id, resolved.method, resolved.plugin, stop=stop)
+        by_clicks = plan.gate.metric if plan.gate.judgments is None else None
+        report = check(store, plan.batch_id, resolved.method, resolved.plugin, gate_metric=by_clicks, stop=stop)
     return runs.create(store, store_layout.check(plan.owner.uid), report)
 
 

@@ -16,10 +16,10 @@ from bluetune_trainer.cli.checking import checked_batch, prepare
 from bluetune_trainer.cli.ending import finish
 from bluetune_trainer.cli.probe import compare, reference_of
 from bluetune_trainer.cli.reporting import Finished, Written, write_report
-from bluetune_trainer.data.judgments import read_judgments
+from bluetune_trainer.data.judgments import Judged, read_judgments, without_judged
 from bluetune_trainer.data.loading import load
+from bluetune_trainer.data.measurable import informative
 from bluetune_trainer.data.reading import Reader
-from bluetune_trainer.data.splits import clicked_sessions
 from bluetune_trainer.data.types import Catalogue, Sessions, Split
 from bluetune_trainer.errors import PlanInvalid, Stopped, TrainerError
 from bluetune_trainer.plugin.blame import blaming
@@ -67,6 +67,11 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
         checked = checked_batch(store, plan, resolved, stop=stop)
         with blaming(plan.method.plugin, *resolved.user_code):
             catalogue, split = load(store, resolved.method, resolved.plugin, checked, stop=stop)
+        judged = _judgments(store, plan, catalogue, workdir, stop)
+        left_out = 0
+        if judged is not None:
+            split, left_out = without_judged(split, (entry.query for entry in judged))
+            log.info("judged queries are not trained on", extra={"judgments": len(judged), "sessionsLeftOut": left_out})
         if resolved.plugin.waits_for_data():
             resolved = prepare(plan, resolved.plugin)
         with blaming(plan.method.plugin, *resolved.user_code):
@@ -76,7 +81,9 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
             outcome = _search(store, plan, resolved, parts, catalogue, split, stages, stop, workdir)
             _raise_if(stop)
             stages.enter("Evaluating")
-            measured = _gate(store, plan, resolved, parts, catalogue, split.gate, outcome.model_folder, workdir, stop)
+            measured = _gate(
+                store, plan, resolved, parts, catalogue, split.gate, judged, outcome.model_folder, workdir, stop
+            )
             _raise_if(stop)
             stages.enter("Publishing")
             published = _publish(store, plan, parts, checked, outcome, parent)
@@ -88,6 +95,7 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
             check=checked,
             catalogue=catalogue,
             split=split,
+            left_out=left_out,
             outcome=outcome,
             start=workdir / "start",
             measured=measured,
@@ -192,6 +200,15 @@ def _checkpoint_seconds() -> float:
     return seconds
 
 
+def _judgments(
+    store: ObjectStore, plan: Plan, catalogue: Catalogue, workdir: Path, stop: threading.Event
+) -> list[Judged] | None:
+    """The gate's, read before hours are spent on a model that they could not judge; None if it judges by clicks."""
+    if plan.gate.judgments is None:
+        return None
+    return read_judgments(store, plan.gate.judgments, catalogue, workdir, stop=stop)
+
+
 def _gate(
     store: ObjectStore,
     plan: Plan,
@@ -199,17 +216,16 @@ def _gate(
     parts: Parts,
     catalogue: Catalogue,
     held_out: Sessions,
+    judged: list[Judged] | None,
     candidate: Path,
     workdir: Path,
     stop: threading.Event,
 ) -> Measured | None:
-    """Compare with the live version, on queries that no trial saw; None if there are none with a click."""
-    judgments = None
-    if plan.gate.judgments is not None:
-        judged = read_judgments(store, plan.gate.judgments, catalogue, workdir, stop=stop)
-        judgments = [Judgment(*entry) for entry in judged]
-    elif not clicked_sessions(held_out):
-        log.warning("nothing to compare for the gate: no session with a click fell into the held-out tenth")
+    """Compare with the live version, on queries that no trial saw; None if nothing can be told by them."""
+    if judged is None and not informative(held_out).any():
+        log.warning(
+            "nothing to compare for the gate: in no held-out session was one result clicked and another not"
+        )
         return None
     live = plan.live_version or plan.start_version
     assert live is not None  # noqa: S101 - the plan was judged when it was read
@@ -225,7 +241,7 @@ def _gate(
         resolved.method,
         plan.gate,
         against=live,
-        judgments=judgments,
+        judgments=None if judged is None else [Judgment(*entry) for entry in judged],
         parts=parts,
         on_step=lambda: _raise_if(stop),
     )

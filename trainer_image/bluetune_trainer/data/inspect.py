@@ -6,6 +6,7 @@ from bluetune_api import store_layout
 from bluetune_api.method import Settings
 from bluetune_api.records import CheckReport, PinnedObject
 from bluetune_trainer.data.clicks import rfc3339
+from bluetune_trainer.data.measurable import metric_problems
 from bluetune_trainer.data.splits import clicked_sessions
 from bluetune_trainer.data.tally import FIRST, Lines, SessionTally
 from bluetune_trainer.data.types import Split
@@ -31,6 +32,8 @@ class Observed:
     sessions: SessionTally
     catalogue: Lines
     split: Split
+    gate_metric: str | None = None
+    """serving.gate.metric, where the gate judges by clicks."""
 
 
 def report(seen: Observed, settings: Settings) -> CheckReport:
@@ -90,7 +93,11 @@ def data_problems(seen: Observed, settings: Settings) -> list[str]:
     if not tally.read:
         problems.append("no session of the batch can be read")
     if items.read and tally.read:
-        problems.extend(_coverage_problems(tally, settings) or _too_few(seen, settings))
+        problems.extend(
+            _coverage_problems(tally, settings)
+            or _too_few(seen, settings)
+            or metric_problems(seen.split, settings.objective, seen.gate_metric)
+        )
     return problems
 
 

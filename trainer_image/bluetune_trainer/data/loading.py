@@ -25,14 +25,24 @@ log = logging.getLogger(__name__)
 
 
 def check(
-    store: ObjectStore, batch_id: str, method: MethodPlan, plugin: FineTuningMethod, *, stop: threading.Event
+    store: ObjectStore,
+    batch_id: str,
+    method: MethodPlan,
+    plugin: FineTuningMethod,
+    *,
+    gate_metric: str | None = None,
+    stop: threading.Event,
 ) -> CheckReport:
-    """Pin a batch and its catalogue as they are now, read them, and judge them. Never raises for bad data."""
+    """Pin a batch and its catalogue as they are now, read them, and judge them. Never raises for bad data.
+
+    `gate_metric` is serving.gate.metric, where the gate judges by clicks.
+    """
     marker = store.stat(store_layout.batch_marker(batch_id)) is not None
     batch, items = pin(store, store_layout.batch(batch_id)), pin(store, method.items.path)
     readable = marker and batch and items
     seen, _ = _observe(store, batch_id, method, plugin, batch if readable else [], items if readable else [], stop=stop)
-    return report(replace(seen, marker=marker, batch=batch, items=items), method.settings)
+    seen = replace(seen, marker=marker, batch=batch, items=items, gate_metric=gate_metric)
+    return report(seen, method.settings)
 
 
 def check_judgments(

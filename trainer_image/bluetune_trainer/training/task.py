@@ -18,7 +18,7 @@ from bluetune_trainer.errors import DataInvalid
 from bluetune_trainer.ranking.accumulators import MetricsAccumulator
 from bluetune_trainer.ranking.collapse import all_tied, collapsed, mean_cosine
 from bluetune_trainer.ranking.losses import MatryoshkaLoss, RankingLossInterface
-from bluetune_trainer.ranking.metrics import summarize
+from bluetune_trainer.ranking.metrics import CUTOFF, summarize
 from bluetune_trainer.ranking.rankers import Ranker
 from bluetune_trainer.ranking.ties import check_ranks
 from bluetune_trainer.training.activations import ActivationCaches
@@ -242,6 +242,12 @@ def prepare(
     log.info("validation sessions", extra={"informative": telling, "others": len(validation) - telling})
     chosen = fixed_subset(validation, MOST_VALIDATION_SESSIONS, settings.seed)
     padded = pad_sessions(validation, chosen)
+    longest = int(np.diff(validation.offsets)[chosen[validation.informative()[chosen]]].max())
+    if settings.objective == "recall@10" and longest <= CUTOFF:
+        raise DataInvalid(
+            "settings.objective: recall@10 is 1 for every model, because no validation session shows more than ten"
+            " results of different text; use ndcg@10 or mrr@10"
+        )
     embedder = Embedder(table, bf16=bf16)
     confidences = np.ones(len(train.items), np.float32)
     if parts.weighs_clicks:
