@@ -223,9 +223,7 @@ def _gate(
 ) -> Measured | None:
     """Compare with the live version, on queries that no trial saw; None if nothing can be told by them."""
     if judged is None and not informative(held_out).any():
-        log.warning(
-            "nothing to compare for the gate: in no held-out session was one result clicked and another not"
-        )
+        log.warning("nothing to compare for the gate: in no held-out session was one result clicked and another not")
         return None
     live = plan.live_version or plan.start_version
     assert live is not None  # noqa: S101 - the plan was judged when it was read

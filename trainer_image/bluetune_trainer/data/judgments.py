@@ -83,8 +83,8 @@ def without_judged(split: Split, judged: Iterable[str]) -> tuple[Split, int]:
         enough = clicked_sessions(kept) if name == "training" else informative(kept).any()
         if not enough:
             raise DataInvalid(
-                f"serving.gate.judgments: without the sessions of the {len(known)} judged queries, on which nothing is"
-                f" trained, no {name} session that says anything is left; judge fewer queries, or collect clicks on more"
+                f"serving.gate.judgments: without the sessions of the {len(known)} judged queries, which are not"
+                f" trained on, no {name} session that says anything is left: judge fewer, or collect more"
             )
         parts.append(kept)
     left_out = len(split.train) + len(split.validation) - sum(len(part) for part in parts)
