@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bluetune_trainer.ranking.collapse import mean_cosine
 from bluetune_trainer.ranking.metrics import summarize
+from bluetune_trainer.ranking.ties import RanksNotFinite, check_ranks
 from bluetune_trainer.training.embedder import Embedder
 from bluetune_trainer.training.evaluation import PaddedSessions, embed_all, item_vectors, rank_embedded, ranked
 from bluetune_trainer.training.matryoshka import ndcg_by_dimension
@@ -43,9 +44,16 @@ def score(
     parts: Parts,
     on_step: Callable[[], None],
 ) -> StartScores:
-    """With the embedder's model. `on_step` is called between groups of texts, and may raise to stop."""
+    """With the embedder's model. `on_step` is called between groups of texts, and may raise to stop.
+
+    Raises RanksNotFinite where the start version, or the ranker, gives ranks without an order.
+    """
     vectors = embed_all(embedder, validation.texts, on_step)
     previous = rank_embedded(vectors, validation, parts.ranker)
+    try:
+        check_ranks(previous, validation.valid)
+    except RanksNotFinite as error:
+        raise RanksNotFinite(f"the start version, before any training: {error.message}") from error
     metrics = {
         **summarize(ranked(validation, previous, previous, settings.is_similarity), parts.metrics),
         **ndcg_by_dimension(vectors, validation, parts.ranker, settings),
