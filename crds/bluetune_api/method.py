@@ -99,7 +99,8 @@ class Settings(ApiModel):
     metrics: Annotated[list[ImportPath], Field(max_length=16)] | None = None
     """Metrics reported beside the built-in ones."""
     objective: Literal["ndcg@10", "mrr@10", "recall@10"] | None = None
-    """What trials are judged by (preset: ndcg@10)."""
+    """What trials are judged by (preset: ndcg@10), as a mean over queries. `recall@10` needs sessions that show more
+    than ten results."""
     step_size: Annotated[int, Field(ge=1)] | None = None
     """Optimizer steps after which the learning rate is multiplied by gamma."""
     gamma: Annotated[float, Field(gt=0, le=1)] | None = None

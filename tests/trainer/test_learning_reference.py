@@ -36,7 +36,9 @@ def reference_losses(task: TrainingTask, start: Path, depth: int) -> list[float]
         for name, parameter in model.backbone.named_parameters()
         if (depth == 0 or any(f".layer.{i}." in name for i in range(depth, 2))) and not name.startswith("pooler")
     ]
-    optimizer = torch.optim.AdamW(trained, lr=RATE, weight_decay=0.01, foreach=False)
+    matrices, vectors = [p for p in trained if p.dim() > 1], [p for p in trained if p.dim() == 1]
+    groups = [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=RATE, foreach=False)
     batcher = task.batcher(TrialParams())
     clicked_for: dict[int, set[int]] = {}
     for i in range(len(task.train)):

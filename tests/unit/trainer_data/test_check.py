@@ -1,6 +1,7 @@
 """A batch is judged before it is trained on, and read again as it was judged."""
 
 import gzip
+import json
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -40,6 +41,22 @@ def test_a_good_batch_is_valid_and_its_objects_are_pinned(good_store: Any) -> No
     assert (report.coverage, report.catalogue_size, report.first) == (1.0, 3, "2026-03-02T10:00:00Z")
     assert [pinned.key for pinned in report.batch] == ["clickstream/b1/part.jsonl"]
     assert report.items[0].etag == good_store.stat("items/items.jsonl").etag
+
+
+def _clicked_results_only(store: Any) -> None:
+    lines = [json.dumps(_session(n, search_results=[{"object_id": "b"}])) for n in range(60)]
+    store.put("clickstream/b1/part.jsonl", "\n".join(lines).encode())
+
+
+def test_sessions_of_clicked_results_alone_are_refused_and_say_what_is_missing(good_store: Any) -> None:
+    _clicked_results_only(good_store)
+    (problem,) = _check(good_store).problems
+    assert "write all results that a search showed into search_results" in problem
+
+
+def test_recall_at_ten_is_refused_where_no_page_is_longer_than_ten(good_store: Any) -> None:
+    (problem,) = _check(good_store, MethodPlan(settings=Settings(objective="recall@10"))).problems
+    assert problem.startswith("settings.objective: recall@10 is 1 for every model")
 
 
 def _no_marker(store: Any) -> None:

@@ -141,3 +141,10 @@ def test_a_run_without_any_shown_result_is_still_a_report() -> None:
 
     nothing = np.zeros(0, np.int64)
     assert "No result was shown" in render(facts(2, positions=Positions(nothing, nothing), stages=[]))
+
+
+def test_it_says_by_how_many_sessions_it_was_judged_and_what_was_left_out_for_the_judgments() -> None:
+    page = Page(render(facts())).text
+    assert "95 validation , 90 held out: one result was clicked and another was not" in page
+    assert "judged queries, on which nothing is trained" not in page
+    assert "7 sessions of judged queries, on which nothing is trained" in Page(render(facts(left_out=7))).text

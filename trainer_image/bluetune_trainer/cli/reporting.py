@@ -9,7 +9,7 @@ from pathlib import Path
 from bluetune_api import store_layout
 from bluetune_api.objectstore import ObjectStore, StoreError
 from bluetune_api.records import CheckReport, MethodPlan, Plan
-from bluetune_trainer.data.splits import clicked_sessions
+from bluetune_trainer.data.measurable import informative
 from bluetune_trainer.data.types import Catalogue, Split
 from bluetune_trainer.errors import Stopped, StoreFailed
 from bluetune_trainer.report.content import RunFacts, Stage, click_positions
@@ -35,6 +35,9 @@ class Finished:
     check: CheckReport
     catalogue: Catalogue
     split: Split
+    """Without what `left_out` counts."""
+    left_out: int
+    """Sessions of judged queries that nothing was trained or chosen by."""
     outcome: SearchOutcome
     start: Path
     """Folder of the start version."""
@@ -91,6 +94,8 @@ def _facts(run: Finished, stop: threading.Event) -> RunFacts:
         texts=run.catalogue.texts,
         positions=click_positions(split),
         split_sizes=(len(split.train), len(split.validation), len(split.gate)),
+        informative=(int(informative(split.validation).sum()), int(informative(split.gate).sum())),
+        left_out=run.left_out,
         version=run.published.version,
         uri=run.published.uri,
         digest=run.published.digest,
@@ -101,7 +106,7 @@ def _facts(run: Finished, stop: threading.Event) -> RunFacts:
 
 def _on_validation(run: Finished, stop: threading.Event) -> Evidence | None:
     """Queries to show where the gate had none: such a batch is small, so this takes little."""
-    if not clicked_sessions(run.split.validation):
+    if not informative(run.split.validation).any():
         return None
 
     def step() -> None:
@@ -110,7 +115,9 @@ def _on_validation(run: Finished, stop: threading.Event) -> Evidence | None:
 
     against = run.plan.start_version or ""
     plan, gate = run.plan, run.plan.gate.model_copy(update={"judgments": None})
-    log.info("no held-out session has a click: the report shows validation queries", extra={"run": plan.owner.uid})
+    log.info(
+        "no held-out session tells rankings apart: the report shows validation queries", extra={"run": plan.owner.uid}
+    )
     measured = measure_gate(
         run.start,
         run.outcome.model_folder,

@@ -17,6 +17,7 @@ from bluetune_trainer.cli.ending import finish
 from bluetune_trainer.cli.gating import GateOfRun
 from bluetune_trainer.cli.probe import compare, reference_of
 from bluetune_trainer.cli.reporting import Finished, Written, write_report
+from bluetune_trainer.data.judgments import Judged, read_judgments, without_judged
 from bluetune_trainer.data.loading import load
 from bluetune_trainer.data.reading import Reader
 from bluetune_trainer.data.types import Catalogue, Split
@@ -65,13 +66,18 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
         with blaming(plan.method.plugin, *resolved.user_code):
             clicks_decide = plan.gate.judgments is None
             catalogue, split = load(store, resolved.method, resolved.plugin, checked, hold_out=clicks_decide, stop=stop)
+        judged = _judgments(store, plan, catalogue, workdir, stop)
+        left_out = 0
+        if judged is not None:
+            split, left_out = without_judged(split, (entry.query for entry in judged))
+            log.info("judged queries are not trained on", extra={"judgments": len(judged), "sessionsLeftOut": left_out})
         if resolved.plugin.waits_for_data():
             resolved = prepare(plan, resolved.plugin)
         with blaming(plan.method.plugin, *resolved.user_code):
             parts = choose_parts(resolved.method.settings, resolved.plugin, files=Reader(store, stop))
         parent = download_version(store, plan.start_version, workdir / "start")
         with blaming(plan.method.plugin, *resolved.user_code, *parts.user_code):
-            gate = GateOfRun(store, plan, resolved.method, parts, catalogue, workdir, stop)
+            gate = GateOfRun(store, plan, resolved.method, parts, catalogue, judged, workdir, stop)
             cross = gate.cross_fit(split, stages.evaluating)
             outcome = _search(store, plan, resolved, parts, catalogue, split, stages, stop, workdir, cross)
             _raise_if(stop)
@@ -88,6 +94,7 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
             check=checked,
             catalogue=catalogue,
             split=split,
+            left_out=left_out,
             outcome=outcome,
             start=workdir / "start",
             measured=measured,
@@ -201,6 +208,15 @@ def _checkpoint_seconds() -> float:
     if not seconds >= 0:
         raise PlanInvalid(f"{CHECKPOINT_SECONDS}: {given!r} must be a number of seconds, 0 or more")
     return seconds
+
+
+def _judgments(
+    store: ObjectStore, plan: Plan, catalogue: Catalogue, workdir: Path, stop: threading.Event
+) -> list[Judged] | None:
+    """The gate's, read before hours are spent on a model that they could not judge; None if it judges by clicks."""
+    if plan.gate.judgments is None:
+        return None
+    return read_judgments(store, plan.gate.judgments, catalogue, workdir, stop=stop)
 
 
 def _publish(

@@ -25,7 +25,12 @@ log = logging.getLogger(__name__)
 
 
 def check(
-    store: ObjectStore, batch_id: str, method: MethodPlan, plugin: FineTuningMethod, *, stop: threading.Event
+    store: ObjectStore,
+    batch_id: str,
+    method: MethodPlan,
+    plugin: FineTuningMethod,
+    *,
+    stop: threading.Event,
 ) -> CheckReport:
     """Pin a batch and its catalogue as they are now, read them, and judge them. Never raises for bad data."""
     marker = store.stat(store_layout.batch_marker(batch_id)) is not None

@@ -1,6 +1,6 @@
 """What a loss sees of a batch of sessions, and the pairs that can be made of it. Pure tensor code.
 
-S sessions, R results (padded), U different items in the batch, P pairs.
+S sessions, R results (padded), C clicks, U different items in the batch, P pairs.
 """
 
 from collections.abc import Callable
@@ -114,26 +114,35 @@ class RankingFeatures:
             raise ValueError("these ranks come without vectors, so they cannot be computed at another dimension")
         return self.truncated(dimension).with_phase(self.examples)
 
-    def pair_mask(self) -> Tensor:
-        """[S, R, R] bool: which (clicked, unclicked) pairs of a session are fed."""
-        crossed = self.positives.unsqueeze(2) & self.negatives.unsqueeze(1)
-        if self.shown_rank is not None:
-            crossed = crossed & (self.shown_rank.unsqueeze(1) < self.shown_rank.unsqueeze(2))
-        with torch.no_grad():
-            difference = (self.ranks.unsqueeze(2) - self.ranks.unsqueeze(1)).abs()
-            return crossed & self._picked(difference, crossed)
+    def fed(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Which pairs are fed: ([C] session of each click, [C] its place there, [C, R] bool: its unclicked results).
 
-    def _picked(self, difference: Tensor, crossed: Tensor) -> Tensor:
+        A row for each of the batch's C clicks, and not for each result: a session of thousands of results costs what
+        its clicks do.
+        """
+        session, click = self.positives.nonzero(as_tuple=True)
+        crossed = self.negatives[session]
+        if self.shown_rank is not None:
+            crossed = crossed & (self.shown_rank[session] < self.shown_rank[session, click, None])
+        with torch.no_grad():
+            difference = (self.ranks[session, click, None] - self.ranks[session]).abs()
+            return session, click, crossed & self._picked(difference, crossed, session)
+
+    def _picked(self, difference: Tensor, crossed: Tensor, session: Tensor) -> Tensor:
         kind = self.examples
         if kind in (ExamplesType.negative_only, ExamplesType.all_examples):
             return self._in_band(difference, ExamplesType.medium_all)
         band = ExamplesType((kind - 1) % 3 + 1)
         if kind <= ExamplesType.soft_all:
             return self._in_band(difference, band)
-        over = 2 if kind <= ExamplesType.soft_positives else 1
         counted = crossed.to(difference.dtype)
-        mean = (difference * counted).sum(over, keepdim=True) / counted.sum(over, keepdim=True).clamp(min=1)
-        return self._in_band(mean, band).expand_as(crossed)
+        total = difference * counted
+        if kind <= ExamplesType.soft_positives:
+            mean = total.sum(1, keepdim=True) / counted.sum(1, keepdim=True).clamp(min=1)
+            return self._in_band(mean, band).expand_as(crossed)
+        none = torch.zeros_like(self.ranks)  # [S, R]: over the clicks of each session
+        mean = none.index_add(0, session, total) / none.index_add(0, session, counted).clamp(min=1)
+        return self._in_band(mean, band)[session]
 
     def _in_band(self, difference: Tensor, band: ExamplesType) -> Tensor:
         soft = difference <= self.min_abs_difference
@@ -142,9 +151,15 @@ class RankingFeatures:
             return soft
         return hard if band == ExamplesType.hard_all else ~soft & ~hard
 
+    def pair_index(self) -> tuple[Tensor, Tensor, Tensor]:
+        """[P] each: session, place of the clicked and place of the unclicked result of all pairs that are fed."""
+        sessions, clicks, fed = self.fed()
+        row, negative = fed.nonzero(as_tuple=True)
+        return sessions[row], clicks[row], negative
+
     def pairs(self) -> Pairs:
         """All pairs that are fed, session by session."""
-        session, positive, negative = self.pair_mask().nonzero(as_tuple=True)
+        session, positive, negative = self.pair_index()
         positive_ranks = self.ranks[session, positive]
         if self.examples == ExamplesType.negative_only:
             positive_ranks = positive_ranks.detach()

@@ -97,19 +97,22 @@ def _cross_entropy(
     `session` puts the unclicked results of the session among the negatives (each weighed by its confidence, if
     `trust_negatives`), `in_batch` the items that the batch allows.
     """
+    sessions, clicks, fed = features.fed()
     logits = features.ranks * (features.target / temperature)
-    positive = logits.detach() if features.examples == ExamplesType.negative_only else logits
-    parts = [positive.unsqueeze(2)]
+    positive = logits[sessions, clicks]
+    if features.examples == ExamplesType.negative_only:
+        positive = positive.detach()
+    parts = [positive.unsqueeze(1)]
     if session:
         # log(confidence) as an additive term weighs exp(logit) by the confidence, and drops it at confidence 0.
         weighted = logits + features.confidences.log() if trust_negatives else logits
-        parts.append(torch.where(features.pair_mask(), weighted.unsqueeze(1), -torch.inf))
+        parts.append(weighted[sessions].masked_fill(~fed, -torch.inf))
     if in_batch and features.batch_ranks is not None and features.batch_allowed is not None:
         others = features.batch_ranks * (features.target / temperature)
         others = others.masked_fill(~features.batch_allowed, -torch.inf)
-        parts.append(torch.logsumexp(_with_floor(others), 1)[:, None, None].expand(-1, logits.shape[1], 1))
-    each = torch.logsumexp(torch.cat(parts, 2), 2) - positive
-    return torch.where(features.positives, each, 0.0)
+        parts.append(torch.logsumexp(_with_floor(others), 1)[sessions, None])
+    each = torch.logsumexp(torch.cat(parts, 1), 1) - positive
+    return torch.zeros_like(logits).index_put((sessions, clicks), each)
 
 
 def _with_floor(logits: Tensor) -> Tensor:

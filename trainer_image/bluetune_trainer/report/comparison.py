@@ -9,7 +9,7 @@ from bluetune_trainer.report import numbers
 from bluetune_trainer.report.content import RunFacts
 from bluetune_trainer.search.evidence import DEFAULT_CONFIDENCE, bootstrap_interval
 
-_ORDER = ("ndcg@10", "mrr@10", "recall@10")
+_ORDER = ("ndcg@10", "mrr@10", "recall@10", "ndcg@10_condensed", "judged@10")
 Tone = Literal["good", "bad", "open"]
 
 
@@ -82,7 +82,7 @@ def headline(facts: RunFacts) -> Headline:
     if facts.gate is None:
         change = next(c for c in validation_changes(facts) if c.name == facts.objective)
         title = "Better on validation, not confirmed" if change.delta > 0 else "No better than before"
-        sessions = facts.split_sizes[1]
+        sessions = facts.informative[0]
         measured_on = f"{numbers.count(sessions)} validation sessions, by which the trial was chosen"
         return Headline(title, "open" if change.delta > 0 else "bad", change, measured_on, verdict, verdict_title)
     gate = facts.gate

@@ -56,11 +56,15 @@ class RunFacts:
     positions: Positions
     split_sizes: tuple[int, int, int]
     """Sessions for training, validation and gate."""
+    informative: tuple[int, int]
+    """Validation and gate sessions in which one result was clicked and another was not."""
     version: str
     uri: str
     digest: str
     manifest: Manifest
     stages: Sequence[Stage] = field(default_factory=list)
+    left_out: int = 0
+    """Sessions of judged queries, which nothing was trained or chosen by."""
 
 
 def click_positions(split: Split) -> Positions:

@@ -38,32 +38,6 @@ class Evidence:
     after: Ranking
 
 
-def first_results(
-    ranks: Floats,
-    items: NDArray[np.int64],
-    relevant: NDArray[np.bool_],
-    valid: NDArray[np.bool_],
-    *,
-    is_similarity: bool,
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """`items` and `relevant` of the ten best ranks of each row; all inputs are [n, R].
-
-    Equal ranks keep their order, as in the metrics.
-    """
-    keys = np.where(valid, -ranks if is_similarity else ranks, np.inf)
-    order = np.argsort(keys, axis=1, kind="stable")[:, :DEPTH]
-    there = np.take_along_axis(valid, order, 1)
-    return (
-        np.where(there, np.take_along_axis(items, order, 1), -1),
-        np.take_along_axis(relevant & valid, order, 1),
-    )
-
-
-def different_queries(queries: Sequence[str]) -> int:
-    """How many different queries there are, written as the split compares them."""
-    return len({normalised(query) for query in queries})
-
-
 def bootstrap_interval(difference: Floats, queries: Sequence[str], confidence: float, seed: int) -> tuple[float, float]:
     """Percentile interval of the mean of paired differences; same seed, same interval.
 

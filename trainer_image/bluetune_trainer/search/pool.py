@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bluetune_trainer.data.splits import informative, normalised
+from bluetune_trainer.data.measurable import informative
+from bluetune_trainer.data.splits import normalised
 from bluetune_trainer.data.types import Catalogue, Sessions
 from bluetune_trainer.evidence.observations import Log
 

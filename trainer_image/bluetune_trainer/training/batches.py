@@ -52,9 +52,16 @@ class NumberedSessions:
 
     def with_click(self) -> NDArray[np.bool_]:
         """n: whether the session has a click."""
+        return self._clicks() > 0
+
+    def informative(self) -> NDArray[np.bool_]:
+        """n: whether the session has a click and a result without one, so that rankings of it differ in quality."""
+        clicks = self._clicks()
+        return (clicks > 0) & (clicks < np.diff(self.offsets))
+
+    def _clicks(self) -> Ints:
         total = np.concatenate([[0], np.cumsum(self.clicked)])
-        counts = total[self.offsets[1:]] - total[self.offsets[:-1]]
-        return np.asarray(counts > 0)
+        return np.asarray(total[self.offsets[1:]] - total[self.offsets[:-1]])
 
 
 def number_sessions(sessions: Sessions, catalogue: Catalogue, table: InputTable) -> NumberedSessions:

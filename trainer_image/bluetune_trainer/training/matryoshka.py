@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bluetune_trainer.errors import PlanInvalid
-from bluetune_trainer.ranking.metrics import per_session
+from bluetune_trainer.ranking.metrics import mean_over_queries, per_session
 from bluetune_trainer.ranking.rankers import Ranker
 from bluetune_trainer.training.evaluation import PaddedSessions, rank_embedded, ranked
 from bluetune_trainer.training.params import TrainingSettings
@@ -34,6 +34,6 @@ def ndcg_by_dimension(
     found = {}
     for dimension in settings.matryoshka_dims:
         ranks = rank_embedded(truncate(vectors, dimension), padded, ranker)
-        values = per_session(ranked(padded, ranks, ranks, settings.is_similarity))["ndcg@10"]
-        found[f"ndcg@10_dim{dimension}"] = float(values.mean())
+        sessions = ranked(padded, ranks, ranks, settings.is_similarity)
+        found[f"ndcg@10_dim{dimension}"] = mean_over_queries(sessions, per_session(sessions)["ndcg@10"])
     return found

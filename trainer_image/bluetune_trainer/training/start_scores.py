@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bluetune_trainer.ranking.collapse import mean_cosine
 from bluetune_trainer.ranking.metrics import summarize
+from bluetune_trainer.ranking.ties import RanksNotFinite, check_ranks
 from bluetune_trainer.training.embedder import Embedder
-from bluetune_trainer.training.evaluation import PaddedSessions, embed_all, rank_embedded, ranked
+from bluetune_trainer.training.evaluation import PaddedSessions, embed_all, item_vectors, rank_embedded, ranked
 from bluetune_trainer.training.matryoshka import ndcg_by_dimension
 from bluetune_trainer.training.params import TrainingSettings
 from bluetune_trainer.training.parts import Parts
@@ -28,6 +30,8 @@ class StartScores:
     previous: Tensor
     """[S, R] ranks of the validation sessions."""
     metrics: dict[str, float]
+    cosine: float
+    """Mean cosine of two different results of the validation sessions."""
     of_sample: Tensor | None = None
     """[S, R] ranks of the sample of training sessions, if an accumulator follows their metrics."""
 
@@ -40,18 +44,25 @@ def score(
     parts: Parts,
     on_step: Callable[[], None],
 ) -> StartScores:
-    """With the embedder's model. `on_step` is called between groups of texts, and may raise to stop."""
+    """With the embedder's model. `on_step` is called between groups of texts, and may raise to stop.
+
+    Raises RanksNotFinite where the start version, or the ranker, gives ranks without an order.
+    """
     vectors = embed_all(embedder, validation.texts, on_step)
     previous = rank_embedded(vectors, validation, parts.ranker)
+    try:
+        check_ranks(previous, validation.valid)
+    except RanksNotFinite as error:
+        raise RanksNotFinite(f"the start version, before any training: {error.message}") from error
     metrics = {
         **summarize(ranked(validation, previous, previous, settings.is_similarity), parts.metrics),
         **ndcg_by_dimension(vectors, validation, parts.ranker, settings),
     }
+    cosine = mean_cosine(item_vectors(vectors, validation))
     if sample is None:
-        return StartScores(previous, metrics)
-    return StartScores(
-        previous, metrics, rank_embedded(embed_all(embedder, sample.texts, on_step), sample, parts.ranker)
-    )
+        return StartScores(previous, metrics, cosine)
+    of_sample = rank_embedded(embed_all(embedder, sample.texts, on_step), sample, parts.ranker)
+    return StartScores(previous, metrics, cosine, of_sample)
 
 
 class StartVersion:

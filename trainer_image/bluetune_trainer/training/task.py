@@ -18,9 +18,11 @@ from bluetune_trainer.data.splits import folds_of
 from bluetune_trainer.data.types import Catalogue, Sessions, Split
 from bluetune_trainer.errors import DataInvalid
 from bluetune_trainer.ranking.accumulators import MetricsAccumulator
+from bluetune_trainer.ranking.collapse import all_tied, collapsed, mean_cosine
 from bluetune_trainer.ranking.losses import MatryoshkaLoss, RankingLossInterface
-from bluetune_trainer.ranking.metrics import summarize
+from bluetune_trainer.ranking.metrics import CUTOFF, summarize
 from bluetune_trainer.ranking.rankers import Ranker
+from bluetune_trainer.ranking.ties import check_ranks
 from bluetune_trainer.training.activations import ActivationCaches
 from bluetune_trainer.training.batches import Batcher, Ints, MinedNegatives, NumberedSessions, number_sessions
 from bluetune_trainer.training.embedder import Embedder, Filling
@@ -29,7 +31,9 @@ from bluetune_trainer.training.evaluation import (
     PaddedSessions,
     embed_all,
     fixed_subset,
+    item_vectors,
     pad_sessions,
+    padded_in_blocks,
     rank_embedded,
     ranked,
 )
@@ -71,6 +75,10 @@ class Fold(NamedTuple):
     """From 0."""
     of: int
     """How many there are."""
+
+
+class Collapsed(Exception):
+    """The model no longer tells items apart; the message says by what that shows."""
 
 
 @dataclass
@@ -185,7 +193,12 @@ class TrainingTask:
 
     @torch.no_grad()
     def evaluate(self, embedder: Embedder, loss: RankingLossInterface, features: FeatureMaker) -> dict[str, float]:
-        """All metrics on the validation sessions, and `val_loss`."""
+        """All metrics on the validation sessions, and `val_loss`.
+
+        Raises:
+            RanksNotFinite: the model, or the ranker, gives ranks without an order.
+            Collapsed: the model no longer tells items apart.
+        """
         vectors = embed_all(embedder, self.validation.texts)
         ranks = rank_embedded(vectors, self.validation, self.ranker)
         losses = []
@@ -195,8 +208,14 @@ class TrainingTask:
             seen = features(batch, vectors[at].to(embedder.model.device))  # where a loss with parameters is
             losses.append(float(loss(seen)) * len(batch.query_at))
         val_loss = sum(losses) / max(len(self._batch_index), 1)
-        previous = self.start.scores().previous
-        sessions = ranked(self.validation, ranks, previous, self.settings.is_similarity, val_loss)
+        before = self.start.scores()
+        check_ranks(ranks, self.validation.valid)
+        narrow = collapsed(
+            mean_cosine(item_vectors(vectors, self.validation)), before.cosine, all_tied(ranks, self.validation.valid)
+        )
+        if narrow is not None:
+            raise Collapsed(narrow)
+        sessions = ranked(self.validation, ranks, before.previous, self.settings.is_similarity, val_loss)
         return {
             **summarize(sessions, self._parts.metrics),
             **ndcg_by_dimension(vectors, self.validation, self.ranker, self.settings),
@@ -237,14 +256,25 @@ def prepare(
     for name, sessions in (("training", train), ("validation", validation)):
         if not sessions.with_click().any():
             raise DataInvalid(f"no {name} session has a click; the batch needs more sessions of more different queries")
+    telling = int(validation.informative().sum())
+    if not telling:
+        raise DataInvalid(
+            "no validation session has a click and a result that was shown and not clicked, so every model would rank"
+            " them perfectly; store in search_results all results that a search showed"
+        )
+    log.info("validation sessions", extra={"informative": telling, "others": len(validation) - telling})
     chosen = fixed_subset(validation, MOST_VALIDATION_SESSIONS, settings.seed)
     padded = pad_sessions(validation, chosen)
+    longest = int(np.diff(validation.offsets)[chosen[validation.informative()[chosen]]].max())
+    if settings.objective == "recall@10" and longest <= CUTOFF:
+        raise DataInvalid(
+            "settings.objective: recall@10 is 1 for every model, because no validation session shows more than ten"
+            " results of different text; use ndcg@10 or mrr@10"
+        )
     embedder = Embedder(table, bf16=bf16)
     confidences = np.ones(len(train.items), np.float32)
     if parts.weighs_clicks:
-        everything = pad_sessions(train, np.arange(len(train)))
-        ranks = rank_embedded(embed_all(embedder, everything.texts, on_step), everything, parts.ranker)
-        confidences = parts.confidence_calculator(ranks, everything.clicked, everything.valid)[everything.valid].numpy()
+        confidences = _confidences(embedder, train, parts, on_step)
     click_weights = ClickWeights.of(settings.propensity, train) if settings.position_bias == "IPS" else None
     mined = None
     if settings.hard_negatives is not None:
@@ -309,6 +339,22 @@ def prepare(
         _variants=variants,
         _sample=sample,
     )
+
+
+def _confidences(
+    embedder: Embedder, train: NumberedSessions, parts: Parts, on_step: Callable[[], None]
+) -> NDArray[np.float32]:
+    """One for each result of the sessions, by the ranks of the embedder's model."""
+    texts = np.unique(np.concatenate([train.queries, train.items]))
+    vectors = embed_all(embedder, texts, on_step)
+    found = np.ones(len(train.items), np.float32)
+    for at, block in padded_in_blocks(train, np.arange(len(train))):
+        ranks = rank_embedded(vectors[torch.from_numpy(np.searchsorted(texts, block.texts))], block, parts.ranker)
+        values = parts.confidence_calculator(ranks, block.clicked, block.valid).numpy()
+        for row, session in enumerate(at.tolist()):
+            span = train.span(session)
+            found[span] = values[row, : span.stop - span.start]
+    return found
 
 
 def _opened(parts: Parts, folder: Path, settings: TrainingSettings) -> Model:

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from bluetune_api.records import TrialPoint
 from bluetune_trainer.errors import Crashed, Stopped
+from bluetune_trainer.ranking.ties import RanksNotFinite
 from bluetune_trainer.training.adapters import Adapters, trained_state
 from bluetune_trainer.training.checkpoint import SafetensorsIO, TrialCheckpoint, load
 from bluetune_trainer.training.embedder import Embedder, freeze
@@ -31,7 +32,7 @@ from bluetune_trainer.training.ranks import rank, told, world
 from bluetune_trainer.training.recording import Recorder
 from bluetune_trainer.training.steps import StepPlan, plan_steps
 from bluetune_trainer.training.strategy import trainer_options
-from bluetune_trainer.training.task import Fold, TrainingTask
+from bluetune_trainer.training.task import Collapsed, Fold, TrainingTask
 
 STOP_SECONDS = 5.0
 """That a step may take after it was asked to stop."""
@@ -100,7 +101,7 @@ def run_trial(
     Whether a trial was left and gone on with, and how often, changes nothing about what comes of it.
 
     Raises:
-        TrialFailed: the loss is not finite.
+        TrialFailed: the loss or a rank is not finite, or the model collapsed.
         Stopped: within a step of `stop` being set, with a checkpoint.
     """
     _quiet()
@@ -152,8 +153,13 @@ def _run(
     kept = Interpolation(model, params.interpolation)
 
     def evaluate(embedder: Embedder) -> dict[str, float]:
-        with kept:
-            return recorder.validated(task.evaluate(embedder, loss, features), task.evaluate_sample(embedder))
+        try:
+            with kept:
+                return recorder.validated(task.evaluate(embedder, loss, features), task.evaluate_sample(embedder))
+        except Collapsed as error:
+            raise TrialFailed(f"the model collapsed, {error}; lower items_lr") from error
+        except RanksNotFinite as error:
+            raise TrialFailed(f"{error}; lower items_lr") from error
 
     def weights() -> dict[str, torch.Tensor]:
         with kept:
