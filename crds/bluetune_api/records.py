@@ -179,6 +179,10 @@ class CheckReport(ApiModel):
     """The first ids that the catalogue does not know, 10 at most."""
     catalogue_size: int
     """Items in the catalogue."""
+    item_updates: int = 0
+    """Lines of items that came before; the last line of an item counts."""
+    item_deletions: int = 0
+    """Lines that remove an item."""
     first: str | None = None
     """Earliest created_at."""
     last: str | None = None

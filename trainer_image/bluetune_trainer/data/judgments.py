@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bluetune_api.objectstore import ObjectStore
-from bluetune_trainer.data.inspect import MAX_BROKEN
-from bluetune_trainer.data.reading import pin, stream
+from bluetune_trainer.data.inspect import MAX_BROKEN, delta_problem, unread_problem
+from bluetune_trainer.data.reading import listing, stream
 from bluetune_trainer.data.records import shortened
 from bluetune_trainer.data.tally import Lines
 from bluetune_trainer.data.types import Catalogue
@@ -35,7 +35,10 @@ def read_judgments(
         DataInvalid: there are none, or too many lines are broken; with the first of them.
     """
     tally, found = Lines(), []
-    for key, line, record in stream(store, pin(store, path), tally, workdir=workdir, stop=stop):
+    objects, log = listing(store, path)
+    if log is not None:
+        raise DataInvalid(f"serving.gate.judgments: {delta_problem(log)}")
+    for key, line, record in stream(store, objects, tally, workdir=workdir, stop=stop):
         query, object_id, grade = record.get("query"), record.get("object_id"), record.get("grade")
         if not isinstance(query, str) or not query.strip():
             tally.offend(key, line, f"query: a text is expected, this is {shortened(query)}")
@@ -50,6 +53,8 @@ def read_judgments(
             item = catalogue.position.get(str(object_id))
             if item is not None:
                 found.append(Judged(query, item, float(grade)))
+    if tally.unread:
+        raise DataInvalid(f"serving.gate.judgments: {unread_problem(tally.unread)}")
     offences = "".join(f"\n  {o.key}:{o.line}: {o.problem}" for o in tally.offences)
     if tally.broken_files or tally.broken > MAX_BROKEN * max(tally.broken + tally.read, 1):
         raise DataInvalid(f"serving.gate.judgments: {tally.broken} lines of {path} are broken. First:{offences}")
