@@ -54,6 +54,7 @@ def report(seen: Observed, method: MethodPlan) -> CheckReport:
         problems=problems,
         notes=[*notes(tally, types, method.clickstream), *catalogue_notes(seen.catalogue)],
         batch_id=seen.batch_id,
+        format=tally.format,
         batch=seen.batch,
         items=seen.items,
         sessions=tally.sessions,
@@ -144,6 +145,7 @@ def data_problems(seen: Observed, method: MethodPlan) -> list[str]:
         )
     if not tally.read:
         problems.append("no session of the batch can be read")
+    problems.extend(tally.problems)
     if items.items and tally.read:
         types = EventTypes(method.clickstream.event_types)
         problems.extend(

@@ -11,6 +11,7 @@ from bluetune_api import store_layout
 from bluetune_api.objectstore import ObjectStore
 from bluetune_api.records import CheckReport, MethodPlan, PinnedObject
 from bluetune_trainer.data.catalogue import read_catalogue
+from bluetune_trainer.data.input_format import sessions_of
 from bluetune_trainer.data.inspect import Observed, data_problems, in_short, report
 from bluetune_trainer.data.judgments import read_judgments
 from bluetune_trainer.data.reading import listing, stream
@@ -106,12 +107,18 @@ def _observe(
         workdir = Path(folder)
         records = stream(store, items, items_tally, workdir=workdir, stop=stop)
         catalogue = read_catalogue(records, method.items, plugin.item_text, items_tally)
-        records = stream(store, batch, sessions_tally, workdir=workdir, stop=stop)
+        transform = overridden(plugin, "session")
         sessions = read_sessions(
-            records,
+            sessions_of(
+                stream(store, batch, sessions_tally, workdir=workdir, stop=stop),
+                method.clickstream,
+                catalogue.position,
+                sessions_tally,
+                find=transform is None,
+            ),
             catalogue,
             sessions_tally,
-            overridden(plugin, "session"),
+            transform,
             overridden(plugin, "query"),
             clickstream=method.clickstream,
         )

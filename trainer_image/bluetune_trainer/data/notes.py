@@ -40,7 +40,12 @@ def notes(tally: SessionTally, types: EventTypes, clickstream: Clickstream) -> l
         (tally.one_result, "sessions have one result, which was clicked; nothing is measured by them"),
         (share > DOMINANT, f"one query is {share:.0%} of the sessions; there are {tally.queries} different queries"),
     )
-    return [text if count is True else f"{count} {text}" for count, text in found if count]
+    as_read = [f"the batch was read as {tally.format}" + ("" if clickstream.format else ", as it looks")]
+    return [
+        *(as_read if tally.format != "Sessions" else []),
+        *tally.notes,
+        *(text if count is True else f"{count} {text}" for count, text in found if count),
+    ]
 
 
 def catalogue_notes(tally: CatalogueTally) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Literal
 
 from bluetune_api.records import Offence
 
@@ -70,6 +71,12 @@ class EventTally:
 class SessionTally(Lines):
     """What a batch holds. Sessions are counted after those that were logged more than once were made one."""
 
+    format: Literal["Sessions", "UBI"] = "Sessions"
+    """How the batch was read."""
+    problems: list[str] = field(default_factory=list)
+    """What the reader of the format found wrong with the batch as a whole."""
+    notes: list[str] = field(default_factory=list)
+    """What it made of the batch."""
     events: EventTally = field(default_factory=EventTally)
     sessions: int = 0
     duplicates: int = 0
