@@ -68,7 +68,8 @@ class Gate(ApiModel):
     """The delta's paired bootstrap interval at this level must lie above minDelta, so that noise is not promoted. With
     0 the mean alone decides, and noise passes half of the time."""
     judgments: StorePath | None = None
-    """Qrels below the model's prefix (JSONL of query, object_id, grade): better than clicks, where they exist."""
+    """Qrels below the model's prefix: better than clicks, where they exist. Records of query, object_id and grade;
+    TREC's `*.qrels` with a `*.topics` file beside them; or an export of OpenSearch's Search Relevance Workbench."""
 
 
 class Reindex(ApiModel):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from bluetune_trainer.data import json_documents
+from bluetune_trainer.data import json_documents, trec
 from bluetune_trainer.data.delimited import delimited
 from bluetune_trainer.data.formats import DAMAGED, Format, format_of, head, unpacked
 from bluetune_trainer.data.records import BrokenFile, Record, json_lines, parquet
@@ -38,6 +38,8 @@ def records(path: Path, key: str) -> Iterator[Record]:
 def _read(file: BinaryIO, found: Format, start: bytes) -> Iterator[Record]:
     if found in ("csv", "tsv"):
         return delimited(file, "," if found == "csv" else "\t")
+    if found in ("qrels", "topics"):
+        return trec.qrels(file) if found == "qrels" else trec.topics(file)
     if start.startswith(b"["):
         return json_documents.array(file)
     if json_documents.is_response(start):

@@ -8,8 +8,8 @@ from typing import Any, BinaryIO, Literal
 
 import zstandard
 
-Format = Literal["lines", "json", "csv", "tsv", "parquet"]
-"""JSON lines; JSON lines or documents; comma- and tab-separated values; Parquet."""
+Format = Literal["lines", "json", "csv", "tsv", "parquet", "qrels", "topics"]
+"""JSON lines; JSON lines or documents; comma- and tab-separated values; Parquet; judgments and topics of TREC."""
 
 READABLE = "*.jsonl, *.ndjson, *.json, *.csv and *.tsv (each also .gz or .zst), and *.parquet"
 """What can be read, for a message."""
@@ -21,6 +21,8 @@ SUFFIXES: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "tsv",
     ".parquet": "parquet",
+    ".qrels": "qrels",
+    ".topics": "topics",
 }
 GZIP, ZSTD, PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
 """First bytes of such a file."""
