@@ -117,6 +117,14 @@ def _avro(store: Any) -> None:
     store.put("clickstream/b1/more.avro", b"Obj")
 
 
+def _schema(store: Any) -> None:
+    store.write("clickstream/b1/schema.json", {"fields": ["a"]})
+
+
+def _other_items(store: Any) -> None:
+    store.write("items/other.jsonl", {"sku": "z"})
+
+
 def _items_as_text(store: Any) -> None:
     store.put("items/more.txt", b"lamp")
 
@@ -157,6 +165,8 @@ def _delta_items(store: Any) -> None:
         (_cut_off, "clickstream/b1/more.jsonl.gz: its compressed data breaks off"),
         (_broken_items, "check the method's items.idField and items.textFields"),
         (_avro, "not read: clickstream/b1/more.avro; files must be *.jsonl"),
+        (_schema, "nothing can be used of clickstream/b1/schema.json: all lines are broken (search_query: a text is"),
+        (_other_items, "nothing can be used of items/other.jsonl"),
         (_items_as_text, "not read: items/more.txt; files must be"),
         (_delta, "clickstream/b1/date=1/_delta_log/ is the log of a Delta table"),
         (_delta_items, "items/_delta_log/ is the log of a Delta table"),

@@ -11,7 +11,7 @@ from bluetune_trainer.data.event_types import EventTypes
 from bluetune_trainer.data.formats import READABLE
 from bluetune_trainer.data.notes import catalogue_notes, event_counts, named, notes, of_other_types
 from bluetune_trainer.data.splits import clicked_sessions, informative_sessions
-from bluetune_trainer.data.tally import FIRST, CatalogueTally, SessionTally
+from bluetune_trainer.data.tally import FIRST, CatalogueTally, Lines, SessionTally
 from bluetune_trainer.data.types import Split
 
 MIN_SESSIONS = 20
@@ -111,11 +111,26 @@ def delta_problem(log: str) -> str:
     )
 
 
+def useless_problem(lines: Lines) -> str:
+    """What to do with files of which nothing can be used, whatever their share of the lines."""
+    keys = lines.useless()
+    first = next((offence for offence in lines.offences if offence.key in keys), None)
+    return (
+        f"nothing can be used of {_named(keys)}: all lines are broken"
+        + (f" ({first.problem})" if first is not None else "")
+        + "; correct what writes them, or move them out of the folder"
+    )
+
+
+def _named(keys: Sequence[str]) -> str:
+    more = f" and {len(keys) - NAMED_FILES} more" if len(keys) > NAMED_FILES else ""
+    return ", ".join(keys[:NAMED_FILES]) + more
+
+
 def unread_problem(keys: Sequence[str]) -> str:
     """What to do with files that are not read."""
-    more = f" and {len(keys) - NAMED_FILES} more" if len(keys) > NAMED_FILES else ""
     return (
-        f"not read: {', '.join(keys[:NAMED_FILES])}{more}; files must be {READABLE}: convert them, or move what is no"
+        f"not read: {_named(keys)}; files must be {READABLE}: convert them, or move what is no"
         " data out of the folder, or give it a name that begins with _"
     )
 
@@ -125,6 +140,7 @@ def data_problems(seen: Observed, method: MethodPlan) -> list[str]:
     tally, items, settings = seen.sessions, seen.catalogue, method.settings
     problems = [*tally.broken_files, *items.broken_files]
     problems.extend(unread_problem(lines.unread) for lines in (tally, items) if lines.unread)
+    problems.extend(useless_problem(lines) for lines in (tally, items) if lines.read and lines.useless())
     for name, lines in (("the batch", tally), ("the catalogue", items)):
         total = lines.broken + lines.read
         if total and lines.broken / total > MAX_BROKEN:

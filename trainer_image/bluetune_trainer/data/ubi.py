@@ -79,6 +79,7 @@ def sessions(records: Iterable[Line], known: Collection[str], types: EventTypes,
         for document in documents(record):
             try:
                 log.add(key, line, document)
+                tally.useful.add(key)
             except BrokenSession as error:
                 tally.offend(key, line, str(error))
     yield from log.sessions(known)
@@ -207,7 +208,7 @@ class _Log:
                 for _, name in deeds:
                     self._tally.events.count(name)
                 continue
-            seen = {}
+            seen: dict[int, int] = {}
             for one, act, place in zip(items, acts, ranks, strict=True):
                 if act == IMPRESSION:
                     seen.setdefault(one, place)
