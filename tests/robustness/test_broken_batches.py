@@ -22,7 +22,7 @@ from bluetune_trainer.cli import main
 from bluetune_trainer.data.judgments import read_judgments
 from bluetune_trainer.data.types import Catalogue
 from bluetune_trainer.errors import DataInvalid
-from robustness.broken import IDS, files_of
+from robustness.broken import IDS, files_of, other_files_of
 
 LOCATION = {"endpoint": "minio:9000", "bucket": "models"}
 OWNER = {"kind": "FineTuningTask", "name": "t", "namespace": "n", "uid": "u1"}
@@ -74,36 +74,43 @@ def judge(folder: Path) -> None:
     assert all(0 <= entry.grade < float("inf") and entry.query.encode() for entry in judged)
 
 
-def run(folder: Path, seeds: range, capture: pytest.CaptureFixture[str]) -> int:
+MAKERS = {"sessions": files_of, "other formats": other_files_of}
+Make = Callable[[int], dict[str, bytes]]
+
+
+def run(folder: Path, make: Make, seeds: range, capture: pytest.CaptureFixture[str]) -> int:
     valid = 0
     for seed in seeds:
         try:
-            valid += check(folder, files_of(seed), capture).valid
+            valid += check(folder, make(seed), capture).valid
             judge(folder)
         except BaseException as error:
-            error.add_note(f"of robustness.broken.files_of({seed})")
+            error.add_note(f"of robustness.broken.{make.__name__}({seed})")
             raise
     return valid
 
 
-def test_broken_batches_end_in_a_report(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    valid = run(folder, range(150), capsys)
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_broken_batches_end_in_a_report(folder: Path, capsys: pytest.CaptureFixture[str], make: Make) -> None:
+    valid = run(folder, make, range(150), capsys)
     assert 0 < valid < 75  # most are too broken to train on, and not every broken line spoils a batch
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", range(10))
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 def test_ten_thousand_broken_batches_end_in_a_report(
-    folder: Path, capsys: pytest.CaptureFixture[str], part: int
+    folder: Path, capsys: pytest.CaptureFixture[str], make: Make, part: int
 ) -> None:
-    run(folder, range(1000 * part, 1000 * (part + 1)), capsys)
+    run(folder, make, range(1000 * part, 1000 * (part + 1)), capsys)
 
 
 READ = """
 import sys
 from pathlib import Path
-from bluetune_trainer.data.records import BrokenFile, records
+from bluetune_trainer.data.files import records
+from bluetune_trainer.data.records import BrokenFile
 
 def peak():
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) // 1024
@@ -131,6 +138,9 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "long-line.jsonl": lambda: b"a" * (64 << 20),
     "blank-lines.jsonl.gz": lambda: gzip.compress(b"\n" * (1 << 20), 1),
     "many-lists.jsonl": lambda: b"[" + b"[]," * (1 << 20) + b"[]]",
+    "many-lists.json": lambda: b"[" + b"[]," * (1 << 20) + b"[]]",
+    "one-text.json.gz": lambda: gzip.compress(b'[{"a": "' + b"a" * (256 << 20), 1),
+    "one-quote.csv.gz": lambda: gzip.compress(b'a,b\n1,"' + b"a\n" * (128 << 20), 1),
     "one-text-in-every-row.parquet": _dictionary_bomb,
 }
 
