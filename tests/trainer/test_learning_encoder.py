@@ -9,6 +9,7 @@ import torch
 
 from bluetune_trainer.errors import PlanInvalid
 from bluetune_trainer.training.encoder import Encoder
+from bluetune_trainer.training.pooling import Pooling
 
 TEXTS = ["hello world", "a longer text with more words in it " * 60, "x", "hello world", "", "  Ünïcode – and 数字 42"]
 
@@ -74,9 +75,9 @@ def test_prompts_and_window_are_part_of_the_version(minilm: Path, tmp_path: Path
 
 def test_cls_pooling_takes_the_first_token(saved: Path, tmp_path: Path) -> None:
     encoder = Encoder.load(saved)
-    encoder.pooling = "cls"
+    encoder.pooling = Pooling(("cls",))
     encoder.save(tmp_path)
-    assert Encoder.load(tmp_path).pooling == "cls"
+    assert Encoder.load(tmp_path).pooling == Pooling(("cls",))
     assert not np.allclose(
         Encoder.load(tmp_path).encode(["some words"]), Encoder.load(saved).encode(["some words"]), atol=1e-2
     )
