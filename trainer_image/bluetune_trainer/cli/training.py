@@ -34,6 +34,7 @@ from bluetune_trainer.store.versions import Published, download_version, lineage
 from bluetune_trainer.training.launch import check_devices
 from bluetune_trainer.training.params import resolve_settings
 from bluetune_trainer.training.parts import Parts, choose_parts
+from bluetune_trainer.training.similarity import ranked_as_served
 
 log = logging.getLogger(__name__)
 
@@ -73,9 +74,10 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
             log.info("judged queries are not trained on", extra={"judgments": len(judged), "sessionsLeftOut": left_out})
         if resolved.plugin.waits_for_data():
             resolved = prepare(plan, resolved.plugin)
+        parent = download_version(store, plan.start_version, workdir / "start")
+        resolved = ranked_as_served(resolved, workdir / "start")
         with blaming(plan.method.plugin, *resolved.user_code):
             parts = choose_parts(resolved.method.settings, resolved.plugin, files=Reader(store, stop))
-        parent = download_version(store, plan.start_version, workdir / "start")
         with blaming(plan.method.plugin, *resolved.user_code, *parts.user_code):
             gate = GateOfRun(store, plan, resolved.method, parts, catalogue, judged, workdir, stop)
             cross = gate.cross_fit(split, stages.evaluating)
@@ -227,9 +229,12 @@ def _publish(
     outcome: SearchOutcome,
     parent: Manifest,
 ) -> Published:
-    reference = reference_of(parts.load_served(outcome.model_folder))
+    served = parts.load_served(outcome.model_folder)
+    reference = reference_of(served)
     card = CardFacts(
         dimension=outcome.dimension,
+        similarity=served.similarity,
+        unit=served.unit,
         query_prompt=outcome.query_prompt,
         item_prompt=outcome.item_prompt,
         name=plan.model,
@@ -259,6 +264,7 @@ def _publish(
             metrics=outcome.best.metrics,
             query_prompt=outcome.query_prompt,
             item_prompt=outcome.item_prompt,
+            similarity=served.similarity,
             probe=reference.probe,
         )
 
