@@ -1,5 +1,6 @@
 """The part of a pod that a method may set. Everything else about the pod is bluetune's, so that it stays restricted."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
@@ -22,6 +23,20 @@ class Resources(ApiModel):
     """What the scheduler sets aside, for example `{cpu: "2", memory: 8Gi}`."""
     limits: Quantities | None = None
     """What the container may use at most, for example `{nvidia.com/gpu: "1", memory: 16Gi}`."""
+
+
+GPUS = "BLUETUNE_GPUS"
+"""Environment variable of a trainer's container: how many GPUs it asks for. A variable, and no field of the plan: a
+plan is read strictly, and the trainer's image may be older than the operator."""
+_GPU_RESOURCE = re.compile(r"(nvidia|amd)\.com/(gpu|mig-)")
+
+
+def gpus(resources: Resources | None) -> int:
+    """How many GPUs a container asks for, of the kinds that torch calls CUDA devices."""
+    if resources is None:
+        return 0
+    asked = {**(resources.requests or {}), **(resources.limits or {})}
+    return sum(int(amount) for name, amount in asked.items() if _GPU_RESOURCE.match(name) and amount.isdigit())
 
 
 class Toleration(ApiModel):

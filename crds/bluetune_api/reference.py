@@ -14,6 +14,7 @@ EXIT_DESCRIPTIONS = {
     ExitCode.PLAN_INVALID: ("the plan or the settings cannot be used", "fail at once"),
     ExitCode.PLUGIN_FAILED: ("the plugin raised", "fail at once"),
     ExitCode.STORE_UNREACHABLE: ("the store did not answer after retries", "retry"),
+    ExitCode.GPU_NOT_VISIBLE: ("the pod asks for GPUs, and torch cannot use any", "fail at once"),
     ExitCode.STOPPED: ("stopped by SIGTERM, what is finished is saved", "replaced without counting; resumes"),
 }
 

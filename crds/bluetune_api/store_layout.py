@@ -122,3 +122,7 @@ def retired(version_id: str) -> str:
 def idempotency_key(key: str) -> str:
     """Claim of an idempotency key."""
     return "keys/" + hashlib.sha256(key.encode()).hexdigest()
+
+
+CONDITIONAL_WRITES = "keys/conditional-writes"
+"""What a store is asked to create twice when it is first used; it stays, so that it is written once."""

@@ -10,13 +10,15 @@ from bluetune_api.model import PLUGIN_BASE
 from bluetune_api.objectstore import ObjectStore
 from bluetune_api.records import Manifest, ManifestFile, Plan, Result
 from bluetune_trainer.cli.bases import OpenStore, fetch_base, require_safetensors
-from bluetune_trainer.errors import PlanInvalid, Stopped
+from bluetune_trainer.errors import PlanInvalid, raise_if
 from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.method import overridden
 from bluetune_trainer.plugin.resolve import Resolved, resolve
 from bluetune_trainer.report.card import CardFacts, write_card
 from bluetune_trainer.store import runs
 from bluetune_trainer.store.versions import publish
+
+_STOPPED = "stopped on request, before anything was published"
 
 
 def run_import(store: ObjectStore, plan: Plan, open_store: OpenStore, *, stop: threading.Event) -> Result:
@@ -35,7 +37,7 @@ def run_import(store: ObjectStore, plan: Plan, open_store: OpenStore, *, stop: t
         workdir = Path(temporary)
         settings = resolved.method.settings
         base = _base(plan, resolved, workdir / "base", open_store, stop)
-        _raise_if(stop)
+        raise_if(stop, _STOPPED)
         from bluetune_trainer.cli.probe import compare, reference_of  # torch, not before it is needed
         from bluetune_trainer.training.opening import open_model, open_served
 
@@ -50,7 +52,7 @@ def run_import(store: ObjectStore, plan: Plan, open_store: OpenStore, *, stop: t
             base_uri=plan.base_uri,
         )
         write_card(workdir / "model", card)
-        _raise_if(stop)
+        raise_if(stop, _STOPPED)
 
         def describe(files: list[ManifestFile]) -> Manifest:
             return Manifest(
@@ -73,15 +75,10 @@ def run_import(store: ObjectStore, plan: Plan, open_store: OpenStore, *, stop: t
     return runs.create(store, store_layout.result(plan.owner.uid), result)
 
 
-def _raise_if(stop: threading.Event) -> None:
-    if stop.is_set():
-        raise Stopped("stopped on request, before anything was published")
-
-
 def _base(plan: Plan, resolved: Resolved, into: Path, open_store: OpenStore, stop: threading.Event) -> Path:
     """The folder of the base: fetched, or written by the plugin."""
     if plan.base_uri != PLUGIN_BASE:
-        return fetch_base(plan, into, open_store, on_file=partial(_raise_if, stop))
+        return fetch_base(plan, into, open_store, on_file=partial(raise_if, stop, _STOPPED))
     write = overridden(resolved.plugin, "initial_model")
     if write is None:
         raise PlanInvalid(

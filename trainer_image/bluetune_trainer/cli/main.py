@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from bluetune_api.objectstore import ObjectStore
+from bluetune_api.objectstore import ObjectStore, require_conditional_writes
 from bluetune_api.records import Plan, Progress
 from bluetune_api.store_location import StoreLocation
 from bluetune_trainer.cli import logs
@@ -106,6 +106,7 @@ def _run(options: argparse.Namespace, stop: threading.Event, *, laptop: bool) ->
     plan = read_plan(options.plan, options.command)
     logs.set_up(default_level="info", fields=_log_fields(plan))
     store = _open(plan.store)
+    require_conditional_writes(store)
     if options.command == "check":
         from bluetune_trainer.cli.checking import run_check
         from bluetune_trainer.data.inspect import in_one_line

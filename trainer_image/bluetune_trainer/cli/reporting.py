@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bluetune_api import store_layout
@@ -11,7 +12,7 @@ from bluetune_api.objectstore import ObjectStore, StoreError
 from bluetune_api.records import CheckReport, MethodPlan, Plan
 from bluetune_trainer.data.splits import clicked_sessions
 from bluetune_trainer.data.types import Catalogue, Split
-from bluetune_trainer.errors import Stopped, StoreFailed
+from bluetune_trainer.errors import Stopped, StoreFailed, raise_if
 from bluetune_trainer.report.content import RunFacts, Stage, click_positions
 from bluetune_trainer.report.page import render
 from bluetune_trainer.search.contract import SearchOutcome
@@ -104,10 +105,6 @@ def _on_validation(run: Finished, stop: threading.Event) -> Evidence | None:
     if not clicked_sessions(run.split.validation):
         return None
 
-    def step() -> None:
-        if stop.is_set():
-            raise Stopped
-
     against = run.plan.start_version or ""
     plan, gate = run.plan, run.plan.gate.model_copy(update={"judgments": None})
     log.info("no held-out session has a click: the report shows validation queries", extra={"run": plan.owner.uid})
@@ -120,5 +117,5 @@ def _on_validation(run: Finished, stop: threading.Event) -> Evidence | None:
         gate,
         against=against,
         parts=run.parts,
-        on_step=step,
+        on_step=partial(raise_if, stop),
     ).evidence

@@ -21,7 +21,7 @@ from bluetune_trainer.data.loading import load
 from bluetune_trainer.data.reading import Reader
 from bluetune_trainer.data.splits import clicked_sessions
 from bluetune_trainer.data.types import Catalogue, Sessions, Split
-from bluetune_trainer.errors import PlanInvalid, Stopped, TrainerError
+from bluetune_trainer.errors import PlanInvalid, TrainerError, raise_if
 from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.resolve import Resolved
 from bluetune_trainer.report.card import CardFacts, write_card
@@ -73,10 +73,10 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
         parent = download_version(store, plan.start_version, workdir / "start")
         with blaming(plan.method.plugin, *resolved.user_code, *parts.user_code):
             outcome = _search(store, plan, resolved, parts, catalogue, split, stages, stop, workdir)
-            _raise_if(stop)
+            raise_if(stop)
             stages.enter("Evaluating")
             measured = _gate(store, plan, resolved, parts, catalogue, split.gate, outcome.model_folder, workdir, stop)
-            _raise_if(stop)
+            raise_if(stop)
             stages.enter("Publishing")
             published = _publish(store, plan, parts, checked, outcome, parent)
             runs.StoredTrials(store, plan.owner.uid).remove_checkpoints()
@@ -133,11 +133,6 @@ class _Stages:
         self._mark(part.stage)
         self._last = run_progress.whole_run(part)
         self._report(self._last)
-
-
-def _raise_if(stop: threading.Event) -> None:
-    if stop.is_set():
-        raise Stopped
 
 
 def _search(
@@ -226,7 +221,7 @@ def _gate(
         against=live,
         judgments=judgments,
         parts=parts,
-        on_step=lambda: _raise_if(stop),
+        on_step=lambda: raise_if(stop),
     )
 
 
