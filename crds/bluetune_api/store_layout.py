@@ -69,6 +69,11 @@ def lineage(uid: str) -> str:
     return run(uid) + "lineage.json"
 
 
+def precision(uid: str) -> str:
+    """Precision that the run's first attempt chose for all of them."""
+    return run(uid) + "precision.json"
+
+
 def attempt(uid: str, pod_uid: str) -> str:
     """Folder of one pod's attempt."""
     return f"{run(uid)}attempts/{pod_uid}/"
