@@ -3,14 +3,36 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from bluetune_api.base import ApiModel, Free, ObjectReference, Rule, ShortText, SubdomainName
 
+QUANTITY = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(n|u|m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei|[eE][+-]?[0-9]+)?$"
+MOST_CHARACTERS = 32
+
+
+def _as_text(quantity: object) -> str:
+    """A quantity as its text; whole numbers may stand without quotes, as in a pod."""
+    if isinstance(quantity, float) and quantity.is_integer():
+        quantity = int(quantity)  # 8e9, which kubectl sends as a whole number
+    if isinstance(quantity, int) and not isinstance(quantity, bool):
+        quantity = str(quantity)
+    if isinstance(quantity, float):
+        raise ValueError(f'a fraction needs quotes here: "{quantity}"')
+    if not isinstance(quantity, str) or len(quantity) > MOST_CHARACTERS or not re.match(QUANTITY, quantity):
+        raise ValueError('must be a quantity, such as 2, "500m" or "8Gi"')
+    return quantity
+
+
 Quantity = Annotated[
-    str, StringConstraints(min_length=1, max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$")
+    str,
+    BeforeValidator(_as_text),
+    WithJsonSchema(
+        {"x-kubernetes-int-or-string": True, "pattern": QUANTITY, "maxLength": MOST_CHARACTERS, "minimum": 0}
+    ),
 ]
-"""A Kubernetes quantity, written as a string: "500m", "4Gi", "1"."""
+"""A Kubernetes quantity: "500m", "4Gi", 1. A fraction must be a text: a structural schema knows whole numbers or texts,
+and no other pair."""
 Quantities = Annotated[dict[str, Quantity], Field(max_length=16)]
 Labels = Annotated[dict[str, Annotated[str, StringConstraints(max_length=63)]], Field(max_length=32)]
 Annotations = Annotated[dict[str, Annotated[str, StringConstraints(max_length=1024)]], Field(max_length=32)]
@@ -20,9 +42,9 @@ class Resources(ApiModel):
     """Requests and limits of the trainer's container."""
 
     requests: Quantities | None = None
-    """What the scheduler sets aside, for example `{cpu: "2", memory: 8Gi}`."""
+    """What the scheduler sets aside, for example `{cpu: 2, memory: 8Gi}`."""
     limits: Quantities | None = None
-    """What the container may use at most, for example `{nvidia.com/gpu: "1", memory: 16Gi}`."""
+    """What the container may use at most, for example `{nvidia.com/gpu: 1, memory: 16Gi}`."""
 
 
 GPUS = "BLUETUNE_GPUS"

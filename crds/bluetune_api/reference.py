@@ -22,6 +22,8 @@ EXIT_DESCRIPTIONS = {
 def _type(schema: Schema) -> str:
     if schema.get("x-kubernetes-preserve-unknown-fields"):
         return "object" if schema.get("type") == "object" else "any"
+    if schema.get("x-kubernetes-int-or-string"):
+        return "integer or string"
     kind = schema.get("type", "any")
     if kind == "array":
         return f"list of {_type(schema['items'])}"
