@@ -61,7 +61,6 @@ def find_machine(asked: int = 0) -> Machine:
 def why_no_gpu() -> str | None:
     """Why torch cannot compute on a GPU, in its own words; None if it can."""
     try:
-        torch.cuda.init()
         (torch.ones(1, device="cuda") + 1).item()  # a GPU that this torch has no code for shows only here
     except (RuntimeError, AssertionError) as error:
         return " ".join(str(error).split("CUDA kernel errors might be")[0].split())
