@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bluetune_api.objectstore import LocalStore, NoConditionalWrites, require_conditional_writes
-from bluetune_trainer.cli.main import main
+from bluetune_trainer.cli import main
 from robustness.conftest import ACCESS, SECRET, Bucket
 from robustness.faults import IGNORES, REFUSES, Relay
 
@@ -30,8 +30,9 @@ def test_the_trainer_ends_at_once_and_says_why(
     (tmp_path / "plan.json").write_text(json.dumps(plan))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", f"{ACCESS}\n")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", f"{SECRET}\n")
+    monkeypatch.setattr(main, "_listen", lambda _stop: None)
     monkeypatch.setenv("BLUETUNE_TERMINATION_LOG", str(tmp_path / "said"))
-    assert main(["check", "--plan", str(tmp_path / "plan.json")]) == 11
+    assert main.main(["check", "--plan", str(tmp_path / "plan.json")]) == 11
     said = json.loads((tmp_path / "said").read_text())
     assert said["reason"] == "NoConditionalWrites"
     assert "use a store that has them" in said["message"]

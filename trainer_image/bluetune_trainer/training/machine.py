@@ -31,7 +31,7 @@ class Machine:
         memory = f"{self.memory_bytes / 2**30:.0f} GiB"
         if self.device == "cuda":
             return f"{self.count} x {self.name}, {memory} each"
-        return f"{self.name}, {self.count} threads, {memory}"
+        return f"{self.name}, {self.count} thread{'s' if self.count > 1 else ''}, {memory}"
 
 
 def find_machine(asked: int = 0) -> Machine:
