@@ -216,8 +216,8 @@ class S3Store:
             upload = Upload(self._presigned, key, size)
             self._call("write", key, upload.begin)
             try:
-                while data := file.read(part):
-                    self._call("write", key, partial(upload.add, data))
+                for _ in range(0, size, part):
+                    self._call("write", key, partial(upload.add, file.read(part)))
                 self._call("write", key, partial(upload.complete, partial(self._stat, key)))
             except BaseException:
                 with contextlib.suppress(*FAILURES):  # what went wrong first says more
