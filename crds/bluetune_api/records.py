@@ -204,6 +204,17 @@ class TrialPoint(ApiModel):
     """Mean loss of the training steps since the validation before."""
 
 
+class RunPrecision(ApiModel):
+    """runs/<uid>/precision.json: what `settings.precision: Auto` came to on the machine of the run's first attempt."""
+
+    format_version: Literal[1] = 1
+    """Of this record."""
+    precision: Literal["FP32", "BF16"]
+    """Of all attempts, and of the gate's measurement."""
+    machine: Annotated[str, StringConstraints(max_length=256)]
+    """Which machine that was, for people."""
+
+
 class Trial(ApiModel):
     """trials/<n>.json: a trial that ended. It is never run again."""
 

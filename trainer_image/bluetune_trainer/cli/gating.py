@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from bluetune_api.objectstore import ObjectStore
@@ -11,7 +11,7 @@ from bluetune_api.records import MethodPlan, Plan, digest_of
 from bluetune_trainer.data.judgments import Judged
 from bluetune_trainer.data.splits import informative_queries
 from bluetune_trainer.data.types import Catalogue, Sessions, Split
-from bluetune_trainer.errors import Stopped
+from bluetune_trainer.errors import raise_if
 from bluetune_trainer.search.comparing import compare
 from bluetune_trainer.search.comparison import Comparison
 from bluetune_trainer.search.contract import CrossFit, SearchOutcome
@@ -48,7 +48,7 @@ class GateOfRun:
         self._catalogue = catalogue
         self._judgments = None if judged is None else [Judgment(*entry) for entry in judged]
         self._workdir = workdir
-        self._stop = stop
+        self._step = partial(raise_if, stop)
         live = plan.live_version or plan.start_version
         assert live is not None  # noqa: S101 - the plan was judged when it was read
         self._live = live
@@ -106,7 +106,3 @@ class GateOfRun:
     def _compare(self, folder: Path, held_out: Sessions) -> Comparison | None:
         settings = resolve_settings(self._method.settings)
         return compare(self._live_folder, folder, self._catalogue, held_out, settings, self._parts, self._step)
-
-    def _step(self) -> None:
-        if self._stop.is_set():
-            raise Stopped

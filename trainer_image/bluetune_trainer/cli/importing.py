@@ -12,7 +12,7 @@ from bluetune_api.model import PLUGIN_BASE
 from bluetune_api.objectstore import ObjectStore
 from bluetune_api.records import Manifest, ManifestFile, Plan, Result
 from bluetune_trainer.cli.bases import OpenStore, fetch_base, require_safetensors
-from bluetune_trainer.errors import PlanInvalid, Stopped
+from bluetune_trainer.errors import PlanInvalid, raise_if
 from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.method import overridden
 from bluetune_trainer.plugin.resolve import Resolved, resolve
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bluetune_trainer.training.model import Model
 
 log = logging.getLogger(__name__)
+_STOPPED = "stopped on request, before anything was published"
 
 
 def run_import(store: ObjectStore, plan: Plan, open_store: OpenStore, *, stop: threading.Event) -> Result:
@@ -42,7 +43,7 @@ def run_import(store: ObjectStore, plan: Plan, open_store: OpenStore, *, stop: t
         workdir = Path(temporary)
         settings = resolved.method.settings
         base = _base(plan, resolved, workdir / "base", open_store, stop)
-        _raise_if(stop)
+        raise_if(stop, _STOPPED)
         from bluetune_trainer.cli.probe import compare, reference_of  # torch, not before it is needed
         from bluetune_trainer.training.opening import open_model, open_served
 
@@ -60,7 +61,7 @@ def run_import(store: ObjectStore, plan: Plan, open_store: OpenStore, *, stop: t
             base_uri=plan.base_uri,
         )
         write_card(workdir / "model", card)
-        _raise_if(stop)
+        raise_if(stop, _STOPPED)
 
         def describe(files: list[ManifestFile]) -> Manifest:
             return Manifest(
@@ -97,15 +98,10 @@ def _say_unused_prompts(base: Path, model: "Model") -> None:
         )
 
 
-def _raise_if(stop: threading.Event) -> None:
-    if stop.is_set():
-        raise Stopped("stopped on request, before anything was published")
-
-
 def _base(plan: Plan, resolved: Resolved, into: Path, open_store: OpenStore, stop: threading.Event) -> Path:
     """The folder of the base: fetched, or written by the plugin."""
     if plan.base_uri != PLUGIN_BASE:
-        return fetch_base(plan, into, open_store, on_file=partial(_raise_if, stop))
+        return fetch_base(plan, into, open_store, on_file=partial(raise_if, stop, _STOPPED))
     write = overridden(resolved.plugin, "initial_model")
     if write is None:
         raise PlanInvalid(

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bluetune_api import store_layout
@@ -11,7 +12,7 @@ from bluetune_api.objectstore import ObjectStore, StoreError
 from bluetune_api.records import CheckReport, MethodPlan, Plan
 from bluetune_trainer.data.measurable import informative
 from bluetune_trainer.data.types import Catalogue, Split
-from bluetune_trainer.errors import Stopped, StoreFailed
+from bluetune_trainer.errors import Stopped, StoreFailed, raise_if
 from bluetune_trainer.report.content import RunFacts, Stage, click_positions
 from bluetune_trainer.report.page import render
 from bluetune_trainer.search.contract import SearchOutcome
@@ -109,10 +110,6 @@ def _on_validation(run: Finished, stop: threading.Event) -> Evidence | None:
     if not informative(run.split.validation).any():
         return None
 
-    def step() -> None:
-        if stop.is_set():
-            raise Stopped
-
     against = run.plan.start_version or ""
     plan, gate = run.plan, run.plan.gate.model_copy(update={"judgments": None})
     log.info(
@@ -127,6 +124,6 @@ def _on_validation(run: Finished, stop: threading.Event) -> Evidence | None:
         gate,
         against=against,
         parts=run.parts,
-        on_step=step,
+        on_step=partial(raise_if, stop),
     )
     return None if measured is None else measured.evidence

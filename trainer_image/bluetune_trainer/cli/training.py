@@ -6,11 +6,24 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from bluetune_api import store_layout
 from bluetune_api.objectstore import ObjectStore
-from bluetune_api.records import CheckReport, GateReport, Lineage, Manifest, ManifestFile, Plan, Progress, Result, Trial
+from bluetune_api.records import (
+    CheckReport,
+    GateReport,
+    Lineage,
+    Manifest,
+    ManifestFile,
+    Plan,
+    Progress,
+    Result,
+    RunPrecision,
+    Trial,
+)
 from bluetune_api.task import TrialSummary
 from bluetune_trainer.cli.checking import checked_batch, prepare
 from bluetune_trainer.cli.ending import finish
@@ -21,7 +34,7 @@ from bluetune_trainer.data.judgments import Judged, read_judgments, without_judg
 from bluetune_trainer.data.loading import load
 from bluetune_trainer.data.reading import Reader
 from bluetune_trainer.data.types import Catalogue, Split
-from bluetune_trainer.errors import PlanInvalid, Stopped, TrainerError
+from bluetune_trainer.errors import PlanInvalid, TrainerError, raise_if
 from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.resolve import Resolved
 from bluetune_trainer.report.card import CardFacts, write_card
@@ -32,8 +45,10 @@ from bluetune_trainer.store import progress as run_progress
 from bluetune_trainer.store import runs
 from bluetune_trainer.store.versions import Published, download_version, lineage, publish
 from bluetune_trainer.training.launch import check_devices
+from bluetune_trainer.training.machine import Machine, find_machine
 from bluetune_trainer.training.params import resolve_settings
 from bluetune_trainer.training.parts import Parts, choose_parts
+from bluetune_trainer.training.precision import bf16_pays
 from bluetune_trainer.training.similarity import ranked_as_served
 
 log = logging.getLogger(__name__)
@@ -45,10 +60,13 @@ Report = Callable[[Progress], None]
 """Told how far the run is, often; must return at once."""
 
 
-def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: Report) -> Result:
+def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: Report, gpus: int = 0) -> Result:
     """Follow a plan to its result. Again: go on where the last attempt was, and repeat no finished trial.
 
+    `gpus` is how many of them the container asked for.
+
     Raises:
+        GpuNotVisible: it asked for some, and torch can use none.
         DataInvalid, PlanInvalid, PluginFailed: the same plan would end so again.
         Stopped: `stop` was set; finished trials are kept.
     """
@@ -56,8 +74,13 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
     if done is not None:
         return done
     assert plan.start_version is not None  # noqa: S101 - the plan was judged when it was read
+    machine = find_machine(gpus)
     runs.keep_plan(store, plan)
     resolved = prepare(plan)
+    precision = _precision(store, plan, resolved, machine)
+    log.info(
+        "training", extra={"device": machine.name, "on": machine.in_words(), "precision": precision, "gpusAsked": gpus}
+    )
     check_devices(resolve_settings(resolved.method.settings).devices)
     stages = _Stages(report)
     stages.enter("Loading")
@@ -74,6 +97,8 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
             log.info("judged queries are not trained on", extra={"judgments": len(judged), "sessionsLeftOut": left_out})
         if resolved.plugin.waits_for_data():
             resolved = prepare(plan, resolved.plugin)
+            precision = _precision(store, plan, resolved, machine)
+        resolved = _with_precision(resolved, precision)
         parent = download_version(store, plan.start_version, workdir / "start")
         resolved = ranked_as_served(resolved, workdir / "start")
         with blaming(plan.method.plugin, *resolved.user_code):
@@ -82,10 +107,10 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
             gate = GateOfRun(store, plan, resolved.method, parts, catalogue, judged, workdir, stop)
             cross = gate.cross_fit(split, stages.evaluating)
             outcome = _search(store, plan, resolved, parts, catalogue, split, stages, stop, workdir, cross)
-            _raise_if(stop)
+            raise_if(stop)
             stages.enter("Evaluating")
             measured = gate.measure(split.gate, outcome)
-            _raise_if(stop)
+            raise_if(stop)
             stages.enter("Publishing")
             published = _publish(store, plan, parts, checked, outcome, parent)
             runs.StoredTrials(store, plan.owner.uid).remove_checkpoints()
@@ -154,9 +179,19 @@ class _Stages:
         self._report(self._last)
 
 
-def _raise_if(stop: threading.Event) -> None:
-    if stop.is_set():
-        raise Stopped
+def _precision(store: ObjectStore, plan: Plan, resolved: Resolved, machine: Machine) -> Literal["FP32", "BF16"]:
+    """What the settings say, or what the run's first attempt found best."""
+    named = resolved.method.settings.precision or "Auto"
+    if named != "Auto":
+        return named
+    chosen: Literal["FP32", "BF16"] = "BF16" if bf16_pays(machine.device) else "FP32"
+    record = RunPrecision(precision=chosen, machine=machine.in_words()[:256])
+    return runs.keep_precision(store, plan.owner.uid, record).precision
+
+
+def _with_precision(resolved: Resolved, precision: Literal["FP32", "BF16"]) -> Resolved:
+    settings = resolved.method.settings.model_copy(update={"precision": precision})
+    return replace(resolved, method=resolved.method.model_copy(update={"settings": settings}))
 
 
 def _search(

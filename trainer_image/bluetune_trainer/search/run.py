@@ -2,8 +2,9 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from bluetune_api.method import PRESET_EVALS
 from bluetune_api.records import MethodPlan, Trial
 from bluetune_trainer.data.types import Catalogue, Split
-from bluetune_trainer.errors import PlanInvalid, Stopped
+from bluetune_trainer.errors import PlanInvalid, raise_if
 from bluetune_trainer.search.contract import Candidate, CrossFit, ReportProgress, SearchOutcome, TrialLog
 from bluetune_trainer.search.folds import cross_fit
 from bluetune_trainer.search.halving import RUNGS, Prune, Run, Standing, next_move, work_left
@@ -69,7 +70,7 @@ def run_search(
     parts = parts or choose_parts(method.settings)
     begin = Preparation(start_folder, catalogue, split, settings, parts, workdir, method.plugin)
     with together(settings.devices, follow, begin, abandon):
-        task = prepare(start_folder, catalogue, split, settings, parts, workdir, _raise_if(stop))
+        task = prepare(start_folder, catalogue, split, settings, parts, workdir, partial(raise_if, stop))
         outcome = _search(task, space, method, trials, progress, stop, workdir, candidates, checkpoint_seconds)
         if cross is None:
             return outcome
@@ -331,11 +332,3 @@ class _Search:
         self.task.tell(trial)
         (self.workdir / "checkpoints" / f"{trial.trial}.safetensors").unlink(missing_ok=True)
         self.report()
-
-
-def _raise_if(stop: Event) -> Callable[[], None]:
-    def check() -> None:
-        if stop.is_set():
-            raise Stopped
-
-    return check
