@@ -68,6 +68,13 @@ def as_choices(initial_params: Mapping[str, Iterable[Any]]) -> dict[str, list[An
     return choices
 
 
+def unknown_to_embedding_studio(loss: object) -> dict[str, list[Any]]:
+    """Parameters of ours at the values that leave them out, and the temperature of a loss that has one."""
+    off: dict[str, list[Any]] = {"phrases_per_session": [0.0], "interpolation": [1.0]}
+    temperature = getattr(loss, "temperature", None)
+    return {**off, "temperature": [float(temperature)]} if isinstance(temperature, int | float) else off
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, ExamplesType):
         return int(value)

@@ -14,7 +14,7 @@ from bluetune_trainer.training.parameters import parse_value
 class TrialParams:
     """What the search varies: the reference document's eleven parameters, and those of ours."""
 
-    num_fixed_layers: int = 3
+    num_fixed_layers: int = 0
     """Layers that stay as they are, from the bottom; above 0 the embeddings stay too."""
     query_lr: float = 1e-4
     """Learning rate of a query encoder of its own; where queries and items share weights, `items_lr` rules."""
@@ -69,14 +69,16 @@ class TrainingSettings:
     propensity: Propensity = field(default_factory=Propensity)
     metrics: tuple[str, ...] = ()
     objective: str = "ndcg@10"
-    step_size: int = 500
-    gamma: float = 0.9
-    num_epochs: int = 2
+    step_size: int | None = None
+    """Where neither this nor `gamma` is set, the rate falls linearly."""
+    gamma: float | None = None
+    num_epochs: int | None = None
+    """None: see `steps.plan_steps`."""
     batch_size: int = 32
     accumulate_batches: int = 1
     gradient_clipping: float | None = None
     """Largest L2 norm of all gradients together; None: as large as they are."""
-    warmup: float = 0.0
+    warmup: float = 0.1
     grad_cache: bool = False
     devices: int = 1
     lora: Lora | None = None

@@ -42,9 +42,11 @@ from bluetune_trainer.training.parts import Parts
 from bluetune_trainer.training.phrases import Phrases
 from bluetune_trainer.training.position_bias import ClickWeights
 from bluetune_trainer.training.precision import use_bf16
+from bluetune_trainer.training.preset import Subject
 from bluetune_trainer.training.ranks import agree, device, told, world
 from bluetune_trainer.training.recording import check_names, wants_training_metrics
 from bluetune_trainer.training.start_scores import StartScores, StartVersion, score
+from bluetune_trainer.training.subject import subject_of
 from bluetune_trainer.training.threads import fit_threads
 from bluetune_trainer.training.variants import Variants, Vary, make_variants
 
@@ -84,6 +86,8 @@ class TrainingTask:
     caches: ActivationCaches
     model: Model
     """The one instance, which all trials use in turn."""
+    subject: Subject
+    """What the preset follows."""
     _phrases: Callable[[], Phrases | None]
     """Of the items that training sessions show, made when first wanted; None where not all inputs are texts."""
     _start_state: Mapping[str, Tensor]
@@ -148,7 +152,7 @@ class TrainingTask:
     @cached_property
     def _fill_order(self) -> tuple[FillOrder, int]:
         """With how many rows every trial needs."""
-        order = fill_order(self.table, self.train, self.validation.texts, self.settings.seed)
+        order = fill_order(self.table, self.train, self.validation.texts, self.settings.batch_size, self.settings.seed)
         return order, len(order.rows)
 
     def new_loss(self, params: TrialParams) -> RankingLossInterface:
@@ -271,6 +275,7 @@ def prepare(
         mined=mined,
         caches=ActivationCaches(workdir / "activations"),
         model=model,
+        subject=subject_of(model, settings, parts),
         _phrases=cache(partial(_phrases, split, catalogue, table, settings.seed)),
         _start_state={name: value.detach().cpu().clone() for name, value in model.state_dict().items()},
         _batches=Batcher(

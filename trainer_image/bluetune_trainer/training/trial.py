@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from bluetune_api.records import TrialPoint
 from bluetune_trainer.errors import Crashed, Stopped
-from bluetune_trainer.training.adapters import Adapters, trained_state
+from bluetune_trainer.training.adapters import Adapters, trained_state, trained_weights
 from bluetune_trainer.training.checkpoint import SafetensorsIO, TrialCheckpoint, load
 from bluetune_trainer.training.embedder import Embedder, freeze
 from bluetune_trainer.training.interpolation import Interpolation
@@ -147,7 +147,7 @@ def _run(
     features = FeatureMaker(params, task.ranker, is_similarity=settings.is_similarity)
     recorder = Recorder(task.accumulators, plan)
 
-    kept = Interpolation(model, params.interpolation)
+    kept = Interpolation(trained_weights(model, adapters), params.interpolation)
 
     def evaluate(embedder: Embedder) -> dict[str, float]:
         with kept:
@@ -183,7 +183,7 @@ def _run(
         # With two threads the backward of a gather adds rows in any order. On a GPU that would cost speed.
         deterministic="warn" if model.device.type == "cpu" else None,
         precision="32-true",  # the embedder casts by itself
-        max_epochs=settings.num_epochs,
+        max_epochs=plan.epochs,
         val_check_interval=plan.batches_between_validations,
         accumulate_grad_batches=plan.accumulation,
         gradient_clip_val=settings.gradient_clipping,
@@ -210,7 +210,7 @@ def _run(
     # Lightning would answer SIGTERM inside of whatever the processes do together; here `stop` asks to leave.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     batches = EpochBatches(
-        lambda random: batcher.epoch(settings.batch_size, random),
+        lambda random: batcher.epoch(settings.batch_size, random, plan.passes),
         [settings.seed, number],
         plan.batches_per_epoch,
         lambda: trainer.current_epoch,
