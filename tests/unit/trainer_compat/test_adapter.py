@@ -122,6 +122,8 @@ def test_the_builders_settings_space_and_trials_are_the_runs(plugin: Callable[..
     assert {name: d.choice for name, d in method.initial_params.items()} == {
         "margin": [0.2, 0.5],
         "examples_order": [[11]],
+        "min_abs_difference_threshold": [0.0],
+        "max_abs_difference_threshold": [1.0],
         "phrases_per_session": [0.0],
         "interpolation": [1.0],
     }
@@ -143,6 +145,8 @@ def test_what_embedding_studio_does_not_know_is_off_unless_the_manifest_or_the_b
         "phrases_per_session": [1],
         "interpolation": [0.25],
         "temperature": [0.07],
+        "min_abs_difference_threshold": [0.0],
+        "max_abs_difference_threshold": [1.0],
     }
 
 

@@ -6,7 +6,14 @@ import torch
 
 from bluetune_trainer.training.dealing import deal
 from bluetune_trainer.training.params import TrainingSettings
-from bluetune_trainer.training.steps import FEWEST_STEPS, plan_steps, rate_factor, stepped_rate_factor, warmup_steps
+from bluetune_trainer.training.steps import (
+    FEWEST_STEPS,
+    plan_steps,
+    rate_factor,
+    rate_of,
+    stepped_rate_factor,
+    warmup_steps,
+)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +95,22 @@ def test_the_rate_rises_over_the_warmup_and_then_falls_to_0_at_the_end() -> None
 def test_by_steps_the_rate_falls_every_step_size() -> None:
     found = [stepped_rate_factor(step, warmup=4, step_size=3, gamma=0.5) for step in range(12)]
     assert found == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.25, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("settings", "factors"),
+    [
+        ({}, [0.5, 1.0, 1.0, 0.75, 0.5, 0.25]),
+        ({"gamma": 1.0}, [0.5, 1.0, 1.0, 1.0, 1.0, 1.0]),
+        ({"step_size": 2}, [0.5, 1.0, 1.0, 1.0, 0.9, 0.9]),
+        ({"step_size": 1, "gamma": 0.5, "warmup": 0}, [1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125]),
+    ],
+)
+def test_whoever_names_the_steps_or_the_factor_of_the_fall_gets_no_linear_one(
+    settings: dict[str, float], factors: list[float]
+) -> None:
+    factor = rate_of(TrainingSettings(**{"warmup": 2.0, **settings}), 6)  # type: ignore[arg-type]
+    assert [factor(step) for step in range(6)] == pytest.approx(factors)
 
 
 @pytest.mark.parametrize(("step_size", "gamma"), [(1, 0.9), (3, 0.5), (500, 0.1), (2, 1.0)])

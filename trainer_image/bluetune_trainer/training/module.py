@@ -18,10 +18,8 @@ from bluetune_trainer.training.embedder import Embedder
 from bluetune_trainer.training.groups import parameter_groups
 from bluetune_trainer.training.matryoshka import truncate
 from bluetune_trainer.training.params import TrainingSettings, TrialParams
-from bluetune_trainer.training.steps import StepPlan, rate_factor, stepped_rate_factor, warmup_steps
+from bluetune_trainer.training.steps import StepPlan, rate_of
 
-STEP_SIZE, GAMMA = 500, 0.9
-"""The one, where only the other is set."""
 Evaluate = Callable[[Embedder], dict[str, float]]
 """Validation: metrics, `val_loss` among them."""
 
@@ -105,16 +103,8 @@ class FineTuner(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         groups = parameter_groups(self, self.model, self._params)
         optimizer = torch.optim.AdamW(groups, fused=True)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate_of(self._settings, self._plan.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step", "frequency": 1}}
-
-    def _rate(self, step: int) -> float:
-        settings, steps = self._settings, self._plan.steps
-        warmup = warmup_steps(settings.warmup, steps)
-        if settings.step_size is None and settings.gamma is None:
-            return rate_factor(step, warmup, steps)
-        size, gamma = settings.step_size or STEP_SIZE, settings.gamma or GAMMA
-        return stepped_rate_factor(step, warmup, size, gamma)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         # Batches are numbers; the embedder moves the tokens that it needs.

@@ -1,5 +1,6 @@
 """Hyperparameters of a trial and settings of a run, read strictly: whatever cannot be used is named. No torch here."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal
@@ -32,8 +33,8 @@ class TrialParams:
     """Share of a session's unclicked results that is used; at least one stays."""
     min_abs_difference_threshold: float = 0.0
     """Pairs whose ranks differ by no more are left out."""
-    max_abs_difference_threshold: float = 1.0
-    """Pairs whose ranks differ by as much or more are left out."""
+    max_abs_difference_threshold: float = math.inf
+    """Pairs whose ranks differ by as much or more are left out; by default none, however large ranks are."""
     examples_order: tuple[int, ...] = (11,)
     """Kinds of examples (1 to 11), each fed for an equal part of the training, in this order."""
     temperature: float = 0.05

@@ -1,7 +1,7 @@
 """A trial cut into batches, optimizer steps and validations, and the learning rate of each step. No torch here."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from bluetune_trainer.training.params import TrainingSettings
@@ -10,6 +10,8 @@ FEWEST_STEPS = 100
 """Optimizer steps of a trial, at least, unless `numEpochs` is set: chosen by benchmarks/README.md."""
 EPOCHS = 2
 """Of a trial, unless `numEpochs` is set."""
+STEP_SIZE, GAMMA = 500, 0.9
+"""The one, where only the other is set."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,15 @@ def plan_steps(sessions: int, settings: TrainingSettings, rungs: Sequence[float]
 def warmup_steps(warmup: float, steps: int) -> int:
     """Optimizer steps of the warmup: a number of them, or a share of the trial's `steps` when it is below 1."""
     return round(warmup * steps) if warmup < 1 else int(warmup)
+
+
+def rate_of(settings: TrainingSettings, steps: int) -> Callable[[int], float]:
+    """Optimizer step (from 0) → factor on the learning rate, in a trial of so many steps."""
+    warmup = warmup_steps(settings.warmup, steps)
+    if settings.step_size is None and settings.gamma is None:
+        return lambda step: rate_factor(step, warmup, steps)
+    size, gamma = settings.step_size or STEP_SIZE, settings.gamma or GAMMA
+    return lambda step: stepped_rate_factor(step, warmup, size, gamma)
 
 
 def rate_factor(step: int, warmup: int, steps: int) -> float:

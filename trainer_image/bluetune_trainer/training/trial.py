@@ -240,6 +240,11 @@ def _run(
             adapters.remove()
     if keeper.best is None:
         raise TrialFailed("no validation took place")
+    if not paused and all(point.train_loss == 0 for point in keeper.history.points):
+        raise TrialFailed(
+            "no step had a pair of results to learn from; the ranks' differences lie outside of"
+            " min_abs_difference_threshold and max_abs_difference_threshold, or all sessions are clicked throughout"
+        )
     return TrialRun(
         model_state=keeper.best.weights,
         quality=keeper.best.metrics[settings.objective],
