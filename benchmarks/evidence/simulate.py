@@ -88,7 +88,7 @@ def log(
     clicks: Clicks,
     random: np.random.Generator,
 ) -> tuple[Log, NDArray[np.int64]]:
-    """`sessions` sessions with a click and an unclicked result, each query asked as often; with the pool's documents."""
+    """`sessions` sessions with a click and an unclicked result, each query as often; and the documents shown."""
     found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]] = []
     count = 0
     while count < sessions:

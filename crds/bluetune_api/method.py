@@ -106,11 +106,13 @@ class Settings(ApiModel):
     """What trials are judged by (preset: ndcg@10), as a mean over queries. `recall@10` needs sessions that show more
     than ten results."""
     step_size: Annotated[int, Field(ge=1)] | None = None
-    """Optimizer steps after which the learning rate is multiplied by gamma."""
+    """Optimizer steps after which the learning rate is multiplied by gamma (preset: it falls linearly to 0 instead, at
+    the end of the trial; 500 if only gamma is set)."""
     gamma: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Factor on the learning rate every step_size optimizer steps."""
+    """Factor on the learning rate every step_size optimizer steps (0.9 if only step_size is set)."""
     num_epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """Most epochs of a trial."""
+    """Most epochs of a trial (preset: 2, each of which goes through few sessions several times, for at least 100
+    optimizer steps of the trial)."""
     batch_size: Annotated[int, Field(ge=1, le=65536)] | None = None
     """Sessions in a batch: they share in-batch negatives and, unless batches are accumulated, an optimizer step."""
     accumulate_batches: Annotated[int, Field(ge=1, le=65536)] | None = None
@@ -118,7 +120,7 @@ class Settings(ApiModel):
     gradient_clipping: Annotated[float, Field(gt=0)] | None = None
     """Largest L2 norm of all gradients together; longer ones are scaled down to it (preset: no limit)."""
     warmup: Annotated[float, Field(ge=0)] | None = None
-    """Optimizer steps over which the rate rises from 0; a value below 1 is a share of the trial (preset: 0)."""
+    """Optimizer steps over which the rate rises from 0; a value below 1 is a share of the trial (preset: 0.1)."""
     grad_cache: bool | None = None
     """Encode a batch in parts and compute them again for the gradient: memory of one part, a third more time."""
     lora: Lora | None = None
@@ -285,7 +287,7 @@ class FineTuningMethodSpec(ApiModel):
     settings: Settings | None = None
     """How a trial trains and is judged."""
     initial_params: SearchSpace | None = None
-    """The search space, by the parameters' snake_case names; default: the preset's."""
+    """Values of parameters, by their snake_case names; what is not named is as the preset has it."""
     initial_max_evals: Annotated[int, Field(ge=1, le=MOST_EVALS)] | None = None
     """Trials of the search (preset: 8, or what the plugin says)."""
     pod_template: PodTemplate | None = None

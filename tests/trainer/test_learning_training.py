@@ -210,6 +210,20 @@ def test_a_trial_that_diverges_fails_and_says_what_to_lower(prepared: Prepare) -
         train(prepared(), items_lr=1e30)
 
 
+@pytest.mark.slow
+def test_a_trial_that_no_pair_is_left_for_fails_and_says_why(prepared: Prepare) -> None:
+    task = prepared(num_epochs=1, loss="ProbMarginRankingLoss")
+    with pytest.raises(TrialFailed, match="no step had a pair of results to learn from"):
+        train(task, max_abs_difference_threshold=1e-9)
+
+
+@pytest.mark.slow
+def test_ranks_of_any_size_are_learned_from(prepared: Prepare) -> None:
+    task = prepared(num_epochs=1, loss="ProbMarginRankingLoss")
+    wide = replace(task, ranker=lambda queries, items: 1000 * queries @ items.T)
+    assert train(wide).history[-1].train_loss != 0
+
+
 def test_a_stop_ends_the_trial_between_steps(prepared: Prepare) -> None:
     stop = Event()
     timer = Timer(0.5, stop.set)
@@ -230,7 +244,7 @@ def test_the_learning_rate_falls_after_step_size_optimizer_steps(
         return original(self, *args, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(torch.optim.AdamW, "step", step)
-    train(prepared(num_epochs=1, step_size=4, gamma=0.5), items_lr=1e-3)
+    train(prepared(num_epochs=1, warmup=0.0, step_size=4, gamma=0.5), items_lr=1e-3)
     assert rates[:10] == pytest.approx([1e-3] * 4 + [5e-4] * 4 + [2.5e-4] * 2)
 
 

@@ -102,6 +102,7 @@ def _facts(run: Finished, stop: threading.Event) -> RunFacts:
         digest=run.published.digest,
         manifest=run.published.manifest,
         stages=run.stages,
+        named=frozenset(run.method.initial_params or ()),
     )
 
 

@@ -68,6 +68,23 @@ def as_choices(initial_params: Mapping[str, Iterable[Any]]) -> dict[str, list[An
     return choices
 
 
+def defaults_of_embedding_studio(loss: object) -> dict[str, list[Any]]:
+    """What a trial has where a plugin's parameters do not say: the document's defaults, parameters that it does not
+    know at the values that leave them out, and the temperature of a loss that has one.
+    """
+    fields = FineTuningParams.model_fields
+    defaults: dict[str, list[Any]] = {
+        "min_abs_difference_threshold": [fields["min_abs_difference_threshold"].default],
+        "max_abs_difference_threshold": [fields["max_abs_difference_threshold"].default],
+        "phrases_per_session": [0.0],
+        "interpolation": [1.0],
+    }
+    temperature = getattr(loss, "temperature", None)
+    if isinstance(temperature, int | float):
+        defaults["temperature"] = [float(temperature)]
+    return defaults
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, ExamplesType):
         return int(value)

@@ -54,12 +54,13 @@ class FineTuningSettings(BaseModel):
         return self
 
     def as_settings(self) -> Settings:
-        """What a manifest can say of it: all but the objects."""
+        """What a manifest can say of it: all but the objects. Embedding Studio has no warmup."""
         each = self.test_each_n_inputs
         return Settings(
             is_similarity=self.is_similarity,
             step_size=self.step_size,
             gamma=self.gamma,
+            warmup=0.0,
             num_epochs=self.num_epochs,
             batch_size=self.batch_size,
             test_each_n_inputs=None if each is None else float(each) if each > 0 else ONCE_AN_EPOCH,

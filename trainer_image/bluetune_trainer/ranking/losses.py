@@ -19,6 +19,11 @@ class RankingLossInterface(nn.Module, ABC):
     in_batch_negatives: bool = True
     """Whether it may learn from what a batch holds beside a session's own results; phrases are fed to such losses."""
 
+    @property
+    def has_temperature(self) -> bool:
+        """Whether the trial's `temperature` changes anything."""
+        return type(self).set_temperature is not RankingLossInterface.set_temperature
+
     def set_margin(self, margin: float) -> None:
         """Take over the trial's `margin`."""
 

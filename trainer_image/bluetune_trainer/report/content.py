@@ -1,6 +1,6 @@
 """What a report says, as plain data: the run's records, and what is counted from its sessions. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -65,6 +65,8 @@ class RunFacts:
     stages: Sequence[Stage] = field(default_factory=list)
     left_out: int = 0
     """Sessions of judged queries, which nothing was trained or chosen by."""
+    named: Collection[str] = frozenset()
+    """Parameters that method, task or plugin name; the preset gave the others."""
 
 
 def click_positions(split: Split) -> Positions:

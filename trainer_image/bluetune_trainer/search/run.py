@@ -19,7 +19,7 @@ from bluetune_trainer.search.contract import Candidate, CrossFit, ReportProgress
 from bluetune_trainer.search.folds import cross_fit
 from bluetune_trainer.search.halving import RUNGS, Prune, Run, Standing, next_move, work_left
 from bluetune_trainer.search.progress import Work, by_quality, search_progress
-from bluetune_trainer.search.space import Space, build_space
+from bluetune_trainer.search.space import Space, check_space, complete_space
 from bluetune_trainer.search.suggest import suggest
 from bluetune_trainer.training.checkpoint import TrialCheckpoint, load
 from bluetune_trainer.training.companions import Preparation, follow
@@ -29,6 +29,7 @@ from bluetune_trainer.training.launch import Abandon, together
 from bluetune_trainer.training.model import Model
 from bluetune_trainer.training.params import parse_params, resolve_settings
 from bluetune_trainer.training.parts import Parts, choose_parts
+from bluetune_trainer.training.preset import preset
 from bluetune_trainer.training.steps import StepPlan
 from bluetune_trainer.training.task import TrainingTask, prepare
 from bluetune_trainer.training.trial import TrialFailed, TrialRun, run_trial, trial_steps
@@ -66,11 +67,13 @@ def run_search(
     that cannot be used or when no trial came to an end, DataInvalid when there is nothing to learn from.
     """
     settings = resolve_settings(method.settings)
-    space = build_space(method.initial_params, settings.loss)
+    check_space(method.initial_params, settings.loss)
     parts = parts or choose_parts(method.settings)
     begin = Preparation(start_folder, catalogue, split, settings, parts, workdir, method.plugin)
     with together(settings.devices, follow, begin, abandon):
         task = prepare(start_folder, catalogue, split, settings, parts, workdir, partial(raise_if, stop))
+        space = complete_space(method.initial_params, preset(task.subject))
+        _tell_of_preset(space, method)
         outcome = _search(task, space, method, trials, progress, stop, workdir, candidates, checkpoint_seconds)
         if cross is None:
             return outcome
@@ -126,6 +129,12 @@ def _search(
         query_prompt=task.model.query_prompt,
         item_prompt=task.model.item_prompt,
     )
+
+
+def _tell_of_preset(space: Space, method: MethodPlan) -> None:
+    taken = {name: d for name, d in space.dimensions.items() if name not in (method.initial_params or {})}
+    shown = {name: d.choice[0] if d.choice else d.wire() for name, d in taken.items()}
+    log.info("parameters that the preset gives", extra={"params": shown})
 
 
 def _usable(candidates: Sequence[Candidate], space: Space, model: Model) -> list[Candidate]:
@@ -284,7 +293,7 @@ class _Search:
     def report(self, number: int | None = None, share: float = 0.0, epoch: int | None = None, spent: float = 0) -> None:
         """Tell how far the search is; of the running trial, `spent` seconds led to `share` of its steps."""
         waiting = self.waiting.values()
-        whole = self.task.settings.num_epochs
+        whole = self.plan.epochs
         others = [t for t in (*self.finished, *waiting) if t.trial != number]
         begun = sum(t.epochs / whole for t in waiting if t.trial == number)
         work = Work(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bluetune_trainer.data.types import Catalogue, Sessions
+from bluetune_trainer.training.dealing import deal
 from bluetune_trainer.training.inputs import InputTable
 from bluetune_trainer.training.phrases import Phrases
 from bluetune_trainer.training.variants import Variants
@@ -126,7 +127,8 @@ class SessionBatch:
     confidences: NDArray[np.float32]
     """[S, R]: 0 on padding."""
     allowed: NDArray[np.bool_]
-    """[S, U]: items that may stand as in-batch negatives of a session."""
+    """[S, U]: items that may stand as in-batch negatives of a session: none that any session showed for its query. What
+    a ranker put on top is likely relevant, and who did not click it there may not have looked at it."""
     weights: NDArray[np.float32] | None = None
     """[S, R]: what each click counts, 1 on padding; None: all 1."""
     shown_rank: NDArray[np.int32] | None = None
@@ -137,11 +139,12 @@ Results = tuple[Ints, NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32
 """Numbers, clicks, confidences, click weights and places of a session's results."""
 
 
-class ClickedItems:
-    """Which items were clicked for a query anywhere in the data: false negatives, if they stood as negatives."""
+class ItemsOfQueries:
+    """Which items sessions showed for a query anywhere in the data, or which of them were clicked."""
 
-    def __init__(self, sessions: NumberedSessions) -> None:
-        at = np.flatnonzero(sessions.clicked)
+    def __init__(self, sessions: NumberedSessions, chosen: NDArray[np.bool_]) -> None:
+        """`chosen`: the results that count."""
+        at = np.flatnonzero(chosen)
         queries, items = sessions.queries[np.searchsorted(sessions.offsets, at, side="right") - 1], sessions.items[at]
         order = np.lexsort((items, queries))
         self._queries, self._items = queries[order], items[order]
@@ -199,7 +202,8 @@ class Batcher:
         self._variants = variants
         self._confidences = confidences
         self._downsampling = negative_downsampling
-        self._clicked = ClickedItems(sessions)
+        self._clicked = ItemsOfQueries(sessions, sessions.clicked)
+        self._shown = ItemsOfQueries(sessions, np.ones_like(sessions.clicked))
         relevant = sessions.with_click()
         self.relevant: Ints = np.flatnonzero(relevant)
         self._irrelevant: Ints = np.flatnonzero(~relevant) if use_irrelevant else np.zeros(0, np.int64)
@@ -209,15 +213,19 @@ class Batcher:
         phrases = self._phrases.queries if self._phrases else np.zeros(0, np.int64)
         return np.concatenate([phrases, self._variants.numbers]) if self._variants is not None else phrases
 
-    def epoch(self, batch_size: int, random: np.random.Generator) -> Iterator[SessionBatch]:
-        """All sessions with a click in random order; those without lend their results to random partners."""
-        order = session_order(self.relevant, random)
-        partners: dict[int, list[int]] = defaultdict(list)
-        if len(order):
-            for session, partner in zip(self._irrelevant, random.choice(order, len(self._irrelevant)), strict=True):
-                partners[int(partner)].append(int(session))
-        for begin in range(0, len(order), batch_size):
-            yield self.batch(order[begin : begin + batch_size], random, partners)
+    def epoch(self, batch_size: int, random: np.random.Generator, passes: int = 1) -> Iterator[SessionBatch]:
+        """All sessions with a click in random order, so many times; those without lend their results to random
+        partners. A batch has a query once, unless there are more sessions of it than batches.
+        """
+        for _ in range(passes):
+            dealt = deal(self.relevant, self.sessions.queries[self.relevant], batch_size, random)
+            partners: dict[int, list[int]] = defaultdict(list)
+            if len(self.relevant):
+                lent = random.choice(self.relevant, len(self._irrelevant))
+                for session, partner in zip(self._irrelevant, lent, strict=True):
+                    partners[int(partner)].append(int(session))
+            for index in dealt:
+                yield self.batch(index, random, partners)
 
     def batch(
         self, index: Ints, random: np.random.Generator | None = None, partners: dict[int, list[int]] | None = None
@@ -254,8 +262,7 @@ class Batcher:
             weights[row, :count] = weight
             shown_rank[row, :count] = places
             allowed[row, at] = False
-            known = self._clicked.of(int(queries[row]))
-            allowed[row, np.isin(items, known)] = False
+            allowed[row, np.isin(items, self._shown.of(int(queries[row])))] = False
         if phrases is not None:
             allowed[len(index) :] &= phrases.allowed
         return SessionBatch(
@@ -295,11 +302,6 @@ class Batcher:
             query = int(self.sessions.queries[session])
             results = _with_negatives(results, self._mined.draw(query, numbers, random))
         return results
-
-
-def session_order(relevant: Ints, random: np.random.Generator) -> Ints:
-    """The order in which an epoch shows these sessions: the first thing that is drawn for it."""
-    return random.permutation(relevant)
 
 
 def _one_click(item: int) -> Results:

@@ -4,6 +4,7 @@ A model that was tuned on some queries forgets a little about all others; half o
 and less of the loss. Source: Wortsman et al. 2022, Robust Fine-Tuning of Zero-Shot Models (WiSE-FT).
 """
 
+from collections.abc import Iterable
 from types import TracebackType
 
 import torch
@@ -17,15 +18,13 @@ class Interpolation:
     share of B·A.
 
     Args:
-        model: as the trial begins; what takes no gradient stays as it is.
+        weights: that change, as the trial begins.
         share: of the way, above 0 and at most 1; at 1 nothing happens.
     """
 
-    def __init__(self, model: nn.Module, share: float) -> None:
+    def __init__(self, weights: Iterable[nn.Parameter], share: float) -> None:
         self._share = share
-        named = model.named_parameters() if share < 1 else ()
-        trained = [p for name, p in named if p.requires_grad and "lora_A" not in name]
-        self._pairs = [(p, p.detach().clone()) for p in trained]
+        self._pairs = [(p, p.detach().clone()) for p in weights] if share < 1 else []
         self._ends: list[torch.Tensor] = []
 
     @torch.no_grad()

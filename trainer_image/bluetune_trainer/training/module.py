@@ -18,7 +18,7 @@ from bluetune_trainer.training.embedder import Embedder
 from bluetune_trainer.training.groups import parameter_groups
 from bluetune_trainer.training.matryoshka import truncate
 from bluetune_trainer.training.params import TrainingSettings, TrialParams
-from bluetune_trainer.training.steps import StepPlan, rate_factor, warmup_steps
+from bluetune_trainer.training.steps import StepPlan, rate_of
 
 Evaluate = Callable[[Embedder], dict[str, float]]
 """Validation: metrics, `val_loss` among them."""
@@ -103,11 +103,7 @@ class FineTuner(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         groups = parameter_groups(self, self.model, self._params)
         optimizer = torch.optim.AdamW(groups, fused=True)
-        settings = self._settings
-        warmup = warmup_steps(settings.warmup, self._plan.steps)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: rate_factor(step, warmup, settings.step_size, settings.gamma)
-        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate_of(self._settings, self._plan.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step", "frequency": 1}}
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:

@@ -1,5 +1,6 @@
 """Hyperparameters of a trial and settings of a run, read strictly: whatever cannot be used is named. No torch here."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal
@@ -14,7 +15,7 @@ from bluetune_trainer.training.parameters import parse_value
 class TrialParams:
     """What the search varies: the reference document's eleven parameters, and those of ours."""
 
-    num_fixed_layers: int = 3
+    num_fixed_layers: int = 0
     """Layers that stay as they are, from the bottom; above 0 the embeddings stay too."""
     query_lr: float = 1e-4
     """Learning rate of a query encoder of its own; where queries and items share weights, `items_lr` rules."""
@@ -32,8 +33,8 @@ class TrialParams:
     """Share of a session's unclicked results that is used; at least one stays."""
     min_abs_difference_threshold: float = 0.0
     """Pairs whose ranks differ by no more are left out."""
-    max_abs_difference_threshold: float = 1.0
-    """Pairs whose ranks differ by as much or more are left out."""
+    max_abs_difference_threshold: float = math.inf
+    """Pairs whose ranks differ by as much or more are left out; by default none, however large ranks are."""
     examples_order: tuple[int, ...] = (11,)
     """Kinds of examples (1 to 11), each fed for an equal part of the training, in this order."""
     temperature: float = 0.05
@@ -69,14 +70,16 @@ class TrainingSettings:
     propensity: Propensity = field(default_factory=Propensity)
     metrics: tuple[str, ...] = ()
     objective: str = "ndcg@10"
-    step_size: int = 500
-    gamma: float = 0.9
-    num_epochs: int = 2
+    step_size: int | None = None
+    """Where neither this nor `gamma` is set, the rate falls linearly."""
+    gamma: float | None = None
+    num_epochs: int | None = None
+    """None: see `steps.plan_steps`."""
     batch_size: int = 32
     accumulate_batches: int = 1
     gradient_clipping: float | None = None
     """Largest L2 norm of all gradients together; None: as large as they are."""
-    warmup: float = 0.0
+    warmup: float = 0.1
     grad_cache: bool = False
     devices: int = 1
     lora: Lora | None = None

@@ -48,10 +48,12 @@ from bluetune_trainer.training.parts import Parts
 from bluetune_trainer.training.phrases import Phrases
 from bluetune_trainer.training.position_bias import ClickWeights
 from bluetune_trainer.training.precision import use_bf16
+from bluetune_trainer.training.preset import Subject
 from bluetune_trainer.training.ranks import agree, device, told, world
 from bluetune_trainer.training.recording import check_names, wants_training_metrics
 from bluetune_trainer.training.similarity import typical_rank
 from bluetune_trainer.training.start_scores import StartScores, StartVersion, score
+from bluetune_trainer.training.subject import subject_of
 from bluetune_trainer.training.text_tower import TextTower
 from bluetune_trainer.training.threads import fit_threads
 from bluetune_trainer.training.variants import Variants, Vary, make_variants
@@ -111,6 +113,8 @@ class TrainingTask:
     """Of `train`, as they were written."""
     _fill_order: Callable[[], tuple[FillOrder, int]]
     """With how many rows every trial needs; made when first wanted."""
+    subject: Subject
+    """What the preset follows."""
     _phrases: Callable[[], Phrases | None]
     """Of the items that training sessions show, made when first wanted; None where not all inputs are texts."""
     _start_state: Mapping[str, Tensor]
@@ -330,8 +334,9 @@ def prepare(
         mined=mined,
         caches=ActivationCaches(workdir / "activations"),
         model=model,
+        subject=subject_of(model, settings, parts),
         train_queries=[query for query, n in zip(split.train.queries, np.diff(split.train.offsets), strict=True) if n],
-        _fill_order=cache(partial(_filled, table, train, padded.texts, settings.seed)),
+        _fill_order=cache(partial(_filled, table, train, padded.texts, settings)),
         _phrases=cache(partial(_phrases, split, catalogue, table, settings.seed)),
         _start_state={name: value.detach().cpu().clone() for name, value in model.state_dict().items()},
         _batches=Batcher(
@@ -369,8 +374,10 @@ def _opened(parts: Parts, folder: Path, settings: TrainingSettings) -> Model:
     return model
 
 
-def _filled(table: InputTable, train: NumberedSessions, evaluated: Ints, seed: int) -> tuple[FillOrder, int]:
-    order = fill_order(table, train, evaluated, seed)
+def _filled(
+    table: InputTable, train: NumberedSessions, evaluated: Ints, settings: TrainingSettings
+) -> tuple[FillOrder, int]:
+    order = fill_order(table, train, evaluated, settings.batch_size, settings.seed)
     return order, len(order.rows)
 
 

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from bluetune_api.records import TrialPoint
 from bluetune_trainer.errors import Crashed, Stopped
 from bluetune_trainer.ranking.ties import RanksNotFinite
-from bluetune_trainer.training.adapters import Adapters, trained_state
+from bluetune_trainer.training.adapters import Adapters, trained_state, trained_weights
 from bluetune_trainer.training.checkpoint import SafetensorsIO, TrialCheckpoint, load
 from bluetune_trainer.training.embedder import Embedder, freeze
 from bluetune_trainer.training.interpolation import Interpolation
@@ -150,7 +150,7 @@ def _run(
     features = FeatureMaker(params, task.loss_ranker, is_similarity=settings.is_similarity)
     recorder = Recorder(task.accumulators, plan)
 
-    kept = Interpolation(model, params.interpolation)
+    kept = Interpolation(trained_weights(model, adapters), params.interpolation)
 
     def evaluate(embedder: Embedder) -> dict[str, float]:
         try:
@@ -191,7 +191,7 @@ def _run(
         # With two threads the backward of a gather adds rows in any order. On a GPU that would cost speed.
         deterministic="warn" if model.device.type == "cpu" else None,
         precision="32-true",  # the embedder casts by itself
-        max_epochs=settings.num_epochs,
+        max_epochs=plan.epochs,
         val_check_interval=plan.batches_between_validations,
         accumulate_grad_batches=plan.accumulation,
         gradient_clip_val=settings.gradient_clipping,
@@ -218,7 +218,7 @@ def _run(
     # Lightning would answer SIGTERM inside of whatever the processes do together; here `stop` asks to leave.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     batches = EpochBatches(
-        lambda random: batcher.epoch(settings.batch_size, random),
+        lambda random: batcher.epoch(settings.batch_size, random, plan.passes),
         [settings.seed, number],
         plan.batches_per_epoch,
         lambda: trainer.current_epoch,
@@ -248,6 +248,11 @@ def _run(
             adapters.remove()
     if keeper.best is None:
         raise TrialFailed("no validation took place")
+    if not paused and all(point.train_loss == 0 for point in keeper.history.points):
+        raise TrialFailed(
+            "no step had a pair of results to learn from; the ranks' differences lie outside of"
+            " min_abs_difference_threshold and max_abs_difference_threshold, or all sessions are clicked throughout"
+        )
     return TrialRun(
         model_state=keeper.best.weights,
         quality=keeper.best.metrics[settings.objective],
