@@ -37,6 +37,8 @@ def read_sessions(
     clicks of all. A search without results has what was clicked as its list. Results that the catalogue does not know
     are left out; `shown_rank` keeps the place at which each of the others was shown.
 
+    A session that a hook gives up with BrokenSession is a broken line.
+
     Raises:
         PluginFailed: a hook returned what is no session, or no query.
     """
@@ -44,12 +46,13 @@ def read_sessions(
     types = EventTypes(clickstream.event_types)
     builder = _Builder(catalogue, tally, types, clickstream.max_results)
     for key, line, raw in records:
-        record = raw if transform is None else _transformed(transform, raw)
-        if record is not None and retrieve is not None:
-            record = _with_query(retrieve, record)
-        if record is None:
-            continue
         try:
+            record = raw if transform is None else _transformed(transform, raw)
+            if record is not None and retrieve is not None:
+                record = _with_query(retrieve, record)
+            if record is None:
+                tally.left_out += 1
+                continue
             session = session_of(record, types, tally.events)
             search = _hash(session)
         except BrokenSession as error:
