@@ -11,13 +11,13 @@ from bluetune_api import store_layout
 from bluetune_api.model import PLUGIN_BASE
 from bluetune_api.objectstore import ObjectStore
 from bluetune_api.records import Manifest, ManifestFile, Plan, Result
-from bluetune_trainer.cli.bases import OpenStore, fetch_base, require_safetensors
 from bluetune_trainer.errors import PlanInvalid, raise_if
 from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.method import overridden
 from bluetune_trainer.plugin.resolve import Resolved, resolve
 from bluetune_trainer.report.card import CardFacts, write_card
 from bluetune_trainer.store import runs
+from bluetune_trainer.store.bases import OpenStore, fetch_base, require_safetensors
 from bluetune_trainer.store.versions import publish
 
 if TYPE_CHECKING:
@@ -100,9 +100,11 @@ def _say_unused_prompts(base: Path, model: "Model") -> None:
 
 def _base(plan: Plan, resolved: Resolved, into: Path, open_store: OpenStore, stop: threading.Event) -> Path:
     """The folder of the base: fetched, or written by the plugin."""
-    if plan.base_uri != PLUGIN_BASE:
-        return fetch_base(plan, into, open_store, on_file=partial(raise_if, stop, _STOPPED))
     write = overridden(resolved.plugin, "initial_model")
+    if plan.base_uri != PLUGIN_BASE:
+        if write is not None:
+            log.info("the plugin is not asked for a first model: base.uri names one", extra={"base": plan.base_uri})
+        return fetch_base(plan, into, open_store, on_file=partial(raise_if, stop, _STOPPED))
     if write is None:
         raise PlanInvalid(
             f"base.uri: {PLUGIN_BASE} asks the plugin {plan.method.plugin} for a model, and it gives none;"

@@ -13,7 +13,7 @@ from bluetune_trainer.compat.preparing import RankingData
 from bluetune_trainer.compat.reading import converted, retrieved
 from bluetune_trainer.compat.sessions import Clickstream, SessionWithEvents, position_of, session_at
 from bluetune_trainer.compat.train_test import TrainTestSplitter
-from bluetune_trainer.data.splits import VALIDATION_UNTIL, place
+from bluetune_trainer.data.splits import held_out_share, place
 from bluetune_trainer.data.types import Catalogue, Sessions, Split
 from bluetune_trainer.errors import PluginFailed, in_words
 from bluetune_trainer.plugin.blame import line
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def split_as(data: RankingData, splitter: Any, sessions: Sessions, catalogue: Catalogue) -> Split:
-    """The gate's tenth of the queries, and of the rest what the splitter says.
+    """The gate's share of the queries, and of the rest what the splitter says.
 
     Args:
         data: what the plugin wants to learn from.
@@ -34,7 +34,8 @@ def split_as(data: RankingData, splitter: Any, sessions: Sessions, catalogue: Ca
         PluginFailed: the splitter did not put each session on one side.
     """
     chosen = chosen_sessions(data, sessions, catalogue)
-    late = {query for query in set(chosen.queries) if place(query) >= VALIDATION_UNTIL}
+    begin = 1 - held_out_share(chosen)
+    late = {query for query in set(chosen.queries) if place(query) >= begin}
     held_out = np.array([query in late for query in chosen.queries], np.bool_)
     rest = chosen.subset(np.flatnonzero(~held_out))
     test = np.array(_on_test_side(splitter, data.converter, rest, catalogue), np.bool_)
@@ -61,7 +62,7 @@ def chosen_sessions(data: RankingData, sessions: Sessions, catalogue: Catalogue)
     if len(known) == len(positions):
         return sessions.subset(np.array(known, np.int64))
     made = [
-        _own(session, data) if position is None else (session.search_query, _as_read(session))
+        _own(session, data) if position is None else _as_read(session_at(sessions, catalogue, position))
         for session, position in zip(data.sessions, positions, strict=True)
     ]
     used = [entry for entry in made if entry is not None]
@@ -75,9 +76,9 @@ def _unchanged(session: Any, sessions: Sessions, catalogue: Catalogue) -> int | 
     return position if position is not None and session == session_at(sessions, catalogue, position) else None
 
 
-def _as_read(session: SessionWithEvents) -> FineTuningInput:
-    """A session of the batch as an input, by nothing of the plugin's."""
-    return ClickstreamSessionConverter(item_type=dict).convert(session).input
+def _as_read(session: SessionWithEvents) -> tuple[str, FineTuningInput]:
+    """A session of the batch as the encoder's query and an input: both were made by the plugin when it was read."""
+    return session.search_query, ClickstreamSessionConverter(item_type=dict).convert(session).input
 
 
 def _own(session: SessionWithEvents | dict[str, Any], data: RankingData) -> tuple[str, FineTuningInput] | None:

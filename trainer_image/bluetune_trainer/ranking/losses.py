@@ -6,6 +6,7 @@ t is +1 for a similarity and -1 for a distance, r a rank, c a confidence, w what
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,9 +31,15 @@ class RankingLossInterface(nn.Module, ABC):
     def set_temperature(self, temperature: float) -> None:
         """Take over the trial's `temperature`."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Take a loss that defines `__call__`, as Embedding Studio's do, for one that defines `forward`."""
+        super().__init_subclass__(**kwargs)
+        if "__call__" in vars(cls) and "forward" not in vars(cls):
+            cls.forward = vars(cls)["__call__"]  # type: ignore[method-assign]
+
     @abstractmethod
     def forward(self, features: RankingFeatures) -> Tensor:
-        """A scalar with gradient. Zero, with gradient zero, when the batch holds no example."""
+        """A scalar with gradient. What is not finite where a batch holds no pair (a mean over them) counts as zero."""
 
 
 class ListwiseSoftmaxLoss(RankingLossInterface):
@@ -103,7 +110,7 @@ def _cross_entropy(
     `trust_negatives`), `in_batch` the items that the batch allows.
     """
     sessions, clicks, fed = features.fed()
-    logits = features.ranks * (features.target / temperature)
+    logits = features.ranks * (features.direction / temperature)
     positive = logits[sessions, clicks]
     if features.examples == ExamplesType.negative_only:
         positive = positive.detach()
@@ -113,7 +120,7 @@ def _cross_entropy(
         weighted = logits + features.confidences.log() if trust_negatives else logits
         parts.append(weighted[sessions].masked_fill(~fed, -torch.inf))
     if in_batch and features.batch_ranks is not None and features.batch_allowed is not None:
-        others = features.batch_ranks * (features.target / temperature)
+        others = features.batch_ranks * (features.direction / temperature)
         others = others.masked_fill(~features.batch_allowed, -torch.inf)
         parts.append(torch.logsumexp(_with_floor(others), 1)[sessions, None])
     each = torch.logsumexp(torch.cat(parts, 1), 1) - positive

@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bluetune_api.method import EarlyStopping
 from bluetune_api.records import Trial
 from bluetune_trainer.data.splits import folds_of
 from bluetune_trainer.data.types import Catalogue, Sessions, Split
-from bluetune_trainer.errors import DataInvalid
+from bluetune_trainer.errors import DataInvalid, PlanInvalid
 from bluetune_trainer.ranking.accumulators import MetricsAccumulator
 from bluetune_trainer.ranking.collapse import all_tied, collapsed, mean_cosine
 from bluetune_trainer.ranking.losses import MatryoshkaLoss, RankingLossInterface
@@ -25,6 +26,7 @@ from bluetune_trainer.ranking.rankers import Ranker, scaled
 from bluetune_trainer.ranking.ties import check_ranks
 from bluetune_trainer.training.activations import ActivationCaches
 from bluetune_trainer.training.batches import Batcher, Ints, MinedNegatives, NumberedSessions, number_sessions
+from bluetune_trainer.training.early_stopping import known_metrics, problem_with
 from bluetune_trainer.training.embedder import Embedder, Filling
 from bluetune_trainer.training.encoder import pack
 from bluetune_trainer.training.evaluation import (
@@ -42,7 +44,7 @@ from bluetune_trainer.training.inputs import InputTable
 from bluetune_trainer.training.matryoshka import check_dims, ndcg_by_dimension
 from bluetune_trainer.training.mining import mine_catalogue
 from bluetune_trainer.training.model import Kind, Model
-from bluetune_trainer.training.module import FeatureMaker
+from bluetune_trainer.training.module import FeatureMaker, loss_of
 from bluetune_trainer.training.params import TrainingSettings, TrialParams
 from bluetune_trainer.training.parts import Parts
 from bluetune_trainer.training.phrases import Phrases
@@ -214,7 +216,7 @@ class TrainingTask:
             batch = self._batches.batch(self._batch_index[begin : begin + VALIDATION_BATCH])
             at = torch.from_numpy(np.searchsorted(self.validation.texts, batch.texts))
             seen = features(batch, vectors[at].to(embedder.model.device))  # where a loss with parameters is
-            losses.append(float(loss(seen)) * len(batch.query_at))
+            losses.append(float(loss_of(loss, seen)) * len(batch.query_at))
         val_loss = sum(losses) / max(len(self._batch_index), 1)
         before = self.start.scores()
         check_ranks(ranks, self.validation.valid)
@@ -251,7 +253,8 @@ def prepare(
 ) -> TrainingTask:
     """Load the start version, and number the texts.
 
-    Raises DataInvalid when no training or no validation session has a click.
+    Raises DataInvalid when no training or no validation session has a click, PlanInvalid when the metric that early
+    stopping is to monitor does not exist.
     """
     fit_threads()
     model = _opened(parts, start_folder, settings)
@@ -315,10 +318,12 @@ def prepare(
     start = StartVersion(score_later)
     if parts.accumulators or world() > 1:  # their names are judged by its metrics; ranks score it together
         start = StartVersion(partial(score_start, embedder))
-        check_names(parts.accumulators, start.scores().metrics)
+        reported = start.scores().metrics
+        check_names(parts.accumulators, reported)
     else:  # whatever of the plugin's cannot rank or measure sessions is found before anything is trained
         some = pad_sessions(validation, relevant[:TRIED_SESSIONS])
-        score(embedder, some, None, settings, parts, on_step)
+        reported = score(embedder, some, None, settings, parts, on_step).metrics
+    _check_monitor(settings.early_stopping, known_metrics(reported, parts.accumulators))
     return TrainingTask(
         settings=settings,
         workdir=workdir,
@@ -366,6 +371,15 @@ def _confidences(
             span = train.span(session)
             found[span] = values[row, : span.stop - span.start]
     return found
+
+
+def _check_monitor(settings: EarlyStopping, known: set[str]) -> None:
+    """Before anything is trained: raises PlanInvalid for a metric that is never reported, or warns of it."""
+    problem = problem_with(settings, known)
+    if problem is not None and settings.strict:
+        raise PlanInvalid(problem)
+    if problem is not None:
+        log.warning("no trial stops early", extra={"problem": problem})
 
 
 def _opened(parts: Parts, folder: Path, settings: TrainingSettings) -> Model:
