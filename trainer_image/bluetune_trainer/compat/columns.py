@@ -1,7 +1,6 @@
 """Inputs that a plugin made of its own as columns."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -9,19 +8,25 @@ from bluetune_trainer.compat.convert import FineTuningInput
 from bluetune_trainer.data.types import Catalogue, Sessions
 
 
-def columns_of(inputs: Sequence[FineTuningInput], retriever: Any, catalogue: Catalogue) -> Sessions:
-    """n inputs, without the results that the catalogue does not know and the inputs that have no other."""
+def columns_of(inputs: Sequence[FineTuningInput], texts: Sequence[str], catalogue: Catalogue) -> Sessions:
+    """n inputs, without the results that the catalogue does not know and the inputs that have no other.
+
+    Args:
+        inputs: what was shown and clicked.
+        texts: n, what the query encoder reads for each.
+        catalogue: knows the items.
+    """
     queries: list[str] = []
     items: list[int] = []
     clicked: list[bool] = []
     created: list[float] = []
     offsets = [0]
-    for entry in inputs:
+    for entry, text in zip(inputs, texts, strict=True):
         events = set(entry.events)
         known = [result for result in entry.results if result in catalogue.position]
         if not known:
             continue
-        queries.append(retriever(entry.query))
+        queries.append(text)
         items.extend(catalogue.position[result] for result in known)
         clicked.extend(result in events for result in known)
         created.append(entry.timestamp or 0.0)

@@ -80,6 +80,12 @@ class ExperimentsManager:
         name = self.main_metric.removeprefix("test_")
         return name if name in ("ndcg@10", "mrr@10", "recall@10") else None
 
+    @property
+    def tracks(self) -> bool:
+        """Whether anybody is told of trials."""
+        own = type(self).trial_finished is not ExperimentsManager.trial_finished
+        return own or self.tracking_uri is not None
+
     def upload_initial_model(self, model: Any) -> None:
         """Take the model that a first version is to be made of: a folder, or what can be saved as one."""
         self.initial_model = model

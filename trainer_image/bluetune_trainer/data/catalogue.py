@@ -44,6 +44,7 @@ def read_catalogue(
             tally.offend(key, line, f"item {shortened(item_id)}: {error}{fields}")
             continue
         if text is None:
+            tally.left_out += 1
             continue
         if type(text) is not str:
             raise PluginFailed(

@@ -108,6 +108,10 @@ def _observe(
         sessions = read_sessions(
             records, catalogue, sessions_tally, overridden(plugin, "session"), overridden(plugin, "query")
         )
+    if sessions_tally.left_out or items_tally.left_out:
+        log.info(
+            "left out by the plugin", extra={"sessions": sessions_tally.left_out, "items": items_tally.left_out}
+        )
     plugin.data_read(sessions, catalogue)
     own = plugin.split(sessions)
     seen = Observed(

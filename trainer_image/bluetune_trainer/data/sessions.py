@@ -30,6 +30,8 @@ def read_sessions(
     A session_id seen before makes a session a duplicate, which is dropped. Results that the catalogue does not know
     are left out; `shown_rank` keeps the place at which each of the others was shown.
 
+    A session that a hook gives up with BrokenSession is a broken line.
+
     Raises:
         PluginFailed: a hook returned what is no session, or no query.
     """
@@ -40,12 +42,13 @@ def read_sessions(
     interned: dict[str, str] = {}
     lookup = catalogue.position.get
     for key, line, raw in records:
-        record = raw if transform is None else _transformed(transform, raw)
-        if record is not None and retrieve is not None:
-            record = _with_query(retrieve, record)
-        if record is None:
-            continue
         try:
+            record = raw if transform is None else _transformed(transform, raw)
+            if record is not None and retrieve is not None:
+                record = _with_query(retrieve, record)
+            if record is None:
+                tally.left_out += 1
+                continue
             session_id, query, created, results, clicked = session_of(record)
             fingerprint = blake2b(session_id.encode(), digest_size=8).digest()
             query.encode()

@@ -1,6 +1,7 @@
 """The fine-tuning method: what a plugin may change. Records are plain dictionaries, so that a plugin needs no torch."""
 
 import base64
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,7 +233,19 @@ class TextImageFineTuningMethod(FineTuningMethod):
 
 
 def overridden(method: FineTuningMethod, hook: str) -> Callable[..., Any] | None:
-    """The hook, if a subclass of ours changed it: the unchanged one need not be called for each of a million lines."""
-    own = getattr(type(method), hook)
-    changes = own is not getattr(FineTuningMethod, hook) and not method.idle(hook)
-    return getattr(method, hook) if changes else None
+    """The hook, if a plugin changed it: the unchanged one need not be called for each of a million lines.
+
+    A plugin changes it in its class, or by a function that it keeps as an attribute of the hook's name.
+    """
+    of_object = vars(method).get(hook)
+    own = of_object if callable(of_object) else own_of_class(method, hook, FineTuningMethod)
+    return own if own is not None and not method.idle(hook) else None
+
+
+def own_of_class(method: FineTuningMethod, hook: str, base: type[FineTuningMethod]) -> Callable[..., Any] | None:
+    """The hook, if the plugin's class has another one than `base`."""
+    defined = inspect.getattr_static(type(method), hook)
+    if defined is inspect.getattr_static(base, hook):
+        return None
+    bound: Callable[..., Any] = defined.__get__(method, type(method))
+    return bound
