@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, StringConstraints
 
 from bluetune_api.base import ApiModel, Conditions, ImportPath, Rule
+from bluetune_api.clickstream import Clickstream
 from bluetune_api.pods import PodTemplate
 from bluetune_api.resource import PrintColumn, Resource
 
@@ -274,6 +275,8 @@ class FineTuningMethodSpec(ApiModel):
     """Trainer image; default: the operator's. A plugin adds itself to that image."""
     items: Items = Field(default_factory=Items)
     """Where the catalogue is and how to read it."""
+    clickstream: Clickstream = Field(default_factory=Clickstream)
+    """What a batch of clicks looks like, and what in it counts."""
     settings: Settings | None = None
     """How a trial trains and is judged."""
     initial_params: SearchSpace | None = None

@@ -32,6 +32,7 @@ def method_plan(method: FineTuningMethodSpec, overrides: Overrides | None = None
     return MethodPlan(
         plugin=method.plugin,
         items=method.items,
+        clickstream=method.clickstream,
         settings=_merge(method.settings, changes.settings),
         initial_params=space or None,
         initial_max_evals=changes.initial_max_evals or method.initial_max_evals,

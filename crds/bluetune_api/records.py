@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 
 from bluetune_api.base import ApiModel, BatchId, Digest, ImportPath, Metrics, Rule, SubdomainName, VersionId
+from bluetune_api.clickstream import Clickstream
 from bluetune_api.method import Items, SearchSpace, Settings
 from bluetune_api.model import Gate
 from bluetune_api.store_location import StoreLocation
@@ -45,6 +46,8 @@ class MethodPlan(ApiModel):
     """Built-in name or `package.module:Class`."""
     items: Items = Field(default_factory=Items)
     """Where the catalogue is."""
+    clickstream: Clickstream = Field(default_factory=Clickstream)
+    """What a batch looks like, and what in it counts."""
     settings: Settings = Field(default_factory=Settings)
     """How trials train and are judged; absent fields get the preset's value."""
     initial_params: SearchSpace | None = None
@@ -104,6 +107,17 @@ class Offence(ApiModel):
     """What is wrong with it, with the field and the value."""
 
 
+class EventCount(ApiModel):
+    """Events of one type in a batch."""
+
+    type: str
+    """As it was logged; `click` where an event has no type."""
+    events: int
+    """How many were logged."""
+    gain: float
+    """What a result gains by one; 0 is a type that does not count."""
+
+
 class CheckReport(ApiModel):
     """check.json: what the check Job found in a batch."""
 
@@ -111,6 +125,8 @@ class CheckReport(ApiModel):
     """Whether the batch is worth training on."""
     problems: list[str] = Field(default_factory=list)
     """Why it is not."""
+    notes: list[str] = Field(default_factory=list)
+    """What was left out or read in a way that one should know of, and why."""
     batch_id: BatchId
     """The batch."""
     batch: list[PinnedObject]
@@ -118,7 +134,7 @@ class CheckReport(ApiModel):
     items: list[PinnedObject]
     """The catalogue's objects."""
     sessions: int
-    """Sessions that can be read."""
+    """Searches that can be read; one that was logged more than once counts once."""
     sessions_with_clicks: int
     """Of these, with at least one click on a shown result."""
     positives: int
@@ -127,8 +143,34 @@ class CheckReport(ApiModel):
     """Shown results."""
     coverage: float
     """Share of shown results that the catalogue knows."""
+    informative_sessions: int = 0
+    """Sessions with a result that was clicked and one that was not, both in the catalogue: what can be measured."""
+    all_clicked_sessions: int = 0
+    """Sessions of several results that were all clicked."""
+    one_result_sessions: int = 0
+    """Sessions of a single result, which was clicked."""
+    queries: int = 0
+    """Different queries, without regard to case and white space."""
+    largest_query_share: float = 0
+    """Share of the sessions that ask the most frequent query."""
+    clicks_by_place: list[int] = Field(default_factory=list)
+    """Clicks at each place from the first, 50 places at most."""
+    event_types: list[EventCount] = Field(default_factory=list)
+    """Events by type, the most frequent first, 50 types at most."""
+    events_without_object: int = 0
+    """Events of a type that counts, without an object_id; they do nothing."""
+    clicks_not_shown: int = 0
+    """Clicks on what is not among the search's results; they do nothing."""
+    clicks_without_list: int = 0
+    """Clicks of searches without results; what was clicked stands in for the list."""
     duplicates: int
-    """Sessions whose session_id was seen before; they are dropped."""
+    """Sessions that were logged before, with the same time and clicks; they are dropped."""
+    merged: int = 0
+    """Sessions that were logged before, with another time or other clicks; the clicks are united."""
+    capped_sessions: int = 0
+    """Sessions with more results than clickstream.maxResults."""
+    ranks_ignored: int = 0
+    """Sessions whose ranks are no different whole numbers; the order of search_results counts."""
     broken_lines: int
     """Lines that cannot be read; they are dropped."""
     offences: list[Offence] = Field(default_factory=list)

@@ -111,15 +111,26 @@ def test_sessions_without_any_click_are_too_few(tmp_path: Path) -> None:
         run_check(store, plan("Check"), stop=threading.Event())
 
 
+UNINFORMATIVE: dict[str, tuple[list[dict[str, Any]], str]] = {
+    "a catalogue of one item": ([session(n, ["lamp"], ["lamp"]) for n in range(60)], "None of 60 sessions"),
+    "everything shown is clicked": (
+        [session(n, ["lamp", "boat"], ["lamp", "boat"]) for n in range(60)],
+        "120 of 120 results of sessions with a click are clicked",
+    ),
+}
+
+
+@pytest.mark.parametrize("world", UNINFORMATIVE)
+def test_clicks_that_no_model_could_be_judged_by_are_refused(tmp_path: Path, world: str) -> None:
+    lines, says = UNINFORMATIVE[world]
+    with pytest.raises(DataInvalid, match=says):
+        run_check(write(tmp_path, catalogue(), lines), plan("Check"), stop=threading.Event())
+
+
 WORLDS: dict[str, tuple[dict[str, str], list[dict[str, Any]]]] = {
-    "a catalogue of one item": ({"lamp": "red lamp"}, [session(n, ["lamp"], ["lamp"]) for n in range(60)]),
     "all items have the same text": (
         dict.fromkeys("abc", "red lamp"),
         [session(n, ["a", "b", "c"], ["b"]) for n in range(60)],
-    ),
-    "everything shown is clicked": (
-        catalogue(),
-        [session(n, ["lamp", "boat"], ["lamp", "boat"]) for n in range(60)],
     ),
     "every oddity in one batch": (catalogue(), odd_sessions()),
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bluetune_api.clickstream import Clickstream
 from bluetune_api.method import Items, Settings
 from bluetune_api.records import CheckReport, MethodPlan
 from bluetune_trainer.data import loading
@@ -70,7 +71,33 @@ def _unknown(store: Any) -> None:
 
 
 def _no_results(store: Any) -> None:
+    store.write("clickstream/b1/part.jsonl", *(_session(n, search_results=[], events=[]) for n in range(60)))
+
+
+def _only_clicked_results(store: Any) -> None:
+    store.write("clickstream/b1/part.jsonl", *(_session(n, search_results=[{"object_id": "b"}]) for n in range(60)))
+
+
+def _pairs(store: Any) -> None:
     store.write("clickstream/b1/part.jsonl", *(_session(n, search_results=[]) for n in range(60)))
+
+
+def _impressions(store: Any) -> None:
+    seen = [{"object_id": i} for i in "abc"]
+    store.write("clickstream/b1/part.jsonl", *(_session(n, events=seen) for n in range(60)))
+
+
+def _taps(store: Any) -> None:
+    tap = [{"object_id": "b", "event_type": "tap"}]
+    store.write("clickstream/b1/part.jsonl", *(_session(n, events=tap) for n in range(60)))
+
+
+def _twice(store: Any) -> None:
+    store.put("clickstream/b1/part-1.jsonl", store.get("clickstream/b1/part.jsonl"))
+
+
+def _nested(store: Any) -> None:
+    store.write("clickstream/b1/part.jsonl", *({"_index": "q", "_source": _session(n)} for n in range(60)))
 
 
 def _broken_lines(store: Any) -> None:
@@ -105,6 +132,16 @@ def _only_csv(store: Any) -> None:
             "the catalogue knows 0 of 60 shown results (0%), settings.minCoverage is 50%; unknown are for example 'x0'",
         ),
         (_no_results, "search_results is empty everywhere"),
+        (
+            _only_clicked_results,
+            "none of 60 sessions with a click has a known result that was not clicked (60 have one",
+        ),
+        (_pairs, "write all results that a search showed into search_results"),
+        (_impressions, "180 of 180 results of sessions with a click are clicked, more than 90%"),
+        (_impressions, "events are click (180); name the types that are clicks in clickstream.eventTypes"),
+        (_taps, "name the types that are clicks in clickstream.eventTypes: tap (60) do not count"),
+        (_twice, "60 of 120 lines of the batch repeat a session word for word"),
+        (_nested, "60 of 60 lines of the batch are broken"),
         (_broken_lines, "20 of 80 lines of the batch are broken, more than 10%"),
         (_cut_off, "clickstream/b1/more.jsonl.gz: its compressed data breaks off"),
         (_broken_items, "check the method's items.idField and items.textFields"),
@@ -125,8 +162,34 @@ def test_the_message_has_counts_and_the_first_broken_lines(good_store: Any) -> N
     _broken_lines(good_store)
     text = in_short(_check(good_store))
     assert "60 sessions, 60 with clicks, 0 duplicates, 20 broken lines, 100% of results known" in text
+    assert "60 informative sessions of 60 different queries" in text
     assert "clickstream/b1/part.jsonl:61: not JSON" in text
     assert text.count("not JSON") == 10
+
+
+def test_events_of_other_types_are_counted_and_named(good_store: Any) -> None:
+    seen = [{"object_id": i, "event_type": "impression"} for i in "abc"]
+    bought = [{"object_id": "b", "event_type": "purchase"}, {"event_type": "click"}]
+    good_store.write("clickstream/b1/part.jsonl", *(_session(n, events=seen + bought) for n in range(60)))
+    report = _check(good_store, MethodPlan(clickstream=Clickstream(event_types={"click": 1, "purchase": 5})))
+    assert (report.valid, report.positives, report.informative_sessions) == (True, 60, 60)
+    assert [(t.type, t.events, t.gain) for t in report.event_types] == [
+        ("impression", 180, 0),
+        ("purchase", 60, 5),
+        ("click", 60, 1),
+    ]
+    assert report.notes[:2] == [
+        "events that do not count as clicks: impression (180); clickstream.eventTypes says which count",
+        "60 events name no object_id, and do nothing",
+    ]
+    assert "Events that do not count as clicks: impression (180);" in in_short(report)
+
+
+def test_a_query_that_dominates_is_said(good_store: Any) -> None:
+    good_store.write("clickstream/b1/more.jsonl", *(_session(n, search_query="healthcheck") for n in range(1000, 1240)))
+    report = _check(good_store)
+    assert (report.queries, report.largest_query_share) == (61, 0.8)
+    assert "one query is 80% of the sessions; there are 61 different queries" in report.notes
 
 
 @pytest.mark.parametrize(

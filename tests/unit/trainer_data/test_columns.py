@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from bluetune_api.clickstream import Clickstream
 from bluetune_api.method import Items
 from bluetune_trainer.data.catalogue import read_catalogue
 from bluetune_trainer.data.sessions import read_sessions
-from bluetune_trainer.data.splits import clicked_sessions, normalised, place, split
+from bluetune_trainer.data.splits import clicked_sessions, informative_sessions, normalised, place, split
 from bluetune_trainer.data.tally import Lines, SessionTally
 from bluetune_trainer.data.types import Catalogue, Sessions
 from bluetune_trainer.errors import PluginFailed
@@ -25,10 +26,11 @@ def _session(number: int, results: str, clicked: str = "", query: str = "lamp") 
     }
 
 
-def _read(*records: dict, transform=None) -> tuple[Sessions, SessionTally]:
+def _read(*records: dict, transform=None, **clickstream) -> tuple[Sessions, SessionTally]:
     tally = SessionTally()
     lines = (("k.jsonl", n, record) for n, record in enumerate(records, 1))
-    return read_sessions(lines, CATALOGUE, tally, transform), tally
+    how = Clickstream(**clickstream)
+    return read_sessions(lines, CATALOGUE, tally, transform, clickstream=how), tally
 
 
 def test_results_become_positions_and_keep_the_rank_at_which_they_were_shown() -> None:
@@ -46,19 +48,104 @@ def test_what_a_check_reports_is_counted() -> None:
         _session(1, "ab", "b"),
         _session(2, "xy", "x"),
         _session(3, "ab", "z"),
-        _session(4, ""),
+        _session(4, "", query=" LAMP"),
         {"session_id": "s9"},
+        _session(5, "xa", "a", query="boat"),
+        _session(6, "b", "b"),
     )
-    assert (tally.read, tally.duplicates, tally.broken) == (4, 1, 1)
-    assert (tally.positives, tally.with_clicks, tally.usable) == (2, 2, 1)
-    assert (tally.first, tally.last) == (1_000_000_001, 1_000_000_004)
+    assert (tally.read, tally.sessions, tally.duplicates, tally.merged, tally.broken) == (7, 6, 0, 1, 1)
+    assert (tally.positives, tally.with_clicks, tally.usable, tally.informative) == (5, 4, 3, 0)
+    assert (tally.all_clicked, tally.one_result, tally.choices, tally.chosen) == (1, 1, 6, 4)
+    assert (tally.clicks_by_place, tally.clicks_not_shown, tally.clicks_without_list) == ([3, 2], 1, 0)
+    assert (tally.queries, tally.most_frequent) == (2, 5)
+    assert (tally.first, tally.last) == (1_000_000_001, 1_000_000_006)
     assert (tally.offences[0].key, tally.offences[0].line) == ("k.jsonl", 6)
-    assert tally.coverage == pytest.approx(4 / 6)
+    assert tally.coverage == pytest.approx(6 / 9)
+
+
+def _clicked(sessions: Sessions) -> list[list[int]]:
+    return [part.nonzero()[0].tolist() for part in np.split(sessions.clicked, sessions.offsets[1:-1])]
+
+
+def test_a_visits_searches_are_sessions_of_their_own() -> None:
+    sessions, tally = _read(
+        *(_session(1, "ab", "a", query=query) for query in ("lamp", "boat", "bike")),
+        _session(1, "ba", "a", query="lamp"),
+        _session(1, "ab", "b", query="lamp") | {"query_id": 7},
+        _session(1, "ab", "b", query="lamp") | {"query_id": 8},
+    )
+    assert (len(sessions), tally.sessions, tally.merged, tally.duplicates) == (6, 6, 0, 0)
+
+
+def test_a_search_that_is_logged_again_is_one_session_with_all_its_clicks() -> None:
+    later = _session(1, "ab", "b") | {"created_at": 1_000_000_900}
+    sessions, tally = _read(
+        *(_session(2, "ba", "b"), _session(1, "ab"), _session(1, "ab", "a"), _session(1, "ab", "a"), later),
+        _session(3, "a", "a"),
+    )
+    assert _clicked(sessions) == [[0], [0, 1], [0]]
+    assert sessions.items.tolist() == [1, 0, 0, 1, 0]
+    assert (tally.sessions, tally.duplicates, tally.merged, tally.positives) == (3, 1, 2, 4)
+    assert sessions.created[1] == 1_000_000_001
+
+
+def test_the_same_results_at_other_ranks_are_another_page() -> None:
+    pages = [_session(1, "ab") for _ in range(2)]
+    pages[1]["search_results"] = [{"object_id": "a", "rank": 11}, {"object_id": "b", "rank": 12}]
+    assert _read(*pages)[1].sessions == 2
+
+
+def _ranked(number: int, *ranks: float, clicked: str = "a") -> dict:
+    record = _session(number, "", clicked)
+    return record | {"search_results": [{"object_id": i, "rank": r} for i, r in zip("ab", ranks, strict=False)]}
+
+
+def test_a_later_pages_ranks_are_the_places_shown_whether_they_count_from_0_or_1() -> None:
+    sessions, tally = _read(_ranked(1, 1, 2), _ranked(2, 12.0, 11.0), _session(3, "ab", "b"))
+    assert sessions.shown_rank.tolist() == [0, 1, 10, 11, 0, 1]
+    assert tally.clicks_by_place == [1, 1] + [0] * 9 + [1]
+    sessions, _ = _read(_ranked(1, 0, 1), _ranked(2, 10, 11))
+    assert sessions.shown_rank.tolist() == [0, 1, 10, 11]
+
+
+def test_what_was_clicked_stands_in_for_a_list_that_was_not_logged() -> None:
+    sessions, tally = _read(_session(1, "", "b"))
+    assert (sessions.items.tolist(), sessions.clicked.tolist()) == ([1], [True])
+    assert (tally.clicks_without_list, tally.clicks_not_shown) == (1, 0)
+
+
+def test_gains_are_kept_through_subsets_and_cost_nothing_where_all_are_1() -> None:
+    records = [_session(1, "ab", "a"), _session(2, "ab") | {"events": [{"object_id": "b", "event_type": "purchase"}]}]
+    sessions, _ = _read(*records, event_types={"click": 1, "purchase": 5})
+    assert sessions.gains.dtype == np.float32
+    assert sessions.gains.tolist() == [1, 0, 0, 5]
+    assert sessions.subset(np.array([1])).gains.tolist() == [0, 5]
+    plain, _ = _read(*records)
+    assert (len(plain.gains), plain.graded().tolist()) == (0, [1, 0, 0, 1])
+
+
+def test_a_merged_result_has_the_best_of_its_gains() -> None:
+    bought = _session(1, "ab") | {"events": [{"object_id": "a", "event_type": "purchase"}]}
+    sessions, _ = _read(_session(1, "ab", "ab"), bought, event_types={"click": 1, "purchase": 5})
+    assert sessions.gains.tolist() == [5, 1]
+
+
+def test_a_long_session_is_cut_to_those_clicked_and_the_first_of_the_others() -> None:
+    long = _session(1, "", "ab")
+    results = [{"object_id": f"x{n}"} for n in range(500)]
+    results[200], results[400] = {"object_id": "a"}, {"object_id": "b"}
+    long["search_results"] = results
+    again = long | {"events": []}
+    sessions, tally = _read(long, again, _session(2, "ab", "a"), max_results=3)
+    assert sessions.shown_rank.tolist() == [200, 400, 0, 1]
+    assert (tally.results, tally.capped, tally.sessions, tally.merged) == (5, 2, 2, 1)
+    sessions, _ = _read(long, max_results=2)
+    assert sessions.shown_rank.tolist() == [200, 400]
 
 
 def test_sessions_without_a_known_result_are_counted_and_left_out() -> None:
     sessions, tally = _read(_session(1, "xy", "x"))
-    assert (len(sessions), tally.read) == (0, 1)
+    assert (len(sessions), tally.sessions) == (0, 1)
 
 
 def test_only_ten_offences_and_unknown_ids_are_kept() -> None:
@@ -139,4 +226,5 @@ def test_the_split_is_by_query_and_about_eighty_ten_ten() -> None:
 def test_sessions_with_a_click_are_counted() -> None:
     sessions, _ = _read(_session(1, "ab", "b"), _session(2, "ab"), _session(3, "a", "a"))
     assert clicked_sessions(sessions) == 2
+    assert informative_sessions(sessions) == 1
     assert clicked_sessions(sessions.subset(np.zeros(0, np.int64))) == 0

@@ -58,6 +58,8 @@ def run_manifests(
     check = _plan(manifests, "Check", uid, batch_id=batch_id, method=method)
     checked = run_check(store, check, stop=stop)
     display.say(f"batch {batch_id}: {in_one_line(checked)}")
+    for note in checked.notes:
+        display.say(f"  {note}")
     start = manifests.task.spec.start_from or _base_version(store, manifests, method, open_store, display, stop)
     plan = _train_plan(manifests, method, uid, batch_id, start)
     display.say(f"run {uid}: start version {start}, {prepared.method.initial_max_evals} trials at most")

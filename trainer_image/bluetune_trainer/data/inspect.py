@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 from bluetune_api import store_layout
 from bluetune_api.method import Settings
-from bluetune_api.records import CheckReport, PinnedObject
+from bluetune_api.records import CheckReport, MethodPlan, PinnedObject
 from bluetune_trainer.data.clicks import rfc3339
-from bluetune_trainer.data.splits import clicked_sessions
+from bluetune_trainer.data.event_types import EventTypes
+from bluetune_trainer.data.notes import event_counts, named, notes, of_other_types
+from bluetune_trainer.data.splits import clicked_sessions, informative_sessions
 from bluetune_trainer.data.tally import FIRST, Lines, SessionTally
 from bluetune_trainer.data.types import Split
 
@@ -16,6 +18,10 @@ MIN_COVERAGE = 0.5
 """Preset of settings.minCoverage."""
 MAX_BROKEN = 0.1
 """A larger share of broken lines says that whatever wrote them is broken."""
+MAX_DUPLICATES = 0.1
+"""A larger share of lines that were logged before says that whatever writes them writes twice."""
+MAX_CLICKED = 0.9
+"""A larger share of clicked results, where there was a choice, says that what was shown is taken for a click."""
 
 
 @dataclass(frozen=True)
@@ -33,22 +39,36 @@ class Observed:
     split: Split
 
 
-def report(seen: Observed, settings: Settings) -> CheckReport:
+def report(seen: Observed, method: MethodPlan) -> CheckReport:
     """check.json of a batch."""
-    problems = batch_problems(seen) or data_problems(seen, settings)
-    tally = seen.sessions
+    problems = batch_problems(seen) or data_problems(seen, method)
+    tally, types = seen.sessions, EventTypes(method.clickstream.event_types)
     return CheckReport(
         valid=not problems,
         problems=problems,
+        notes=notes(tally, types, method.clickstream),
         batch_id=seen.batch_id,
         batch=seen.batch,
         items=seen.items,
-        sessions=tally.read,
+        sessions=tally.sessions,
         sessions_with_clicks=tally.with_clicks,
         positives=tally.positives,
         results=tally.results,
         coverage=round(tally.coverage, 4),
+        informative_sessions=tally.informative,
+        all_clicked_sessions=tally.all_clicked,
+        one_result_sessions=tally.one_result,
+        queries=tally.queries,
+        largest_query_share=round(tally.most_frequent / tally.sessions, 4) if tally.sessions else 0,
+        clicks_by_place=tally.clicks_by_place,
+        event_types=event_counts(tally.events, types),
+        events_without_object=tally.events.without_object,
+        clicks_not_shown=tally.clicks_not_shown,
+        clicks_without_list=tally.clicks_without_list,
         duplicates=tally.duplicates,
+        merged=tally.merged,
+        capped_sessions=tally.capped,
+        ranks_ignored=tally.ranks_ignored,
         broken_lines=tally.broken + seen.catalogue.broken,
         offences=(tally.offences + seen.catalogue.offences)[:FIRST],
         unknown_items=[text.encode(errors="replace").decode() for text in tally.unknown],
@@ -71,9 +91,9 @@ def batch_problems(seen: Observed) -> list[str]:
     return []
 
 
-def data_problems(seen: Observed, settings: Settings) -> list[str]:
+def data_problems(seen: Observed, method: MethodPlan) -> list[str]:
     """What is wrong with the content of batch and catalogue."""
-    tally, items = seen.sessions, seen.catalogue
+    tally, items, settings = seen.sessions, seen.catalogue, method.settings
     problems = [*tally.broken_files, *items.broken_files]
     for name, lines in (("the batch", tally), ("the catalogue", items)):
         total = lines.broken + lines.read
@@ -82,6 +102,12 @@ def data_problems(seen: Observed, settings: Settings) -> list[str]:
                 f"{lines.broken} of {total} lines of {name} are broken, more than {MAX_BROKEN:.0%}; see the first of"
                 " them, and correct what writes them"
             )
+    if tally.read and tally.duplicates / tally.read > MAX_DUPLICATES:
+        problems.append(
+            f"{tally.duplicates} of {tally.read} lines of the batch repeat a session word for word (session_id, query,"
+            f" results, time and clicks), more than {MAX_DUPLICATES:.0%}: a file may be there twice; correct what"
+            " writes the batch"
+        )
     if not items.read:
         problems.append(
             f"the catalogue at {seen.items_path} has no item that can be read; check the method's items.idField"
@@ -90,7 +116,10 @@ def data_problems(seen: Observed, settings: Settings) -> list[str]:
     if not tally.read:
         problems.append("no session of the batch can be read")
     if items.read and tally.read:
-        problems.extend(_coverage_problems(tally, settings) or _too_few(seen, settings))
+        types = EventTypes(method.clickstream.event_types)
+        problems.extend(
+            _coverage_problems(tally, settings) or _nothing_to_tell_apart(tally) or _too_few(seen, types, settings)
+        )
     return problems
 
 
@@ -108,24 +137,49 @@ def _coverage_problems(tally: SessionTally, settings: Settings) -> list[str]:
     ]
 
 
-def _too_few(seen: Observed, settings: Settings) -> list[str]:
-    usable = seen.sessions.usable
-    least = MIN_SESSIONS if settings.min_sessions is None else settings.min_sessions
-    if usable < least:
+def _nothing_to_tell_apart(tally: SessionTally) -> list[str]:
+    """Clicks that say nothing, because everything or nothing beside them was clicked."""
+    if tally.choices and tally.chosen / tally.choices > MAX_CLICKED:
+        events = named(tally.events.types.most_common())
         return [
-            f"{usable} of {seen.sessions.read} sessions have a click on a known item, settings.minSessions is {least};"
-            " collect more clicks into one batch"
+            f"{tally.chosen} of {tally.choices} results of sessions with a click are clicked, more than"
+            f" {MAX_CLICKED:.0%}: what was only shown counts as clicked, and nothing can be learned or measured; events"
+            f" are {events}; name the types that are clicks in clickstream.eventTypes, and write all results of a"
+            " search into search_results"
+        ]
+    if tally.usable and not tally.informative:
+        return [
+            f"none of {tally.usable} sessions with a click has a known result that was not clicked"
+            f" ({tally.one_result} have one result, in {tally.all_clicked} all results are clicked): no model can be"
+            " told from another by them; write all results that a search showed into search_results, not only those"
+            " that were clicked"
+        ]
+    return []
+
+
+def _too_few(seen: Observed, types: EventTypes, settings: Settings) -> list[str]:
+    tally = seen.sessions
+    least = MIN_SESSIONS if settings.min_sessions is None else settings.min_sessions
+    if tally.usable < least:
+        others = of_other_types(tally.events, types)
+        do = f", or name the types that are clicks in clickstream.eventTypes: {others} do not count" if others else ""
+        return [
+            f"{tally.usable} of {tally.sessions} sessions have a click on a known item, settings.minSessions is"
+            f" {least}; collect more clicks into one batch{do}"
         ]
     empty = [
         name
-        for name, part in (("training", seen.split.train), ("validation", seen.split.validation))
-        if not clicked_sessions(part)
+        for name, count in (
+            ("training", clicked_sessions(seen.split.train)),
+            ("validation", informative_sessions(seen.split.validation)),
+        )
+        if not count
     ]
     if empty:
-        queries = len(set(seen.split.train.queries) | set(seen.split.validation.queries) | set(seen.split.gate.queries))
         return [
-            f"no session with a click is left for {' and '.join(empty)}: sessions are split by query, and the batch"
-            f" has only {queries} different {'query' if queries == 1 else 'queries'}; collect clicks on more queries"
+            f"no session with a click, and with a result that was not clicked, is left for {' and '.join(empty)}:"
+            f" sessions are split by query, and the batch has only {tally.queries} different"
+            f" {'query' if tally.queries == 1 else 'queries'}; collect clicks on more queries"
         ]
     return []
 
@@ -134,7 +188,8 @@ def in_one_line(checked: CheckReport) -> str:
     """Counts of a batch, in one line."""
     return (
         f"{checked.sessions} sessions, {checked.sessions_with_clicks} with clicks, {checked.duplicates} duplicates,"
-        f" {checked.broken_lines} broken lines, {checked.coverage:.0%} of results known"
+        f" {checked.broken_lines} broken lines, {checked.coverage:.0%} of results known,"
+        f" {checked.informative_sessions} informative sessions of {checked.queries} different queries"
     )
 
 
@@ -142,6 +197,7 @@ def in_short(checked: CheckReport) -> str:
     """A failed check as a message: problems, counts and the first offences."""
     lines = [". ".join(problem[0].upper() + problem[1:] for problem in checked.problems) + "."]
     lines.append(f"Batch {checked.batch_id}: {in_one_line(checked)}.")
+    lines.extend(note[0].upper() + note[1:] + "." for note in checked.notes)
     if checked.offences:
         lines.append("First broken lines:")
         lines.extend(f"  {o.key}:{o.line}: {o.problem}" for o in checked.offences)

@@ -32,7 +32,7 @@ def check(
     batch, items = pin(store, store_layout.batch(batch_id)), pin(store, method.items.path)
     readable = marker and batch and items
     seen, _ = _observe(store, batch_id, method, plugin, batch if readable else [], items if readable else [], stop=stop)
-    return report(replace(seen, marker=marker, batch=batch, items=items), method.settings)
+    return report(replace(seen, marker=marker, batch=batch, items=items), method)
 
 
 def check_judgments(
@@ -73,13 +73,13 @@ def load(
     if not checked.valid:
         raise DataInvalid(in_short(checked))
     seen, catalogue = _observe(store, checked.batch_id, method, plugin, checked.batch, checked.items, stop=stop)
-    problems = data_problems(seen, method.settings)
+    problems = data_problems(seen, method)
     if problems:
         raise DataInvalid(f"what was checked as fine is not: {'; '.join(problems)}. Start a new task")
     log.info(
         "data read",
         extra={
-            "sessions": seen.sessions.read,
+            "sessions": seen.sessions.sessions,
             "items": len(catalogue.ids),
             "train": len(seen.split.train),
             "validation": len(seen.split.validation),
@@ -106,7 +106,12 @@ def _observe(
         catalogue = read_catalogue(records, method.items, plugin.item_text, items_tally)
         records = stream(store, batch, sessions_tally, workdir=workdir, stop=stop)
         sessions = read_sessions(
-            records, catalogue, sessions_tally, overridden(plugin, "session"), overridden(plugin, "query")
+            records,
+            catalogue,
+            sessions_tally,
+            overridden(plugin, "session"),
+            overridden(plugin, "query"),
+            clickstream=method.clickstream,
         )
     if sessions_tally.left_out or items_tally.left_out:
         log.info(

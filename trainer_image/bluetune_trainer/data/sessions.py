@@ -7,7 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from bluetune_trainer.data.clicks import BrokenSession, session_of
+from bluetune_api.clickstream import Clickstream
+from bluetune_trainer.data.clicks import BrokenSession, Session, session_of
+from bluetune_trainer.data.counting import count
+from bluetune_trainer.data.event_types import EventTypes
+from bluetune_trainer.data.rows import Rows, cap, merge
 from bluetune_trainer.data.tally import SessionTally
 from bluetune_trainer.data.types import Catalogue, Sessions
 from bluetune_trainer.errors import PluginFailed
@@ -24,10 +28,13 @@ def read_sessions(
     tally: SessionTally,
     transform: Transform | None = None,
     retrieve: Retrieve | None = None,
+    *,
+    clickstream: Clickstream | None = None,
 ) -> Sessions:
     """Collect the sessions that show at least one item of the catalogue; all others are only counted.
 
-    A session_id seen before makes a session a duplicate, which is dropped. Results that the catalogue does not know
+    Sessions with the same ids, query and results are the same search, logged more than once: they become one, with the
+    clicks of all. A search without results has what was clicked as its list. Results that the catalogue does not know
     are left out; `shown_rank` keeps the place at which each of the others was shown.
 
     A session that a hook gives up with BrokenSession is a broken line.
@@ -35,12 +42,9 @@ def read_sessions(
     Raises:
         PluginFailed: a hook returned what is no session, or no query.
     """
-    queries: list[str] = []
-    items, ranks, clicks, lengths = array("i"), array("i"), bytearray(), array("q")
-    times = array("d")
-    seen: set[bytes] = set()
-    interned: dict[str, str] = {}
-    lookup = catalogue.position.get
+    clickstream = clickstream or Clickstream()
+    types = EventTypes(clickstream.event_types)
+    builder = _Builder(catalogue, tally, types, clickstream.max_results)
     for key, line, raw in records:
         try:
             record = raw if transform is None else _transformed(transform, raw)
@@ -49,54 +53,110 @@ def read_sessions(
             if record is None:
                 tally.left_out += 1
                 continue
-            session_id, query, created, results, clicked = session_of(record)
-            fingerprint = blake2b(session_id.encode(), digest_size=8).digest()
-            query.encode()
+            session = session_of(record, types, tally.events)
+            search = _hash(session)
         except BrokenSession as error:
             tally.offend(key, line, str(error))
             continue
         except UnicodeEncodeError:
-            tally.offend(key, line, "session_id or search_query holds half of a surrogate pair, which is no character")
+            tally.offend(key, line, "an id or search_query holds half of a surrogate pair, which is no character")
             continue
-        if fingerprint in seen:
-            tally.duplicates += 1
-            continue
-        seen.add(fingerprint)
         tally.read += 1
-        tally.first = created if tally.first is None else min(created, tally.first)
-        tally.last = created if tally.last is None else max(created, tally.last)
-        tally.results += len(results)
-        places = [lookup(object_id, -1) for object_id in results]
-        marks = [object_id in clicked for object_id in results] if clicked else [False] * len(results)
-        positives = sum(marks)
-        tally.positives += positives
-        tally.with_clicks += positives > 0
-        shown: Iterable[int] = range(len(results))
-        if -1 in places:
-            for object_id, at in zip(results, places, strict=True):
-                if at < 0:
-                    tally.unknown_id(object_id)
-            shown = [rank for rank, at in enumerate(places) if at >= 0]
-            marks = [mark for mark, at in zip(marks, places, strict=True) if at >= 0]
-            places = [at for at in places if at >= 0]
-        tally.usable += True in marks
-        if places:
-            items.extend(places)
-            ranks.extend(shown)
-            clicks.extend(marks)
-            lengths.append(len(places))
-            queries.append(interned.setdefault(query, query))
-            times.append(created)
-    tally.known = len(items)
-    offsets = np.zeros(len(queries) + 1, np.int64)
-    np.cumsum(np.frombuffer(lengths, np.int64) if lengths else np.zeros(0, np.int64), out=offsets[1:])
+        builder.add(session, search)
+    rows, tally.duplicates, tally.merged = merge(builder.rows())
+    rows = cap(rows, clickstream.max_results)
+    count(rows, tally)
+    return _known(rows, types)
+
+
+class _Builder:
+    """Columns that grow by a session at a time."""
+
+    def __init__(self, catalogue: Catalogue, tally: SessionTally, types: EventTypes, most: int) -> None:
+        self._lookup, self._tally, self._most = catalogue.position.get, tally, most
+        self._level = {gain: level for level, gain in enumerate(types.levels)}
+        self._queries: list[str] = []
+        self._interned: dict[str, str] = {}
+        self._items, self._ranks, self._levels = array("i"), array("i"), bytearray()
+        self._lengths, self._created = array("q"), array("d")
+        self._searches, self._contents = array("Q"), array("Q")
+        self._ranked = bytearray()
+        self._lowest: int | None = None
+
+    def add(self, session: Session, search: int) -> None:
+        """Append a session; of a long one, no more than can be needed."""
+        results, ranks, clicked, tally = session.results, session.ranks, session.clicked, self._tally
+        tally.ranks_ignored += session.ranks_ignored
+        if not results:
+            results = list(clicked)
+            tally.clicks_without_list += len(results)
+        elif clicked:
+            tally.clicks_not_shown += len(clicked.keys() - set(results))
+        places = ranks or range(len(results))
+        if len(results) > self._most:
+            tally.capped += 1
+            kept = [i for i, result in enumerate(results) if i < self._most or result in clicked][: 2 * self._most]
+            results, places = [results[i] for i in kept], [places[i] for i in kept]
+        if ranks:
+            self._lowest = ranks[0] if self._lowest is None else min(ranks[0], self._lowest)
+        lookup, level = self._lookup, self._level
+        items = [lookup(result, -1) for result in results]
+        if -1 in items:
+            for result, item in zip(results, items, strict=True):
+                if item < 0:
+                    tally.unknown_id(result)
+        self._items.extend(items)
+        self._ranks.extend(places)
+        self._levels.extend(
+            [level[clicked[r]] if r in clicked else 0 for r in results] if clicked else bytes(len(items))
+        )
+        self._lengths.append(len(items))
+        self._ranked.append(ranks is not None)
+        self._queries.append(self._interned.setdefault(session.query, session.query))
+        self._created.append(session.created)
+        self._searches.append(search)
+        self._contents.append(hash((session.created, frozenset(clicked.items()))) & 0xFFFF_FFFF_FFFF_FFFF)
+
+    def rows(self) -> Rows:
+        """All sessions. Ranks count from 1 if none is 0."""
+        lengths, ranks = np.array(self._lengths, np.int64), np.array(self._ranks, np.int32)
+        if self._lowest:
+            ranks -= np.repeat(np.frombuffer(bytes(self._ranked), np.uint8), lengths)
+        return Rows(
+            queries=self._queries,
+            created=np.array(self._created, np.float64),
+            searches=np.array(self._searches, np.uint64),
+            contents=np.array(self._contents, np.uint64),
+            lengths=lengths,
+            items=np.array(self._items, np.int32),
+            ranks=ranks,
+            levels=np.frombuffer(bytes(self._levels), np.uint8),
+        )
+
+
+def _hash(session: Session) -> int:
+    """Of what makes two lines the same search. Raises UnicodeEncodeError if an id or the query is no text."""
+    places = "" if session.ranks is None else ",".join(map(str, session.ranks))
+    parts = "\0".join((session.search, session.query, places, *session.results))
+    return int.from_bytes(blake2b(parts.encode(), digest_size=8).digest(), "big")
+
+
+def _known(rows: Rows, types: EventTypes) -> Sessions:
+    """The results that the catalogue knows, and the sessions that have any."""
+    known = rows.items >= 0
+    lengths = np.bincount(rows.owners()[known], minlength=len(rows.queries)).astype(np.int64)
+    sessions = np.flatnonzero(lengths)
+    rows = rows.only(sessions, known, lengths[sessions])
+    offsets = np.zeros(len(sessions) + 1, np.int64)
+    np.cumsum(rows.lengths, out=offsets[1:])
     return Sessions(
-        queries=queries,
-        items=np.array(items, np.int32),
-        clicked=np.frombuffer(bytes(clicks), np.bool_),
+        queries=rows.queries,
+        items=rows.items,
+        clicked=rows.levels > 0,
         offsets=offsets,
-        shown_rank=np.array(ranks, np.int32),
-        created=np.array(times, np.float64),
+        shown_rank=rows.ranks,
+        created=rows.created,
+        gains=np.array(types.levels, np.float32)[rows.levels] if types.graded else np.zeros(0, np.float32),
     )
 
 

@@ -45,13 +45,24 @@ def checked_split(made: object) -> Split:
         if not isinstance(part, Sessions):
             raise PluginFailed(f"split: {name} must be Sessions, made with sessions.subset, not {type(part).__name__}")
         total = int(part.offsets[-1]) if len(part.offsets) == len(part.queries) + 1 else -1
-        if total != len(part.items) or total != len(part.clicked):
+        if total != len(part.items) or total != len(part.clicked) or len(part.gains) not in (0, total):
             raise PluginFailed(f"split: the columns of {name} do not fit each other; make it with sessions.subset")
     return made
 
 
 def clicked_sessions(sessions: Sessions) -> int:
     """How many of them have a click."""
+    return int((_clicks(sessions) > 0).sum())
+
+
+def informative_sessions(sessions: Sessions) -> int:
+    """How many of them have a click and a result that was passed over: any other is ranked right by every model."""
+    clicks = _clicks(sessions)
+    return int(((clicks > 0) & (clicks < np.diff(sessions.offsets))).sum())
+
+
+def _clicks(sessions: Sessions) -> NDArray[np.int64]:
+    """[n] clicked results of each; no session is empty."""
     if not len(sessions.items):
-        return 0
-    return int(np.add.reduceat(sessions.clicked, sessions.offsets[:-1]).astype(bool).sum())
+        return np.zeros(0, np.int64)
+    return np.add.reduceat(sessions.clicked, sessions.offsets[:-1], dtype=np.int64)

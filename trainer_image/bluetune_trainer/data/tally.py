@@ -1,5 +1,6 @@
 """What is counted while a batch and a catalogue are read, and the first things that are wrong with them."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from bluetune_api.records import Offence
@@ -7,6 +8,9 @@ from bluetune_api.records import Offence
 FIRST = 10
 """How many offences and unknown ids are kept."""
 PROBLEM_CHARACTERS = 300
+MOST_TYPES = 1000
+"""Different types of events that are told apart; whoever logs more writes something else into the field."""
+TYPE_CHARACTERS = 64
 
 
 @dataclass
@@ -32,18 +36,63 @@ class Lines:
 
 
 @dataclass
-class SessionTally(Lines):
-    """What a batch holds."""
+class EventTally:
+    """Events as they were logged, those of repeated sessions included."""
 
+    types: Counter[str] = field(default_factory=Counter)
+    """By type."""
+    without_object: int = 0
+    """Of a type that counts, without an object."""
+
+    def count(self, name: str, events: int = 1) -> None:
+        """Count events of a type."""
+        name = name[:TYPE_CHARACTERS]
+        if name in self.types or len(self.types) < MOST_TYPES:
+            self.types[name] += events
+        else:
+            self.types["(other)"] += events
+
+
+@dataclass
+class SessionTally(Lines):
+    """What a batch holds. Sessions are counted after those that were logged more than once were made one."""
+
+    events: EventTally = field(default_factory=EventTally)
+    sessions: int = 0
     duplicates: int = 0
+    """Lines that repeat a session, its time and its clicks."""
+    merged: int = 0
+    """Lines that repeat a session with another time or other clicks."""
     with_clicks: int = 0
     """Sessions with a click on a shown result."""
     usable: int = 0
     """Of these, with a click on a result that the catalogue knows: what can be learned from."""
+    informative: int = 0
+    """Of these, with a known result that was not clicked: what can be measured."""
+    all_clicked: int = 0
+    """Sessions of several results that were all clicked."""
+    one_result: int = 0
+    """Sessions of one result, which was clicked."""
     positives: int = 0
+    """Clicked results."""
+    choices: int = 0
+    """Results of sessions with a click and more than one result."""
+    chosen: int = 0
+    """Of these, clicked."""
     results: int = 0
     known: int = 0
     """Results that the catalogue knows."""
+    clicks_by_place: list[int] = field(default_factory=list)
+    clicks_not_shown: int = 0
+    clicks_without_list: int = 0
+    capped: int = 0
+    """Sessions with more results than are kept."""
+    ranks_ignored: int = 0
+    """Sessions whose ranks are of no use."""
+    queries: int = 0
+    """Different ones."""
+    most_frequent: int = 0
+    """Sessions of the most frequent query."""
     unknown: list[str] = field(default_factory=list)
     """The first ids that it does not know."""
     first: float | None = None

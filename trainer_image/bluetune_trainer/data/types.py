@@ -36,9 +36,15 @@ class Sessions:
     """total: rank at which it was shown, from 0; empty when it is the order in `items`."""
     created: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     """n: when it was logged, in seconds since the epoch; empty when that is not known."""
+    gains: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    """total: what a result gained by its events, 0 where not clicked; empty when every click is worth 1."""
 
     def __len__(self) -> int:
         return len(self.queries)
+
+    def graded(self) -> NDArray[np.float32]:
+        """[total] gains, also where every click is worth 1."""
+        return self.gains if len(self.gains) else self.clicked.astype(np.float32)
 
     def subset(self, index: NDArray[np.int64]) -> "Sessions":
         """The sessions at these positions, in this order."""
@@ -53,6 +59,7 @@ class Sessions:
             offsets=offsets,
             shown_rank=self.shown_rank[flat] if len(self.shown_rank) else self.shown_rank,
             created=self.created[index] if len(self.created) else self.created,
+            gains=self.gains[flat] if len(self.gains) else self.gains,
         )
 
 

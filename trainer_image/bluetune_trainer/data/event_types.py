@@ -1,0 +1,48 @@
+"""Types of events: which of them count as a sign of relevance, and how much."""
+
+from collections.abc import Mapping
+
+DEFAULT_TYPES = (
+    *("click", "item_click", "product_click", "product_clicked", "result_click", "search_click", "list_click"),
+    *("select", "select_item", "select_content", "open"),
+    *("add_to_cart", "product_added", "add_to_basket", "add_to_wishlist", "product_added_to_wishlist", "watch"),
+    *("purchase", "buy", "order", "order_completed", "conversion", "transaction"),
+)
+"""Count 1 each where the method names no types: UBI's, GA4's, Segment's and Snowplow's names for the same deeds."""
+UNTYPED = "click"
+"""What an event without a type is."""
+
+MOST_REMEMBERED = 1000
+"""Names whose gain is looked up once."""
+
+
+def plain(name: str) -> str:
+    """A type's name without case, spaces and punctuation: `Add To Cart`, `addToCart` and `add_to_cart` are one."""
+    return "".join(filter(str.isalnum, name.casefold()))
+
+
+class EventTypes:
+    """Gains of the types of events.
+
+    `levels` are the different gains, ascending, the first being 0: what does not count.
+    """
+
+    def __init__(self, gains: Mapping[str, float] | None = None) -> None:
+        named = dict.fromkeys(DEFAULT_TYPES, 1.0) if gains is None else gains
+        self._gains = {plain(name): float(gain) for name, gain in named.items()}
+        self._as_logged: dict[str, float] = {}
+        self.levels = (0.0, *sorted(set(self._gains.values())))
+
+    def gain(self, name: str) -> float:
+        """What a result gains by an event of this type; 0 if the type does not count."""
+        gain = self._as_logged.get(name)
+        if gain is None:
+            gain = self._gains.get(plain(name), 0.0)
+            if len(self._as_logged) < MOST_REMEMBERED:
+                self._as_logged[name] = gain
+        return gain
+
+    @property
+    def graded(self) -> bool:
+        """Whether a click may be worth something else than 1."""
+        return self.levels != (0.0, 1.0)
