@@ -11,7 +11,7 @@ from bluetune_api.method import Items, SearchDimension, SearchSpace, Settings
 from bluetune_api.records import Trial
 from bluetune_trainer.compat.building import PARTS, built, check_what_was_read, part_of
 from bluetune_trainer.compat.called_as_before import confidences_of, metric_of
-from bluetune_trainer.compat.convert import ClickstreamSessionConverter
+from bluetune_trainer.compat.convert import ClickstreamSessionConverter, is_plain
 from bluetune_trainer.compat.experiments import ExperimentsManager
 from bluetune_trainer.compat.items import (
     DataLoader,
@@ -24,7 +24,7 @@ from bluetune_trainer.compat.items import (
 from bluetune_trainer.compat.method import FineTuningBuilder, FineTuningMethod
 from bluetune_trainer.compat.params import as_choices
 from bluetune_trainer.compat.queries import TextQueryRetriever
-from bluetune_trainer.compat.reading import as_logged, as_record, converted, needs_converting, retrieved
+from bluetune_trainer.compat.reading import as_logged, as_record, asked, converted, retrieved, weighed
 from bluetune_trainer.compat.sessions import Clickstream, ClickstreamNotRead
 from bluetune_trainer.compat.settings import FineTuningSettings
 from bluetune_trainer.compat.sides import split_as
@@ -86,6 +86,10 @@ class BuilderMethod(hooks.TextFineTuningMethod):
     def waits_for_data(self) -> bool:
         """Whether the plugin looked into the clickstream to make its builder."""
         return self._waits or self.plugin.waits_for_data()
+
+    def decides_clicks(self) -> bool:
+        """Whether the plugin's own converter says which events count."""
+        return not is_plain(self._part("clickstream_sessions_converter") or _STOCK)
 
     def idle(self, hook: str) -> bool:
         """Whether a hook would change nothing."""
@@ -149,16 +153,20 @@ class BuilderMethod(hooks.TextFineTuningMethod):
             record = own(session)
         converter = self._part("clickstream_sessions_converter") or _STOCK
         retriever = self._part("query_retriever") or TextQueryRetriever()
-        if not isinstance(record, dict) or not needs_converting(record, converter, retriever):
+        if not isinstance(record, dict):
             return record
-        logged = as_logged(record)
-        made = converted(logged, converter)
-        if made is None:
-            return None
-        changed = as_record(record, logged, made.input)
-        if "query" not in self._own:
-            changed["search_query"] = retrieved(made.input.query, retriever)
-        return changed
+        if is_plain(converter):
+            changed = weighed(record)
+            if type(retriever) is TextQueryRetriever and not isinstance(record.get("search_query"), Mapping):
+                return changed
+            query = asked(as_logged(record), converter)
+        else:
+            logged = as_logged(record)
+            made = converted(logged, converter)
+            if made is None:
+                return None
+            changed, query = as_record(record, logged, made.input), made.input.query
+        return changed if "query" in self._own else {**changed, "search_query": retrieved(query, retriever)}
 
     def query(self, session: Mapping[str, Any]) -> str | None:
         """What the plugin's own hook says; without one, `session` has asked the retriever."""

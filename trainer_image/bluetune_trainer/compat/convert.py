@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bluetune_trainer.compat.queries import TextQueryItem
 from bluetune_trainer.compat.sessions import SearchResultItem, SessionEvent, SessionWithEvents
+from bluetune_trainer.data.event_types import EventTypes
 from bluetune_trainer.errors import PluginFailed
 
-IMPORTANCE = "importance"
-"""Key of an event's meta, and of an event that a converter made, for how much the event says."""
+COUNTED = EventTypes()
+"""Types of events that count where nobody says which."""
 
 
 class SessionEventWithImportance(BaseModel, ABC):
@@ -34,7 +35,7 @@ class SessionEventWithImportance(BaseModel, ABC):
 
 
 class DummySessionEventWithImportance(SessionEventWithImportance):
-    """Importance 1, or what the event's meta says in `importance`."""
+    """What the event's meta says in `importance`; else 1 for clicks, carts and purchases, and 0 for impressions."""
 
     importance: float = Field(default=1.0, allow_inf_nan=False)
 
@@ -46,8 +47,9 @@ class DummySessionEventWithImportance(SessionEventWithImportance):
     @classmethod
     def from_model(cls, event: SessionEvent) -> "DummySessionEventWithImportance":
         """Of an event, as it was logged."""
-        given = (event.meta or {}).get(IMPORTANCE)
-        return cls.model_validate({"object_id": event.object_id, "importance": 1.0 if given is None else given})
+        given = (event.meta or {}).get("importance")
+        importance = COUNTED.gain(event.event_type) if given is None else given
+        return cls.model_validate({"object_id": event.object_id, "importance": importance})
 
 
 class FineTuningInput(BaseModel):

@@ -87,7 +87,8 @@ class Clickstream(Sequence[SessionWithEvents]):
 
     The sessions are those that passed the check, with the results that the catalogue knows. What the check does not
     keep is not there: `session_id` is the session's number in the batch, and `meta`, `user_id` and `rank` are empty;
-    override `session` of the plugin to use them.
+    override `session` of the plugin to use them. An event stands for all of a result's; what they say together
+    is in its meta as `importance`, if that is not 1.
 
     Before the batch was read every look raises ClickstreamNotRead; a plugin that hands the sequence on to
     `prepare_data` need not care.
@@ -138,7 +139,7 @@ def session_at(sessions: Sessions, catalogue: Catalogue, position: int) -> Sessi
     """The session at a position of the batch as an object."""
     begin, end = int(sessions.offsets[position]), int(sessions.offsets[position + 1])
     ids = [catalogue.ids[item] for item in sessions.items[begin:end].tolist()]
-    clicked = sessions.clicked[begin:end].tolist()
+    gains = (sessions.gains if len(sessions.gains) else sessions.clicked)[begin:end].tolist()
     session = SessionWithEvents.model_construct(
         session_id=str(position),
         search_query=sessions.queries[position],
@@ -146,9 +147,11 @@ def session_at(sessions: Sessions, catalogue: Catalogue, position: int) -> Sessi
         search_results=[SearchResultItem.model_construct(object_id=i, rank=None, meta=None) for i in ids],
         session_number=position,
         events=[
-            SessionEvent.model_construct(session_id=str(position), object_id=i)
-            for i, click in zip(ids, clicked, strict=True)
-            if click
+            SessionEvent.model_construct(
+                session_id=str(position), object_id=i, meta=None if gain == 1 else {"importance": gain}
+            )
+            for i, gain in zip(ids, gains, strict=True)
+            if gain
         ],
     )
     session._position = position

@@ -6,6 +6,7 @@ from hashlib import blake2b
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bluetune_api.clickstream import Clickstream
 from bluetune_trainer.data.clicks import BrokenSession, Session, session_of
@@ -66,7 +67,7 @@ def read_sessions(
     rows, tally.duplicates, tally.merged = merge(builder.rows())
     rows = cap(rows, clickstream.max_results)
     count(rows, tally)
-    return _known(rows, types)
+    return _known(rows, builder.gains())
 
 
 class _Builder:
@@ -77,7 +78,7 @@ class _Builder:
         self._level = {gain: level for level, gain in enumerate(types.levels)}
         self._queries: list[str] = []
         self._interned: dict[str, str] = {}
-        self._items, self._ranks, self._levels = array("i"), array("i"), bytearray()
+        self._items, self._ranks, self._levels = array("i"), array("i"), array("H")
         self._lengths, self._created = array("q"), array("d")
         self._searches, self._contents = array("Q"), array("Q")
         self._ranked = bytearray()
@@ -100,6 +101,8 @@ class _Builder:
         if ranks:
             self._lowest = ranks[0] if self._lowest is None else min(ranks[0], self._lowest)
         lookup, level = self._lookup, self._level
+        for gain in clicked.values():
+            level.setdefault(gain, len(level))
         items = [lookup(result, -1) for result in results]
         if -1 in items:
             for result, item in zip(results, items, strict=True):
@@ -117,6 +120,10 @@ class _Builder:
         self._searches.append(search)
         self._contents.append(hash((session.created, frozenset(clicked.items()))) & 0xFFFF_FFFF_FFFF_FFFF)
 
+    def gains(self) -> NDArray[np.float32]:
+        """Different gains, ascending, from 0: those of the types, and those that a plugin made of them."""
+        return np.array(sorted(self._level), np.float32)
+
     def rows(self) -> Rows:
         """All sessions. Ranks count from 1 if none is 0."""
         lengths, ranks = np.array(self._lengths, np.int64), np.array(self._ranks, np.int32)
@@ -130,7 +137,7 @@ class _Builder:
             lengths=lengths,
             items=np.array(self._items, np.int32),
             ranks=ranks,
-            levels=np.frombuffer(bytes(self._levels), np.uint8),
+            levels=np.argsort(np.argsort(list(self._level))).astype(np.uint16)[np.array(self._levels, np.uint16)],
         )
 
 
@@ -141,8 +148,8 @@ def _hash(session: Session) -> int:
     return int.from_bytes(blake2b(parts.encode(), digest_size=8).digest(), "big")
 
 
-def _known(rows: Rows, types: EventTypes) -> Sessions:
-    """The results that the catalogue knows, and the sessions that have any."""
+def _known(rows: Rows, gains: NDArray[np.float32]) -> Sessions:
+    """The results that the catalogue knows, and the sessions that have any; `gains` are those of the levels."""
     known = rows.items >= 0
     lengths = np.bincount(rows.owners()[known], minlength=len(rows.queries)).astype(np.int64)
     sessions = np.flatnonzero(lengths)
@@ -156,7 +163,7 @@ def _known(rows: Rows, types: EventTypes) -> Sessions:
         offsets=offsets,
         shown_rank=rows.ranks,
         created=rows.created,
-        gains=np.array(types.levels, np.float32)[rows.levels] if types.graded else np.zeros(0, np.float32),
+        gains=np.zeros(0, np.float32) if gains.tolist() == [0, 1] else gains[rows.levels],
     )
 
 

@@ -168,6 +168,10 @@ class FineTuningMethod:
         """Whether settings and space are to be asked for again when the data are read: they depend on them."""
         return False
 
+    def decides_clicks(self) -> bool:
+        """Whether the plugin says which events count as clicks, whatever `clickstream.eventTypes` names."""
+        return False
+
     def adapted(self) -> "FineTuningMethod":
         """What the run calls: the plugin itself, or hooks that stand for it."""
         return self

@@ -47,6 +47,11 @@ def resolve(method: MethodPlan, plugin: FineTuningMethod | None = None) -> Resol
         )
     if evals is not None and (type(evals) is not int or not 1 <= evals <= MOST_EVALS):
         raise PluginFailed(f"{method.plugin}.initial_max_evals must be 1 to {MOST_EVALS}, it is {evals!r}")
+    if method.clickstream.event_types is not None and plugin.decides_clicks():
+        raise PlanInvalid(
+            f"clickstream.eventTypes: the sessions' converter of {method.plugin} says which events count, and does not"
+            " go by it; leave it out, or weigh the types in the converter's event_type"
+        )
     if overridden(plugin, "ranker") is None:  # another one may be either
         _check_direction(settings)
     if settings.propensity is not None and settings.position_bias != "IPS":
