@@ -43,7 +43,12 @@ EVERYTHING = dimensions(
         (dimensions(examples_order={"uniform": {"low": 1, "high": 11}}), "examples_order.uniform"),
         (dimensions(items_lr={"choice": [-1]}), "-1"),
         (dimensions(negative_downsampling={"uniform": {"low": 0, "high": 2}}), "negative_downsampling.uniform"),
-        (dimensions(min_abs_difference_threshold={"choice": [0.1, 1.5]}), "min_abs_difference_threshold"),
+        (
+            dimensions(
+                min_abs_difference_threshold={"choice": [0.1, 1.5]}, max_abs_difference_threshold={"choice": [1.0]}
+            ),
+            "min_abs_difference_threshold",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_named(space: dict[str, SearchDimension], named: str) -> None:

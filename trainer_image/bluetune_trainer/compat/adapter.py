@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from bluetune_api.method import Items, SearchDimension, SearchSpace, Settings
 from bluetune_api.records import Trial
-from bluetune_trainer.compat.building import PARTS, built, check_what_was_read, part_of
+from bluetune_trainer.compat.building import PARTS, READING, built, check_what_was_read, part_of
 from bluetune_trainer.compat.called_as_before import confidences_of, metric_of
 from bluetune_trainer.compat.convert import ClickstreamSessionConverter, is_plain
 from bluetune_trainer.compat.experiments import ExperimentsManager
@@ -181,8 +181,9 @@ class BuilderMethod(hooks.TextFineTuningMethod):
         if own := self._own.get("data_read"):
             own(sessions, catalogue)
         if self._waits:
+            used = {name: self._part(name) for name in READING}
             self._builder = built(self.plugin, self._clickstream)
-            check_what_was_read(self.plugin, self._builder)
+            check_what_was_read(self.plugin, used, self._builder)
 
     def split(self, sessions: Sessions) -> Split:
         """The gate's tenth of the queries, and of the rest what the builder's splitter says."""

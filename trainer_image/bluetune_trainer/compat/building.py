@@ -82,14 +82,19 @@ def part_of(plugin: FineTuningMethod, builder: FineTuningBuilder | None, name: s
     return next((value for value in vars(plugin).values() if isinstance(value, PARTS[name])), None)
 
 
-def check_what_was_read(plugin: FineTuningMethod, builder: FineTuningBuilder) -> None:
+def check_what_was_read(plugin: FineTuningMethod, parts: Mapping[str, Any], builder: FineTuningBuilder) -> None:
     """Sessions and items were read with the plugin's attributes, as its builder had to wait for them.
+
+    Args:
+        plugin: the plugin.
+        parts: what they were read with.
+        builder: its builder.
 
     Raises:
         PluginFailed: the builder has another part than that, which would have read them in another way.
     """
     for name in READING:
-        used, wanted = part_of(plugin, None, name), getattr(builder, name)
+        used, wanted = parts[name], getattr(builder, name)
         if not (_same(used, wanted) or (used is None and _is_stock(wanted))):
             raise PluginFailed(
                 f"{plugin.meta.name}: {name} of the builder is not the one that the batch was read with: as"

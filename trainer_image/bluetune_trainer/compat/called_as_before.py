@@ -67,6 +67,10 @@ class PairsOfInputs(MetricCalculator):
     def __init__(self, calculator: Callable[..., Any]) -> None:
         self.calculator = calculator
 
+    @property
+    def label(self) -> str:
+        return type(self.calculator).__name__
+
     def __call__(self, sessions: RankedSessions) -> list[MetricValue]:
         inputs = [_input(sessions, row) for row in range(len(sessions.ranks))]
         relevant = [entry for entry in inputs if not entry.is_irrelevant]

@@ -61,7 +61,7 @@ def chosen_sessions(data: RankingData, sessions: Sessions, catalogue: Catalogue)
     if len(known) == len(positions):
         return sessions.subset(np.array(known, np.int64))
     made = [
-        _own(session, data) if position is None else (session.search_query, _as_read(session))
+        _own(session, data) if position is None else _as_read(session_at(sessions, catalogue, position))
         for session, position in zip(data.sessions, positions, strict=True)
     ]
     used = [entry for entry in made if entry is not None]
@@ -75,9 +75,9 @@ def _unchanged(session: Any, sessions: Sessions, catalogue: Catalogue) -> int | 
     return position if position is not None and session == session_at(sessions, catalogue, position) else None
 
 
-def _as_read(session: SessionWithEvents) -> FineTuningInput:
-    """A session of the batch as an input, by nothing of the plugin's."""
-    return ClickstreamSessionConverter(item_type=dict).convert(session).input
+def _as_read(session: SessionWithEvents) -> tuple[str, FineTuningInput]:
+    """A session of the batch as the encoder's query and an input: both were made by the plugin when it was read."""
+    return session.search_query, ClickstreamSessionConverter(item_type=dict).convert(session).input
 
 
 def _own(session: SessionWithEvents | dict[str, Any], data: RankingData) -> tuple[str, FineTuningInput] | None:

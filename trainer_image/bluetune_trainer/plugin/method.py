@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from bluetune_api.method import Items, SearchSpace, Settings
 from bluetune_api.records import Trial
+from bluetune_trainer.errors import PluginFailed
 
 if TYPE_CHECKING:
     from bluetune_trainer.data.types import Catalogue, Sessions, Split
@@ -54,7 +55,7 @@ class FineTuningMethod:
         Raises:
             ValueError: this line is broken; it is counted and reported, and the run goes on. Nothing else is so taken.
         """
-        raise NotImplementedError
+        raise PluginFailed(f"{type(self).__name__} does not define item_text, the text that stands for an item")
 
     def session(self, session: dict[str, Any]) -> dict[str, Any] | None:
         """A search session before it is checked: return it, changed or not, or None to leave it out."""
@@ -93,7 +94,7 @@ class FineTuningMethod:
 
     def initial_model(self, into: Path) -> None:
         """Write the folder of the model that a first version is made of; asked under `base.uri: plugin://initial`."""
-        raise NotImplementedError
+        raise PluginFailed(f"{type(self).__name__} does not define initial_model, which writes a first model")
 
     def split_item(self, text: str, fits: Callable[[str], bool]) -> list[str]:
         """The parts of an item that is longer than the model's window; asked under `longItems: Split` only.
@@ -106,7 +107,7 @@ class FineTuningMethod:
             The parts, at least one; ranks of an item's parts become the item's as `partsRank` says. Without an
             override: the longest runs of words that fit.
         """
-        raise NotImplementedError
+        raise PluginFailed(f"{type(self).__name__} does not define split_item, which a run does without")
 
     def item_variants(self, text: str) -> list[str]:
         """Texts that may stand for an item in training; one of them is drawn each time that the item is used.
@@ -171,6 +172,10 @@ class FineTuningMethod:
     def decides_clicks(self) -> bool:
         """Whether the plugin says which events count as clicks, whatever `clickstream.eventTypes` names."""
         return False
+
+    def never_called(self) -> tuple[str, ...]:
+        """Methods that plugins of another system have, and that a run has no use for."""
+        return ()
 
     def adapted(self) -> "FineTuningMethod":
         """What the run calls: the plugin itself, or hooks that stand for it."""

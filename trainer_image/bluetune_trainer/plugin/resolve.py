@@ -4,9 +4,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from bluetune_api.method import MOST_EVALS, PRESET_EVALS, Settings
+from pydantic import ValidationError
+
+from bluetune_api.method import MOST_EVALS, PRESET_EVALS, SearchDimension, Settings
 from bluetune_api.records import MethodPlan
-from bluetune_trainer.errors import PlanInvalid, PluginFailed
+from bluetune_trainer.errors import PlanInvalid, PluginFailed, in_words
 from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.loading import BUILT_IN, DISTANCES, load_object, load_plugin
 from bluetune_trainer.plugin.method import FineTuningMethod, overridden
@@ -39,12 +41,8 @@ def resolve(method: MethodPlan, plugin: FineTuningMethod | None = None) -> Resol
         settings = plugin.settings(method.settings)
         space = plugin.initial_params(method.initial_params)
         evals = plugin.initial_max_evals(method.initial_max_evals)
-    if not isinstance(settings, Settings):
-        raise PluginFailed(f"{method.plugin}.settings must return Settings, it returned {type(settings).__name__}")
-    if space is not None and not isinstance(space, dict):
-        raise PluginFailed(
-            f"{method.plugin}.initial_params must return a search space or None, it returned {type(space).__name__}"
-        )
+    settings = _checked_settings(settings, method.plugin)
+    _check_space(space, method.plugin)
     if evals is not None and (type(evals) is not int or not 1 <= evals <= MOST_EVALS):
         raise PluginFailed(f"{method.plugin}.initial_max_evals must be 1 to {MOST_EVALS}, it is {evals!r}")
     if method.clickstream.event_types is not None and plugin.decides_clicks():
@@ -66,6 +64,34 @@ def resolve(method: MethodPlan, plugin: FineTuningMethod | None = None) -> Resol
         )
     update = {"settings": settings, "initial_params": space, "initial_max_evals": evals or PRESET_EVALS}
     return Resolved(plugin, method.model_copy(update=update), (*plugin.user_objects(), *_named(settings)))
+
+
+def _checked_settings(settings: object, plugin: str) -> Settings:
+    """What the hook returned, judged as a manifest's: a copy of settings takes any field and value without a word."""
+    if not isinstance(settings, Settings):
+        raise PluginFailed(f"{plugin}.settings must return Settings, it returned {type(settings).__name__}")
+    try:
+        return Settings.model_validate(dict(vars(settings)))
+    except ValidationError as error:
+        raise PluginFailed(
+            f"{plugin}.settings returned settings that no manifest can have: {in_words(error)}"
+        ) from error
+
+
+def _check_space(space: object, plugin: str) -> None:
+    if space is None or (
+        isinstance(space, dict) and space and all(isinstance(d, SearchDimension) for d in space.values())
+    ):
+        return
+    found = type(space).__name__
+    if isinstance(space, dict):
+        odd = [
+            f"{name}: {type(value).__name__}" for name, value in space.items() if not isinstance(value, SearchDimension)
+        ]
+        found = f"a dictionary with {', '.join(odd)}" if odd else "an empty one"
+    raise PluginFailed(
+        f"{plugin}.initial_params must return a search space of SearchDimension by name, or None, it returned {found}"
+    )
 
 
 def _named(settings: Settings) -> list[Any]:

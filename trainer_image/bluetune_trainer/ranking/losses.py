@@ -6,6 +6,7 @@ t is +1 for a similarity and -1 for a distance, r a rank, c a confidence, w what
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,9 +26,15 @@ class RankingLossInterface(nn.Module, ABC):
     def set_temperature(self, temperature: float) -> None:
         """Take over the trial's `temperature`."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Take a loss that defines `__call__`, as Embedding Studio's do, for one that defines `forward`."""
+        super().__init_subclass__(**kwargs)
+        if "__call__" in vars(cls) and "forward" not in vars(cls):
+            cls.forward = vars(cls)["__call__"]  # type: ignore[method-assign]
+
     @abstractmethod
     def forward(self, features: RankingFeatures) -> Tensor:
-        """A scalar with gradient. Zero, with gradient zero, when the batch holds no example."""
+        """A scalar with gradient. What is not finite where a batch holds no pair (a mean over them) counts as zero."""
 
 
 class ListwiseSoftmaxLoss(RankingLossInterface):
@@ -97,7 +104,7 @@ def _cross_entropy(
     `session` puts the unclicked results of the session among the negatives (each weighed by its confidence, if
     `trust_negatives`), `in_batch` the items that the batch allows.
     """
-    logits = features.ranks * (features.target / temperature)
+    logits = features.ranks * (features.direction / temperature)
     positive = logits.detach() if features.examples == ExamplesType.negative_only else logits
     parts = [positive.unsqueeze(2)]
     if session:
@@ -105,7 +112,7 @@ def _cross_entropy(
         weighted = logits + features.confidences.log() if trust_negatives else logits
         parts.append(torch.where(features.pair_mask(), weighted.unsqueeze(1), -torch.inf))
     if in_batch and features.batch_ranks is not None and features.batch_allowed is not None:
-        others = features.batch_ranks * (features.target / temperature)
+        others = features.batch_ranks * (features.direction / temperature)
         others = others.masked_fill(~features.batch_allowed, -torch.inf)
         parts.append(torch.logsumexp(_with_floor(others), 1)[:, None, None].expand(-1, logits.shape[1], 1))
     each = torch.logsumexp(torch.cat(parts, 2), 2) - positive

@@ -14,6 +14,8 @@ from bluetune_trainer.errors import PluginFailed
 from bluetune_trainer.ranking.accumulators import MetricValue
 
 CUTOFF = 10
+VAL_LOSS = "val_loss"
+"""Name of the loss on the validation sessions, which is no calculator's."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class RankedSessions:
 
 class MetricCalculator(ABC):
     """Computes one or more metrics of ranked sessions."""
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return type(self).__name__
 
     @abstractmethod
     def __call__(self, sessions: RankedSessions) -> list[MetricValue]:
@@ -72,6 +79,10 @@ class FunctionMetric(MetricCalculator):
     def __init__(self, name: str, calculate: Callable[[RankedSessions], float]) -> None:
         self.name = name
         self.calculate = calculate
+
+    @property
+    def label(self) -> str:
+        return self.name
 
     def __call__(self, sessions: RankedSessions) -> list[MetricValue]:
         value = self.calculate(sessions)
@@ -152,14 +163,29 @@ def _mean_of_means(values: Tensor, mask: Tensor, keep: Tensor) -> float:
 def summarize(sessions: RankedSessions, extra: Sequence[MetricCalculator] = ()) -> dict[str, float]:
     """All built-in metrics, and those of the extra calculators, by name."""
     result = {name: float(values.mean()) if len(values) else 0.0 for name, values in per_session(sessions).items()}
-    for calculate in (DistanceShift(), *extra):
-        result.update(calculated(calculate, sessions))
+    result.update(calculated(DistanceShift(), sessions))
+    own: dict[str, str] = {}
+    for calculate in extra:
+        if _reported_anyway(calculate):
+            continue
+        found, by = calculated(calculate, sessions), calculate.label
+        for name in found:
+            if name in result or name == VAL_LOSS or name in own:
+                other = own.get(name, "a built-in metric")
+                raise PluginFailed(f"{by}: the metric {name!r} is already {other}'s; name it otherwise")
+        own |= dict.fromkeys(found, by)
+        result |= found
     return result
+
+
+def _reported_anyway(calculate: MetricCalculator) -> bool:
+    built_in = (not_irrelevant_dist_shift, irrelevant_dist_shift)
+    return isinstance(calculate, DistanceShift) or getattr(calculate, "calculate", None) in built_in
 
 
 def calculated(calculate: MetricCalculator, sessions: RankedSessions) -> dict[str, float]:
     """What a calculator computes, by name. Raises PluginFailed if it returns anything but metric values."""
     values: object = calculate(sessions)
     if not isinstance(values, list) or not all(isinstance(value, MetricValue) for value in values):
-        raise PluginFailed(f"{type(calculate).__name__} must return a list of MetricValue, it returned {values!r:.200}")
+        raise PluginFailed(f"{calculate.label} must return a list of MetricValue, it returned {values!r:.200}")
     return {value.name: float(value.value) for value in values}

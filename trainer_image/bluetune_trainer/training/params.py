@@ -30,10 +30,10 @@ class TrialParams:
     """Leave out sessions without a click; else their results are negatives for a partner session."""
     negative_downsampling: float = 1.0
     """Share of a session's unclicked results that is used; at least one stays."""
-    min_abs_difference_threshold: float = 0.0
-    """Pairs whose ranks differ by no more are left out."""
-    max_abs_difference_threshold: float = 1.0
-    """Pairs whose ranks differ by as much or more are left out."""
+    min_abs_difference_threshold: float | None = None
+    """Pairs whose ranks differ by no more are left out; None: none is."""
+    max_abs_difference_threshold: float | None = None
+    """Pairs whose ranks differ by as much or more are left out; None: none is."""
     examples_order: tuple[int, ...] = (11,)
     """Kinds of examples (1 to 11), each fed for an equal part of the training, in this order."""
     temperature: float = 0.05
@@ -48,10 +48,11 @@ class TrialParams:
 def parse_params(values: Mapping[str, object]) -> TrialParams:
     """A trial's parameters; absent ones get their defaults. Raises PlanInvalid for what cannot be used."""
     params = TrialParams(**{name: parse_value(name, value) for name, value in values.items()})
-    if params.min_abs_difference_threshold >= params.max_abs_difference_threshold:
+    low, high = params.min_abs_difference_threshold, params.max_abs_difference_threshold
+    if low is not None and high is not None and low >= high:
         raise PlanInvalid(
-            f"initialParams: min_abs_difference_threshold ({params.min_abs_difference_threshold:g}) must be below"
-            f" max_abs_difference_threshold ({params.max_abs_difference_threshold:g}), or no pair is left"
+            f"initialParams: min_abs_difference_threshold ({low:g}) must be below max_abs_difference_threshold"
+            f" ({high:g}), or no pair is left"
         )
     return params
 

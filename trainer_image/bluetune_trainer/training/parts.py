@@ -8,7 +8,8 @@ from typing import Any
 
 from bluetune_api.method import Settings
 from bluetune_api.records import Trial
-from bluetune_trainer.errors import PluginFailed
+from bluetune_trainer.errors import PlanInvalid, PluginFailed
+from bluetune_trainer.plugin.loading import DISTANCES
 from bluetune_trainer.plugin.method import FineTuningMethod, overridden
 from bluetune_trainer.ranking import registry
 from bluetune_trainer.ranking.accumulators import MetricsAccumulator
@@ -94,6 +95,7 @@ def choose_parts(settings: Settings, plugin: FineTuningMethod | None = None, *, 
         return own
 
     chosen = ranker or registry.ranker(named.ranker)
+    _check_direction(chosen, named.is_similarity)
     splits = named.long_items == "Split"
     loss = new_loss()  # what is wrong with it is said before anything is computed
     return Parts(
@@ -116,6 +118,17 @@ def choose_parts(settings: Settings, plugin: FineTuningMethod | None = None, *, 
             if o is not None
         ),
     )
+
+
+def _check_direction(ranker: Ranker, is_similarity: bool) -> None:
+    """A built-in ranker taken for its opposite would train the model backwards, whoever chose it."""
+    name = next((name for name, built_in in registry.RANKERS.items() if built_in is ranker), None)
+    if name is not None and is_similarity == (name in DISTANCES):
+        kind = "a distance" if name in DISTANCES else "a similarity"
+        raise PlanInvalid(
+            f"settings.isSimilarity: it is {str(is_similarity).lower()}, and the ranker {name} is {kind}; set it to"
+            f" {str(not is_similarity).lower()}"
+        )
 
 
 def _check_callable(hook: str, made: Any) -> None:

@@ -36,7 +36,7 @@ from bluetune_trainer.training.inputs import InputTable
 from bluetune_trainer.training.matryoshka import check_dims, ndcg_by_dimension
 from bluetune_trainer.training.mining import mine_catalogue
 from bluetune_trainer.training.model import Kind, Model
-from bluetune_trainer.training.module import FeatureMaker
+from bluetune_trainer.training.module import FeatureMaker, loss_of
 from bluetune_trainer.training.params import TrainingSettings, TrialParams
 from bluetune_trainer.training.parts import Parts
 from bluetune_trainer.training.phrases import Phrases
@@ -170,7 +170,7 @@ class TrainingTask:
             batch = self._batches.batch(self._batch_index[begin : begin + VALIDATION_BATCH])
             at = torch.from_numpy(np.searchsorted(self.validation.texts, batch.texts))
             seen = features(batch, vectors[at].to(embedder.model.device))  # where a loss with parameters is
-            losses.append(float(loss(seen)) * len(batch.query_at))
+            losses.append(float(loss_of(loss, seen)) * len(batch.query_at))
         val_loss = sum(losses) / max(len(self._batch_index), 1)
         previous = self.start.scores().previous
         sessions = ranked(self.validation, ranks, previous, self.settings.is_similarity, val_loss)

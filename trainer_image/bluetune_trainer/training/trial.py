@@ -98,7 +98,7 @@ def run_trial(
     Whether a trial was left and gone on with, and how often, changes nothing about what comes of it.
 
     Raises:
-        TrialFailed: the loss is not finite.
+        TrialFailed: the loss is not finite, or no example was fed.
         Stopped: within a step of `stop` being set, with a checkpoint.
     """
     _quiet()
@@ -150,6 +150,8 @@ def _run(
     kept = Interpolation(model, params.interpolation)
 
     def evaluate(embedder: Embedder) -> dict[str, float]:
+        if (problem := module.nothing_was_fed()) is not None:
+            raise TrialFailed(problem)
         with kept:
             return recorder.validated(task.evaluate(embedder, loss, features), task.evaluate_sample(embedder))
 
