@@ -34,10 +34,18 @@ class Items(ApiModel):
 class EarlyStopping(ApiModel):
     """When a trial gives up before its last epoch."""
 
+    monitor: Annotated[str, StringConstraints(min_length=1, max_length=128)] = "val_loss"
+    """What must improve: `val_loss`, or any metric that a trial's validations report, for example `ndcg@10`."""
+    mode: Literal["min", "max"] | None = None
+    """Whether less or more of it is better (preset: less of a loss, more of anything else)."""
     patience: Annotated[int, Field(ge=1, le=1000)] = 3
-    """Validations without improvement of `val_loss` before the trial stops."""
+    """Validations without improvement before the trial stops."""
     min_delta: Annotated[float, Field(ge=0)] = 0.0
     """Smallest change that counts as improvement."""
+    strict: bool = True
+    """Whether a metric that no validation reports is an error. If not: a warning, and no trial stops early."""
+    verbose: bool = False
+    """Log how the metric stands after each validation."""
 
 
 class Propensity(ApiModel):

@@ -191,7 +191,7 @@ def test_distances_rank_the_same_results_the_other_way_round(trial: Trial) -> No
     ):
         distance = trial({"ranker": ranker, "num_epochs": 1})
         assert torch.allclose(distance.steps[0].ranks, of(cosine.steps[0].ranks), atol=1e-4)
-        assert distance.steps[0].target == -cosine.steps[0].target
+        assert distance.steps[0].direction == -cosine.steps[0].direction
         for name in ("ndcg@10", "mrr@10", "recall@10"):
             assert distance.task.baseline[name] == pytest.approx(cosine.task.baseline[name])
 

@@ -12,15 +12,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bluetune_api.method import EarlyStopping
 from bluetune_api.records import Trial
 from bluetune_trainer.data.types import Catalogue, Sessions, Split
-from bluetune_trainer.errors import DataInvalid
+from bluetune_trainer.errors import DataInvalid, PlanInvalid
 from bluetune_trainer.ranking.accumulators import MetricsAccumulator
 from bluetune_trainer.ranking.losses import MatryoshkaLoss, RankingLossInterface
 from bluetune_trainer.ranking.metrics import summarize
 from bluetune_trainer.ranking.rankers import Ranker
 from bluetune_trainer.training.activations import ActivationCaches
 from bluetune_trainer.training.batches import Batcher, Ints, MinedNegatives, NumberedSessions, number_sessions
+from bluetune_trainer.training.early_stopping import known_metrics, problem_with
 from bluetune_trainer.training.embedder import Embedder, Filling
 from bluetune_trainer.training.encoder import Encoder, pack
 from bluetune_trainer.training.evaluation import (
@@ -201,7 +203,8 @@ def prepare(
 ) -> TrainingTask:
     """Load the start version, and number the texts.
 
-    Raises DataInvalid when no training or no validation session has a click.
+    Raises DataInvalid when no training or no validation session has a click, PlanInvalid when the metric that early
+    stopping is to monitor does not exist.
     """
     fit_threads()
     model = _opened(parts, start_folder, settings)
@@ -253,10 +256,12 @@ def prepare(
     start = StartVersion(score_later)
     if parts.accumulators or world() > 1:  # their names are judged by its metrics; ranks score it together
         start = StartVersion(partial(score_start, embedder))
-        check_names(parts.accumulators, start.scores().metrics)
+        reported = start.scores().metrics
+        check_names(parts.accumulators, reported)
     else:  # whatever of the plugin's cannot rank or measure sessions is found before anything is trained
         some = pad_sessions(validation, relevant[:TRIED_SESSIONS])
-        score(embedder, some, None, settings, parts, on_step)
+        reported = score(embedder, some, None, settings, parts, on_step).metrics
+    _check_monitor(settings.early_stopping, known_metrics(reported, parts.accumulators))
     return TrainingTask(
         settings=settings,
         workdir=workdir,
@@ -284,6 +289,15 @@ def prepare(
         _variants=variants,
         _sample=sample,
     )
+
+
+def _check_monitor(settings: EarlyStopping, known: set[str]) -> None:
+    """Before anything is trained: raises PlanInvalid for a metric that is never reported, or warns of it."""
+    problem = problem_with(settings, known)
+    if problem is not None and settings.strict:
+        raise PlanInvalid(problem)
+    if problem is not None:
+        log.warning("no trial stops early", extra={"problem": problem})
 
 
 def _opened(parts: Parts, folder: Path, settings: TrainingSettings) -> Model:

@@ -14,13 +14,13 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pydantic import TypeAdapter
-from pytorch_lightning.callbacks import EarlyStopping
 from torch.utils.data import DataLoader
 
 from bluetune_api.records import TrialPoint
 from bluetune_trainer.errors import Crashed, Stopped
 from bluetune_trainer.training.adapters import Adapters, trained_state
 from bluetune_trainer.training.checkpoint import SafetensorsIO, TrialCheckpoint, load
+from bluetune_trainer.training.early_stopping import EarlyStop, problem_with
 from bluetune_trainer.training.embedder import Embedder, freeze
 from bluetune_trainer.training.interpolation import Interpolation
 from bluetune_trainer.training.keeper import Keeper, OnStep, Paused, TrialFailed, best_in
@@ -98,7 +98,7 @@ def run_trial(
     Whether a trial was left and gone on with, and how often, changes nothing about what comes of it.
 
     Raises:
-        TrialFailed: the loss is not finite, or no example was fed.
+        TrialFailed: the loss is not finite, no example was fed, or the metric to monitor is not reported.
         Stopped: within a step of `stop` being set, with a checkpoint.
     """
     _quiet()
@@ -153,7 +153,11 @@ def _run(
         if (problem := module.nothing_was_fed()) is not None:
             raise TrialFailed(problem)
         with kept:
-            return recorder.validated(task.evaluate(embedder, loss, features), task.evaluate_sample(embedder))
+            metrics = recorder.validated(task.evaluate(embedder, loss, features), task.evaluate_sample(embedder))
+        missing = problem_with(settings.early_stopping, metrics) if settings.early_stopping.strict else None
+        if missing is not None:
+            raise TrialFailed(missing)
+        return metrics
 
     def weights() -> dict[str, torch.Tensor]:
         with kept:
@@ -199,13 +203,7 @@ def _run(
         plugins=[SafetensorsIO()],
         callbacks=[
             recorder,
-            EarlyStopping(
-                monitor="val_loss",
-                mode="min",
-                patience=settings.early_stopping.patience,
-                min_delta=settings.early_stopping.min_delta,
-                check_on_train_epoch_end=False,
-            ),
+            EarlyStop(settings.early_stopping),
             keeper,
         ],
     )
