@@ -9,13 +9,13 @@ from bluetune_api import store_layout
 from bluetune_api.model import PLUGIN_BASE
 from bluetune_api.objectstore import ObjectStore
 from bluetune_api.records import Manifest, ManifestFile, Plan, Result
-from bluetune_trainer.cli.bases import OpenStore, fetch_base, require_safetensors
 from bluetune_trainer.errors import PlanInvalid, Stopped
 from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.method import overridden
 from bluetune_trainer.plugin.resolve import Resolved, resolve
 from bluetune_trainer.report.card import CardFacts, write_card
 from bluetune_trainer.store import runs
+from bluetune_trainer.store.bases import OpenStore, fetch_base, require_safetensors
 from bluetune_trainer.store.versions import publish
 
 

@@ -18,7 +18,6 @@ from bluetune_api.model import Gate
 from bluetune_api.objectstore import LocalStore
 from bluetune_api.plans import method_plan, select_batch
 from bluetune_api.records import MethodPlan, Plan, Progress, RunOwner
-from bluetune_trainer.cli.bases import OpenStore
 from bluetune_trainer.cli.checking import prepare, run_check
 from bluetune_trainer.cli.display import Display, summary
 from bluetune_trainer.cli.importing import run_import
@@ -26,6 +25,7 @@ from bluetune_trainer.cli.manifests import Manifests, read_manifests
 from bluetune_trainer.data.inspect import in_one_line
 from bluetune_trainer.data.reading import pin
 from bluetune_trainer.errors import DataInvalid, PlanInvalid
+from bluetune_trainer.store.bases import OpenStore
 from bluetune_trainer.store.progress import ProgressWriter
 from bluetune_trainer.store.runs import read_result
 from bluetune_trainer.store.versions import read_manifest
