@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from bluetune_trainer import MetricCalculator, MetricValue, RankingFeatures, RankingLossInterface
-from bluetune_trainer.compat.called_as_before import confidences_of, metric_of
+from bluetune_trainer import COSINE_SIMILARITY, MetricCalculator, MetricValue, RankingFeatures, RankingLossInterface
+from bluetune_trainer.compat.called_as_before import confidences_of, metric_of, ranker_of
 from bluetune_trainer.errors import PluginFailed
 from bluetune_trainer.ranking.metrics import DistanceShift, RankedSessions, summarize
 from bluetune_trainer.training.module import loss_of
@@ -142,3 +142,25 @@ def test_confidences_of_todays_form_are_left_as_they_are() -> None:
         return valid.float()
 
     assert confidences_of(all_at_once) is all_at_once
+
+
+QUERIES, ITEMS = torch.eye(3, 4), torch.ones(5, 4)
+
+
+def test_a_ranker_of_one_query_is_asked_for_each() -> None:
+    one = ranker_of(torch.nn.functional.cosine_similarity)
+    torch.testing.assert_close(one(QUERIES, ITEMS), torch.full((3, 5), 0.5))
+    torch.testing.assert_close(one(QUERIES, ITEMS[:1]), torch.full((3, 1), 0.5))
+
+
+def test_a_ranker_of_all_queries_is_asked_once() -> None:
+    calls: list[int] = []
+
+    def product(queries: Tensor, items: Tensor) -> Tensor:
+        calls.append(len(queries))
+        return queries @ items.T
+
+    rank = ranker_of(product)
+    assert (rank(QUERIES, ITEMS).shape, rank(QUERIES, ITEMS[:3]).shape) == ((3, 5), (3, 3))
+    assert calls == [1, 3, 3]
+    assert ranker_of(COSINE_SIMILARITY) is COSINE_SIMILARITY

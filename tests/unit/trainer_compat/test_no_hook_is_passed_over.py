@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from bluetune_api.method import SearchDimension, Settings
 from bluetune_api.records import MethodPlan, Trial
@@ -147,6 +148,44 @@ def test_a_built_in_ranker_that_a_hook_returns_is_not_taken_for_its_opposite(wri
     with pytest.raises(PlanInvalid, match=r"settings.isSimilarity: it is true, and the ranker EUCLIDEAN_DISTANCE"):
         choose_parts(resolved.method.settings, resolved.plugin)
     choose_parts(Settings(is_similarity=False), resolved.plugin)
+
+
+@pytest.mark.parametrize(
+    ("returned", "says"),
+    [
+        ("queries[:, 0]", r"must return a tensor of \[queries, items\], here \[2, 3\]; it returned one of \[2\]"),
+        ("0.5", r"here \[2, 3\]; it returned a float"),
+    ],
+)
+def test_a_ranker_of_a_wrong_shape_fails_the_plugin(write: Callable[..., str], returned: str, says: str) -> None:
+    plugin = load_plugin(write(f"def ranker(self, settings): return lambda queries, items: {returned}"))
+    with pytest.raises(PluginFailed, match=says):
+        choose_parts(Settings(), plugin).ranker(torch.ones(2, 4), torch.ones(3, 4))
+
+
+@pytest.mark.parametrize(
+    ("returned", "says"),
+    [
+        ("ranks[0]", r"must return a tensor of \[sessions, results\], here \[2, 3\]; it returned one of \[3\]"),
+        ("ranks - 2", "must return finite numbers from 0 on"),
+        ("ranks * float('nan')", "must return finite numbers from 0 on"),
+    ],
+)
+def test_confidences_that_are_none_fail_the_plugin(write: Callable[..., str], returned: str, says: str) -> None:
+    plugin = load_plugin(write(f"def confidence_calculator(self, s): return lambda ranks, clicked, valid: {returned}"))
+    everything = torch.ones(2, 3, dtype=torch.bool)
+    with pytest.raises(PluginFailed, match=says):
+        choose_parts(Settings(), plugin).confidence_calculator(torch.ones(2, 3), everything, everything)
+
+
+def test_a_splitter_of_items_that_no_setting_asks_for_is_warned_of(
+    write: Callable[..., str], caplog: pytest.LogCaptureFixture
+) -> None:
+    name = write("def split_item(self, text, fits): return [text]")
+    resolve(MethodPlan(plugin=name, settings=Settings(long_items="Split")))
+    assert caplog.records == []
+    resolve(MethodPlan(plugin=name))
+    assert "split_item of the plugin is not asked" in caplog.records[0].message
 
 
 @pytest.mark.parametrize(

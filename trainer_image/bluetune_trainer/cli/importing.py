@@ -1,5 +1,6 @@
 """Import: publish a base model as the first version."""
 
+import logging
 import tempfile
 import threading
 from functools import partial
@@ -17,6 +18,8 @@ from bluetune_trainer.report.card import CardFacts, write_card
 from bluetune_trainer.store import runs
 from bluetune_trainer.store.bases import OpenStore, fetch_base, require_safetensors
 from bluetune_trainer.store.versions import publish
+
+log = logging.getLogger(__name__)
 
 
 def run_import(store: ObjectStore, plan: Plan, open_store: OpenStore, *, stop: threading.Event) -> Result:
@@ -80,9 +83,11 @@ def _raise_if(stop: threading.Event) -> None:
 
 def _base(plan: Plan, resolved: Resolved, into: Path, open_store: OpenStore, stop: threading.Event) -> Path:
     """The folder of the base: fetched, or written by the plugin."""
-    if plan.base_uri != PLUGIN_BASE:
-        return fetch_base(plan, into, open_store, on_file=partial(_raise_if, stop))
     write = overridden(resolved.plugin, "initial_model")
+    if plan.base_uri != PLUGIN_BASE:
+        if write is not None:
+            log.info("the plugin is not asked for a first model: base.uri names one", extra={"base": plan.base_uri})
+        return fetch_base(plan, into, open_store, on_file=partial(_raise_if, stop))
     if write is None:
         raise PlanInvalid(
             f"base.uri: {PLUGIN_BASE} asks the plugin {plan.method.plugin} for a model, and it gives none;"

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from bluetune_api.method import Items, SearchDimension, SearchSpace, Settings
 from bluetune_api.records import Trial
 from bluetune_trainer.compat.building import PARTS, READING, built, check_what_was_read, part_of
-from bluetune_trainer.compat.called_as_before import confidences_of, metric_of
+from bluetune_trainer.compat.called_as_before import confidences_of, metric_of, ranker_of
 from bluetune_trainer.compat.convert import ClickstreamSessionConverter, is_plain
 from bluetune_trainer.compat.experiments import ExperimentsManager
 from bluetune_trainer.compat.items import (
@@ -264,7 +264,8 @@ class BuilderMethod(hooks.TextFineTuningMethod):
 
     def ranker(self, settings: Settings) -> Ranker | None:
         """The builder's."""
-        return None if settings.ranker else self._settings().ranker
+        own = self._settings().ranker
+        return None if settings.ranker or own is None else ranker_of(own)
 
     def confidence_calculator(self, settings: Settings) -> ConfidenceCalculator | None:
         """The builder's."""

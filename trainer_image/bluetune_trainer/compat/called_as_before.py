@@ -1,7 +1,7 @@
-"""Metrics and confidences whose authors wrote them for Embedding Studio's calls, called in that form.
+"""Metrics, confidences and rankers whose authors wrote them for Embedding Studio's calls, called in that form.
 
 There a metric got pairs of inputs, an extractor, a storage of items and a query retriever; a confidence calculator got
-the ranks and clicks of one session.
+the ranks and clicks of one session, and a ranker one query.
 """
 
 import inspect
@@ -17,6 +17,7 @@ from bluetune_trainer.compat.convert import FineTuningInput
 from bluetune_trainer.ranking.accumulators import MetricValue
 from bluetune_trainer.ranking.confidences import ConfidenceCalculator
 from bluetune_trainer.ranking.metrics import MetricCalculator, RankedSessions
+from bluetune_trainer.ranking.rankers import COSINE_DISTANCE, COSINE_SIMILARITY, EUCLIDEAN_DISTANCE, Ranker
 
 
 def metric_of(calculator: MetricCalculator) -> MetricCalculator:
@@ -36,6 +37,34 @@ def confidences_of(calculate: Callable[..., Any]) -> ConfidenceCalculator:
         return confidences
 
     return session_by_session
+
+
+def ranker_of(rank: Ranker) -> Ranker:
+    """The ranker as a run calls it: one that gives [items] for a query, and not [queries, items], is asked for each."""
+    if rank in (COSINE_SIMILARITY, COSINE_DISTANCE, EUCLIDEAN_DISTANCE):
+        return rank
+    return QueryByQuery(rank)
+
+
+class QueryByQuery:
+    """Finds out at its first call whether a ranker takes one query at a time.
+
+    Args:
+        rank: ([1, dimension] query, [m, dimension] items) → [m] or [1, m].
+    """
+
+    def __init__(self, rank: Ranker) -> None:
+        self.rank = rank
+        self._one: bool | None = None
+
+    def __call__(self, queries: Tensor, items: Tensor) -> Tensor:
+        """[n, dimension], [m, dimension] → [n, m]."""
+        if self._one is None:
+            first: object = self.rank(queries[:1], items)
+            self._one = isinstance(first, Tensor) and first.shape == (len(items),)
+        if not self._one:
+            return self.rank(queries, items)
+        return torch.stack([self.rank(queries[at : at + 1], items) for at in range(len(queries))])
 
 
 def _positional(function: Callable[..., Any]) -> int | None:

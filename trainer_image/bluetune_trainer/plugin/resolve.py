@@ -1,5 +1,6 @@
 """The plugin's last word on a plan, and the names in it, judged without torch."""
 
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from bluetune_trainer.errors import PlanInvalid, PluginFailed, in_words
 from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.loading import BUILT_IN, DISTANCES, load_object, load_plugin
 from bluetune_trainer.plugin.method import FineTuningMethod, overridden
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,11 @@ def resolve(method: MethodPlan, plugin: FineTuningMethod | None = None) -> Resol
         raise PlanInvalid(
             f"settings.partsRank: longItems {settings.long_items or 'Truncate'} does not use it; set longItems: Split,"
             " or leave it out"
+        )
+    if settings.long_items != "Split" and overridden(plugin, "split_item") is not None:
+        log.warning(
+            "split_item of the plugin is not asked: settings.longItems is not Split, and long items are cut",
+            extra={"plugin": method.plugin},
         )
     update = {"settings": settings, "initial_params": space, "initial_max_evals": evals or PRESET_EVALS}
     return Resolved(plugin, method.model_copy(update=update), (*plugin.user_objects(), *_named(settings)))

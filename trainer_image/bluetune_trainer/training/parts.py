@@ -17,6 +17,7 @@ from bluetune_trainer.ranking.confidences import ConfidenceCalculator, dummy_con
 from bluetune_trainer.ranking.losses import RankingLossInterface
 from bluetune_trainer.ranking.metrics import MetricCalculator
 from bluetune_trainer.ranking.rankers import Ranker
+from bluetune_trainer.training.checked import checked_confidences, checked_ranker
 from bluetune_trainer.training.model import Model, ReadFile, no_files
 from bluetune_trainer.training.opening import open_model, open_served
 from bluetune_trainer.training.params import resolve_settings
@@ -96,6 +97,11 @@ def choose_parts(settings: Settings, plugin: FineTuningMethod | None = None, *, 
 
     chosen = ranker or registry.ranker(named.ranker)
     _check_direction(chosen, named.is_similarity)
+    if chosen not in registry.RANKERS.values():
+        chosen = checked_ranker(chosen)
+    weigh = confidence or registry.confidence_calculator(named.confidence_calculator)
+    if weigh not in registry.CONFIDENCES.values():
+        weigh = checked_confidences(weigh)
     splits = named.long_items == "Split"
     loss = new_loss()  # what is wrong with it is said before anything is computed
     return Parts(
@@ -105,7 +111,7 @@ def choose_parts(settings: Settings, plugin: FineTuningMethod | None = None, *, 
         new_loss=new_loss,
         ranker=ByParts(chosen, named.parts_rank) if splits else chosen,
         split_item=(overridden(method, "split_item") or split_to_fit) if splits else None,
-        confidence_calculator=confidence or registry.confidence_calculator(named.confidence_calculator),
+        confidence_calculator=weigh,
         metrics=list(metrics) if metrics is not None else [registry.metric(name) for name in named.metrics],
         accumulators=tuple(accumulators),
         item_variants=overridden(method, "item_variants"),
