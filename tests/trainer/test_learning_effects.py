@@ -1,5 +1,6 @@
 """What parameters and settings do to the numbers that a step sees and gives, seen by a loss that writes them down."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -148,8 +149,8 @@ def sessions_of(features: RankingFeatures) -> list[Shown]:
 def rules_of(features: RankingFeatures) -> Rules:
     return Rules(
         features.is_similarity,
-        features.min_abs_difference,
-        features.max_abs_difference,
+        -1.0 if features.min_abs_difference is None else features.min_abs_difference,
+        math.inf if features.max_abs_difference is None else features.max_abs_difference,
         features.shown_rank is not None,
     )
 

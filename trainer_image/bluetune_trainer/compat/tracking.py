@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 PATIENCE = 10.0
 """Seconds that a run waits for the server, once: it may hold a GPU, and may be asked to stop meanwhile."""
-REQUESTS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+REQUESTS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 """MLflow's own limits, which are 120 s and seven retries, where the environment does not say."""
 
 
