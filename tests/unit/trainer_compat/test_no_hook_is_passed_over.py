@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from bluetune_api.clickstream import Clickstream
 from bluetune_api.method import SearchDimension, Settings
 from bluetune_api.records import MethodPlan, Trial
+from bluetune_trainer.data.event_types import EventTypes
+from bluetune_trainer.data.notes import notes
 from bluetune_trainer.errors import PlanInvalid, PluginFailed
 from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.loading import load_plugin
@@ -230,7 +233,8 @@ def test_every_hook_beside_a_builder_is_called(plugin: Make, load: Load) -> None
 def settings(self, settings):
     return settings.model_copy(update={"seed": 7})
 def initial_params(self, space):
-    from bluetune_api.method import SearchDimension
+    from bluetune_api.clickstream import Clickstream
+from bluetune_api.method import SearchDimension
     return {**space, "temperature": SearchDimension(choice=[0.1])}
 def initial_max_evals(self, evals):
     return evals + 3
@@ -414,6 +418,7 @@ def test_what_a_converter_leaves_out_is_counted(plugin: Make, load: Load) -> Non
     """
     loaded = load(plugin(with_parts(body)))
     assert (loaded.tally.left_out, len(loaded.sessions)) == (30, 30)
+    assert "30 sessions were left out by the plugin" in notes(loaded.tally, EventTypes(), Clickstream())
 
 
 def test_a_converter_that_shortens_lists_does_not_shorten_them_again_for_a_splitter(plugin: Make, load: Load) -> None:
