@@ -4,6 +4,8 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,12 +16,15 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import CLIPModel
 
 from bluetune_api.method import Settings
-from bluetune_api.records import Manifest, MethodPlan
+from bluetune_api.objectstore import LocalStore
+from bluetune_api.records import Manifest, MethodPlan, Plan
+from bluetune_trainer.cli.importing import run_import
 from bluetune_trainer.cli.probe import compare, reference_of
 from bluetune_trainer.errors import PlanInvalid, StoreFailed
 from bluetune_trainer.plugin import TextFineTuningMethod
 from bluetune_trainer.plugin.resolve import Resolved, resolve
 from bluetune_trainer.ranking.rankers import COSINE_SIMILARITY, DOT_PRODUCT, EUCLIDEAN_DISTANCE, Ranker
+from bluetune_trainer.training.backbone import window
 from bluetune_trainer.training.clip import Clip
 from bluetune_trainer.training.encoder import Encoder
 from bluetune_trainer.training.heads import Head
@@ -74,6 +79,31 @@ def test_other_prompts_replace_the_folders_under_every_name_of_theirs() -> None:
     assert prompts.unused() == ["clustering"]
 
 
+def test_an_import_says_which_prompts_of_the_base_nothing_uses(
+    base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    prompts = {"search_query": "search_query: ", "search_document": "search_document: "}
+    edit(base / "config_sentence_transformers.json", prompts=prompts)
+    (tmp_path / "store").mkdir()
+    plan = Plan.model_validate(
+        {
+            "kind": "Import",
+            "owner": {"kind": "EmbeddingModel", "name": "m", "namespace": "n", "uid": "u1"},
+            "model": "m",
+            "store": {"endpoint": "minio:9000", "bucket": "models"},
+            "base_uri": str(base),
+        }
+    )
+    store = LocalStore(tmp_path / "store")
+    with caplog.at_level("WARNING"):
+        result = run_import(store, plan, lambda location: store, stop=Event())
+    (said,) = [record for record in caplog.records if "settings.queryPrompt" in record.getMessage()]
+    assert said.prompts == list(prompts)  # type: ignore[attr-defined]
+    folder = tmp_path / "store" / "versions" / str(result.version)
+    published = SentenceTransformer(str(folder), device="cpu")
+    assert {name: published.prompts[name] for name in prompts} == prompts
+
+
 def test_the_default_prompt_of_a_base_stays_its_default(base: Path, tmp_path: Path) -> None:
     edit(base / "config_sentence_transformers.json", prompts={"task": "do this: "}, default_prompt_name="task")
     open_model(base, Settings()).save(tmp_path / "saved")
@@ -114,6 +144,27 @@ def test_a_folder_in_the_oldest_layout_is_read_as_it_was_meant(base: Path, tmp_p
     assert (model.pooling.modes, model.max_tokens, model.lower, model.unit) == (("max",), 16, True, False)
     theirs = SentenceTransformer(str(old), device="cpu")
     assert_same(model.encode([*TEXTS, "UPPER"], "item"), theirs.encode([*TEXTS, "UPPER"]))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "saved", "tokenizer", "positions", "found"),
+    [
+        (None, 64, 32, 512, 64),
+        (None, 32, 64, 512, 32),
+        (None, 514, 512, 512, 512),
+        (None, None, 32, 512, 32),
+        (None, None, int(1e30), 512, 512),
+        (None, None, int(1e30), None, 512),
+        (None, 64, int(1e30), -1, 64),
+        (48, 64, 32, 512, 48),
+        (300, 256, 512, 512, 300),
+    ],
+)
+def test_the_longest_text_is_the_one_that_sentence_transformers_takes(
+    wanted: int | None, saved: int | None, tokenizer: int, positions: int | None, found: int
+) -> None:
+    of_tokenizer = SimpleNamespace(model_max_length=tokenizer)
+    assert window(wanted, saved, of_tokenizer, SimpleNamespace(max_position_embeddings=positions)) == found
 
 
 def test_a_plain_transformers_folder_is_what_sentence_transformers_makes_of_it(tmp_path: Path) -> None:
