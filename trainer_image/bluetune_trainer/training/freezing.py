@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bluetune_trainer.errors import PlanInvalid
 from bluetune_trainer.training.agreement import WRONG, same
-from bluetune_trainer.training.model import Model, Tower, no_files
+from bluetune_trainer.training.model import Model, Row, Tower, no_files
 from bluetune_trainer.training.packing import current
 
 log = logging.getLogger(__name__)
@@ -77,16 +77,24 @@ class LayerSplit:
 
         Not where a layer hands the next one more than states, as T5's first does.
         """
-        batch = self._probe()
+        rows = self._probe_rows()
+        batch = self._batch(rows)
         try:
-            found = self.upper(self.lower(*batch), *batch)
+            hidden = self.lower(*batch)
+            if self.tower.packs:
+                hidden = torch.cat([state[: self.tower.cost(row)] for state, row in zip(hidden, rows, strict=True)])[
+                    None
+                ]
+            found = self.upper(hidden, *batch)
         except (*WRONG, PlanInvalid) as error:
             log.info("a cut above frozen layers failed", extra={"depth": self.depth, "error": f"{error!s:.200}"})
             return False
         return same(found, self.tower(*batch))
 
-    def _probe(self) -> tuple[Tensor, ...]:
-        rows = list(self.tower.prepare(list(self.tower.probe_inputs()), no_files))
+    def _probe_rows(self) -> list[Row]:
+        return list(self.tower.prepare(list(self.tower.probe_inputs()), no_files))
+
+    def _batch(self, rows: list[Row]) -> tuple[Tensor, ...]:
         return tuple(part.to(self.tower.device) for part in self.tower.collate(rows))
 
     @cached_property
@@ -96,7 +104,7 @@ class LayerSplit:
         hook = self.layers[self.depth].register_forward_hook(lambda layer, given, answer: answers.append(answer))
         try:
             with torch.no_grad():
-                self.tower(*self._probe())
+                self.tower(*self._batch(self._probe_rows()[:1]))
         finally:
             hook.remove()
         return len(answers[0]) if answers and isinstance(answers[0], tuple) else None
@@ -135,7 +143,6 @@ class _Stand(nn.Module):
         self._entries = entries
         if hasattr(model, "attention_type"):
             self.attention_type = model.attention_type
-
 
     def answer(self, hidden: Tensor) -> Any:
         """The states, in a tuple if the layer gives one."""
