@@ -81,7 +81,8 @@ class Settings(ApiModel):
     """`ListwiseSoftmaxLoss` (preset), `InfoNCELoss` (also as `MultipleNegativesRankingLoss`),
     `CosineProbMarginRankingLoss`, `ProbMarginRankingLoss`, or a class of yours."""
     ranker: ImportPath | None = None
-    """`COSINE_SIMILARITY` (preset), `COSINE_DISTANCE`, `EUCLIDEAN_DISTANCE`, or a callable of yours."""
+    """`COSINE_SIMILARITY`, `COSINE_DISTANCE`, `DOT_PRODUCT`, `EUCLIDEAN_DISTANCE`, or a callable of yours (preset: what
+    the start version's folder says by `similarity_fn_name`, cosine where it says nothing)."""
     is_similarity: bool | None = None
     """Whether the ranker grows with relevance (preset: as the built-in ranker does; true for a callable of yours)."""
     confidence_calculator: ImportPath | None = None
@@ -135,7 +136,7 @@ class Settings(ApiModel):
     precision: Literal["Auto", "FP32", "BF16"] | None = None
     """Auto (preset) takes BF16 where a probe shows that it pays."""
     max_tokens: Annotated[int, Field(ge=8, le=32768)] | None = None
-    """Longest text in tokens (preset: the model's window)."""
+    """Longest text in tokens, in training and in the published version (preset: the model's window)."""
     towers: Literal["Shared", "Separate"] | None = None
     """Separate makes two encoders of one: queries and items get weights of their own (preset: as the model has it)."""
     long_items: Literal["Truncate", "Split"] | None = None

@@ -331,7 +331,7 @@ class Probe(ApiModel):
     texts: list[str]
     """n texts, as given to the encoder (prompts not yet applied)."""
     vectors: list[list[float]]
-    """n × dim, L2-normalised, rounded to 6 decimals."""
+    """n × dim, rounded to 6 decimals; of length 1 where the model makes such."""
 
 
 class Manifest(ApiModel):
@@ -361,6 +361,8 @@ class Manifest(ApiModel):
     """Put before each query."""
     item_prompt: str = ""
     """Put before each item."""
+    similarity: Literal["cosine", "dot", "euclidean", "manhattan"] = "cosine"
+    """What a server must compare its vectors by."""
     probe: Probe
     """What a server of this version must answer."""
 

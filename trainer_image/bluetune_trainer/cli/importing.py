@@ -45,6 +45,8 @@ def run_import(store: ObjectStore, plan: Plan, open_store: OpenStore, *, stop: t
             reference = reference_of(model)
         card = CardFacts(
             dimension=model.dimension,
+            similarity=model.similarity,
+            unit=model.unit,
             query_prompt=model.query_prompt,
             item_prompt=model.item_prompt,
             base_uri=plan.base_uri,
@@ -59,6 +61,7 @@ def run_import(store: ObjectStore, plan: Plan, open_store: OpenStore, *, stop: t
                 base_uri=plan.base_uri,
                 query_prompt=model.query_prompt,
                 item_prompt=model.item_prompt,
+                similarity=model.similarity,
                 probe=reference.probe,
             )
 

@@ -35,6 +35,7 @@ from bluetune_trainer.store.versions import Published, download_version, lineage
 from bluetune_trainer.training.launch import check_devices
 from bluetune_trainer.training.params import resolve_settings
 from bluetune_trainer.training.parts import Parts, choose_parts
+from bluetune_trainer.training.similarity import ranked_as_served
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +69,10 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
             catalogue, split = load(store, resolved.method, resolved.plugin, checked, stop=stop)
         if resolved.plugin.waits_for_data():
             resolved = prepare(plan, resolved.plugin)
+        parent = download_version(store, plan.start_version, workdir / "start")
+        resolved = ranked_as_served(resolved, workdir / "start")
         with blaming(plan.method.plugin, *resolved.user_code):
             parts = choose_parts(resolved.method.settings, resolved.plugin, files=Reader(store, stop))
-        parent = download_version(store, plan.start_version, workdir / "start")
         with blaming(plan.method.plugin, *resolved.user_code, *parts.user_code):
             outcome = _search(store, plan, resolved, parts, catalogue, split, stages, stop, workdir)
             _raise_if(stop)
@@ -238,9 +240,12 @@ def _publish(
     outcome: SearchOutcome,
     parent: Manifest,
 ) -> Published:
-    reference = reference_of(parts.load_served(outcome.model_folder))
+    served = parts.load_served(outcome.model_folder)
+    reference = reference_of(served)
     card = CardFacts(
         dimension=outcome.dimension,
+        similarity=served.similarity,
+        unit=served.unit,
         query_prompt=outcome.query_prompt,
         item_prompt=outcome.item_prompt,
         name=plan.model,
@@ -270,6 +275,7 @@ def _publish(
             metrics=outcome.best.metrics,
             query_prompt=outcome.query_prompt,
             item_prompt=outcome.item_prompt,
+            similarity=served.similarity,
             probe=reference.probe,
         )
 

@@ -10,7 +10,7 @@ from bluetune_api.method import Settings
 from bluetune_trainer.ranking.confidences import dummy_confidences
 from bluetune_trainer.ranking.losses import RankingLossInterface
 from bluetune_trainer.ranking.metrics import MetricCalculator
-from bluetune_trainer.ranking.rankers import COSINE_DISTANCE, COSINE_SIMILARITY, EUCLIDEAN_DISTANCE
+from bluetune_trainer.ranking.rankers import COSINE_DISTANCE, COSINE_SIMILARITY, DOT_PRODUCT, EUCLIDEAN_DISTANCE
 
 ONCE_AN_EPOCH = 1e9
 """More sessions than an epoch has: the manifest's settings count sessions and have no -1."""
@@ -45,7 +45,8 @@ class FineTuningSettings(BaseModel):
     @model_validator(mode="after")
     def _ranker_and_direction_agree(self) -> Self:
         """A built-in ranker taken for its opposite would train the model backwards."""
-        names: dict[Any, bool] = {COSINE_SIMILARITY: True, COSINE_DISTANCE: False, EUCLIDEAN_DISTANCE: False}
+        similarities, distances = (COSINE_SIMILARITY, DOT_PRODUCT), (COSINE_DISTANCE, EUCLIDEAN_DISTANCE)
+        names: dict[Any, bool] = {**dict.fromkeys(similarities, True), **dict.fromkeys(distances, False)}
         grows = names.get(self.ranker) if self.ranker is not None else None
         if None not in (grows, self.is_similarity) and grows != self.is_similarity:
             name = getattr(self.ranker, "__name__", "")

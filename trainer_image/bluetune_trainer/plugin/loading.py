@@ -23,7 +23,7 @@ BUILT_IN: Mapping[str, tuple[str, ...]] = {
         "CosineProbMarginRankingLoss",
         "ProbMarginRankingLoss",
     ),
-    "settings.ranker": ("COSINE_SIMILARITY", "COSINE_DISTANCE", "EUCLIDEAN_DISTANCE"),
+    "settings.ranker": ("COSINE_SIMILARITY", "COSINE_DISTANCE", "DOT_PRODUCT", "EUCLIDEAN_DISTANCE"),
     "settings.confidenceCalculator": ("dummy_confidences", "calculate_confidences"),
     "settings.metrics": ("not_irrelevant_dist_shift", "irrelevant_dist_shift", "DistanceShift", "LossMetric"),
 }

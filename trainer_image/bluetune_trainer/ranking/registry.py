@@ -17,6 +17,7 @@ LOSSES: Mapping[str, type[losses.RankingLossInterface]] = {
 RANKERS: Mapping[str, rankers.Ranker] = {
     "COSINE_SIMILARITY": rankers.COSINE_SIMILARITY,
     "COSINE_DISTANCE": rankers.COSINE_DISTANCE,
+    "DOT_PRODUCT": rankers.DOT_PRODUCT,
     "EUCLIDEAN_DISTANCE": rankers.EUCLIDEAN_DISTANCE,
 }
 CONFIDENCES: Mapping[str, confidences.ConfidenceCalculator] = {

@@ -12,8 +12,13 @@ from bluetune_trainer.training.evaluation import PaddedSessions, rank_embedded, 
 from bluetune_trainer.training.params import TrainingSettings
 
 
-def check_dims(dims: Sequence[int], dimension: int) -> None:
-    """Raises PlanInvalid for a length that is not below the model's own."""
+def check_dims(dims: Sequence[int], dimension: int, *, lengths_count: bool = False) -> None:
+    """Raises PlanInvalid for a length that is not below the model's own, and where the lengths of vectors count."""
+    if dims and lengths_count:
+        raise PlanInvalid(
+            "settings.matryoshkaDims: this model's vectors keep their length and are not compared by cosine, while"
+            " truncated ones are brought to length 1; leave matryoshkaDims out"
+        )
     wrong = [d for d in dims if d >= dimension]
     if wrong:
         raise PlanInvalid(

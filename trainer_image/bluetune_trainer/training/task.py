@@ -18,11 +18,11 @@ from bluetune_trainer.errors import DataInvalid
 from bluetune_trainer.ranking.accumulators import MetricsAccumulator
 from bluetune_trainer.ranking.losses import MatryoshkaLoss, RankingLossInterface
 from bluetune_trainer.ranking.metrics import summarize
-from bluetune_trainer.ranking.rankers import Ranker
+from bluetune_trainer.ranking.rankers import Ranker, scaled
 from bluetune_trainer.training.activations import ActivationCaches
 from bluetune_trainer.training.batches import Batcher, Ints, MinedNegatives, NumberedSessions, number_sessions
 from bluetune_trainer.training.embedder import Embedder, Filling
-from bluetune_trainer.training.encoder import Encoder, pack
+from bluetune_trainer.training.encoder import pack
 from bluetune_trainer.training.evaluation import (
     PaddedSessions,
     embed_all,
@@ -44,7 +44,9 @@ from bluetune_trainer.training.position_bias import ClickWeights
 from bluetune_trainer.training.precision import use_bf16
 from bluetune_trainer.training.ranks import agree, device, told, world
 from bluetune_trainer.training.recording import check_names, wants_training_metrics
+from bluetune_trainer.training.similarity import typical_rank
 from bluetune_trainer.training.start_scores import StartScores, StartVersion, score
+from bluetune_trainer.training.text_tower import TextTower
 from bluetune_trainer.training.threads import fit_threads
 from bluetune_trainer.training.variants import Variants, Vary, make_variants
 
@@ -77,6 +79,8 @@ class TrainingTask:
     start: StartVersion
     """On the validation sessions."""
     ranker: Ranker
+    loss_ranker: Ranker
+    """The same on the scale of cosines, as losses see it."""
     click_weights: ClickWeights | None
     """Under `positionBias: IPS`."""
     mined: MinedNegatives | None
@@ -205,7 +209,8 @@ def prepare(
     """
     fit_threads()
     model = _opened(parts, start_folder, settings)
-    check_dims(settings.matryoshka_dims, model.dimension)
+    lengths_count = not model.unit and model.similarity != "cosine"
+    check_dims(settings.matryoshka_dims, model.dimension, lengths_count=lengths_count)
     bf16 = told(use_bf16(settings.precision, model.device.type))  # a measurement may come out otherwise elsewhere
     table = InputTable(model, parts.files, parts.split_item)
     train = number_sessions(split.train, catalogue, table)
@@ -267,6 +272,7 @@ def prepare(
         validation=padded,
         start=start,
         ranker=parts.ranker,
+        loss_ranker=scaled(parts.ranker, 1 / told(typical_rank(parts.ranker, model))),
         click_weights=click_weights,
         mined=mined,
         caches=ActivationCaches(workdir / "activations"),
@@ -300,6 +306,6 @@ def _varied(train: Sessions, catalogue: Catalogue, parts: Parts) -> Iterator[tup
 
 
 def _phrases(split: Split, catalogue: Catalogue, table: InputTable, seed: int) -> Phrases | None:
-    if not all(isinstance(tower, Encoder) for tower in table.model.towers()):
+    if not all(isinstance(tower, TextTower) for tower in table.model.towers()):
         return None  # pictures have no words
     return Phrases.of(split.train.items, catalogue, table, seed)

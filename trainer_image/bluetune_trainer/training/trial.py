@@ -144,7 +144,7 @@ def _run(
     )
     adapters = Adapters(model, settings.lora) if settings.lora is not None else None
     loss = task.new_loss(params)
-    features = FeatureMaker(params, task.ranker, is_similarity=settings.is_similarity)
+    features = FeatureMaker(params, task.loss_ranker, is_similarity=settings.is_similarity)
     recorder = Recorder(task.accumulators, plan)
 
     kept = Interpolation(model, params.interpolation)
