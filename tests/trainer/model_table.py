@@ -122,6 +122,5 @@ REFUSED: Mapping[str, tuple[str, str]] = {
     "siglip": ("models of pictures or sound other than CLIP", "reads more than texts"),
     "convbert": ("models that do not keep padding apart from a text", "when others are in its batch"),
     "fnet": ("the same", "when others are in its batch"),
-    "xlnet": ("models that need segment ids of a text alone", "when others are in its batch"),
 }
 """By `model_type`: what it stands for in the documentation, and words of the message."""

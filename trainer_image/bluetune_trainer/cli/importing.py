@@ -1,9 +1,11 @@
 """Import: publish a base model as the first version."""
 
+import logging
 import tempfile
 import threading
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bluetune_api import store_layout
 from bluetune_api.model import PLUGIN_BASE
@@ -17,6 +19,11 @@ from bluetune_trainer.plugin.resolve import Resolved, resolve
 from bluetune_trainer.report.card import CardFacts, write_card
 from bluetune_trainer.store import runs
 from bluetune_trainer.store.versions import publish
+
+if TYPE_CHECKING:
+    from bluetune_trainer.training.model import Model
+
+log = logging.getLogger(__name__)
 
 
 def run_import(store: ObjectStore, plan: Plan, open_store: OpenStore, *, stop: threading.Event) -> Result:
@@ -41,6 +48,7 @@ def run_import(store: ObjectStore, plan: Plan, open_store: OpenStore, *, stop: t
 
         with blaming(plan.method.plugin, *resolved.user_code):
             model = open_model(base, settings, resolved.plugin)
+            _say_unused_prompts(base, model)
             model.save(workdir / "model")
             reference = reference_of(model)
         card = CardFacts(
@@ -74,6 +82,19 @@ def run_import(store: ObjectStore, plan: Plan, open_store: OpenStore, *, stop: t
         kind="Import", owner=plan.owner, version=published.version, digest=published.digest, uri=published.uri
     )
     return runs.create(store, store_layout.result(plan.owner.uid), result)
+
+
+def _say_unused_prompts(base: Path, model: "Model") -> None:
+    """A base may name its prompts as it likes, and which of them is for queries is then for the user to say."""
+    from bluetune_trainer.training.layout import read_prompts
+
+    unused = read_prompts(base).unused()
+    if unused and not (model.query_prompt or model.item_prompt):
+        log.warning(
+            "the base has prompts, but none that is known to be put before queries or items; if they should be, set"
+            " settings.queryPrompt and settings.itemPrompt",
+            extra={"prompts": unused},
+        )
 
 
 def _raise_if(stop: threading.Event) -> None:

@@ -119,7 +119,7 @@ def _tokenizer(folder: Path) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (ValueError, ImportError, OSError) as error:
         kind = read_json(folder / "tokenizer_config.json").get("tokenizer_class") or "tokenizer"
-        if packages := _missing_packages(str(error)):
+        if packages := _missing_packages(folder, str(error)):
             raise PlanInvalid(
                 f"{folder}: its {kind} needs a Python package that is not installed here: {' or '.join(packages)}."
                 " Save the tokenizer where it is installed, with tokenizer.save_pretrained, so that the folder has a"
@@ -137,9 +137,11 @@ def _tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def _missing_packages(error: str) -> list[str]:
-    """Of those that an error speaks of, what is not installed."""
+def _missing_packages(folder: Path, error: str) -> list[str]:
+    """Of those that an error speaks of, or the folder's files ask for, what is not installed."""
     words = set(re.findall(r"[a-z_]+", error.lower()))
+    if any(folder.glob("*.model")):
+        words = {"sentencepiece"}
     return [name for name in _PACKAGES if name in words and importlib.util.find_spec(name) is None]
 
 
@@ -161,6 +163,8 @@ def window(wanted: int | None, saved: int | None, tokenizer: Any, config: Any) -
     Raises PlanInvalid for a `wanted` that is beyond these.
     """
     positions = getattr(config, "max_position_embeddings", None) or _UNKNOWN_LENGTH
+    if positions < 0:  # XLNet says -1
+        positions = _UNKNOWN_LENGTH
     if getattr(config, "model_type", "") in _POSITIONS_AFTER_PADDING:
         positions -= 2
     limit = min(positions, tokenizer.model_max_length if tokenizer.model_max_length < _UNKNOWN_LENGTH else positions)
