@@ -49,7 +49,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("bert", "all-MiniLM, bge (en), gte (v1), e5 (en), mxbai, multi-qa-MiniLM", BERT, "packed"),
     Family("bert", "bge, mxbai, snowflake-arctic-embed", BERT, "packed", pooling="cls"),
     Family("bert", "LaBSE", BERT, "packed", pooling="cls", head=("Dense", "Normalize")),
-    Family("bert", "contriever, facebook-dpr", BERT, "packed", head=(), similarity="dot"),
+    Family("bert", "multi-qa-MiniLM-L6-dot, msmarco-bert-base-dot", BERT, "packed", head=(), similarity="dot"),
     Family("distilbert", "multi-qa-distilbert, msmarco-distilbert", {**BERT, "hidden_dim": 48}, "packed"),
     Family(
         "distilbert",
@@ -83,8 +83,8 @@ FAMILIES: tuple[Family, ...] = (
         pooling="cls",
         prompts={"query": "search_query: ", "document": "search_document: "},
     ),
-    Family("nomic_bert", "nomic-embed-text-v1, -v1.5", {**BERT, "head_dim": 8}, head=("LayerNorm", "Normalize")),
-    Family("gte", "gte-multilingual, gte-large-en-v1.5", BERT, pooling="cls"),
+    Family("nomic_bert", "nomic-embed-text-v1.5", {**BERT, "head_dim": 8}, head=("LayerNorm", "Normalize")),
+    Family("gte", "gte-multilingual as transformers has it (alibaba-nlp-community)", BERT, pooling="cls"),
     Family("eurobert", "EuroBERT", {**DECODER, "num_key_value_heads": 4}),
     Family(
         "gemma3_text",
@@ -124,3 +124,12 @@ REFUSED: Mapping[str, tuple[str, str]] = {
     "fnet": ("the same", "when others are in its batch"),
 }
 """By `model_type`: what it stands for in the documentation, and words of the message."""
+
+OTHERS: Mapping[str, str] = {
+    "static embeddings": "potion and other Model2Vec models, static-retrieval-mrl: `StaticEmbedding`, also in"
+    " Model2Vec's own layout. It has no layers to freeze and no window.",
+    "Router": "a model with the routes `query` and `document`, each an encoder of texts with weights of its own.",
+    "CLIP": "queries are texts, items are pictures: a transformers folder, or sentence-transformers' `Transformer` or"
+    " `CLIPModel` (clip-ViT-B-32).",
+}
+"""Models that are not a transformer of texts and its pooling."""

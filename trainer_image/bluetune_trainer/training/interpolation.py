@@ -13,7 +13,8 @@ from torch import nn
 class Interpolation:
     """A context in which the weights lie on the way; outside of it they are the trained ones, and training goes on.
 
-    With adapters, it is their matrices that lie on the way.
+    With adapters it is their product that lies on the way: B begins at 0, so a share of B with the whole of A is that
+    share of B·A.
 
     Args:
         model: as the trial begins; what takes no gradient stays as it is.
@@ -22,7 +23,8 @@ class Interpolation:
 
     def __init__(self, model: nn.Module, share: float) -> None:
         self._share = share
-        trained = [p for p in model.parameters() if p.requires_grad] if share < 1 else []
+        named = model.named_parameters() if share < 1 else ()
+        trained = [p for name, p in named if p.requires_grad and "lora_A" not in name]
         self._pairs = [(p, p.detach().clone()) for p in trained]
         self._ends: list[torch.Tensor] = []
 
