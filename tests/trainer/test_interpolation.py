@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bluetune_api.method import EarlyStopping
+from bluetune_api.method import EarlyStopping, Lora
 from trainer.learning_runs import prepared, train
 from trainer.learning_world import write_tiny_encoder
 
@@ -27,6 +27,18 @@ def test_the_kept_weights_lie_where_it_says_and_the_training_goes_on_from_its_ow
         assert not torch.equal(kept.model_state[name], end), name
     model = dict(task.model.named_parameters())
     assert all(torch.equal(model[name], end) for name, end in trained.items())
+
+
+@pytest.mark.slow
+def test_with_adapters_it_is_the_merged_weights_that_lie_on_the_way(tiny: Path, tmp_path: Path) -> None:
+    task = prepared(tiny, tmp_path, test_each_n_inputs=1e6, lora=Lora(rank=4, alpha=8))
+    start = {name: p.detach().clone() for name, p in task.new_model().named_parameters()}
+    trained = train(task, interpolation=1.0).model_state
+    kept = train(task, interpolation=0.25).model_state
+    moved = {name: end - start[name] for name, end in trained.items()}
+    assert max(float(change.abs().max()) for change in moved.values()) > 1e-3
+    for name, change in moved.items():
+        assert torch.allclose(kept[name], start[name] + 0.25 * change, atol=1e-6), name
 
 
 @pytest.mark.slow
