@@ -115,6 +115,16 @@ def prompt_left_out(base: Path) -> None:
     change_json(base / "config_sentence_transformers.json", lambda config: config.update(prompts={"query": "q: "}))
 
 
+def own_arguments(base: Path) -> None:
+    edit = {"model_args": {"dtype": "float32", "rotary_base": 10}}
+    change_json(base / "sentence_bert_config.json", lambda config: config.update(edit))
+
+
+def states_of_another_kind(base: Path) -> None:
+    edit = {"modality_config": {"text": {"method": "get_text_features", "method_output_name": "pooler_output"}}}
+    change_json(base / "sentence_bert_config.json", lambda config: config.update(edit))
+
+
 def unknown_pooling(base: Path) -> None:
     write_json(base / "1_Pooling" / "config.json", {"pooling_mode": "attention"})
 
@@ -164,6 +174,8 @@ def needs_a_package(base: Path) -> None:
         (pickled_dense, r"2_Dense .*its weights are a pickle \(pytorch_model.bin\)"),
         (pickle_beside_safetensors_of_something_else, r"its weights are a pickle \(pytorch_model.bin\)"),
         (prompt_left_out, r"include_prompt false is not supported with prompts.*settings.queryPrompt"),
+        (own_arguments, r"model_args.rotary_base is not supported; remove it"),
+        (states_of_another_kind, r"modality_config .*get_text_features.* is not supported"),
         (unknown_pooling, r"pooling 'attention' is not supported, only cls, max, mean"),
         (sparse, r"a SparseEncoder of sentence-transformers, not an embedding model"),
         (adapter, r"an adapter \(adapter_config.json\).*merge_and_unload"),

@@ -47,10 +47,10 @@ def alone(encoder: "Encoder") -> Tensor:
         )
         try:
             states = encoder.backbone(**{k: v for k, v in batch.items() if k in takes}).last_hidden_state
+            vectors.append(encoder.pool(states, batch["input_ids"], batch["attention_mask"]))
         except WRONG as error:
             raise PlanInvalid(
                 f"a model of the type {encoder.model_type!r} is no encoder of texts ({error!s:.200});"
                 " use another base model"
             ) from error
-        vectors.append(encoder.pool(states, batch["input_ids"], batch["attention_mask"]))
     return torch.cat(vectors)

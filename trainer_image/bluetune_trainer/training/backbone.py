@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from bluetune_trainer.errors import PlanInvalid
 from bluetune_trainer.training.layout import read_json
-from bluetune_trainer.training.weights import check_loaded, require_safetensors_in
+from bluetune_trainer.training.weights import check_loaded, require_safetensors_in, type_of_weights
 
 _ENCODERS = {"t5": "T5EncoderModel", "mt5": "MT5EncoderModel", "umt5": "UMT5EncoderModel"}
 """Encoder-decoders of which sentence-transformers takes the encoder."""
@@ -152,9 +152,7 @@ def _dtype(folder: Path, config: Any) -> torch.dtype:
         said = getattr(torch, said)
     if isinstance(said, torch.dtype):
         return said
-    with safe_open(min(folder.glob("*.safetensors")), framework="pt") as opened:
-        types = [opened.get_tensor(name).dtype for name in sorted(opened.keys())[:1]]
-    return next((dtype for dtype in types if dtype.is_floating_point), torch.float32)
+    return type_of_weights(folder)
 
 
 def window(wanted: int | None, saved: int | None, tokenizer: Any, config: Any) -> int:

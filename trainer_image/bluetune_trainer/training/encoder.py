@@ -51,9 +51,12 @@ class Encoder(TextTower):
         known: what else a folder's sentence_bert_config.json says.
     """
 
-    HEAD = ("head.", "backbone.final_norm.", "backbone.norm.", "backbone.ln_f.", "backbone.encoder.final_layer_norm.")
+    HEAD = (
+        "head.",
+        *("backbone.final_norm.", "backbone.norm.", "backbone.ln_f.", "backbone.final_layer_norm."),
+        *("backbone.encoder.final_layer_norm.", "backbone.encoder.ln.", "backbone.decoder.final_layer_norm."),
+    )
     UNUSED = ("backbone.pooler.",)
-    kind = "Transformer"
 
     def __init__(
         self,

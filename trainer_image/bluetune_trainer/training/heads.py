@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from bluetune_trainer.errors import PlanInvalid
 from bluetune_trainer.training.layout import ModuleRef, read_json, write_json
-from bluetune_trainer.training.weights import require_safetensors_in
+from bluetune_trainer.training.weights import type_of_weights
 
 _VECTORS = "sentence_embedding"
 _ACTIVATIONS = ("torch.nn.modules.activation.", "torch.nn.modules.linear.Identity", "torch.nn.Identity")
@@ -43,7 +42,7 @@ class Dense(nn.Module):
     @classmethod
     def read(cls, folder: Path) -> "Dense":
         """Raises PlanInvalid for what it does beyond that, and for weights that do not fit."""
-        dtype = _dtype(folder)
+        dtype = type_of_weights(folder)
         config = read_json(folder / "config.json")
         _only_vectors(folder, config)
         if config.get("use_residual"):
@@ -88,7 +87,7 @@ class LayerNorm(nn.Module):
     @classmethod
     def read(cls, folder: Path) -> "LayerNorm":
         """Raises PlanInvalid for weights that do not fit."""
-        dtype = _dtype(folder)
+        dtype = type_of_weights(folder)
         norm = cls(int(read_json(folder / "config.json")["dimension"]), dtype)
         _load(norm, folder)
         return norm
@@ -150,14 +149,6 @@ def _only_vectors(folder: Path, config: dict[str, Any]) -> None:
     for key in ("module_input_name", "module_output_name"):
         if (config.get(key) or _VECTORS) != _VECTORS:
             raise PlanInvalid(f"{folder}: {key} {config[key]!r} is not supported; use another base model")
-
-
-def _dtype(folder: Path) -> torch.dtype:
-    require_safetensors_in(folder)
-    with safe_open(folder / "model.safetensors", framework="pt") as opened:
-        name = next(iter(opened.keys()))
-        dtype: torch.dtype = opened.get_tensor(name).dtype
-    return dtype
 
 
 def _load(module: nn.Module, folder: Path) -> None:

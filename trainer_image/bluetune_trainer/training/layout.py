@@ -27,6 +27,14 @@ _TRANSFORMER = tuple(
     f"sentence_{kind}_config.json"
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
+_OF_MODEL = frozenset({"attn_implementation", "dtype", "torch_dtype", "add_pooling_layer"})
+_OF_TOKENIZER = frozenset({"model_max_length", "padding_side", "use_fast"})
+_HARMLESS = {
+    **dict.fromkeys(("model_args", "model_kwargs"), _OF_MODEL),
+    **dict.fromkeys(("tokenizer_args", "processor_kwargs"), _OF_TOKENIZER),
+    **dict.fromkeys(("config_args", "config_kwargs"), frozenset({"use_cache"})),
+}
+"""Arguments of transformers that a folder may name: no vector depends on them here."""
 _TEXT_STATES = {"method": "forward", "method_output_name": "last_hidden_state"}
 
 
@@ -190,9 +198,12 @@ def read_transformer_config(folder: Path) -> dict[str, Any]:
     states = (config.get("modality_config") or {"text": _TEXT_STATES}).get("text")
     if states != _TEXT_STATES:
         raise PlanInvalid(f"{path}: modality_config {states!r} of texts is not supported; use another base model")
-    for key in ("processing_kwargs", "query_length", "document_length", "query_expansion", "config_args"):
+    for key in ("processing_kwargs", "query_length", "document_length", "query_expansion"):
         if config.get(key):
             raise PlanInvalid(f"{path}: {key} is not supported; remove it, or use another base model")
+    for key, harmless in _HARMLESS.items():
+        if others := sorted(set(config.get(key) or ()) - harmless - {"trust_remote_code"}):
+            raise PlanInvalid(f"{path}: {key}.{others[0]} is not supported; remove it, or use another base model")
     return config
 
 

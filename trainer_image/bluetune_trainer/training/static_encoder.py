@@ -28,7 +28,6 @@ class StaticEncoder(TextTower):
     """
 
     HEAD = ("embedding.", "head.")
-    kind = "StaticEmbedding"
 
     def __init__(
         self,
@@ -63,7 +62,7 @@ class StaticEncoder(TextTower):
             raise PlanInvalid(f"{first.folder} is no StaticEmbedding: tokenizer.json is missing")
         table = _table(first.folder)
         return cls(
-            nn.Embedding(*table.shape, _weight=table.float()),
+            nn.Embedding(table.shape[0], table.shape[1], _weight=table.float()),
             Tokenizer.from_file(str(first.folder / "tokenizer.json")),
             head=Head.read(rest),
             prompts=prompts,

@@ -1,6 +1,6 @@
 """What every encoder of texts has: a tokenizer, prompts, and modules that follow the pooling."""
 
-import logging
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,6 @@ from bluetune_trainer.training.heads import Head
 from bluetune_trainer.training.layout import Prompts, Similarity, write_model_config, write_modules
 from bluetune_trainer.training.model import Kind, Model, Row, Tower
 from bluetune_trainer.training.tokens import pad
-
-log = logging.getLogger(__name__)
 
 
 class TextTower(Tower, Model):
@@ -29,8 +27,6 @@ class TextTower(Tower, Model):
     """
 
     on_demand = True
-    kind: str
-    """Of the first module in the folder."""
 
     def __init__(
         self,
@@ -82,6 +78,6 @@ class TextTower(Tower, Model):
         write_modules(folder, modules)
         write_model_config(folder, self.prompts, self.similarity)
 
+    @abstractmethod
     def write_first(self, folder: Path) -> list[tuple[str, str]]:
         """Write all modules before the head into the folder; (kind, path) of each."""
-        raise NotImplementedError

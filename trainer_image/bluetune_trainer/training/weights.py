@@ -5,12 +5,16 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors import safe_open
+
 from bluetune_trainer.errors import PlanInvalid
 from bluetune_trainer.store.versions import PICKLES
 
 _POOLER = re.compile(r"(^|\.)pooler\.")
 """No vector depends on it: sentence-transformers pools by itself, and many checkpoints come without."""
 _SHOWN = 6
+_HALF = {"F16": torch.float16, "BF16": torch.bfloat16}
 
 
 def require_safetensors_in(folder: Path) -> None:
@@ -23,6 +27,17 @@ def require_safetensors_in(folder: Path) -> None:
         f"{folder} has no *.safetensors file; {has or 'it has no weights'}."
         " Save the model with model.save_pretrained(folder, safe_serialization=True) and use that"
     )
+
+
+def type_of_weights(folder: Path) -> torch.dtype:
+    """Of the first tensor in a module's folder; anything but the half types is float32 here.
+
+    Raises PlanInvalid as `require_safetensors_in` does.
+    """
+    require_safetensors_in(folder)
+    with safe_open(min(folder.glob("*.safetensors")), framework="pt") as opened:
+        name = min(opened.keys())
+        return _HALF.get(opened.get_slice(name).get_dtype(), torch.float32)
 
 
 def check_loaded(folder: Path, model: Any, found: dict[str, Any], config: dict[str, Any]) -> None:
