@@ -81,7 +81,7 @@ def _padded(mode: Mode, states: Tensor, kept: Tensor) -> Tensor:
         return states.masked_fill(kept == 0, -torch.inf).amax(1)
     if mode == "lasttoken":
         last = (kept.sum(1, keepdim=True).long() - 1).clamp(min=0)
-        return states.gather(1, last.expand(-1, 1, states.shape[2]))[:, 0]
+        return states.gather(1, last.expand(-1, 1, states.shape[2]))[:, 0] * kept.amax(1)
     if mode == "weightedmean":
         kept = kept * torch.arange(1, states.shape[1] + 1, device=states.device)[None, :, None]
     total = kept.sum(1).clamp(min=1e-9)
