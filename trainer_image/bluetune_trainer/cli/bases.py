@@ -9,7 +9,7 @@ from bluetune_api.objectstore import ObjectStore
 from bluetune_api.records import Plan
 from bluetune_api.store_location import StoreLocation
 from bluetune_trainer.errors import PlanInvalid, StoreFailed
-from bluetune_trainer.store.versions import PICKLES
+from bluetune_trainer.store.versions import PICKLES, without_safetensors
 
 log = logging.getLogger(__name__)
 
@@ -64,13 +64,8 @@ def require_safetensors(folder: Path, uri: str, left: Iterable[str] = ()) -> Non
     if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
         raise PlanInvalid(f"base.uri: {uri} is no model folder, it has neither config.json nor modules.json")
     if not list(folder.rglob("*.safetensors")):
-        names = {path.name for path in folder.rglob("*")} | {Path(name).name for name in left}
-        pickles = sorted(name for name in names if Path(name).suffix in PICKLES)
-        has = f"its weights are a pickle ({', '.join(pickles)}), which runs code when it is opened" if pickles else ""
-        raise PlanInvalid(
-            f"base.uri: {uri} has no *.safetensors file; {has or 'it has no weights'}."
-            " Save the model with model.save_pretrained(folder, safe_serialization=True) and use that"
-        )
+        names = [path.name for path in folder.rglob("*")] + [Path(name).name for name in left]
+        raise without_safetensors(f"base.uri: {uri}", names)
 
 
 def _from_s3(

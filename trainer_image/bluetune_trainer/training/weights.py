@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 
 from bluetune_trainer.errors import PlanInvalid
-from bluetune_trainer.store.versions import PICKLES
+from bluetune_trainer.store.versions import without_safetensors
 
 _POOLER = re.compile(r"(^|\.)pooler\.")
 """No vector depends on it: sentence-transformers pools by itself, and many checkpoints come without."""
@@ -21,12 +21,8 @@ def require_safetensors_in(folder: Path) -> None:
     """Raise PlanInvalid where a module's own folder has no safetensors: a pickle is never opened."""
     if any(folder.glob("*.safetensors")):
         return
-    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES) if folder.is_dir() else []
-    has = f"its weights are a pickle ({', '.join(pickles)}), which runs code when it is opened" if pickles else ""
-    raise PlanInvalid(
-        f"{folder} has no *.safetensors file; {has or 'it has no weights'}."
-        " Save the model with model.save_pretrained(folder, safe_serialization=True) and use that"
-    )
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    raise without_safetensors(str(folder), names)
 
 
 def type_of_weights(folder: Path) -> torch.dtype:
