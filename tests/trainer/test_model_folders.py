@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from bluetune_trainer.errors import PlanInvalid, StoreFailed
 from bluetune_trainer.plugin import TextFineTuningMethod
 from bluetune_trainer.plugin.resolve import Resolved, resolve
 from bluetune_trainer.ranking.rankers import COSINE_SIMILARITY, DOT_PRODUCT, EUCLIDEAN_DISTANCE, Ranker
+from bluetune_trainer.training.backbone import window
 from bluetune_trainer.training.clip import Clip
 from bluetune_trainer.training.encoder import Encoder
 from bluetune_trainer.training.heads import Head
@@ -114,6 +116,27 @@ def test_a_folder_in_the_oldest_layout_is_read_as_it_was_meant(base: Path, tmp_p
     assert (model.pooling.modes, model.max_tokens, model.lower, model.unit) == (("max",), 16, True, False)
     theirs = SentenceTransformer(str(old), device="cpu")
     assert_same(model.encode([*TEXTS, "UPPER"], "item"), theirs.encode([*TEXTS, "UPPER"]))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "saved", "tokenizer", "positions", "found"),
+    [
+        (None, 64, 32, 512, 64),
+        (None, 32, 64, 512, 32),
+        (None, 514, 512, 512, 512),
+        (None, None, 32, 512, 32),
+        (None, None, int(1e30), 512, 512),
+        (None, None, int(1e30), None, 512),
+        (None, 64, int(1e30), -1, 64),
+        (48, 64, 32, 512, 48),
+        (300, 256, 512, 512, 300),
+    ],
+)
+def test_the_longest_text_is_the_one_that_sentence_transformers_takes(
+    wanted: int | None, saved: int | None, tokenizer: int, positions: int | None, found: int
+) -> None:
+    of_tokenizer = SimpleNamespace(model_max_length=tokenizer)
+    assert window(wanted, saved, of_tokenizer, SimpleNamespace(max_position_embeddings=positions)) == found
 
 
 def test_a_plain_transformers_folder_is_what_sentence_transformers_makes_of_it(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
 from bluetune_api.method import Settings
+from bluetune_trainer.errors import PlanInvalid
 from bluetune_trainer.training.activations import ActivationCaches
 from bluetune_trainer.training.embedder import freeze
 from bluetune_trainer.training.encoder import Encoder
@@ -98,6 +99,9 @@ def test_import_and_a_trained_version_give_the_vectors_of_sentence_transformers(
     assert (most_fixed(model) == 2) == family.fixed
     if family.fixed:
         assert LayerSplit(model, 1).holds() == family.cut
+    else:
+        with pytest.raises(PlanInvalid, match=r"num_fixed_layers: 1, but .* they share their weights; use 0"):
+            LayerSplit(model, 1)
 
 
 @pytest.mark.slow

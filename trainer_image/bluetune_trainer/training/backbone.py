@@ -165,11 +165,12 @@ def window(wanted: int | None, saved: int | None, tokenizer: Any, config: Any) -
         positions = _UNKNOWN_LENGTH
     if getattr(config, "model_type", "") in _POSITIONS_AFTER_PADDING:
         positions -= 2
-    limit = min(positions, tokenizer.model_max_length if tokenizer.model_max_length < _UNKNOWN_LENGTH else positions)
+    of_tokenizer = min(tokenizer.model_max_length, _UNKNOWN_LENGTH)
+    limit = min(positions, max(of_tokenizer, saved or 0))  # sentence-transformers sets the tokenizer's to the saved
     if wanted is not None:
         if wanted > limit:
             raise PlanInvalid(
                 f"settings.maxTokens is {wanted}, but the model's window has {limit} tokens; set at most that"
             )
         return wanted
-    return min(saved, limit) if saved else min(limit, 512) if limit == _UNKNOWN_LENGTH else limit
+    return min(saved, positions) if saved else min(limit, 512) if limit == _UNKNOWN_LENGTH else limit
