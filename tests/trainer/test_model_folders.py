@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,9 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import CLIPModel
 
 from bluetune_api.method import Settings
-from bluetune_api.records import Manifest, MethodPlan
+from bluetune_api.objectstore import LocalStore
+from bluetune_api.records import Manifest, MethodPlan, Plan
+from bluetune_trainer.cli.importing import run_import
 from bluetune_trainer.cli.probe import compare, reference_of
 from bluetune_trainer.errors import PlanInvalid, StoreFailed
 from bluetune_trainer.plugin import TextFineTuningMethod
@@ -74,6 +77,31 @@ def test_other_prompts_replace_the_folders_under_every_name_of_theirs() -> None:
     prompts = Prompts({"query": "q: ", "passage": "p: ", "clustering": "c: "}).replaced("find: ", "item: ")
     assert prompts.wire() == {"query": "find: ", "document": "item: ", "passage": "item: ", "clustering": "c: "}
     assert prompts.unused() == ["clustering"]
+
+
+def test_an_import_says_which_prompts_of_the_base_nothing_uses(
+    base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    prompts = {"search_query": "search_query: ", "search_document": "search_document: "}
+    edit(base / "config_sentence_transformers.json", prompts=prompts)
+    (tmp_path / "store").mkdir()
+    plan = Plan.model_validate(
+        {
+            "kind": "Import",
+            "owner": {"kind": "EmbeddingModel", "name": "m", "namespace": "n", "uid": "u1"},
+            "model": "m",
+            "store": {"endpoint": "minio:9000", "bucket": "models"},
+            "base_uri": str(base),
+        }
+    )
+    store = LocalStore(tmp_path / "store")
+    with caplog.at_level("WARNING"):
+        result = run_import(store, plan, lambda location: store, stop=Event())
+    (said,) = [record for record in caplog.records if "settings.queryPrompt" in record.getMessage()]
+    assert said.prompts == list(prompts)  # type: ignore[attr-defined]
+    folder = tmp_path / "store" / "versions" / str(result.version)
+    published = SentenceTransformer(str(folder), device="cpu")
+    assert {name: published.prompts[name] for name in prompts} == prompts
 
 
 def test_the_default_prompt_of_a_base_stays_its_default(base: Path, tmp_path: Path) -> None:
