@@ -9,9 +9,8 @@ from typing import Any
 
 from bluetune_api.store_location import StoreLocation
 from bluetune_trainer.cli.bases import HF, fetch_model
+from bluetune_trainer.cli.fetching import STORE
 from bluetune_trainer.compat.experiments import TRACKING_URI
-
-STORE = "BLUETUNE_STORE"
 
 
 class ModelDownloader:
