@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bluetune_api.objectstore import ObjectStore
-from bluetune_trainer.data.inspect import MAX_BROKEN, delta_problem, unread_problem, useless_problem
+from bluetune_trainer.data.problems import MAX_BROKEN, delta_problem, unread_problem, useless_problem
 from bluetune_trainer.data.reading import listing, pin, stream
 from bluetune_trainer.data.records import shortened
 from bluetune_trainer.data.tally import Lines
