@@ -221,7 +221,7 @@ def test_events_of_other_types_are_counted_and_named(good_store: Any) -> None:
     ]
     assert report.notes[:2] == [
         "events that do not count as clicks: impression (180); clickstream.eventTypes says which count",
-        "60 events name no object_id, and do nothing",
+        "events without an object_id, which do nothing: 60",
     ]
     assert "Events that do not count as clicks: impression (180);" in in_short(report)
 
@@ -251,6 +251,11 @@ def test_the_items_path_may_be_a_file_of_any_name(good_store: Any) -> None:
     assert _check(good_store, MethodPlan(items=items)).valid
 
 
+def test_a_catalogue_that_was_not_read_lacks_no_fields(good_store: Any) -> None:
+    _no_marker(good_store)
+    assert _check(good_store).notes == []
+
+
 def test_what_lies_below_a_hidden_folder_is_no_data(good_store: Any) -> None:
     for folder in ("_temporary/0/task", ".hoodie/metadata", "date=1/_spark_metadata"):
         good_store.write(f"clickstream/b1/{folder}/part-0.jsonl", _session(99))
@@ -268,6 +273,7 @@ def test_newer_texts_deletions_and_absent_fields_are_counted(good_store: Any) ->
     items = Items(text_fields=["title", "brand"])
     report = _check(good_store, MethodPlan(items=items))
     assert (report.valid, report.catalogue_size, report.item_updates, report.item_deletions) == (True, 3, 1, 1)
+    assert "lines of items that came before, of which the last counts: 1" in report.notes
     assert "no line of the catalogue has the field 'brand' of items.textFields" in report.notes
     catalogue, _ = loading.load(good_store, MethodPlan(items=items), PLUGIN, report, stop=threading.Event())
     assert catalogue.texts[0] == "newer"

@@ -61,7 +61,7 @@ def read_catalogue(
         texts[item_id] = text
     ids = list(texts)
     tally.items = len(ids)
-    tally.absent_fields = [name for name in items.text_fields if name in missing]
+    tally.absent_fields = [name for name in items.text_fields if name in missing] if tally.read else []
     position = {item_id: at for at, item_id in enumerate(ids)}
     return Catalogue(ids=ids, texts=list(texts.values()), position=position)
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bluetune_api.objectstore import ObjectStore
-from bluetune_trainer.data.inspect import MAX_BROKEN, delta_problem, unread_problem, useless_problem
 from bluetune_trainer.data.measurable import informative
+from bluetune_trainer.data.problems import MAX_BROKEN, delta_problem, unread_problem, useless_problem
 from bluetune_trainer.data.reading import listing, pin, stream
 from bluetune_trainer.data.records import shortened
 from bluetune_trainer.data.splits import clicked_sessions, normalised

@@ -88,7 +88,7 @@ class EventTally:
 class SessionTally(Lines):
     """What a batch holds. Sessions are counted after those that were logged more than once were made one."""
 
-    format: Literal["Sessions", "UBI"] = "Sessions"
+    format: Literal["Sessions", "UBI", "Events"] = "Sessions"
     """How the batch was read."""
     problems: list[str] = field(default_factory=list)
     """What the reader of the format found wrong with the batch as a whole."""
