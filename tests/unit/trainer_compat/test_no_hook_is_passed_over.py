@@ -233,8 +233,7 @@ def test_every_hook_beside_a_builder_is_called(plugin: Make, load: Load) -> None
 def settings(self, settings):
     return settings.model_copy(update={"seed": 7})
 def initial_params(self, space):
-    from bluetune_api.clickstream import Clickstream
-from bluetune_api.method import SearchDimension
+    from bluetune_api.method import SearchDimension
     return {**space, "temperature": SearchDimension(choice=[0.1])}
 def initial_max_evals(self, evals):
     return evals + 3
