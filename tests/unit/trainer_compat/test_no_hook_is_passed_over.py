@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from bluetune_api.clickstream import Clickstream
 from bluetune_api.method import SearchDimension, Settings
 from bluetune_api.records import MethodPlan, Trial
+from bluetune_trainer.data.event_types import EventTypes
+from bluetune_trainer.data.notes import notes
 from bluetune_trainer.errors import PlanInvalid, PluginFailed
 from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.loading import load_plugin
@@ -414,6 +417,7 @@ def test_what_a_converter_leaves_out_is_counted(plugin: Make, load: Load) -> Non
     """
     loaded = load(plugin(with_parts(body)))
     assert (loaded.tally.left_out, len(loaded.sessions)) == (30, 30)
+    assert "30 sessions were left out by the plugin" in notes(loaded.tally, EventTypes(), Clickstream())
 
 
 def test_a_converter_that_shortens_lists_does_not_shorten_them_again_for_a_splitter(plugin: Make, load: Load) -> None:

@@ -22,6 +22,7 @@ def notes(tally: SessionTally, types: EventTypes, clickstream: Clickstream) -> l
     share = tally.most_frequent / tally.sessions if tally.sessions else 0
     found = (
         (bool(others), f"events that do not count as clicks: {others}; clickstream.eventTypes says which count"),
+        (tally.left_out, "sessions were left out by the plugin"),
         (events.without_object, "events name no object_id, and do nothing"),
         (tally.clicks_not_shown, "clicks are on what is not among the search's results, and do nothing"),
         (tally.clicks_without_list, "clicks are of searches without results; what was clicked is taken as their list"),
