@@ -16,7 +16,7 @@ from bluetune_api.method import Items, Settings
 from bluetune_api.records import MethodPlan
 from bluetune_trainer.data.catalogue import read_catalogue
 from bluetune_trainer.data.sessions import read_sessions
-from bluetune_trainer.data.tally import Lines, SessionTally
+from bluetune_trainer.data.tally import CatalogueTally, SessionTally
 from bluetune_trainer.data.types import Catalogue, Sessions, Split
 from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.method import overridden
@@ -131,7 +131,7 @@ class Loaded:
     sessions: Sessions
     split: Split | None
     tally: SessionTally
-    items: Lines
+    items: CatalogueTally
 
 
 Load = Callable[..., Loaded]
@@ -142,7 +142,7 @@ def load(form: Form) -> Load:
     """Loads the data as a run does, sessions that were changed by a function on the way."""
 
     def go(resolved: Resolved, change: Callable[[dict[str, Any]], dict[str, Any]] = lambda session: session) -> Loaded:
-        hooks, items, tally = resolved.plugin, Lines(), SessionTally()
+        hooks, items, tally = resolved.plugin, CatalogueTally(), SessionTally()
         lines = [(key, n, change(session)) for key, n, session in sessions_of(form)]
         with blaming("plugin", *resolved.user_code):
             catalogue = read_catalogue(iter(items_of(form)), Items(text_fields=["title"]), hooks.item_text, items)
