@@ -124,6 +124,7 @@ def test_the_builders_settings_space_and_trials_are_the_runs(plugin: Callable[..
         "examples_order": [[11]],
         "min_abs_difference_threshold": [0.0],
         "max_abs_difference_threshold": [1.0],
+        "unclicked_weight": [1.0],
         "phrases_per_session": [0.0],
         "interpolation": [1.0],
     }
@@ -147,6 +148,7 @@ def test_what_embedding_studio_does_not_know_is_off_unless_the_manifest_or_the_b
         "temperature": [0.07],
         "min_abs_difference_threshold": [0.0],
         "max_abs_difference_threshold": [1.0],
+        "unclicked_weight": [1.0],
     }
 
 

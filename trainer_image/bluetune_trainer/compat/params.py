@@ -76,6 +76,7 @@ def defaults_of_embedding_studio(loss: object) -> dict[str, list[Any]]:
     defaults: dict[str, list[Any]] = {
         "min_abs_difference_threshold": [fields["min_abs_difference_threshold"].default],
         "max_abs_difference_threshold": [fields["max_abs_difference_threshold"].default],
+        "unclicked_weight": [1.0],
         "phrases_per_session": [0.0],
         "interpolation": [1.0],
     }

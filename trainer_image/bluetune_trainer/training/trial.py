@@ -151,7 +151,7 @@ def _run(
 
     def evaluate(embedder: Embedder) -> dict[str, float]:
         with kept:
-            return recorder.validated(task.evaluate(embedder, loss, features), task.evaluate_sample(embedder))
+            return recorder.validated(task.evaluate(embedder, loss, features, params), task.evaluate_sample(embedder))
 
     def weights() -> dict[str, torch.Tensor]:
         with kept:
