@@ -53,6 +53,7 @@ def test_layers_that_share_their_weights_cannot_be_frozen_one_by_one(tmp_path: P
 def test_a_loss_says_whether_it_has_a_temperature_and_learns_from_phrases(minilm: Path, loss: str, has: bool) -> None:
     found = subject(Encoder.load(minilm), Settings(loss=loss))
     assert (found.temperature, found.phrases) == (has, has)
+    assert found.trusts_negatives == (loss == "ListwiseSoftmaxLoss")
 
 
 @pytest.mark.slow

@@ -35,8 +35,37 @@ def test_the_builders_settings_space_and_trials_are_the_runs(plugin: Make) -> No
     assert {name: d.choice for name, d in method.initial_params.items()} == {
         "margin": [0.2, 0.5],
         "examples_order": [[11]],
+        "unclicked_weight": [1.0],
+        "phrases_per_session": [0.0],
+        "interpolation": [1.0],
     }
     assert method.initial_max_evals == 2
+
+
+def test_what_embedding_studio_does_not_know_is_off_unless_the_manifest_or_the_builder_names_it(plugin: Make) -> None:
+    body = """
+    def __init__(self):
+        super().__init__()
+        self.settings = FineTuningSettings(loss_func=ListwiseSoftmaxLoss(temperature=0.07))
+        self.initial_params = {"phrases_per_session": [1]}
+    """
+    space = plugin(body, initial_params={"interpolation": SearchDimension(choice=[0.25])}).method.initial_params
+    assert space is not None
+    assert {name: d.choice for name, d in space.items()} == {
+        "phrases_per_session": [1],
+        "interpolation": [0.25],
+        "temperature": [0.07],
+        "unclicked_weight": [1.0],
+    }
+
+
+def test_a_builder_that_lists_no_parameters_gets_the_preset(plugin: Make) -> None:
+    body = """
+    def __init__(self):
+        super().__init__()
+        self.initial_params = {}
+    """
+    assert plugin(body).method.initial_params is None
 
 
 def test_what_the_manifest_says_goes_before_the_builder(plugin: Make) -> None:

@@ -35,10 +35,13 @@ def test_half_of_the_layers_stay_and_the_rate_goes_with_width_and_depth(
 
 
 def test_it_names_only_what_the_loss_and_the_model_have() -> None:
-    every = {"num_fixed_layers", "items_lr", "temperature", "phrases_per_session", "interpolation"}
+    every = {
+        *("num_fixed_layers", "items_lr", "temperature", "unclicked_weight", "phrases_per_session", "interpolation")
+    }
     assert set(preset(MINILM).point) == every
     assert set(preset(Subject(6, 384, temperature=False)).point) == every - {"temperature"}
     assert set(preset(Subject(6, 384, phrases=False)).point) == every - {"phrases_per_session"}
+    assert set(preset(Subject(6, 384, trusts_negatives=False)).point) == every - {"unclicked_weight"}
     two = preset(Subject(6, 384, two_towers=True)).point
     assert set(two) == every | {"query_lr"}
     assert two["query_lr"] == two["items_lr"]
@@ -54,6 +57,6 @@ def test_a_tasks_parameters_go_before_the_methods_and_these_before_the_preset() 
         space = complete_space(plan.initial_params, preset(MINILM))
         assert space.first is not None
         assert (space.first["temperature"], space.first["interpolation"]) == expected
-        assert {**space.first, "temperature": 0.03, "interpolation": 0.5} == preset(MINILM).point
+        assert {**space.first, "temperature": 0.05, "interpolation": 0.5} == preset(MINILM).point
     alone = method_plan(FineTuningMethodSpec(), overrides)
     assert complete_space(alone.initial_params, preset(MINILM)).first == {**preset(MINILM).point, "temperature": 0.2}

@@ -8,7 +8,7 @@ import pytest
 from bluetune_api.method import PAIRWISE_LOSSES, SearchDimension
 from bluetune_api.records import Trial
 from bluetune_trainer.errors import PlanInvalid
-from bluetune_trainer.search.space import Space, check_space, complete_space
+from bluetune_trainer.search.space import UNWEIGHED, Space, check_space, complete_space
 from bluetune_trainer.search.suggest import rebuild, suggest
 from bluetune_trainer.training.params import TrialParams, parse_params
 from bluetune_trainer.training.preset import Subject, preset
@@ -130,6 +130,14 @@ def test_a_loss_of_pairs_takes_no_phrases_that_it_could_not_learn_from(loss: str
     check_space(dimensions(phrases_per_session={"choice": [0]}), loss)
     with pytest.raises(PlanInvalid, match=f"initialParams.phrases_per_session: settings.loss {loss} has no in-batch"):
         check_space(dimensions(phrases_per_session={"choice": [0, 1]}), loss)
+
+
+@pytest.mark.parametrize("loss", UNWEIGHED)
+def test_a_loss_that_does_not_weigh_unclicked_results_takes_no_weight_of_them(loss: str) -> None:
+    check_space(dimensions(unclicked_weight={"choice": [1]}), loss)
+    check_space(dimensions(unclicked_weight={"choice": [0.1]}), "ListwiseSoftmaxLoss")
+    with pytest.raises(PlanInvalid, match=f"initialParams.unclicked_weight: settings.loss {loss} does not weigh"):
+        check_space(dimensions(unclicked_weight={"choice": [1, 0.1]}), loss)
 
 
 def finished(space_dimensions: dict[str, SearchDimension], count: int) -> list[Trial]:

@@ -22,7 +22,7 @@ from bluetune_trainer.compat.items import (
     TextItemSetManager,
 )
 from bluetune_trainer.compat.method import FineTuningBuilder, FineTuningMethod
-from bluetune_trainer.compat.params import as_choices
+from bluetune_trainer.compat.params import as_choices, defaults_of_embedding_studio
 from bluetune_trainer.compat.queries import TextQueryRetriever
 from bluetune_trainer.compat.reading import as_logged, as_record, asked, converted, retrieved, weighed
 from bluetune_trainer.compat.sessions import Clickstream, ClickstreamNotRead
@@ -207,10 +207,16 @@ class BuilderMethod(hooks.TextFineTuningMethod):
         return changed
 
     def initial_params(self, space: SearchSpace | None) -> SearchSpace | None:
-        """The builder's choices, and the manifest's parameters instead of those of the same name."""
+        """The builder's choices, and the manifest's parameters instead of those of the same name.
+
+        A builder that lists parameters is trained as Embedding Studio does, whatever the preset is.
+        """
         if self._builder is not None:
             try:
                 choices = as_choices(self._builder.initial_params)
+                if choices:
+                    loss = self._builder.fine_tuning_settings.loss_func
+                    choices = {**defaults_of_embedding_studio(loss), **choices}
                 own = {name: SearchDimension(choice=values) for name, values in choices.items()}
                 check_search_space(own)
             except (ValueError, PlanInvalid) as error:

@@ -69,13 +69,11 @@ def as_choices(initial_params: Mapping[str, Iterable[Any]]) -> dict[str, list[An
 
 
 def defaults_of_embedding_studio(loss: object) -> dict[str, list[Any]]:
-    """What a trial has where a plugin's parameters do not say: the document's defaults, parameters that it does not
-    know at the values that leave them out, and the temperature of a loss that has one.
+    """What a trial has where a plugin's parameters do not say: parameters that Embedding Studio does not know at the
+    values that leave them out, and the temperature of a loss that has one.
     """
-    fields = FineTuningParams.model_fields
     defaults: dict[str, list[Any]] = {
-        "min_abs_difference_threshold": [fields["min_abs_difference_threshold"].default],
-        "max_abs_difference_threshold": [fields["max_abs_difference_threshold"].default],
+        "unclicked_weight": [1.0],
         "phrases_per_session": [0.0],
         "interpolation": [1.0],
     }

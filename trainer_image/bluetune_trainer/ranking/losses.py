@@ -20,6 +20,9 @@ class RankingLossInterface(nn.Module, ABC):
     in_batch_negatives: bool = True
     """Whether it may learn from what a batch holds beside a session's own results; phrases are fed to such losses."""
 
+    trusts_negatives: bool = False
+    """Whether an unclicked result's confidence weighs it among the negatives: a weight of 0 leaves it out."""
+
     @property
     def has_temperature(self) -> bool:
         """Whether the trial's `temperature` changes anything."""
@@ -49,6 +52,8 @@ class ListwiseSoftmaxLoss(RankingLossInterface):
     in-batch negatives; other clicks of the session are not in the sum. Each unclicked result's confidence weighs its
     term of the sum. Σ_p c_p·w_p·loss_p / Σ_p c_p within a session, then the mean over sessions with a click.
     """
+
+    trusts_negatives = True
 
     def __init__(self, temperature: float = 0.05, in_batch_negatives: bool = True) -> None:
         super().__init__()
@@ -222,6 +227,7 @@ class MatryoshkaLoss(RankingLossInterface):
             raise ValueError(f"weights: {len(dims)} numbers from 0 on are expected, these are {weights}")
         self.loss = loss
         self.in_batch_negatives = loss.in_batch_negatives
+        self.trusts_negatives = loss.trusts_negatives
         self.dims = tuple(dims)
         self.weights = tuple(weights)
 

@@ -14,7 +14,10 @@ from bluetune_trainer.training.preset import Preset
 Point = dict[str, float]
 """What hyperopt draws: the index of a choice, or the value itself."""
 
-PHRASES = "phrases_per_session"
+PHRASES, UNCLICKED = "phrases_per_session", "unclicked_weight"
+UNWEIGHED = (*PAIRWISE_LOSSES, "InfoNCELoss", "MultipleNegativesRankingLoss")
+"""Built-in losses in which every unclicked result of a session counts alike."""
+_ONE = SearchDimension(choice=[1])
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,11 @@ def check_space(dimensions: Mapping[str, SearchDimension] | None, loss: str | No
         raise PlanInvalid(
             f"initialParams.{PHRASES}: settings.loss {loss} has no in-batch negatives, which alone learn from phrases;"
             " leave it out, or choose another loss"
+        )
+    if loss in UNWEIGHED and any(value != 1 for value in _ends(dimensions.get(UNCLICKED, _ONE))):
+        raise PlanInvalid(
+            f"initialParams.{UNCLICKED}: settings.loss {loss} does not weigh unclicked results; leave it out, or choose"
+            " ListwiseSoftmaxLoss"
         )
 
 

@@ -1,5 +1,6 @@
 """Sessions as numbered texts, and optimizer batches made of them. numpy only: tensors begin at the model."""
 
+import copy
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ SESSIONS_IN_BLOCK = 1 << 16
 """Numbered at a time, which bounds what sorting them takes."""
 NOTHING = -1
 """Where there is no number of an item."""
+NOWHERE = -1
+"""Place of a result that the session did not show."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +188,7 @@ class Batcher:
         confidences: NDArray[np.float32],
         *,
         negative_downsampling: float = 1.0,
+        unclicked_weight: float = 1.0,
         use_irrelevant: bool = False,
         click_weights: NDArray[np.float32] | None = None,
         skip_above: bool = False,
@@ -202,11 +206,18 @@ class Batcher:
         self._variants = variants
         self._confidences = confidences
         self._downsampling = negative_downsampling
+        self._unclicked_weight = np.float32(unclicked_weight)
         self._clicked = ItemsOfQueries(sessions, sessions.clicked)
         self._shown = ItemsOfQueries(sessions, np.ones_like(sessions.clicked))
         relevant = sessions.with_click()
         self.relevant: Ints = np.flatnonzero(relevant)
         self._irrelevant: Ints = np.flatnonzero(~relevant) if use_irrelevant else np.zeros(0, np.int64)
+
+    def weighing(self, unclicked_weight: float) -> "Batcher":
+        """The same with another weight of unclicked results."""
+        other = copy.copy(self)
+        other._unclicked_weight = np.float32(unclicked_weight)
+        return other
 
     def drawn(self) -> Ints:
         """Numbers of the phrases and variants that batches draw from; mined negatives are too many to list."""
@@ -251,18 +262,20 @@ class Batcher:
         allowed = np.ones((len(rows), len(items)), np.bool_)
         confidences = np.zeros((len(rows), width), np.float32)
         weights = np.ones((len(rows), width), np.float32)
-        shown_rank = np.full((len(rows), width), -1, np.int32)
+        shown_rank = np.full((len(rows), width), NOWHERE, np.int32)
         for row, (numbers, clicks, trust, weight, places) in enumerate(rows):
             count = len(numbers)
             at = np.searchsorted(items, numbers)
             result_at[row, :count] = at
             clicked[row, :count] = clicks
             valid[row, :count] = True
-            confidences[row, :count] = trust
             weights[row, :count] = weight
             shown_rank[row, :count] = places
             allowed[row, at] = False
             allowed[row, np.isin(items, self._shown.of(int(queries[row])))] = False
+            # Where the batch has no other negative, these count whole: there is nothing else to learn from.
+            weighed = ~clicks & (places != NOWHERE) & allowed[row].any()
+            confidences[row, :count] = np.where(weighed, trust * self._unclicked_weight, trust)
         if phrases is not None:
             allowed[len(index) :] &= phrases.allowed
         return SessionBatch(
@@ -307,7 +320,7 @@ class Batcher:
 def _one_click(item: int) -> Results:
     """A single clicked result of full confidence, shown nowhere."""
     ones = np.ones(1, np.float32)
-    return np.array([item], np.int64), np.ones(1, np.bool_), ones, ones, np.full(1, -1, np.int32)
+    return np.array([item], np.int64), np.ones(1, np.bool_), ones, ones, np.full(1, NOWHERE, np.int32)
 
 
 def _with_negatives(results: Results, negatives: Ints) -> Results:
@@ -318,5 +331,5 @@ def _with_negatives(results: Results, negatives: Ints) -> Results:
         np.concatenate([clicked, np.zeros(len(negatives), np.bool_)]),
         np.concatenate([trust, np.ones(len(negatives), np.float32)]),
         np.concatenate([weights, np.ones(len(negatives), np.float32)]),
-        np.concatenate([places, np.full(len(negatives), -1, np.int32)]),
+        np.concatenate([places, np.full(len(negatives), NOWHERE, np.int32)]),
     )

@@ -30,6 +30,10 @@ class TrialParams:
     """Leave out sessions without a click; else their results are negatives for a partner session."""
     negative_downsampling: float = 1.0
     """Share of a session's unclicked results that is used; at least one stays."""
+    unclicked_weight: float = 1.0
+    """What a result that was shown and not clicked counts among the negatives of its session, where another item of
+    the batch counts 1. People do not look at all that is shown, and what a ranker put on top is likely relevant. Only
+    losses that trust negatives by their confidence go by it; it is 1 where a batch holds no other negative."""
     min_abs_difference_threshold: float | None = None
     """Pairs whose ranks differ by no more are left out; None: none is."""
     max_abs_difference_threshold: float | None = None

@@ -13,7 +13,7 @@ from typing import Any
 from bluetune_api.method import LogUniform, SearchDimension
 
 MEASURED_RATE, MEASURED_LAYERS, MEASURED_WIDTH = 1e-4, 6, 384
-"""all-MiniLM-L6-v2, which the preset was measured on: see benchmarks/README.md."""
+"""all-MiniLM-L6-v2, for which the rate was chosen: see benchmarks/README.md."""
 HIGHEST_RATE = 1e-3
 """Of a model that is much narrower, the rule asks for more than is known to be safe."""
 FROZEN_SHARE = 0.5
@@ -23,7 +23,8 @@ LORA_FACTOR = 10.0
 Without Regret)."""
 SEARCHED = 2.0
 """The search goes from the preset's rate to so many times of it."""
-TEMPERATURE = 0.03
+TEMPERATURE = 0.05
+UNCLICKED_WEIGHT = 0.0
 PHRASES_PER_SESSION = 2.0
 INTERPOLATION = 0.5
 
@@ -43,6 +44,8 @@ class Subject:
     """Queries and items have weights of their own, and so a rate each."""
     temperature: bool = True
     """Whether the loss has a temperature."""
+    trusts_negatives: bool = True
+    """Whether the loss weighs unclicked results by their confidence."""
     phrases: bool = True
     """Whether the loss learns from in-batch negatives, as phrases need."""
 
@@ -67,6 +70,8 @@ def preset(subject: Subject) -> Preset:
         point["query_lr"] = rate
     if subject.temperature:
         point["temperature"] = TEMPERATURE
+    if subject.trusts_negatives:
+        point["unclicked_weight"] = UNCLICKED_WEIGHT
     if subject.phrases:
         point["phrases_per_session"] = PHRASES_PER_SESSION
     point["interpolation"] = INTERPOLATION

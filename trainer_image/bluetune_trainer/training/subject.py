@@ -19,6 +19,7 @@ def subject_of(model: Model, settings: TrainingSettings, parts: Parts) -> Subjec
         lora=settings.lora is not None,
         two_towers=not model.shared,
         temperature=loss.has_temperature,
+        trusts_negatives=loss.trusts_negatives and loss.in_batch_negatives,
         phrases=loss.in_batch_negatives and all(isinstance(tower, TextTower) for tower in towers),
     )
 

@@ -171,6 +171,7 @@ class TrainingTask:
             self.train,
             self.confidences,
             negative_downsampling=params.negative_downsampling,
+            unclicked_weight=params.unclicked_weight,
             use_irrelevant=not params.not_irrelevant_only,
             click_weights=self.click_weights(self.train) if self.click_weights is not None else None,
             skip_above=self.settings.position_bias == "SkipAbove",
@@ -202,18 +203,21 @@ class TrainingTask:
         return loss
 
     @torch.no_grad()
-    def evaluate(self, embedder: Embedder, loss: RankingLossInterface, features: FeatureMaker) -> dict[str, float]:
+    def evaluate(
+        self, embedder: Embedder, loss: RankingLossInterface, features: FeatureMaker, params: TrialParams
+    ) -> dict[str, float]:
         """All metrics on the validation sessions, and `val_loss`.
 
         Raises:
             RanksNotFinite: the model, or the ranker, gives ranks without an order.
             Collapsed: the model no longer tells items apart.
         """
+        batches = self._batches.weighing(params.unclicked_weight)
         vectors = embed_all(embedder, self.validation.texts)
         ranks = rank_embedded(vectors, self.validation, self.ranker)
         losses = []
         for begin in range(0, len(self._batch_index), VALIDATION_BATCH):
-            batch = self._batches.batch(self._batch_index[begin : begin + VALIDATION_BATCH])
+            batch = batches.batch(self._batch_index[begin : begin + VALIDATION_BATCH])
             at = torch.from_numpy(np.searchsorted(self.validation.texts, batch.texts))
             seen = features(batch, vectors[at].to(embedder.model.device))  # where a loss with parameters is
             losses.append(float(loss_of(loss, seen)) * len(batch.query_at))

@@ -158,7 +158,8 @@ def _run(
             raise TrialFailed(problem)
         try:
             with kept:
-                metrics = recorder.validated(task.evaluate(embedder, loss, features), task.evaluate_sample(embedder))
+                found = task.evaluate(embedder, loss, features, params)
+                metrics = recorder.validated(found, task.evaluate_sample(embedder))
         except Collapsed as error:
             raise TrialFailed(f"the model collapsed, {error}; lower items_lr") from error
         except RanksNotFinite as error:
