@@ -104,6 +104,12 @@ def log(
     pool, document = np.unique(results, return_inverse=True)
     places = np.broadcast_to(np.arange(10), results.shape)
     return (
-        Log(np.repeat(query, 10), places.ravel().copy(), where.ravel().astype(float), document.reshape(-1)),
+        Log(
+            np.repeat(query, 10),
+            places.ravel().copy(),
+            where.ravel().astype(float),
+            document.reshape(-1),
+            np.repeat(np.arange(len(query)), 10),
+        ),
         pool,
     )

@@ -110,9 +110,11 @@ class Settings(ApiModel):
     """Of `positionBias: IPS`."""
     metrics: Annotated[list[ImportPath], Field(max_length=16)] | None = None
     """Metrics reported beside the built-in ones."""
-    objective: Literal["ndcg@10", "mrr@10", "recall@10"] | None = None
-    """What trials are judged by (preset: ndcg@10), as a mean over queries. `recall@10` needs sessions that show more
-    than ten results."""
+    objective: Literal["gain", "ndcg@10", "mrr@10", "recall@10"] | None = None
+    """What trials are judged by (preset: gain). `gain` is what clicks on validation queries tell of a trial against the
+    start version, as the gate's judges see it, whatever was shown; the others rank the results that sessions showed, as
+    a mean over queries, and favour the version that chose them. `recall@10` needs sessions that show more than ten
+    results."""
     step_size: Annotated[int, Field(ge=1)] | None = None
     """Optimizer steps after which the learning rate is multiplied by gamma (preset: it falls linearly to 0 instead, at
     the end of the trial; 500 if only gamma is set)."""

@@ -15,6 +15,12 @@ def informative(sessions: Sessions) -> NDArray[np.bool_]:
     return (clicked > 0) & (clicked < results)
 
 
+def passed_over(sessions: Sessions) -> NDArray[np.bool_]:
+    """n: whether a session shows several results, and one at least that was not clicked."""
+    results, clicked = _different(sessions)
+    return (results > 1) & (clicked < results)
+
+
 def can_move(metric: str, sessions: Sessions) -> bool:
     """Whether the metric depends on how the sessions' results are ranked.
 

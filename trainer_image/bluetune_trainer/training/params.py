@@ -73,7 +73,7 @@ class TrainingSettings:
     position_bias: Literal["None", "SkipAbove", "IPS"] = "None"
     propensity: Propensity = field(default_factory=Propensity)
     metrics: tuple[str, ...] = ()
-    objective: str = "ndcg@10"
+    objective: str = "gain"
     step_size: int | None = None
     """Where neither this nor `gamma` is set, the rate falls linearly."""
     gamma: float | None = None

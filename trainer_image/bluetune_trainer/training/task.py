@@ -53,6 +53,7 @@ from bluetune_trainer.training.precision import use_bf16
 from bluetune_trainer.training.preset import Subject
 from bluetune_trainer.training.ranks import agree, device, told, world
 from bluetune_trainer.training.recording import check_names, wants_training_metrics
+from bluetune_trainer.training.selection import GAIN, Selection
 from bluetune_trainer.training.similarity import typical_rank
 from bluetune_trainer.training.start_scores import StartScores, StartVersion, score
 from bluetune_trainer.training.subject import subject_of
@@ -123,6 +124,7 @@ class TrainingTask:
     _batches: Batcher
     _batch_index: Ints
     _parts: Parts
+    _selection: Selection
     _variants: Variants | None
     """Of queries and items in training, if the plugin makes some."""
     _sample: PaddedSessions | None
@@ -233,8 +235,14 @@ class TrainingTask:
         return {
             **summarize(sessions, self._parts.metrics),
             **ndcg_by_dimension(vectors, self.validation, self.ranker, self.settings),
+            GAIN: self._gain(vectors),
             "val_loss": val_loss,
         }
+
+    def _gain(self, vectors: Tensor) -> float:
+        before = self.start.scores().pooled
+        assert before is not None  # noqa: S101 - the start version is scored with the selection
+        return self._selection.gain(before, self._selection.scores(self.validation.texts, vectors, self.ranker))
 
     @torch.no_grad()
     def evaluate_sample(self, embedder: Embedder) -> dict[str, float]:
@@ -313,8 +321,17 @@ def prepare(
         drawn = b"" if variants is None else variants.numbers.tobytes() + variants.offsets.tobytes()
         agree(zlib.crc32(drawn, table.fingerprint()), "the inputs and their variants")
 
+    with_results = np.flatnonzero(np.diff(split.validation.offsets))
+    selection = Selection.of(
+        split.validation.subset(with_results[chosen]),
+        catalogue,
+        table,
+        settings.seed,
+        is_similarity=settings.is_similarity,
+    )
+
     def score_start(embedder: Embedder) -> StartScores:
-        return score(embedder, padded, sample, settings, parts, on_step)
+        return score(embedder, padded, sample, settings, parts, on_step, selection)
 
     def score_later() -> StartScores:
         return score_start(Embedder(table, bf16=bf16, model=_opened(parts, start_folder, settings)))
@@ -356,6 +373,7 @@ def prepare(
         ),
         _batch_index=relevant,
         _parts=parts,
+        _selection=selection,
         _variants=variants,
         _sample=sample,
     )
