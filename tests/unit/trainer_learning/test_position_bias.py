@@ -1,6 +1,7 @@
 """Corrections of clicks for the places at which results were shown."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from bluetune_api.method import Propensity
 from bluetune_trainer.ranking.losses import InfoNCELoss, ListwiseSoftmaxLoss, ProbMarginRankingLoss
 from bluetune_trainer.training.batches import Batcher, NumberedSessions
-from bluetune_trainer.training.position_bias import ClickWeights, clipped_chances
+from bluetune_trainer.training.position_bias import ClickWeights, Worth, clipped_chances
 from trainer.ranking_references import Result, Rules, Session
 from trainer.ranking_strategies import features
 
@@ -43,6 +44,20 @@ def shown(rows: list[list[bool]]) -> NumberedSessions:
 )
 def test_chances_are_those_of_the_place_raised_and_clipped(propensity: Propensity, expected: list[float]) -> None:
     assert clipped_chances(propensity, np.array([0, 1, 2, 40], np.int32)).tolist() == pytest.approx(expected)
+
+
+def test_a_click_counts_by_its_events_and_by_its_place() -> None:
+    plain = shown([[True, False], [False, True]])
+    graded = replace(plain, gains=np.array([5, 0, 0, 1], np.float32))
+    assert Worth.of(None, plain)(plain) is None
+    by_event = Worth.of(None, graded)(graded)
+    assert by_event is not None
+    assert by_event[graded.clicked].tolist() == pytest.approx([5 / 3, 1 / 3])
+    both = Worth.of(Propensity(), graded)(graded)
+    by_place = Worth.of(Propensity(), plain)(plain)
+    assert both is not None
+    assert by_place is not None
+    assert both[graded.clicked].tolist() == pytest.approx((by_event * by_place)[graded.clicked].tolist())
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=1, max_size=12), min_size=1, max_size=8), st.floats(0, 3))

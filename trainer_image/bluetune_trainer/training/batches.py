@@ -3,7 +3,7 @@
 import copy
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,8 @@ class NumberedSessions:
     """n + 1."""
     shown_rank: NDArray[np.int32]
     """total: place at which each was shown, from 0; the best one of a result that was shown twice."""
+    gains: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    """total: what each gained by its events, the most of one that was shown twice; empty where every click is worth 1."""
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -51,7 +53,12 @@ class NumberedSessions:
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         flat = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
         return NumberedSessions(
-            self.queries[index], self.items[flat], self.clicked[flat], offsets, self.shown_rank[flat]
+            self.queries[index],
+            self.items[flat],
+            self.clicked[flat],
+            offsets,
+            self.shown_rank[flat],
+            self.gains[flat] if len(self.gains) else self.gains,
         )
 
     def with_click(self) -> NDArray[np.bool_]:
@@ -77,16 +84,16 @@ def number_sessions(sessions: Sessions, catalogue: Catalogue, table: InputTable)
         _numbered(sessions, slice(begin, begin + SESSIONS_IN_BLOCK), shown, by_item)
         for begin in range(0, max(len(sessions), 1), SESSIONS_IN_BLOCK)
     ]
-    items, clicked, ranks, lengths = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return NumberedSessions(
-        queries[lengths > 0], items, clicked, np.concatenate([[0], np.cumsum(lengths[lengths > 0])]), ranks
-    )
+    items, clicked, ranks, gains, lengths = (np.concatenate(column) for column in zip(*parts, strict=True))
+    offsets = np.concatenate([[0], np.cumsum(lengths[lengths > 0])])
+    return NumberedSessions(queries[lengths > 0], items, clicked, offsets, ranks, gains)
 
 
 def _numbered(
     sessions: Sessions, block: slice, shown: NDArray[np.int32], by_item: Ints
-) -> tuple[Ints, NDArray[np.bool_], NDArray[np.int32], Ints]:
-    """Items, clicks and places of some sessions, each item once a session and where it first stood; how many in each.
+) -> tuple[Ints, NDArray[np.bool_], NDArray[np.int32], NDArray[np.float32], Ints]:
+    """Items, clicks, places and gains of some sessions, each item once a session and where it first stood; how many in
+    each.
 
     Args:
         block: which sessions.
@@ -108,7 +115,11 @@ def _numbered(
     np.minimum.at(best, group, places.astype(np.int32))
     order = np.argsort(first)
     at = first[order]
-    return numbers[at], clicked[order], best[order], np.bincount(owner[at], minlength=len(starts))
+    gains = np.zeros(len(first) if len(sessions.gains) else 0, np.float32)
+    if len(gains):
+        np.maximum.at(gains, group, sessions.gains[flat])
+        gains = gains[order]
+    return numbers[at], clicked[order], best[order], gains, np.bincount(owner[at], minlength=len(starts))
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ from bluetune_trainer.training.module import FeatureMaker, loss_of
 from bluetune_trainer.training.params import TrainingSettings, TrialParams
 from bluetune_trainer.training.parts import Parts
 from bluetune_trainer.training.phrases import Phrases
-from bluetune_trainer.training.position_bias import ClickWeights
+from bluetune_trainer.training.position_bias import Worth
 from bluetune_trainer.training.precision import use_bf16
 from bluetune_trainer.training.preset import Subject
 from bluetune_trainer.training.ranks import agree, device, told, world
@@ -105,8 +105,8 @@ class TrainingTask:
     ranker: Ranker
     loss_ranker: Ranker
     """The same on the scale of cosines, as losses see it."""
-    click_weights: ClickWeights | None
-    """Under `positionBias: IPS`."""
+    worth: Worth
+    """What a click counts."""
     mined: MinedNegatives | None
     """Under `hardNegatives`."""
     caches: ActivationCaches
@@ -175,7 +175,7 @@ class TrainingTask:
             negative_downsampling=params.negative_downsampling,
             unclicked_weight=params.unclicked_weight,
             use_irrelevant=not params.not_irrelevant_only,
-            click_weights=self.click_weights(self.train) if self.click_weights is not None else None,
+            click_weights=self.worth(self.train),
             skip_above=self.settings.position_bias == "SkipAbove",
             mined=self.mined,
             variants=self._variants,
@@ -299,7 +299,7 @@ def prepare(
     confidences = np.ones(len(train.items), np.float32)
     if parts.weighs_clicks:
         confidences = _confidences(embedder, train, parts, on_step)
-    click_weights = ClickWeights.of(settings.propensity, train) if settings.position_bias == "IPS" else None
+    worth = Worth.of(settings.propensity if settings.position_bias == "IPS" else None, train)
     mined = None
     if settings.hard_negatives is not None:
         mined = mine_catalogue(
@@ -356,7 +356,7 @@ def prepare(
         start=start,
         ranker=parts.ranker,
         loss_ranker=scaled(parts.ranker, 1 / told(typical_rank(parts.ranker, model))),
-        click_weights=click_weights,
+        worth=worth,
         mined=mined,
         caches=ActivationCaches(workdir / "activations"),
         model=model,
@@ -368,7 +368,7 @@ def prepare(
         _batches=Batcher(
             validation,
             np.ones(len(validation.items), np.float32),
-            click_weights=click_weights(validation) if click_weights is not None else None,
+            click_weights=worth(validation),
             skip_above=settings.position_bias == "SkipAbove",
         ),
         _batch_index=relevant,
