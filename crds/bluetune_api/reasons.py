@@ -72,6 +72,7 @@ Reason = Literal[
     "Evicted",
     "Failed",
     "FieldConflict",
+    "GateGuarded",
     "GateNotMeasured",
     "GateNotPassed",
     "GatePassed",

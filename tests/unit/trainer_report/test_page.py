@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from bluetune_api.records import GateGuard
 from bluetune_trainer.report import numbers
 from bluetune_trainer.report.page import render
 from unit.trainer_report.made_up import facts
@@ -141,3 +142,16 @@ def test_a_run_without_any_shown_result_is_still_a_report() -> None:
 
     nothing = np.zeros(0, np.int64)
     assert "No result was shown" in render(facts(2, positions=Positions(nothing, nothing), stages=[]))
+
+
+def test_guards_are_listed_with_what_was_measured_and_what_was_not() -> None:
+    made = facts()
+    assert made.gate is not None
+    guards = [
+        GateGuard(kind="Forgetting", name="forgetting", before=0.71, after=0.52, passed=False, detail="surely <less>"),
+        GateGuard(kind="Agreement", name="agreement", detail="not measured: 12 different texts"),
+    ]
+    page = render(facts(gate=made.gate.model_copy(update={"guards": guards})))
+    for part in ("0.7100", "0.5200", "surely &lt;less&gt;", "not measured: 12 different texts", "Refused by a guard"):
+        assert part in page
+    assert "What must not get worse" not in render(made)

@@ -76,7 +76,7 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
             outcome = _search(store, plan, resolved, parts, catalogue, split, stages, stop, workdir, cross)
             _raise_if(stop)
             stages.enter("Evaluating")
-            measured = gate.measure(split.gate, outcome)
+            measured = gate.measure(split, outcome)
             _raise_if(stop)
             stages.enter("Publishing")
             published = _publish(store, plan, parts, checked, outcome, parent)
