@@ -12,6 +12,7 @@ from bluetune_api.records import GateGuard, MethodPlan
 from bluetune_trainer.data.types import Catalogue, Split
 from bluetune_trainer.search.gate import Measured, measure_gate
 from bluetune_trainer.search.guarding import guarded
+from bluetune_trainer.search.judged import Judgment
 from bluetune_trainer.training.encoder import Encoder
 from bluetune_trainer.training.params import resolve_settings
 from bluetune_trainer.training.parts import choose_parts
@@ -56,10 +57,18 @@ def forgetful(live: Path, folder: Path) -> Path:
     return folder
 
 
-def measured(live: Path, candidate: Path, shop: tuple[Catalogue, Split], gate: Gate) -> Measured:
+def measured(
+    live: Path,
+    candidate: Path,
+    shop: tuple[Catalogue, Split],
+    gate: Gate,
+    judgments: list[Judgment] | None = None,
+) -> Measured:
     catalogue, split = shop
     plan = MethodPlan()
-    found = measure_gate(live, candidate, catalogue, split.gate, plan, gate, against="v000000000000")
+    found = measure_gate(
+        live, candidate, catalogue, split.gate, plan, gate, against="v000000000000", judgments=judgments
+    )
     assert found is not None
     settings = resolve_settings(plan.settings)
     return guarded(found, live, candidate, catalogue, split, gate, settings, choose_parts(plan.settings))
@@ -106,3 +115,17 @@ def test_another_ranker_is_refused(live: Path, minilm: Path, tmp_path: Path, sho
     found = by_name(measured(live, other, shop, Gate(min_agreement=0.9)))
     assert found["agreement"].passed is False
     assert by_name(measured(live, live, shop, Gate(min_agreement=1)))["agreement"].passed
+
+
+def test_where_people_judge_a_kind_of_queries_that_lost_is_refused_too(
+    live: Path, tmp_path: Path, shop: tuple[Catalogue, Split]
+) -> None:
+    catalogue, _ = shop
+    short = [Judgment(text.split()[-1], i, 1.0) for i, text in enumerate(catalogue.texts[:100])]
+    long = [Judgment(f"{text} or a thing like it", i, 1.0) for i, text in enumerate(catalogue.texts[:20])]
+    found = measured(live, forgetful(live, tmp_path), shop, Gate(), [*short, *long])
+    lost = by_name(found)["slice short"]
+    assert found.report.source == "Judgments"
+    assert lost.passed is False
+    assert "on 100 queries" in lost.detail
+    assert lost.name in gate_verdict(found.report, Gate()).message
