@@ -1,29 +1,40 @@
 """May a version pass the gate? One pure function, so that the trainer's report and the operator cannot disagree."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from bluetune_api.model import Gate
-from bluetune_api.records import GateReport
+from bluetune_api.records import GateGuard, GateReport
 
 FEWEST_QUERIES = 10
 """For an interval. Of n queries without any difference, all agree by chance once in 2^(n-1) times; below about ten an
 interval holds the mean less often than it says (B. Efron, R. Tibshirani, An Introduction to the Bootstrap, 1993,
 chapter 13)."""
+NAMED_GUARDS = 3
+"""Failed guards that a message quotes."""
+WHAT_TO_DO = {
+    "Agreement": "if another ranking is wanted, lower spec.serving.gate.minAgreement",
+    "Forgetting": "train with phrases_per_session or lower rates, or raise spec.serving.gate.maxForgetting",
+    "Slice": "give these queries more sessions, or judge them (spec.serving.gate.judgments)",
+    "Query": "if the new results are right, change the query's entry in spec.serving.gate.guards",
+}
+"""By the kind of a guard that failed."""
 
 
 @dataclass(frozen=True)
 class GateVerdict:
     """The answer, with what was measured."""
 
-    reason: Literal["GatePassed", "GateNotPassed", "GateUndecided", "GateNotMeasured", "GateStale"]
+    reason: Literal["GatePassed", "GateGuarded", "GateNotPassed", "GateUndecided", "GateNotMeasured", "GateStale"]
     message: str
 
 
 def gate_verdict(report: GateReport | None, gate: Gate) -> GateVerdict:
     """Judge what the trainer measured (None: nothing) by what the gate asks for now.
 
-    Three answers: better (GatePassed), not better (GateNotPassed), and a gain that may be chance (GateUndecided).
+    Three answers: better (GatePassed), not better (GateNotPassed), and a gain that may be chance (GateUndecided). A
+    guard that failed refuses also what is better (GateGuarded).
     """
     if report is None:
         return GateVerdict("GateNotMeasured", "the trainer measured nothing for the gate; see its report")
@@ -34,6 +45,9 @@ def gate_verdict(report: GateReport | None, gate: Gate) -> GateVerdict:
         )
     asked = gate.min_delta
     said = _said(report)
+    failed = [guard for guard in report.guards if guard.passed is False]
+    if failed:
+        return GateVerdict("GateGuarded", f"{said}; {_refused_by(failed)}")
     own = report.delta if report.own_delta is None else report.own_delta
     if report.delta <= asked:
         return GateVerdict("GateNotPassed", f"{said}; more than {asked:+.4f} is asked for")
@@ -76,6 +90,14 @@ def _said(report: GateReport) -> str:
         f"{report.metric} as clicks in {report.sessions} sessions{queries} tell it{how}: {report.delta:+.4f} against"
         f" {report.against}"
     )
+
+
+def _refused_by(failed: Sequence[GateGuard]) -> str:
+    named = "; ".join(f"{guard.name}: {guard.detail}" for guard in failed[:NAMED_GUARDS])
+    more = f"; and {len(failed) - NAMED_GUARDS} more" if len(failed) > NAMED_GUARDS else ""
+    advice = "; ".join(dict.fromkeys(WHAT_TO_DO[guard.kind] for guard in failed))
+    which = "a guard refuses it" if len(failed) == 1 else f"{len(failed)} guards refuse it"
+    return f"{which}: {named}{more}. What to do: {advice}; then run again"
 
 
 def _tries(report: GateReport) -> str:

@@ -27,6 +27,7 @@ from bluetune_api.store_location import StoreSpec
 Port = Annotated[int, Field(ge=1, le=65535)]
 HttpPath = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^/[A-Za-z0-9._~/-]*$")]
 MountPath = Annotated[str, StringConstraints(min_length=2, max_length=256, pattern=r"^/[A-Za-z0-9._/-]+$")]
+ItemId = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 StorePath = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._=/-]*$")]
 
 
@@ -67,8 +68,27 @@ class Retention(ApiModel):
     or an unfinished task uses, or one that another model's `base.uri` points to."""
 
 
+class GuardedQuery(ApiModel):
+    """A query whose results must not be lost."""
+
+    query: Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"\S")]
+    """As people type it."""
+    expect: Annotated[list[ItemId], Field(max_length=10)] = Field(default_factory=list)
+    """Ids of the catalogue: those that the live version has among its ten best, the candidate must have there, too.
+    Without any, the live version's three best must be among the candidate's ten."""
+
+
+def _of_different_queries(gate: "Gate") -> bool:
+    return len({guarded.query for guarded in gate.guards}) == len(gate.guards)
+
+
 class Gate(ApiModel):
     """What a candidate must prove against the live version."""
+
+    RULES = (
+        # in the cluster the key of the list says it
+        Rule(None, "two entries have the same query", _of_different_queries, "guards"),
+    )
 
     metric: Literal["ndcg@10", "mrr@10", "recall@10"] = "ndcg@10"
     """How the ten best results of a query are weighed, by what clicks tell of them or by the judgments."""
@@ -83,6 +103,20 @@ class Gate(ApiModel):
     judgments: StorePath | None = None
     """Qrels below the model's prefix: better than clicks, where they exist. Records of query, object_id and grade;
     TREC's `*.qrels` with a `*.topics` file beside them; or an export of OpenSearch's Search Relevance Workbench."""
+    min_agreement: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Least share of the live version's ten best results that the candidate must have among its own, as the mean of the
+    queries that were compared. Below it the candidate is another ranker, and clicks on the live one's results say
+    little about it. Catalogues of fewer than 100 texts have no such guard."""
+    max_forgetting: Annotated[float, Field(ge=0, le=1)] = 0.02
+    """How much worse documents that nobody was shown may be found by words from their own beginning: the drop of their
+    mean reciprocal rank, of which the gate must be sure by `confidence`. With 1 nothing is guarded."""
+    guards: Annotated[
+        list[GuardedQuery],
+        Field(
+            max_length=100, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["query"]}
+        ),
+    ] = Field(default_factory=list)
+    """Queries whose results must not be lost, whatever clicks say."""
 
 
 class Reindex(ApiModel):

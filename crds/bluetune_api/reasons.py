@@ -73,6 +73,7 @@ Reason = Literal[
     "Evicted",
     "Failed",
     "FieldConflict",
+    "GateGuarded",
     "GateNotMeasured",
     "GateNotPassed",
     "GatePassed",

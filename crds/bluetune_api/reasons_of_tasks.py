@@ -323,6 +323,12 @@ TASK_GROUPS: tuple[Group, ...] = (
                 "nothing: what was found out is kept, and counts in the next run against the same live version. More"
                 " different queries, or `gate.judgments`, decide sooner",
             ),
+            "GateGuarded": Entry(
+                "a guard of the gate failed, however large the gain is: the message names it, its numbers and what to"
+                " do",
+                "read the report's table of guards ([guards](concepts.md#guards)); train more gently, or change the"
+                " guard's field of `serving.gate` if the change is wanted, and run again",
+            ),
             "GateNotMeasured": Entry(
                 "there was nothing to compare on: no held-out session with a result that was clicked and one that was"
                 " not, and no judgments, or fewer than ten different queries",

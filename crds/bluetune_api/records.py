@@ -316,6 +316,27 @@ class GateJudge(ApiModel):
     """Upper end."""
 
 
+class GateGuard(ApiModel):
+    """Something that must not get worse, whatever the gain is."""
+
+    kind: Literal["Agreement", "Forgetting", "Slice", "Query"]
+    """What is guarded: the live version's results as a whole; documents that nobody was shown; queries of one kind; a
+    query of `gate.guards`."""
+    name: str
+    """Which one it is."""
+    before: float | None = None
+    """Agreement: absent. Forgetting: mean reciprocal rank. Slice: what the judges say of a query. Query: results among
+    the ten best that must stay there. Of the live version."""
+    after: float | None = None
+    """The same of the candidate; Agreement: share of the live version's ten best that are among the candidate's."""
+    limit: float | None = None
+    """What the gate asked for: Agreement: the least `after`. Forgetting: the largest drop. Slice: the largest loss."""
+    passed: bool | None = None
+    """Whether it holds; absent: it was not measured."""
+    detail: str
+    """The numbers in words, or why there are none."""
+
+
 class GateReport(ApiModel):
     """What was measured for the gate, on queries that no trial saw."""
 
@@ -359,6 +380,8 @@ class GateReport(ApiModel):
     """Clicks: how likely the result at each place is looked at, as the log tells; 1 is the first place."""
     source: Literal["Clicks", "Judgments"] = "Clicks"
     """What relevance was taken from."""
+    guards: list[GateGuard] = Field(default_factory=list)
+    """What must not get worse, and whether it did."""
 
 
 class KeptEvidence(ApiModel):

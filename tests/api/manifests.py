@@ -90,6 +90,7 @@ def changed(base: Manifest, changes: dict[str, Any]) -> Manifest:
 
 
 S, T = "spec.store", "spec.serving"
+GUARDS = [{"query": "red shoes", "expect": ["sku-1"]}, {"query": "lamp"}]
 PHRASES = "spec.initialParams.phrases_per_session"
 CASES = [
     # --- EmbeddingModel
@@ -104,6 +105,7 @@ CASES = [
     Case("model with init container", MODEL, {f"{T}.delivery": "InitContainer", f"{T}.mountPath": "/model"}),
     Case("model pinned", MODEL, {f"{T}.rollbackTo": "v0123456789ab"}),
     Case("model with a gate", MODEL, {f"{T}.gate": {"metric": "mrr@10", "minDelta": -0.01, "confidence": 0.95}}),
+    Case("model with guards", MODEL, {f"{T}.gate": {"minAgreement": 0, "maxForgetting": 1, "guards": GUARDS}}),
     Case("model with reindex", MODEL, {f"{T}.reindex": {"template": {"template": {"spec": {"containers": []}}}}}),
     Case("model, empty prefix", MODEL, {f"{S}.prefix": ""}),
     Case("model name of 40", MODEL, {"metadata.name": "m" * 40}),
@@ -143,6 +145,11 @@ CASES = [
     Case("unknown gate metric", MODEL, {f"{T}.gate": {"metric": "accuracy"}}, "spec.serving.gate.metric"),
     Case("confidence of 1", MODEL, {f"{T}.gate": {"confidence": 1.0}}, "spec.serving.gate.confidence"),
     Case("delta of 2", MODEL, {f"{T}.gate": {"minDelta": 2}}, "spec.serving.gate.minDelta"),
+    Case("agreement of 2", MODEL, {f"{T}.gate": {"minAgreement": 2}}, "spec.serving.gate.minAgreement"),
+    Case("guard without a query", MODEL, {f"{T}.gate": {"guards": [{"expect": ["a"]}]}}, "query"),
+    Case("guard of white space", MODEL, {f"{T}.gate": {"guards": [{"query": " "}]}}, "query"),
+    Case("guard with eleven ids", MODEL, {f"{T}.gate": {"guards": [{"query": "a", "expect": ["b"] * 11}]}}, "expect"),
+    Case("a query guarded twice", MODEL, {f"{T}.gate": {"guards": [{"query": "a"}, {"query": "a"}]}}, "guards"),
     Case("rollback to a tag", MODEL, {f"{T}.rollbackTo": "latest"}, "spec.serving.rollbackTo"),
     Case("unknown model field", MODEL, {"spec.colour": "blue"}, "spec.colour"),
     # --- FineTuningMethod

@@ -40,6 +40,8 @@ def test_a_run_ends_with_a_better_model_and_says_so(finished: tuple[Shop, str, s
     assert result.gate is not None
     assert result.gate.delta > 0.05
     assert result.gate.against == result.parent
+    assert {"agreement", "forgetting"} <= {guard.name for guard in result.gate.guards}
+    assert [guard for guard in result.gate.guards if guard.passed is False] == []
     assert result.metadata == {"why": "test"}
     assert result.report_url is not None
     report = Path(result.report_url).read_text(encoding="utf-8")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bluetune_api.model import CurrentVersion, EmbeddingModelStatus, Gate, Serving
-from bluetune_api.records import GateReport, Result, RunOwner
+from bluetune_api.records import GateGuard, GateReport, Result, RunOwner
 from bluetune_operator.core.gate import promotion
 
 LIVE, NEW, OTHER = "v000000000001", "v000000000002", "v000000000003"
@@ -31,6 +31,10 @@ def result(delta: float | None = 0.1, **report: Any) -> Result:
 
 def serving(**fields: Any) -> Serving:
     return Serving(deployment="blue", container="server", **fields)
+
+
+def guard(passed: bool | None, kind: Any = "Forgetting", name: str = "forgetting") -> GateGuard:
+    return GateGuard(kind=kind, name=name, passed=passed, detail="0.7 before, 0.5 after")
 
 
 STRICT = serving(gate=Gate(min_delta=0.02, confidence=0.95))
@@ -72,6 +76,24 @@ STRICT = serving(gate=Gate(min_delta=0.02, confidence=0.95))
             id="the level was changed meanwhile",
         ),
         pytest.param(True, result(-0.01), LIVE, serving(), current(), ("False", "GateNotPassed"), id="worse"),
+        pytest.param(
+            True,
+            result(guards=[guard(True), guard(None)]),
+            LIVE,
+            serving(),
+            current(),
+            ("Unknown", "RolloutRequested"),
+            id="guards hold or were not measured",
+        ),
+        pytest.param(
+            True,
+            result(guards=[guard(True), guard(False)]),
+            LIVE,
+            serving(),
+            current(),
+            ("False", "GateGuarded"),
+            id="better, and a guard failed",
+        ),
         pytest.param(True, result(), LIVE, serving(), current(OTHER), ("False", "GateStale"), id="blue moved on"),
         pytest.param(
             True,
@@ -131,6 +153,18 @@ def test_a_refusal_gives_the_numbers() -> None:
     answer = promotion(wanted=True, result=result(-0.01), live_version=LIVE, serving=serving(), model=current())
     assert answer.message == (
         f"ndcg@10 as clicks in 90 sessions tell it: -0.0100 against {LIVE}; more than +0.0000 is asked for"
+    )
+
+
+def test_a_guard_that_failed_is_named_with_its_numbers_and_what_to_do() -> None:
+    failed = [guard(False), *(guard(False, "Query", f"query 'shoe {i}'") for i in range(4))]
+    answer = promotion(wanted=True, result=result(guards=failed), live_version=LIVE, serving=serving(), model=current())
+    numbers = "0.7 before, 0.5 after"
+    assert answer.message == (
+        f"ndcg@10 as clicks in 90 sessions tell it: +0.1000 against {LIVE}; 5 guards refuse it: forgetting: {numbers};"
+        f" query 'shoe 0': {numbers}; query 'shoe 1': {numbers}; and 2 more. What to do: train with phrases_per_session"
+        " or lower rates, or raise spec.serving.gate.maxForgetting; if the new results are right, change the query's"
+        " entry in spec.serving.gate.guards; then run again"
     )
 
 

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from bluetune_api.records import GateGuard
 from bluetune_trainer.report import numbers
 from bluetune_trainer.report.page import render
 from unit.trainer_report.made_up import facts
@@ -160,3 +161,16 @@ def test_it_says_by_how_many_sessions_it_was_judged_and_what_was_left_out_for_th
     assert "95 validation , 90 held out: one result was clicked and another was not" in page
     assert "judged queries, on which nothing is trained" not in page
     assert "7 sessions of judged queries, on which nothing is trained" in Page(render(facts(left_out=7))).text
+
+
+def test_guards_are_listed_with_what_was_measured_and_what_was_not() -> None:
+    made = facts()
+    assert made.gate is not None
+    guards = [
+        GateGuard(kind="Forgetting", name="forgetting", before=0.71, after=0.52, passed=False, detail="surely <less>"),
+        GateGuard(kind="Agreement", name="agreement", detail="not measured: 12 different texts"),
+    ]
+    page = render(facts(gate=made.gate.model_copy(update={"guards": guards})))
+    for part in ("0.7100", "0.5200", "surely &lt;less&gt;", "not measured: 12 different texts", "Refused by a guard"):
+        assert part in page
+    assert "What must not get worse" not in render(made)

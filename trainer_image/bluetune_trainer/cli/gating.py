@@ -16,6 +16,7 @@ from bluetune_trainer.search.comparing import compare
 from bluetune_trainer.search.comparison import Comparison
 from bluetune_trainer.search.contract import CrossFit, SearchOutcome
 from bluetune_trainer.search.gate import Measured, by_clicks, measure_gate
+from bluetune_trainer.search.guarding import guarded
 from bluetune_trainer.search.judged import Judgment
 from bluetune_trainer.search.remembered import earlier_of, to_keep
 from bluetune_trainer.store import runs
@@ -60,7 +61,7 @@ class GateOfRun:
             return None
         return CrossFit(gate.folds, self._compare, runs.StoredTrials(self._store, self._plan.owner.uid), on_step)
 
-    def measure(self, held_out: Sessions, outcome: SearchOutcome) -> Measured | None:
+    def measure(self, split: Split, outcome: SearchOutcome) -> Measured | None:
         """The answer, whose evidence is kept for later runs; None if there is nothing to decide by."""
         plan = self._plan
         candidate = digest_of(str([(f.path, f.sha256) for f in files_of(outcome.model_folder)]).encode())
@@ -75,7 +76,7 @@ class GateOfRun:
                 self._live_folder,
                 outcome.model_folder,
                 self._catalogue,
-                held_out,
+                split.gate,
                 self._method,
                 plan.gate,
                 against=self._live,
@@ -93,7 +94,17 @@ class GateOfRun:
             plan.owner.uid,
             to_keep(measured, candidate=candidate, batch_id=plan.batch_id),
         )
-        return measured
+        return guarded(
+            measured,
+            self._live_folder,
+            outcome.model_folder,
+            self._catalogue,
+            split,
+            plan.gate,
+            resolve_settings(self._method.settings),
+            self._parts,
+            self._step,
+        )
 
     @cached_property
     def _live_folder(self) -> Path:

@@ -109,7 +109,7 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
             outcome = _search(store, plan, resolved, parts, catalogue, split, stages, stop, workdir, cross)
             raise_if(stop)
             stages.enter("Evaluating")
-            measured = gate.measure(split.gate, outcome)
+            measured = gate.measure(split, outcome)
             raise_if(stop)
             stages.enter("Publishing")
             published = _publish(store, plan, parts, checked, outcome, parent)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bluetune_trainer.evidence.examination import Examined
 from bluetune_trainer.evidence.observations import DEPTH, Compared, Floats, Ints, Ranks
@@ -128,13 +129,26 @@ def estimate(moments: Moments) -> Estimate:
     The regression is least squares of gain = examination · x'β with weights 1 / examination, so that only sums are
     needed. The influence is that of a mean of x'β over queries whose β is estimated from the same queries.
     """
+    own, influence, beta = _gain(moments, np.ones(len(moments.gains), np.bool_))
+    before = moments.levels @ beta
+    return Estimate(before, before + own, influence)
+
+
+def gain_of(moments: Moments, chosen: NDArray[np.bool_]) -> tuple[float, Floats]:
+    """Mean gain of the chosen queries by the regression on all of them, and what each of all adds to its error."""
+    own, influence, _ = _gain(moments, chosen)
+    return float(own[chosen].mean()), influence
+
+
+def _gain(moments: Moments, chosen: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
+    """Gain of each query; influence of each on the mean gain of the chosen ones; the regression's coefficients."""
     inverse = np.linalg.inv(moments.products.sum(0) + np.diag(moments.ridge))
     beta = inverse @ moments.clicks.sum(0)
     own = moments.gains @ beta
     residual = moments.clicks - moments.products @ beta
-    influence = (own - own.mean()) / len(own) + residual @ (inverse @ moments.gains.mean(0))
-    before = moments.levels @ beta
-    return Estimate(before, before + own, influence - influence.mean())
+    deviation = np.where(chosen, own - own[chosen].mean(), 0.0) / chosen.sum()
+    influence = deviation + residual @ (inverse @ moments.gains[chosen].mean(0))
+    return own, influence - influence.mean(), beta
 
 
 def _by_query(query: Ints, values: Floats, queries: int) -> Floats:

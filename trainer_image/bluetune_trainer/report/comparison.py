@@ -78,6 +78,7 @@ def headline(facts: RunFacts) -> Headline:
     verdict_title = {
         "GatePassed": "Passes the gate",
         "GateNotPassed": "Does not pass the gate",
+        "GateGuarded": "Refused by a guard of the gate",
     }.get(verdict.reason, "Gate not measured")
     if facts.gate is None:
         change = next(c for c in validation_changes(facts) if c.name == facts.objective)

@@ -46,7 +46,7 @@ def compare(
         return None
     texts = [catalogue.texts[item] for item in pool.documents.tolist()]
     by_live, by_candidate = (
-        _scores(open_version(folder, settings, parts), pool, texts, settings, parts, on_step)
+        scores(open_version(folder, settings, parts), pool.queries, texts, settings, parts, on_step)
         for folder in (live, candidate)
     )
     found = compared(pool.log, by_live, by_candidate, Lexical(texts).scores(pool.queries))
@@ -61,12 +61,17 @@ def compare(
 
 
 @torch.no_grad()
-def _scores(
-    embedder: Embedder, pool: Pool, texts: Sequence[str], settings: TrainingSettings, parts: Parts, on_step: Step
+def scores(
+    embedder: Embedder,
+    queries: Sequence[str],
+    texts: Sequence[str],
+    settings: TrainingSettings,
+    parts: Parts,
+    on_step: Step,
 ) -> Scores:
-    """[Q, P] ranks by the run's ranker, larger is better."""
+    """[Q, P] ranks of texts for queries by the run's ranker, larger is better."""
     sides = []
-    of_both: list[tuple[Sequence[str], Kind]] = [(pool.queries, "query"), (texts, "item")]
+    of_both: list[tuple[Sequence[str], Kind]] = [(queries, "query"), (texts, "item")]
     for inputs, kind in of_both:
         numbers = embedder.table.add(inputs, kind)
         unique, inverse = np.unique(numbers, return_inverse=True)

@@ -14,7 +14,7 @@ from bluetune_trainer.data.splits import normalised
 from bluetune_trainer.data.types import Catalogue, Sessions
 from bluetune_trainer.errors import DataInvalid
 from bluetune_trainer.evidence.examination import examination
-from bluetune_trainer.evidence.judges import CLICK_JUDGES, DISCOUNTS, estimate, moments
+from bluetune_trainer.evidence.judges import CLICK_JUDGES, DISCOUNTS, Moments, estimate, moments
 from bluetune_trainer.evidence.power import queries_for
 from bluetune_trainer.evidence.sequence import Run, risk_of, together
 from bluetune_trainer.search.comparing import compare, open_version
@@ -44,6 +44,8 @@ class Measured:
     evidence: Evidence
     runs: Mapping[JudgeName, Run]
     """What a later run against the same live version may add to its own."""
+    moments: Sequence[Moments] = ()
+    """What the click judges estimate from; their queries are those of the evidence."""
 
 
 def measure_gate(
@@ -114,7 +116,8 @@ def by_clicks(
 ) -> Measured:
     """What clicks say. `folds`: of how many trainings, none of which saw the queries that it is compared on."""
     examined = examination(found.compared)
-    seen = {judge: estimate(moments(judge, found.compared, examined, DISCOUNTS[gate.metric])) for judge in CLICK_JUDGES}
+    known = {judge: moments(judge, found.compared, examined, DISCOUNTS[gate.metric]) for judge in CLICK_JUDGES}
+    seen = {judge: estimate(of) for judge, of in known.items()}
     before = np.mean([one.before for one in seen.values()], axis=0)
     after = np.mean([one.after for one in seen.values()], axis=0)
     runs: dict[JudgeName, Run] = {
@@ -136,7 +139,7 @@ def by_clicks(
         Ranking(found.live_best, _clicked(found.live_best, found.clicked), {gate.metric: before}),
         Ranking(found.candidate_best, _clicked(found.candidate_best, found.clicked), {gate.metric: after}),
     )
-    return Measured(report, evidence, runs)
+    return Measured(report, evidence, runs, list(known.values()))
 
 
 def _report(gate: Gate, against: str, runs: Mapping[JudgeName, Run], earlier: Earlier, **facts: object) -> GateReport:

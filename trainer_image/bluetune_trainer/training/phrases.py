@@ -60,7 +60,7 @@ class Phrases:
         chosen = np.arange(len(items))
         if len(chosen) > MOST_ITEMS:
             chosen = np.sort(random.choice(len(items), MOST_ITEMS, replace=False))
-        heads = [[m.group() for m in _head(texts[i])] for i in chosen.tolist()]
+        heads = [[m.group() for m in head_of(texts[i])] for i in chosen.tolist()]
         common = common_words(heads)
         found = [(i, phrase) for i in chosen.tolist() if (phrase := phrase_of(texts[i], common, random)) is not None]
         self._owner: Ints = np.array([i for i, _ in found], np.int64)
@@ -108,7 +108,7 @@ def common_words(texts: Sequence[Sequence[str]]) -> Set[str]:
 
 def phrase_of(text: str, common: Set[str], random: np.random.Generator) -> str | None:
     """One to three consecutive words of the text's beginning; None if several draws give none that says anything."""
-    found = _head(text)
+    found = head_of(text)
     for _ in range(_ATTEMPTS if found else 0):
         count = min(int(random.integers(1, LONGEST + 1)), len(found))
         begin = int(random.integers(0, len(found) - count + 1))
@@ -119,5 +119,6 @@ def phrase_of(text: str, common: Set[str], random: np.random.Generator) -> str |
     return None
 
 
-def _head(text: str) -> list[re.Match[str]]:
+def head_of(text: str) -> list[re.Match[str]]:
+    """The words of a text's beginning."""
     return [match for match, _ in zip(WORD.finditer(text), range(HEADLINE), strict=False)]
