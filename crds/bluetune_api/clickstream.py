@@ -1,6 +1,6 @@
 """What a batch of clicks looks like, and what in it counts: a part of FineTuningMethod."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,10 @@ Gain = Annotated[float, Field(gt=0, le=1000)]
 class Clickstream(ApiModel):
     """What a batch of clicks looks like, and what in it counts."""
 
+    format: Literal["Sessions", "UBI"] | None = None
+    """`Sessions`: a record is a search with its results and events. `UBI`: queries and events of OpenSearch User
+    Behavior Insights, as JSON lines, `_bulk` bodies or `_search` responses. Absent: found from the first records, and
+    said by the check; a plugin that has the hook `session` gets the records as they are."""
     event_types: Annotated[dict[str, Gain], Field(min_length=1, max_length=64)] | None = None
     """Types of events that count, and the gain of each, for example `{click: 1, add_to_cart: 3, purchase: 5}`; case,
     spaces, `_` and `-` do not matter. An event without a type is a click. A result counts by the highest gain of its

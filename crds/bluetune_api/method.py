@@ -20,13 +20,16 @@ class Items(ApiModel):
     path: Annotated[
         str, StringConstraints(min_length=1, max_length=512, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._=/-]*$")
     ] = "items/"
-    """A file, or a folder (ending in a slash), below the model's prefix: `*.jsonl[.gz|.zst]` or `*.parquet`."""
+    """A file, or a folder (ending in a slash), below the model's prefix: `*.jsonl`, `*.ndjson`, `*.json`, `*.csv` or
+    `*.tsv` (each also `.gz` or `.zst`), or `*.parquet`."""
     id_field: FieldName = "item_id"
     """Field with an item's id, as sessions name it in `object_id`."""
     text_fields: Annotated[list[FieldName], Field(min_length=1, max_length=16)] = Field(
         default_factory=lambda: ["title", "description"]
     )
     """Fields joined, in this order, into the text that is encoded; absent ones are passed over."""
+    deleted_field: FieldName = "_deleted"
+    """Field that is true in a line that removes its item. Of several lines of an item, the last counts."""
     separator: Annotated[str, StringConstraints(max_length=16)] = ". "
     """What stands between the fields."""
 

@@ -71,7 +71,8 @@ class Gate(ApiModel):
     """Where fewer than 500 different queries have clicks, this many trainings more judge each query by a model that did
     not see it. 0 or 1: none, and the gate has nothing to decide by there."""
     judgments: StorePath | None = None
-    """Qrels below the model's prefix (JSONL of query, object_id, grade): better than clicks, where they exist."""
+    """Qrels below the model's prefix: better than clicks, where they exist. Records of query, object_id and grade;
+    TREC's `*.qrels` with a `*.topics` file beside them; or an export of OpenSearch's Search Relevance Workbench."""
 
 
 class Reindex(ApiModel):

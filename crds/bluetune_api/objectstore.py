@@ -58,8 +58,8 @@ class ObjectInfo:
 class ObjectStore(Protocol):
     """Where a model's batches, runs and versions are. Every operation is safe to repeat."""
 
-    def get(self, key: str) -> bytes:
-        """Content of an object. Raises ObjectNotFound."""
+    def get(self, key: str, *, most: int | None = None) -> bytes:
+        """Content of an object. Raises ObjectNotFound, and ObjectTooLarge if it has more than `most` bytes."""
 
     def download(self, key: str, path: Path, *, etag: str | None = None) -> None:
         """Write an object to a file, whole or not at all. Raises ObjectNotFound, and ObjectChanged for another ETag."""
@@ -139,11 +139,15 @@ class LocalStore:
             raise StoreError(f"key {key!r} leaves the store's folder {self._root}")
         return path
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, *, most: int | None = None) -> bytes:
         try:
-            return self._path(key).read_bytes()
+            with self._path(key).open("rb") as file:
+                data = file.read() if most is None else file.read(most + 1)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             raise ObjectNotFound(f"{self.uri(key)} does not exist") from None
+        if most is not None and len(data) > most:
+            raise ObjectTooLarge(f"{self.uri(key)} is longer than the {most} bytes that such an object may have")
+        return data
 
     def download(self, key: str, path: Path, *, etag: str | None = None) -> None:
         info = self.stat(key)

@@ -129,6 +129,8 @@ class CheckReport(ApiModel):
     """What was left out or read in a way that one should know of, and why."""
     batch_id: BatchId
     """The batch."""
+    format: Literal["Sessions", "UBI"] = "Sessions"
+    """How it was read: as the method says, or as found."""
     batch: list[PinnedObject]
     """Its objects."""
     items: list[PinnedObject]
@@ -179,6 +181,10 @@ class CheckReport(ApiModel):
     """The first ids that the catalogue does not know, 10 at most."""
     catalogue_size: int
     """Items in the catalogue."""
+    item_updates: int = 0
+    """Lines of items that came before; the last line of an item counts."""
+    item_deletions: int = 0
+    """Lines that remove an item."""
     first: str | None = None
     """Earliest created_at."""
     last: str | None = None

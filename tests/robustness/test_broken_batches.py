@@ -103,7 +103,8 @@ def test_ten_thousand_broken_batches_end_in_a_report(
 READ = """
 import sys
 from pathlib import Path
-from bluetune_trainer.data.records import BrokenFile, records
+from bluetune_trainer.data.files import records
+from bluetune_trainer.data.records import BrokenFile
 
 def peak():
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) // 1024
@@ -131,6 +132,9 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "long-line.jsonl": lambda: b"a" * (64 << 20),
     "blank-lines.jsonl.gz": lambda: gzip.compress(b"\n" * (1 << 20), 1),
     "many-lists.jsonl": lambda: b"[" + b"[]," * (1 << 20) + b"[]]",
+    "many-lists.json": lambda: b"[" + b"[]," * (1 << 20) + b"[]]",
+    "one-text.json.gz": lambda: gzip.compress(b'[{"a": "' + b"a" * (256 << 20), 1),
+    "one-quote.csv.gz": lambda: gzip.compress(b'a,b\n1,"' + b"a\n" * (128 << 20), 1),
     "one-text-in-every-row.parquet": _dictionary_bomb,
 }
 

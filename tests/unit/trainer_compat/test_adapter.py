@@ -17,7 +17,7 @@ from bluetune_trainer import CosineProbMarginRankingLoss
 from bluetune_trainer.data.catalogue import read_catalogue
 from bluetune_trainer.data.sessions import read_sessions
 from bluetune_trainer.data.splits import place
-from bluetune_trainer.data.tally import Lines, SessionTally
+from bluetune_trainer.data.tally import CatalogueTally, SessionTally
 from bluetune_trainer.data.types import Catalogue, Sessions, Split
 from bluetune_trainer.errors import PluginFailed
 from bluetune_trainer.plugin.blame import blaming
@@ -98,7 +98,7 @@ def _load(resolved: Resolved) -> tuple[Catalogue, Sessions, Split | None]:
     """As a run loads the data."""
     hooks = resolved.plugin
     with blaming("plugin", *resolved.user_code):
-        catalogue = read_catalogue(iter(_items()), Items(text_fields=["title"]), hooks.item_text, Lines())
+        catalogue = read_catalogue(iter(_items()), Items(text_fields=["title"]), hooks.item_text, CatalogueTally())
         sessions = read_sessions(
             iter(_sessions()), catalogue, SessionTally(), overridden(hooks, "session"), overridden(hooks, "query")
         )

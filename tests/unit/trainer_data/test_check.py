@@ -113,9 +113,20 @@ def _broken_items(store: Any) -> None:
     store.write("items/items.jsonl", {"sku": "a", "title": "x"})
 
 
-def _only_csv(store: Any) -> None:
-    store.delete("clickstream/b1/part.jsonl")
-    store.put("clickstream/b1/part.csv", b"a,b\n")
+def _avro(store: Any) -> None:
+    store.put("clickstream/b1/more.avro", b"Obj")
+
+
+def _items_as_text(store: Any) -> None:
+    store.put("items/more.txt", b"lamp")
+
+
+def _delta(store: Any) -> None:
+    store.write("clickstream/b1/date=1/_delta_log/0.json", {"add": {}})
+
+
+def _delta_items(store: Any) -> None:
+    store.write("items/_delta_log/0.json", {"add": {}})
 
 
 @pytest.mark.parametrize(
@@ -145,7 +156,10 @@ def _only_csv(store: Any) -> None:
         (_broken_lines, "20 of 80 lines of the batch are broken, more than 10%"),
         (_cut_off, "clickstream/b1/more.jsonl.gz: its compressed data breaks off"),
         (_broken_items, "check the method's items.idField and items.textFields"),
-        (_only_csv, "no session of the batch can be read"),
+        (_avro, "not read: clickstream/b1/more.avro; files must be *.jsonl"),
+        (_items_as_text, "not read: items/more.txt; files must be"),
+        (_delta, "clickstream/b1/date=1/_delta_log/ is the log of a Delta table"),
+        (_delta_items, "items/_delta_log/ is the log of a Delta table"),
     ],
 )
 def test_a_bad_batch_is_refused_with_what_to_do(good_store: Any, spoil: Callable[[Any], None], says: str) -> None:
@@ -208,6 +222,28 @@ def test_the_items_path_may_be_a_file_of_any_name(good_store: Any) -> None:
     good_store.write("catalogue/v2.jsonl", *({"sku": i, "name": "n"} for i in "abc"))
     items = Items(path="catalogue/v2.jsonl", id_field="sku", text_fields=["name"])
     assert _check(good_store, MethodPlan(items=items)).valid
+
+
+def test_what_lies_below_a_hidden_folder_is_no_data(good_store: Any) -> None:
+    for folder in ("_temporary/0/task", ".hoodie/metadata", "date=1/_spark_metadata"):
+        good_store.write(f"clickstream/b1/{folder}/part-0.jsonl", _session(99))
+    good_store.write("clickstream/b1/date=1/hour=0/part-0.jsonl", _session(98))
+    assert _check(good_store).sessions == 61
+
+
+def test_an_empty_object_of_any_name_does_no_harm(good_store: Any) -> None:
+    good_store.put("clickstream/b1/done", b"")
+    assert _check(good_store).valid
+
+
+def test_newer_texts_deletions_and_absent_fields_are_counted(good_store: Any) -> None:
+    good_store.write("items/later.jsonl", {"item_id": "a", "title": "newer"}, {"item_id": "z", "_deleted": True})
+    items = Items(text_fields=["title", "brand"])
+    report = _check(good_store, MethodPlan(items=items))
+    assert (report.valid, report.catalogue_size, report.item_updates, report.item_deletions) == (True, 3, 1, 1)
+    assert "no line of the catalogue has the field 'brand' of items.textFields" in report.notes
+    catalogue, _ = loading.load(good_store, MethodPlan(items=items), PLUGIN, report, stop=threading.Event())
+    assert catalogue.texts[0] == "newer"
 
 
 def test_training_reads_what_was_checked(good_store: Any) -> None:

@@ -15,7 +15,7 @@ from bluetune_trainer.data.splits import (
     place,
     split,
 )
-from bluetune_trainer.data.tally import Lines, SessionTally
+from bluetune_trainer.data.tally import CatalogueTally, SessionTally
 from bluetune_trainer.data.types import Catalogue, Sessions, Split
 from bluetune_trainer.errors import PluginFailed
 from bluetune_trainer.plugin import TextFineTuningMethod
@@ -185,7 +185,7 @@ def test_a_plugin_may_leave_sessions_out_and_must_return_sessions() -> None:
     ],
 )
 def test_item_texts_are_joined_from_the_fields_that_are_there(record: dict, text: str) -> None:
-    tally = Lines()
+    tally = CatalogueTally()
     found = read_catalogue([("k", 1, record)], Items(), TextFineTuningMethod().item_text, tally)
     assert (found.texts, found.ids) == ([text], [str(record["item_id"])])
 
@@ -199,15 +199,40 @@ def test_item_texts_are_joined_from_the_fields_that_are_there(record: dict, text
         ({"item_id": "a", "title": "  "}, "no text in"),
         ({"item_id": "a", "title": ["T"]}, "field 'title' must be a text, not list"),
         ({"item_id": "a", "title": "\ud800"}, "surrogates not allowed"),
-        ({"item_id": "known", "title": "T"}, "was seen before"),
     ],
 )
 def test_broken_items_are_counted_with_what_is_wrong(record: dict, problem: str) -> None:
-    tally = Lines()
+    tally = CatalogueTally()
     lines = [("k", 1, {"item_id": "known", "title": "T"}), ("k", 2, record)]
     found = read_catalogue(lines, Items(), TextFineTuningMethod().item_text, tally)
     assert (found.ids, tally.broken) == (["known"], 1)
     assert problem in tally.offences[0].problem
+
+
+def _catalogue(*records: dict, **items) -> tuple[Catalogue, CatalogueTally]:
+    tally = CatalogueTally()
+    lines = (("k", n, record) for n, record in enumerate(records, 1))
+    return read_catalogue(lines, Items(**items), TextFineTuningMethod().item_text, tally), tally
+
+
+def test_the_last_line_of_an_item_counts() -> None:
+    found, tally = _catalogue(*({"item_id": i, "title": f"{i}{n}"} for n, i in enumerate("abac")))
+    assert dict(zip(found.ids, found.texts, strict=True)) == {"a": "a2", "b": "b1", "c": "c3"}
+    assert (found.position, tally.items, tally.updates, tally.broken) == ({"a": 0, "b": 1, "c": 2}, 3, 1, 0)
+
+
+@pytest.mark.parametrize("marker", [True, 1, "true", "True", "1"])
+def test_a_line_with_the_marker_removes_an_item_and_a_later_one_brings_it_back(marker: object) -> None:
+    a, gone = {"item_id": "a", "title": "A"}, {"item_id": "a", "title": None, "_deleted": marker}
+    assert _catalogue(a, {"item_id": "b", "title": "B"}, gone)[0].position == {"b": 0}
+    found, tally = _catalogue(a, gone, a, {"item_id": "c", "title": "C", "_deleted": False})
+    assert (found.ids, tally.deletions, tally.broken) == (["a", "c"], 1, 0)
+    assert _catalogue(a, {"item_id": "a", "dead": 1}, deleted_field="dead")[0].ids == []
+
+
+def test_a_field_that_no_line_has_is_named() -> None:
+    records = [{"item_id": "a", "title": "A", "brand": None}, {"item_id": "b", "title": "B"}]
+    assert _catalogue(*records, text_fields=["title", "brand", "titel"])[1].absent_fields == ["brand", "titel"]
 
 
 @pytest.mark.parametrize(("a", "b"), [("Red Lamp", "red  lamp "), ("STRASSE", "straße"), ("x\ty", "X Y")])

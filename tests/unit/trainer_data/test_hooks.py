@@ -15,6 +15,7 @@ from bluetune_api.method import Items
 from bluetune_api.objectstore import LocalStore
 from bluetune_api.s3 import S3Store
 from bluetune_api.store_location import StoreLocation
+from bluetune_trainer.data import reading
 from bluetune_trainer.data.reading import Reader
 from bluetune_trainer.data.splits import checked_split
 from bluetune_trainer.data.types import Sessions, Split
@@ -51,7 +52,7 @@ def test_a_line_without_a_picture_counts_as_broken(item: dict[str, Any], says: s
         TextImageFineTuningMethod().item_text(item, ITEMS)
 
 
-def test_files_that_items_name_are_read_from_the_store(store: LocalStore) -> None:
+def test_files_that_items_name_are_read_from_the_store(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.put("pictures/1.png", b"png")
     stop = threading.Event()
     read = Reader(store, stop)
@@ -59,6 +60,9 @@ def test_files_that_items_name_are_read_from_the_store(store: LocalStore) -> Non
     with pytest.raises(DataInvalid, match=r"pictures/2\.png, which an item of the catalogue names") as missing:
         read("pictures/2.png")
     assert missing.value.reason == "ItemFileMissing"
+    monkeypatch.setattr(reading, "MAX_FILE_BYTES", 2)
+    with pytest.raises(DataInvalid, match="which an item of the catalogue names, is larger than"):
+        read("pictures/1.png")
     for outside in ("/etc/passwd", "../other-model/1.png", "pictures/../../1.png", "a\0b"):
         with pytest.raises(DataInvalid, match="which is no key below the model's prefix"):
             read(outside)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow
@@ -9,8 +10,11 @@ import pyarrow.parquet
 import pytest
 import zstandard
 
+from bluetune_trainer.data import json_documents
 from bluetune_trainer.data import records as reading
-from bluetune_trainer.data.records import BrokenFile, records
+from bluetune_trainer.data.files import records
+from bluetune_trainer.data.formats import UnknownFormat
+from bluetune_trainer.data.records import BrokenFile
 
 ROWS = [{"n": n, "text": "é" * 50} for n in range(500)]
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
@@ -53,11 +57,139 @@ def test_a_cut_off_file_is_told_from_a_whole_one(tmp_path: Path, suffix: str, cu
         list(records(tmp_path / "f", key))
 
 
-@pytest.mark.parametrize("key", ["x.jsonl.gz", "x.jsonl.zst", "x.parquet"])
+@pytest.mark.parametrize("key", ["x.parquet", "x.csv"])
 def test_a_file_that_is_not_what_its_name_says_is_broken(tmp_path: Path, key: str) -> None:
-    (tmp_path / "f").write_bytes(b"plain text\n" * 9)
+    (tmp_path / "f").write_bytes(b'"plain" text [\n' * 9)
     with pytest.raises(BrokenFile):
         list(records(tmp_path / "f", key))
+
+
+ZSTD = zstandard.ZstdCompressor().compress
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "X.JSONL", "x.ndjson", "x.json", "x.json.gz", "x.NDJSON.ZST", "x.gz", "x"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, ZSTD, lambda data: gzip.compress(gzip.compress(data))])
+def test_compression_is_recognised_by_the_content_whatever_the_name(
+    tmp_path: Path, name: str, pack: Callable[[bytes], bytes]
+) -> None:
+    (tmp_path / "f").write_bytes(pack(LINES))
+    assert list(records(tmp_path / "f", f"clickstream/b.1/{name}")) == list(enumerate(ROWS, 1))
+
+
+@pytest.mark.parametrize("name", ["x.txt", "x.avro", "x.json.bak", "x.parquet.gz", "x.csv.zip", "readme"])
+def test_a_file_of_another_kind_is_told_from_data(tmp_path: Path, name: str) -> None:
+    (tmp_path / "f").write_bytes(b"plain text\n" * 9)
+    with pytest.raises(UnknownFormat):
+        list(records(tmp_path / "f", name))
+
+
+def test_parquet_without_a_suffix_is_recognised(tmp_path: Path) -> None:
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), tmp_path / "f")
+    assert list(records(tmp_path / "f", "part-00000")) == list(enumerate(ROWS, 1))
+
+
+def _response(rows: list[dict[str, object]], **more: object) -> dict[str, object]:
+    hits = [{"_index": "i", "_id": str(n), "_source": row} for n, row in enumerate(rows)]
+    return {"took": 3, "hits": {"total": {"value": len(rows)}, "max_score": None, "hits": hits}, **more}
+
+
+NOT_HITS = {"a": {"hits": {"hits": [{"_source": {"no": "hit"}}]}, "text": '}]"\\'}}
+DOCUMENTS: dict[str, str] = {
+    "an array": json.dumps(ROWS),
+    "an array over many lines": json.dumps(ROWS, indent=2),
+    "records over many lines": "\n".join(json.dumps(row, indent=2) for row in ROWS),
+    "records without a line end": "".join(map(json.dumps, ROWS)),
+    "a response": json.dumps(_response(ROWS)),
+    "a response over many lines": json.dumps(_response(ROWS), indent=1),
+    "several responses": "\n".join(json.dumps(_response(ROWS[n : n + 100])) for n in range(0, 500, 100)),
+    "a response with aggregations": json.dumps(_response(ROWS, aggregations=NOT_HITS)),
+}
+
+
+@pytest.mark.parametrize("chunk", [7, 1000, 1 << 18])
+@pytest.mark.parametrize("text", DOCUMENTS.values(), ids=DOCUMENTS)
+def test_json_that_is_not_a_record_a_line_is_read_record_by_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, chunk: int
+) -> None:
+    monkeypatch.setattr(json_documents, "CHUNK_BYTES", chunk)
+    (tmp_path / "f").write_text("\ufeff" + text)
+    assert [record for _, record in records(tmp_path / "f", "x.json")] == ROWS
+
+
+@pytest.mark.parametrize("text", DOCUMENTS.values(), ids=DOCUMENTS)
+def test_json_that_breaks_off_is_broken(tmp_path: Path, text: str) -> None:
+    (tmp_path / "f").write_text(text[: len(text) - 3])
+    with pytest.raises(BrokenFile):
+        list(records(tmp_path / "f", "x.json"))
+
+
+def test_what_is_no_record_in_an_array_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text('[{"n": 1}, 5, {"n": NaN}, null, {"n": 5}]')
+    found = list(records(tmp_path / "f", "x.json"))
+    assert [found[0], found[4]] == [(1, {"n": 1}), (5, {"n": 5})]
+    assert ["expected" in str(found[1]), "NaN is not JSON" in str(found[2]), "None" in str(found[3])] == [True] * 3
+
+
+def test_a_record_of_an_array_is_never_larger_than_a_line_may_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_documents, "MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr(json_documents, "CHUNK_BYTES", 100)
+    (tmp_path / "f").write_text('[{"n": 1}, {"n": "' + "x" * 5000 + '"}]')
+    with pytest.raises(BrokenFile, match="record 2 is longer"):
+        list(records(tmp_path / "f", "x.json"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("x.csv", 'id,title\n1,"red, lamp"\n2,\n'),
+        ("x.csv.gz", '\ufeffid,title\r\n1,"red, lamp"\r\n2,\r\n'),
+        ("x.csv", "id;title\n1;red, lamp\n2;\n"),
+        ("X.TSV", "id\ttitle\n1\tred, lamp\n\n2\t\n"),
+    ],
+)
+def test_rows_of_separated_values_are_records(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / "f").write_bytes(text.encode())
+    found = [record for _, record in records(tmp_path / "f", name)]
+    assert found == [{"id": "1", "title": "red, lamp"}, {"id": "2", "title": None}]
+
+
+def test_separated_values_may_hold_sessions(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text(
+        'session_id,is_irrelevant,search_results,events\ns,TRUE,"[{""object_id"": ""a""}]",[broken\n'
+    )
+    _, record = next(iter(records(tmp_path / "f", "x.csv")))
+    assert record == {
+        "session_id": "s",
+        "is_irrelevant": True,
+        "search_results": [{"object_id": "a"}],
+        "events": "[broken",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("id,id\n1,2\n", "must name the fields"),
+        ("id,\n1,2\n", "must name the fields"),
+        ('id,title\n1,"red\n2,lamp\n', "row at line 2 cannot be read"),
+        ('id,title\n1,"red" lamp\n', "row at line 2 cannot be read"),
+    ],
+)
+def test_separated_values_that_cannot_be_told_apart_are_broken(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "f").write_text(text)
+    with pytest.raises(BrokenFile, match=says):
+        list(records(tmp_path / "f", "x.csv"))
+
+
+def test_a_row_of_another_length_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text('id,title\n1,"two\nlines"\n2,3,4\n5,6\n')
+    assert list(records(tmp_path / "f", "x.csv")) == [
+        (2, {"id": "1", "title": "two\nlines"}),
+        (4, "3 values are here, and 2 fields in the first row"),
+        (5, {"id": "5", "title": "6"}),
+    ]
 
 
 @pytest.mark.parametrize("key", ["x.jsonl", "x.jsonl.zst"])

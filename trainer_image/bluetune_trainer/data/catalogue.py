@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from bluetune_api.method import Items
+from bluetune_trainer.data.clicks import fields_of
 from bluetune_trainer.data.records import shortened
-from bluetune_trainer.data.tally import Lines
+from bluetune_trainer.data.tally import CatalogueTally
 from bluetune_trainer.data.types import Catalogue
 from bluetune_trainer.errors import PluginFailed
 
@@ -14,33 +15,39 @@ ItemText = Callable[[dict[str, Any], Items], str | None]
 
 
 def read_catalogue(
-    records: Iterable[tuple[str, int, dict[str, Any]]], items: Items, item_text: ItemText, tally: Lines
+    records: Iterable[tuple[str, int, dict[str, Any]]], items: Items, item_text: ItemText, tally: CatalogueTally
 ) -> Catalogue:
-    """Collect the items. Broken lines, and ids seen before, are counted in `tally`; the first of an id is kept.
+    """Collect the items. Broken lines are counted in `tally`.
+
+    Of several lines of an item the last counts, in the order of the keys: of daily files, the newest. A line whose
+    `items.deletedField` is true removes the item; a later line brings it back.
 
     Raises:
         PluginFailed: the hook returned what is no text.
     """
-    ids: list[str] = []
-    texts: list[str] = []
-    position: dict[str, int] = {}
+    texts: dict[str, str] = {}
+    missing = set(items.text_fields)
     for key, line, record in records:
         item_id = record.get(items.id_field)
         if type(item_id) is int:
             item_id = str(item_id)
         if type(item_id) is not str or not item_id:
-            problem = f"this is {shortened(item_id)}" if items.id_field in record else f"fields are {_names(record)}"
+            problem = f"this is {shortened(item_id)}" if items.id_field in record else f"fields are {fields_of(record)}"
             tally.offend(key, line, f"{items.id_field}: an id (text or whole number) is expected, {problem}")
             continue
-        if item_id in position:
-            tally.offend(key, line, f"{items.id_field}: {shortened(item_id)} was seen before; the first is kept")
+        tally.read += 1
+        if items.deleted_field in record and _is_true(record[items.deleted_field]):
+            tally.deletions += 1
+            texts.pop(item_id, None)
             continue
+        missing -= {name for name in missing if record.get(name) is not None}
         try:
             text = item_text(record, items)
             if type(text) is str:
                 text.encode()  # half a surrogate pair can be written in JSON, and no tokenizer takes it
         except ValueError as error:
-            fields = f"; fields are {_names(record)}" if not any(f in record for f in items.text_fields) else ""
+            fields = "" if any(f in record for f in items.text_fields) else f"; fields are {fields_of(record)}"
+            tally.read -= 1
             tally.offend(key, line, f"item {shortened(item_id)}: {error}{fields}")
             continue
         if text is None:
@@ -49,12 +56,14 @@ def read_catalogue(
             raise PluginFailed(
                 f"item_text must return a text or None, it returned {type(text).__name__} for {item_id!r}"
             )
-        position[item_id] = len(ids)
-        ids.append(item_id)
-        texts.append(text)
-    tally.read = len(ids)
-    return Catalogue(ids=ids, texts=texts, position=position)
+        tally.updates += item_id in texts
+        texts[item_id] = text
+    ids = list(texts)
+    tally.items = len(ids)
+    tally.absent_fields = [name for name in items.text_fields if name in missing]
+    position = {item_id: at for at, item_id in enumerate(ids)}
+    return Catalogue(ids=ids, texts=list(texts.values()), position=position)
 
 
-def _names(record: dict[str, Any]) -> str:
-    return shortened(", ".join(list(record)[:8]))
+def _is_true(marker: object) -> bool:
+    return marker is True or marker == 1 or (isinstance(marker, str) and marker.casefold() in ("true", "1"))

@@ -1,15 +1,17 @@
 """Whether a batch is worth training on: sentences that say what to do, from what was counted."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from bluetune_api import store_layout
 from bluetune_api.method import Settings
 from bluetune_api.records import CheckReport, MethodPlan, PinnedObject
 from bluetune_trainer.data.clicks import rfc3339
 from bluetune_trainer.data.event_types import EventTypes
-from bluetune_trainer.data.notes import event_counts, named, notes, of_other_types
+from bluetune_trainer.data.formats import READABLE
+from bluetune_trainer.data.notes import catalogue_notes, event_counts, named, notes, of_other_types
 from bluetune_trainer.data.splits import clicked_sessions, informative_sessions
-from bluetune_trainer.data.tally import FIRST, Lines, SessionTally
+from bluetune_trainer.data.tally import FIRST, CatalogueTally, SessionTally
 from bluetune_trainer.data.types import Split
 
 MIN_SESSIONS = 20
@@ -20,6 +22,8 @@ MAX_BROKEN = 0.1
 """A larger share of broken lines says that whatever wrote them is broken."""
 MAX_DUPLICATES = 0.1
 """A larger share of lines that were logged before says that whatever writes them writes twice."""
+NAMED_FILES = 5
+"""Files that a problem names."""
 MAX_CLICKED = 0.9
 """A larger share of clicked results, where there was a choice, says that what was shown is taken for a click."""
 
@@ -35,8 +39,10 @@ class Observed:
     batch: list[PinnedObject]
     items: list[PinnedObject]
     sessions: SessionTally
-    catalogue: Lines
+    catalogue: CatalogueTally
     split: Split
+    transaction_logs: list[str] = field(default_factory=list)
+    """Folders beside which not all files are current."""
 
 
 def report(seen: Observed, method: MethodPlan) -> CheckReport:
@@ -46,8 +52,9 @@ def report(seen: Observed, method: MethodPlan) -> CheckReport:
     return CheckReport(
         valid=not problems,
         problems=problems,
-        notes=notes(tally, types, method.clickstream),
+        notes=[*notes(tally, types, method.clickstream), *catalogue_notes(seen.catalogue)],
         batch_id=seen.batch_id,
+        format=tally.format,
         batch=seen.batch,
         items=seen.items,
         sessions=tally.sessions,
@@ -72,7 +79,9 @@ def report(seen: Observed, method: MethodPlan) -> CheckReport:
         broken_lines=tally.broken + seen.catalogue.broken,
         offences=(tally.offences + seen.catalogue.offences)[:FIRST],
         unknown_items=[text.encode(errors="replace").decode() for text in tally.unknown],
-        catalogue_size=seen.catalogue.read,
+        catalogue_size=seen.catalogue.items,
+        item_updates=seen.catalogue.updates,
+        item_deletions=seen.catalogue.deletions,
         first=None if tally.first is None else rfc3339(tally.first),
         last=None if tally.last is None else rfc3339(tally.last),
     )
@@ -81,8 +90,10 @@ def report(seen: Observed, method: MethodPlan) -> CheckReport:
 def batch_problems(seen: Observed) -> list[str]:
     """What is wrong with the batch as a set of objects; if anything is, its content says nothing more."""
     folder = store_layout.batch(seen.batch_id)
+    if seen.transaction_logs:
+        return [delta_problem(log) for log in seen.transaction_logs]
     if not seen.batch:
-        return [f"there are no sessions in {folder}: put *.jsonl, *.jsonl.gz, *.jsonl.zst or *.parquet files there"]
+        return [f"there are no sessions in {folder}: put {READABLE} files there"]
     if not seen.marker:
         marker = store_layout.batch_marker(seen.batch_id)
         return [f"the batch is not complete: {marker} is missing; write it (empty) after the batch's last file"]
@@ -91,10 +102,29 @@ def batch_problems(seen: Observed) -> list[str]:
     return []
 
 
+def delta_problem(log: str) -> str:
+    """What to do with a Delta table."""
+    return (
+        f"{log} is the log of a Delta table: files that it removed still lie beside those that are current, and would"
+        " be read as well; write the table's rows into a folder of their own (Spark: read.format('delta') and"
+        " write.parquet)"
+    )
+
+
+def unread_problem(keys: Sequence[str]) -> str:
+    """What to do with files that are not read."""
+    more = f" and {len(keys) - NAMED_FILES} more" if len(keys) > NAMED_FILES else ""
+    return (
+        f"not read: {', '.join(keys[:NAMED_FILES])}{more}; files must be {READABLE}: convert them, or move what is no"
+        " data out of the folder, or give it a name that begins with _"
+    )
+
+
 def data_problems(seen: Observed, method: MethodPlan) -> list[str]:
     """What is wrong with the content of batch and catalogue."""
     tally, items, settings = seen.sessions, seen.catalogue, method.settings
     problems = [*tally.broken_files, *items.broken_files]
+    problems.extend(unread_problem(lines.unread) for lines in (tally, items) if lines.unread)
     for name, lines in (("the batch", tally), ("the catalogue", items)):
         total = lines.broken + lines.read
         if total and lines.broken / total > MAX_BROKEN:
@@ -108,14 +138,15 @@ def data_problems(seen: Observed, method: MethodPlan) -> list[str]:
             f" results, time and clicks), more than {MAX_DUPLICATES:.0%}: a file may be there twice; correct what"
             " writes the batch"
         )
-    if not items.read:
+    if not items.items:
         problems.append(
             f"the catalogue at {seen.items_path} has no item that can be read; check the method's items.idField"
             " and items.textFields"
         )
     if not tally.read:
         problems.append("no session of the batch can be read")
-    if items.read and tally.read:
+    problems.extend(tally.problems)
+    if items.items and tally.read:
         types = EventTypes(method.clickstream.event_types)
         problems.extend(
             _coverage_problems(tally, settings) or _nothing_to_tell_apart(tally) or _too_few(seen, types, settings)

@@ -11,12 +11,13 @@ from bluetune_api import store_layout
 from bluetune_api.objectstore import ObjectStore
 from bluetune_api.records import CheckReport, MethodPlan, PinnedObject
 from bluetune_trainer.data.catalogue import read_catalogue
+from bluetune_trainer.data.input_format import sessions_of
 from bluetune_trainer.data.inspect import Observed, data_problems, in_short, report
 from bluetune_trainer.data.judgments import read_judgments
-from bluetune_trainer.data.reading import pin, stream
+from bluetune_trainer.data.reading import listing, stream
 from bluetune_trainer.data.sessions import read_sessions
 from bluetune_trainer.data.splits import checked_split, split
-from bluetune_trainer.data.tally import Lines, SessionTally
+from bluetune_trainer.data.tally import CatalogueTally, SessionTally
 from bluetune_trainer.data.types import Catalogue, Split
 from bluetune_trainer.errors import DataInvalid
 from bluetune_trainer.plugin.method import FineTuningMethod, overridden
@@ -29,10 +30,11 @@ def check(
 ) -> CheckReport:
     """Pin a batch and its catalogue as they are now, read them, and judge them. Never raises for bad data."""
     marker = store.stat(store_layout.batch_marker(batch_id)) is not None
-    batch, items = pin(store, store_layout.batch(batch_id)), pin(store, method.items.path)
-    readable = marker and batch and items
+    (batch, log), (items, items_log) = listing(store, store_layout.batch(batch_id)), listing(store, method.items.path)
+    logs = [found for found in (log, items_log) if found is not None]
+    readable = marker and batch and items and not logs
     seen, _ = _observe(store, batch_id, method, plugin, batch if readable else [], items if readable else [], stop=stop)
-    return report(replace(seen, marker=marker, batch=batch, items=items), method)
+    return report(replace(seen, marker=marker, batch=batch, items=items, transaction_logs=logs), method)
 
 
 def check_judgments(
@@ -51,8 +53,9 @@ def check_judgments(
     """
     with tempfile.TemporaryDirectory(prefix="bluetune-data-") as folder:
         workdir = Path(folder)
-        records = stream(store, items, Lines(), workdir=workdir, stop=stop)
-        catalogue = read_catalogue(records, method.items, plugin.item_text, Lines())
+        tally = CatalogueTally()
+        records = stream(store, items, tally, workdir=workdir, stop=stop)
+        catalogue = read_catalogue(records, method.items, plugin.item_text, tally)
         return len(read_judgments(store, path, catalogue, workdir, stop=stop))
 
 
@@ -105,17 +108,23 @@ def _observe(
     hold_out: bool = True,
     stop: threading.Event,
 ) -> tuple[Observed, Catalogue]:
-    sessions_tally, items_tally = SessionTally(), Lines()
+    sessions_tally, items_tally = SessionTally(), CatalogueTally()
     with tempfile.TemporaryDirectory(prefix="bluetune-data-") as folder:
         workdir = Path(folder)
         records = stream(store, items, items_tally, workdir=workdir, stop=stop)
         catalogue = read_catalogue(records, method.items, plugin.item_text, items_tally)
-        records = stream(store, batch, sessions_tally, workdir=workdir, stop=stop)
+        transform = overridden(plugin, "session")
         sessions = read_sessions(
-            records,
+            sessions_of(
+                stream(store, batch, sessions_tally, workdir=workdir, stop=stop),
+                method.clickstream,
+                catalogue.position,
+                sessions_tally,
+                find=transform is None,
+            ),
             catalogue,
             sessions_tally,
-            overridden(plugin, "session"),
+            transform,
             overridden(plugin, "query"),
             clickstream=method.clickstream,
         )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from bluetune_api.clickstream import Clickstream
 from bluetune_api.records import EventCount
 from bluetune_trainer.data.event_types import EventTypes
-from bluetune_trainer.data.tally import EventTally, SessionTally
+from bluetune_trainer.data.tally import CatalogueTally, EventTally, SessionTally
 
 MOST_COUNTS = 50
 """Types of events that check.json lists."""
@@ -40,7 +40,22 @@ def notes(tally: SessionTally, types: EventTypes, clickstream: Clickstream) -> l
         (tally.one_result, "sessions have one result, which was clicked; nothing is measured by them"),
         (share > DOMINANT, f"one query is {share:.0%} of the sessions; there are {tally.queries} different queries"),
     )
-    return [text if count is True else f"{count} {text}" for count, text in found if count]
+    as_read = [f"the batch was read as {tally.format}" + ("" if clickstream.format else ", as it looks")]
+    return [
+        *(as_read if tally.format != "Sessions" else []),
+        *tally.notes,
+        *(text if count is True else f"{count} {text}" for count, text in found if count),
+    ]
+
+
+def catalogue_notes(tally: CatalogueTally) -> list[str]:
+    """Sentences about a catalogue, without a full stop."""
+    found = (
+        (tally.updates, "lines of the catalogue are of items that came before; the last line of an item counts"),
+        (tally.deletions, "lines of the catalogue remove an item"),
+    )
+    absent = [f"no line of the catalogue has the field {name!r} of items.textFields" for name in tally.absent_fields]
+    return [f"{count} {text}" for count, text in found if count] + absent
 
 
 def event_counts(events: EventTally, types: EventTypes) -> list[EventCount]:

@@ -5,31 +5,55 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bluetune_api import store_layout
-from bluetune_api.objectstore import ObjectChanged, ObjectNotFound, ObjectStore
+from bluetune_api.objectstore import ObjectChanged, ObjectNotFound, ObjectStore, ObjectTooLarge
 from bluetune_api.records import PinnedObject
-from bluetune_trainer.data.records import SUFFIXES, BrokenFile, records
+from bluetune_trainer.data.files import records
+from bluetune_trainer.data.formats import UnknownFormat
+from bluetune_trainer.data.records import BrokenFile
 from bluetune_trainer.data.tally import Lines
 from bluetune_trainer.errors import DataInvalid, Stopped
 
+TRANSACTION_LOG = "_delta_log"
+"""Folder of a Delta table's log. It says which of the files beside it are current."""
+MAX_FILE_BYTES = 64 << 20
+"""Largest file that an item may name: pictures of several at a time are in memory."""
 
-def pin(store: ObjectStore, path: str) -> list[PinnedObject]:
-    """The objects at a path, as they are now, in the order of their keys.
+
+class Listing(NamedTuple):
+    """What lies at a path of the store."""
+
+    objects: list[PinnedObject]
+    """The data, in the order of their keys."""
+    transaction_log: str | None = None
+    """A folder that says that the files beside it are not all current: they cannot be read one by one."""
+
+
+def listing(store: ObjectStore, path: str) -> Listing:
+    """The objects at a path, as they are now.
 
     Args:
-        path: key of one object, or of a folder if it ends in a slash. In a folder, names that begin with `_` or `.`
-            are passed over, as everywhere with data files.
+        path: key of one object, or of a folder if it ends in a slash. Below a folder, what lies in folders whose names
+            begin with `_` or `.`, or is named so itself, is no data, as everywhere with data files.
     """
     if not path.endswith("/"):
         info = store.stat(path)
-        return [PinnedObject(key=info.key, etag=info.etag, size=info.size)] if info else []
-    return [
-        PinnedObject(key=info.key, etag=info.etag, size=info.size)
-        for info in store.list(path)
-        if not info.key.rpartition("/")[2].startswith(("_", "."))
-    ]
+        return Listing([PinnedObject(key=info.key, etag=info.etag, size=info.size)] if info else [])
+    objects, log = [], None
+    for info in store.list(path):
+        parts = info.key.removeprefix(path).split("/")
+        if TRANSACTION_LOG in parts[:-1]:
+            log = path + "/".join(parts[: parts.index(TRANSACTION_LOG) + 1]) + "/"
+        if not any(part.startswith(("_", ".")) for part in parts):
+            objects.append(PinnedObject(key=info.key, etag=info.etag, size=info.size))
+    return Listing(objects, log)
+
+
+def pin(store: ObjectStore, path: str) -> list[PinnedObject]:
+    """The data at a path, as they are now, in the order of their keys."""
+    return listing(store, path).objects
 
 
 @dataclass(frozen=True)
@@ -37,7 +61,7 @@ class Reader:
     """Reads the objects that items name. In another process, `stop` is never set: the first one ends it.
 
     Raises:
-        DataInvalid: the object does not exist, or could not lie below the model's prefix.
+        DataInvalid: the object does not exist, is too large, or could not lie below the model's prefix.
         Stopped: `stop` is set.
     """
 
@@ -56,12 +80,17 @@ class Reader:
                 " leave the item out"
             )
         try:
-            return self.store.get(key)
+            return self.store.get(key, most=MAX_FILE_BYTES)
         except ObjectNotFound as error:
             raise DataInvalid(
                 f"there is no {self.store.uri(key)}, which an item of the catalogue names; upload it, or leave the item"
                 " out",
                 reason="ItemFileMissing",
+            ) from error
+        except ObjectTooLarge as error:
+            raise DataInvalid(
+                f"{self.store.uri(key)}, which an item of the catalogue names, is larger than {MAX_FILE_BYTES >> 20}"
+                " MiB; make it smaller, or leave the item out"
             ) from error
 
 
@@ -77,9 +106,6 @@ def stream(
     for pinned in objects:
         if stop.is_set():
             raise Stopped
-        if not pinned.key.endswith(SUFFIXES):
-            tally.offend(pinned.key, 1, f"not read: the name must end in {', '.join(SUFFIXES)}")
-            continue
         with tempfile.TemporaryDirectory(dir=workdir, prefix="read-") as folder:
             path = Path(folder) / "data"
             _download(store, pinned, path)
@@ -90,6 +116,9 @@ def stream(
                         tally.offend(pinned.key, line, record)
                     else:
                         yield pinned.key, line, record
+            except UnknownFormat:
+                if pinned.size:
+                    tally.unread.append(pinned.key)
             except BrokenFile as error:
                 tally.broken_files.append(f"{pinned.key}: {error}; upload it again, whole")
                 tally.offend(pinned.key, line + 1, str(error))

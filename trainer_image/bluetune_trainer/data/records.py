@@ -1,27 +1,17 @@
-"""Files of JSON lines (plain, gzip, Zstandard) and Parquet as a stream of records, with bounded memory."""
+"""Records of files, with bounded memory: what all formats share, JSON lines, and Parquet."""
 
-import gzip
-import io
 import json
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 import pyarrow
 import pyarrow.parquet
-import zstandard
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
-"""What can be read, by the end of an object's key."""
 MAX_LINE_BYTES = 4 << 20
 """A longer line is counted as broken, and never held in memory."""
 PARQUET_ROWS = 64
 """Rows in memory at a time; few, because one text of a dictionary page may stand in each of them."""
-ZSTD_INPUT_BYTES = 1 << 10
-"""Small, because a frame may grow by a factor of 30,000: 32 MiB are in memory at most."""
-ZSTD_WINDOW_BYTES = 128 << 20
-"""Largest window, as the zstd program's own limit."""
 
 Record = tuple[int, dict[str, Any] | str]
 """Line or row number from 1, and the record; or what is wrong with the line, as text."""
@@ -29,67 +19,6 @@ Record = tuple[int, dict[str, Any] | str]
 
 class BrokenFile(Exception):
     """A file that cannot be read to its end; the message says why and what to do."""
-
-
-def records(path: Path, key: str) -> Iterator[Record]:
-    """Read a file, line by line.
-
-    Args:
-        path: where it lies.
-        key: the object's key, whose end says the format.
-
-    Raises:
-        BrokenFile: it is cut off, or not what its name says. What came before has been yielded by then.
-    """
-    if key.endswith(".parquet"):
-        yield from _parquet(path)
-        return
-    with path.open("rb") as raw:
-        last = 0
-        try:
-            for last, record in _json_lines(_decompressed(raw, key)):
-                yield last, record
-        except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
-            raise BrokenFile(f"its compressed data breaks off or is damaged after line {last} ({error})") from error
-
-
-class _ZstdFrames(io.RawIOBase):
-    """Concatenated Zstandard frames as a raw stream. The library's own stream reader takes a cut-off file for whole."""
-
-    def __init__(self, raw: BinaryIO) -> None:
-        self._raw = raw
-        self._decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
-        self._frame = self._decompressor.decompressobj()
-        self._started = False
-        self._ready = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._ready:
-            rest = self._frame.unused_data if self._frame.eof else b""
-            if self._frame.eof:
-                self._frame, self._started = self._decompressor.decompressobj(), False
-            data = rest or self._raw.read(ZSTD_INPUT_BYTES)
-            if not data:
-                if self._started:
-                    raise EOFError("the last frame is not complete")
-                return 0
-            self._started = True
-            self._ready = memoryview(self._frame.decompress(data))
-        size = min(len(buffer), len(self._ready))
-        buffer[:size] = self._ready[:size]
-        self._ready = self._ready[size:]
-        return size
-
-
-def _decompressed(raw: BinaryIO, key: str) -> BinaryIO:
-    if key.endswith(".gz"):
-        return io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 18)
-    if key.endswith(".zst"):
-        return io.BufferedReader(_ZstdFrames(raw), 1 << 18)
-    return raw
 
 
 def _not_a_number(name: str) -> NoReturn:
@@ -100,7 +29,8 @@ _decode = json.JSONDecoder(parse_constant=_not_a_number).decode
 """JSON without the NaN and Infinity that Python adds to it."""
 
 
-def _json_lines(file: BinaryIO) -> Iterator[Record]:
+def json_lines(file: BinaryIO) -> Iterator[Record]:
+    """Read a file of one JSON object a line."""
     number = 0
     while line := file.readline(MAX_LINE_BYTES + 1):
         number += 1
@@ -128,7 +58,8 @@ def _json_lines(file: BinaryIO) -> Iterator[Record]:
                 yield number, f"a JSON object is expected, this is {shortened(record)}"
 
 
-def _parquet(path: Path) -> Iterator[Record]:
+def parquet(path: Path) -> Iterator[Record]:
+    """Read the rows of a Parquet file. Raises BrokenFile if it is none, or damaged."""
     number = 0
     try:
         with pyarrow.parquet.ParquetFile(path) as file:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Literal
 
 from bluetune_api.records import Offence
 
@@ -25,12 +26,27 @@ class Lines:
     """The first of them."""
     broken_files: list[str] = field(default_factory=list)
     """Files that could not be read to their end, with what is wrong."""
+    unread: list[str] = field(default_factory=list)
+    """Files of a kind that is not read."""
 
     def offend(self, key: str, line: int, problem: str) -> None:
         """Count a broken line."""
         self.broken += 1
         if len(self.offences) < FIRST:
             self.offences.append(Offence(key=key, line=max(line, 1), problem=problem[:PROBLEM_CHARACTERS]))
+
+
+@dataclass
+class CatalogueTally(Lines):
+    """What a catalogue holds."""
+
+    items: int = 0
+    updates: int = 0
+    """Lines of an item that came before."""
+    deletions: int = 0
+    """Lines that remove an item."""
+    absent_fields: list[str] = field(default_factory=list)
+    """Fields of the text that no line has."""
 
 
 @dataclass
@@ -55,6 +71,12 @@ class EventTally:
 class SessionTally(Lines):
     """What a batch holds. Sessions are counted after those that were logged more than once were made one."""
 
+    format: Literal["Sessions", "UBI"] = "Sessions"
+    """How the batch was read."""
+    problems: list[str] = field(default_factory=list)
+    """What the reader of the format found wrong with the batch as a whole."""
+    notes: list[str] = field(default_factory=list)
+    """What it made of the batch."""
     events: EventTally = field(default_factory=EventTally)
     sessions: int = 0
     duplicates: int = 0
