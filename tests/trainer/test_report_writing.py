@@ -32,7 +32,7 @@ def _finished() -> Finished:
         split=Split(sessions, sessions, sessions),
         outcome=SearchOutcome(run.best, Path("nowhere"), run.baseline, list(run.trials), 384, "", ""),
         start=Path("nowhere"),
-        measured=Measured(run.gate, run.evidence),
+        measured=Measured(run.gate, run.evidence, {}),
         published=Published(run.version, run.digest, run.uri, run.manifest),
         stages=list(run.stages),
     )

@@ -82,7 +82,6 @@ def _facts(run: Finished, stop: threading.Event) -> RunFacts:
         plan=run.plan.model_copy(update={"method": asked}),
         check=run.check,
         objective=settings.objective,
-        seed=settings.seed,
         trials=run.outcome.trials,
         best=run.outcome.best,
         baseline=run.outcome.baseline,
@@ -91,6 +90,7 @@ def _facts(run: Finished, stop: threading.Event) -> RunFacts:
         texts=run.catalogue.texts,
         positions=click_positions(split),
         split_sizes=(len(split.train), len(split.validation), len(split.gate)),
+        cut=run.outcome.cut,
         version=run.published.version,
         uri=run.published.uri,
         digest=run.published.digest,
@@ -110,7 +110,7 @@ def _on_validation(run: Finished, stop: threading.Event) -> Evidence | None:
 
     against = run.plan.start_version or ""
     plan, gate = run.plan, run.plan.gate.model_copy(update={"judgments": None})
-    log.info("no held-out session has a click: the report shows validation queries", extra={"run": plan.owner.uid})
+    log.info("the gate had nothing to compare: the report shows validation queries", extra={"run": plan.owner.uid})
     measured = measure_gate(
         run.start,
         run.outcome.model_folder,

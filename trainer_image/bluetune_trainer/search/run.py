@@ -124,6 +124,7 @@ def _search(
         dimension=task.model.dimension,
         query_prompt=task.model.query_prompt,
         item_prompt=task.model.item_prompt,
+        cut=task.cut,
     )
 
 
