@@ -5,9 +5,9 @@ import pytest
 
 from bluetune_trainer.data.types import Sessions, Split
 from bluetune_trainer.report import numbers
+from bluetune_trainer.report.comparison import changes, moved
 from bluetune_trainer.report.content import click_positions
 from bluetune_trainer.report.examples import choose
-from bluetune_trainer.report.comparison import changes, moved
 from bluetune_trainer.report.plots.gains import gains_by_query, spread
 from bluetune_trainer.report.plots.parallel import axis
 from bluetune_trainer.report.plots.scale import Scale, log_ticks, tick_labels, ticks

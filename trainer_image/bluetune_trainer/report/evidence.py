@@ -43,8 +43,8 @@ def interval_words(report: GateReport) -> str:
     agree = "; both must see the gain" if len(report.judges) > 1 else ""
     return (
         f"The intervals {of} reach {ends}, with a risk of {numbers.risk(report.risk)} at each end{agree}. All runs"
-        f" against this live version share a risk of {numbers.risk(1 - report.confidence)}: no more often than that does"
-        " any of them pass without being better."
+        f" against this live version share a risk of {numbers.risk(1 - report.confidence)}: no more often than that"
+        " does any of them pass without being better."
     )
 
 

@@ -74,6 +74,11 @@ class CrossFit:
     on_step: Callable[[float], None]
     """Told what share of all folds is done."""
 
+    @property
+    def trainings(self) -> float:
+        """Full trainings that the folds take: each leaves out its share of the sessions."""
+        return self.folds - 1
+
 
 @dataclass(frozen=True)
 class Candidate:

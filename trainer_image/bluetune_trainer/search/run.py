@@ -70,7 +70,7 @@ def run_search(
     begin = Preparation(start_folder, catalogue, split, settings, parts, workdir, method.plugin)
     with together(settings.devices, follow, begin, abandon):
         task = prepare(start_folder, catalogue, split, settings, parts, workdir, _raise_if(stop))
-        outcome = _search(task, space, method, trials, progress, stop, workdir, candidates, checkpoint_seconds)
+        outcome = _search(task, space, method, trials, progress, stop, workdir, candidates, checkpoint_seconds, cross)
         if cross is None:
             return outcome
         return replace(outcome, comparison=cross_fit(task, outcome.best, split.train, cross, stop, workdir))
@@ -86,6 +86,7 @@ def _search(
     workdir: Path,
     candidates: Sequence[Candidate],
     checkpoint_seconds: float,
+    cross: CrossFit | None,
 ) -> SearchOutcome:
     log.info("task prepared", extra={"bf16": task.bf16, "train_sessions": len(task.train)})
     usable = _usable(candidates, space, task.model)
@@ -104,6 +105,7 @@ def _search(
         checkpoint_seconds,
         sorted(trials.finished(), key=lambda t: t.trial),
         {trial.trial: trial for trial in trials.waiting()},
+        afterwards=0 if cross is None else cross.trainings,
     )
     search.report()
     while (move := next_move(search.standings(), total, len(search.plan.rungs))) is not None:
@@ -168,6 +170,8 @@ class _Search:
     finished: list[Trial]
     waiting: dict[int, Trial] = field(default_factory=dict)
     """As they were at the last rung that they reached."""
+    afterwards: float = 0
+    """Full trainings that come after the search."""
     _here: int | None = None
 
     def standings(self) -> dict[int, Standing]:
@@ -290,7 +294,8 @@ class _Search:
         work = Work(
             done=sum(t.epochs / whole for t in others) + (share if number is not None else 0),
             seconds=sum(t.seconds for t in others) + spent,
-            left=max(work_left(self.standings(), self.total, self._shares()) - max(share - begun, 0), 0),
+            left=self.afterwards
+            + max(work_left(self.standings(), self.total, self._shares()) - max(share - begun, 0), 0),
         )
         start = self.task.start.known
         baseline = start.metrics[self.task.settings.objective] if start is not None else None
