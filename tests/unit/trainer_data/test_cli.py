@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from bluetune_api.objectstore import ObjectChanged, StoreDenied, StoreError, StoreUnreachable
 from bluetune_api.model import Gate
+from bluetune_api.objectstore import ObjectChanged, StoreDenied, StoreError, StoreUnreachable
 from bluetune_api.records import CheckReport, GateJudge, GateReport, Manifest, Probe, Progress, Result, RunOwner
 from bluetune_api.task import TrialSummary
 from bluetune_trainer.cli import logs, main

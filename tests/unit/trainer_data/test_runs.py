@@ -148,9 +148,7 @@ def test_the_time_left_goes_on_through_the_folds(
 
 def test_the_time_left_does_not_jump_where_a_stage_begins() -> None:
     """A search of 4 trainings of 10 s, then folds of 5 trainings' time, then a tenth for the rest."""
-    told: list[int | None] = []
-    for done in range(1, 5):
-        told.append(whole_run(_progress(100 * done // 9, 10 * (9 - done)), 10.0 * done).eta_seconds)
+    told = [whole_run(_progress(100 * n // 9, 10 * (9 - n)), 10.0 * n).eta_seconds for n in range(1, 5)]
     began = FoldsBegan(whole_run(_progress(44, 50), 40), 0.0, 40)
     told += [in_folds(began, step / 5, 40 + 10.0 * step).eta_seconds for step in range(6)]
     told.append(after_search(90, 90))

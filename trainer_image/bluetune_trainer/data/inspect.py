@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 
 from bluetune_api import store_layout
 from bluetune_api.method import Settings
+from bluetune_api.model import Gate
 from bluetune_api.records import CheckReport, MethodPlan, PinnedObject
 from bluetune_trainer.data.clicks import rfc3339
 from bluetune_trainer.data.event_types import EventTypes
 from bluetune_trainer.data.formats import READABLE
 from bluetune_trainer.data.notes import catalogue_notes, event_counts, named, notes, of_other_types
 from bluetune_trainer.data.splits import clicked_sessions, informative_sessions
+from bluetune_trainer.data.sight import sight_of
 from bluetune_trainer.data.tally import FIRST, CatalogueTally, SessionTally
 from bluetune_trainer.data.types import Split
 
@@ -45,14 +47,15 @@ class Observed:
     """Folders beside which not all files are current."""
 
 
-def report(seen: Observed, method: MethodPlan) -> CheckReport:
-    """check.json of a batch."""
+def report(seen: Observed, method: MethodPlan, gate: Gate) -> CheckReport:
+    """check.json of a batch. `gate` is what will be asked of a model that learns from it."""
     problems = batch_problems(seen) or data_problems(seen, method)
     tally, types = seen.sessions, EventTypes(method.clickstream.event_types)
+    sight = sight_of(seen.split, gate)
     return CheckReport(
         valid=not problems,
         problems=problems,
-        notes=[*notes(tally, types, method.clickstream), *catalogue_notes(seen.catalogue)],
+        notes=[*notes(tally, types, method.clickstream), *catalogue_notes(seen.catalogue), *sight.notes],
         batch_id=seen.batch_id,
         format=tally.format,
         batch=seen.batch,
@@ -66,6 +69,7 @@ def report(seen: Observed, method: MethodPlan) -> CheckReport:
         all_clicked_sessions=tally.all_clicked,
         one_result_sessions=tally.one_result,
         queries=tally.queries,
+        smallest_gain=sight.smallest_gain,
         largest_query_share=round(tally.most_frequent / tally.sessions, 4) if tally.sessions else 0,
         clicks_by_place=tally.clicks_by_place,
         event_types=event_counts(tally.events, types),
@@ -217,10 +221,12 @@ def _too_few(seen: Observed, types: EventTypes, settings: Settings) -> list[str]
 
 def in_one_line(checked: CheckReport) -> str:
     """Counts of a batch, in one line."""
+    gain = checked.smallest_gain
+    sees = f"; the gate sees a gain of {gain:.3f} in NDCG@10 four times in five" if gain is not None else ""
     return (
         f"{checked.sessions} sessions, {checked.sessions_with_clicks} with clicks, {checked.duplicates} duplicates,"
         f" {checked.broken_lines} broken lines, {checked.coverage:.0%} of results known,"
-        f" {checked.informative_sessions} informative sessions of {checked.queries} different queries"
+        f" {checked.informative_sessions} informative sessions of {checked.queries} different queries{sees}"
     )
 
 
