@@ -11,8 +11,8 @@ from bluetune_trainer.data.clicks import rfc3339
 from bluetune_trainer.data.event_types import EventTypes
 from bluetune_trainer.data.formats import READABLE
 from bluetune_trainer.data.notes import catalogue_notes, event_counts, named, notes, of_other_types
-from bluetune_trainer.data.splits import clicked_sessions, informative_sessions
 from bluetune_trainer.data.sight import sight_of
+from bluetune_trainer.data.splits import clicked_sessions, informative_sessions
 from bluetune_trainer.data.tally import FIRST, CatalogueTally, SessionTally
 from bluetune_trainer.data.types import Split
 
