@@ -27,11 +27,6 @@ class CutTexts:
     window: int
     """Tokens, special ones and prompt included."""
 
-    @property
-    def share(self) -> float:
-        """Of the items looked at; 0 of none."""
-        return self.cut / self.looked_at if self.looked_at else 0.0
-
 
 def count_cut(encoder: Encoder, texts: Sequence[str], files: ReadFile, most: int = MOST) -> CutTexts:
     """Tokenize items, `most` of them at most, and count those that fill the window."""
