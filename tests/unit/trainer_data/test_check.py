@@ -55,6 +55,7 @@ def _asked(queries: int, results: str = "abc") -> Any:
     [
         (100, Gate(), 90),
         (1000, Gate(), 200),
+        (100, Gate(min_delta=-0.01), 90),
         (100, Gate(folds=0), None),
         (100, Gate(judgments="judgments/j.jsonl"), None),
         (100, Gate(confidence=0), None),
@@ -68,7 +69,9 @@ def test_the_check_says_how_small_a_gain_the_gate_will_see(
     if compared is None:
         assert found is None
     else:
-        assert found == pytest.approx(smallest_gain(compared, 0.95), rel=0.12)  # the split is by a hash
+        assert found == pytest.approx(
+            gate.min_delta + smallest_gain(compared, 0.95), rel=0.12
+        )  # the split is by a hash
 
 
 def test_a_batch_of_few_queries_is_told_what_would_help(good_store: Any) -> None:

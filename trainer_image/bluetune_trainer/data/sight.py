@@ -37,8 +37,9 @@ def sight_of(split: Split, gate: Gate) -> Sight:
     queries = informative_queries(compared)
     if not queries:
         return Sight()
-    gain = smallest_gain(queries, gate.confidence)
-    if gain <= USUAL_GAIN:
+    above = smallest_gain(queries, gate.confidence)
+    gain = gate.min_delta + above
+    if above <= USUAL_GAIN:
         return Sight(round(gain, 4))
     enough = math.ceil(queries_for(USUAL_GAIN, QUERY_NOISE, 1, gate.confidence) * every / queries)
     return Sight(
@@ -46,7 +47,7 @@ def sight_of(split: Split, gate: Gate) -> Sight:
         [
             f"the gate compares on {queries} different queries, by which it sees a gain of {gain:.3f} in NDCG@10 four"
             " times in five; smaller ones mostly stay undecided. Clicks on more different queries help (a batch with"
-            f" about {enough} of them for {USUAL_GAIN}), or gate.judgments; more sessions of the same queries do not"
+            f" about {enough} of them for {gate.min_delta + USUAL_GAIN:g}), or gate.judgments; more sessions of the same queries do not"
         ],
     )
 

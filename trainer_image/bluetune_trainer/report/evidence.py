@@ -21,13 +21,13 @@ class Fact:
 def facts_of(report: GateReport, gate: Gate) -> Sequence[Fact]:
     """What was compared, how sure it is, and what would decide."""
     found = [Fact("compared with", report.against, "the live version"), *_compared(report)]
-    found.append(Fact("asked for", f"more than {numbers.change(gate.min_delta)}", _sureness(gate)))
+    asked = f"a gain above {numbers.change(gate.min_delta)}" if gate.min_delta else "any gain"
+    found.append(Fact("asked for", asked, _sureness(gate)))
     found.extend(_run(report))
     reach = max(((judge.high - judge.low) / 2 for judge in report.judges), default=0.0)
     if report.risk and reach > 0:
-        found.append(
-            Fact("smallest gain seen", numbers.change(seen_with(reach, report.risk)), "passes four times in five")
-        )
+        smallest = gate.min_delta + seen_with(reach, report.risk)
+        found.append(Fact("smallest gain seen", numbers.change(smallest), "passes four times in five"))
     if report.queries_needed and report.queries and report.queries_needed > report.queries:
         needed = f"about {numbers.count(report.queries_needed)} different queries"
         found.append(Fact("would decide", needed, "for a gain as large as this one"))

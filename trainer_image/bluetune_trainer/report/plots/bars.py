@@ -51,7 +51,7 @@ def clicks_by_position(positions: Positions) -> Markup:
 
 def examination_by_place(looked: Sequence[float]) -> Markup:
     """How likely the result at each place is looked at, against the first place."""
-    height, left, right, top, bottom = 210.0, 40.0, WIDTH - 6.0, 22.0, 170.0
+    height, left, right, top, bottom = 210.0, 40.0, WIDTH - 6.0, 38.0, 170.0
     y = Scale(0, 1, bottom, top)
     slot = (right - left) / max(len(looked), 1)
     parts: list[Markup] = []
