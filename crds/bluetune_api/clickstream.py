@@ -2,20 +2,86 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from bluetune_api.base import ApiModel
+from bluetune_api.base import ApiModel, Rule, ShortText
 
 Gain = Annotated[float, Field(gt=0, le=1000)]
+Column = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+TypeNames = Annotated[list[Annotated[str, StringConstraints(min_length=1, max_length=64)]], Field(max_length=16)]
+
+
+class EventColumns(ApiModel):
+    """Where a table of events has what a search is made of. A dot leads into an object: `properties.query`."""
+
+    user: Column = "user_id"
+    """Who did it: searches of different users are never mixed. It is used for nothing else, and not kept."""
+    visit: Column | None = None
+    """Id of a visit, if there is one: what came in another visit belongs to another search."""
+    time: Column = "timestamp"
+    """When."""
+    type: Column = "event_type"
+    """What was done."""
+    query: Column = "query"
+    """What was searched for; absent in events that only name an item."""
+    item: Column = "item_id"
+    """The item that was shown or clicked; absent in events without one."""
+    position: Column = "position"
+    """The item's place among the results, from 0 or 1; may be absent."""
+
+
+class EventTable(ApiModel):
+    """How searches are found in a table of events."""
+
+    RULES = (
+        Rule(
+            "has(self.preset) != has(self.columns)",
+            "set exactly one of preset and columns",
+            lambda t: (t.preset is None) != (t.columns is None),
+            "preset",
+        ),
+        Rule(
+            "!has(self.preset) || has(self.searchList)",
+            "a preset needs the name of the list that shows search results: others (recommendations, categories) would"
+            " be taken for it",
+            lambda t: t.preset is None or t.search_list is not None,
+            "searchList",
+        ),
+    )
+
+    preset: Literal["GA4", "Segment"] | None = None
+    """`GA4`: rows of Google Analytics' BigQuery export. `Segment`: track calls of the e-commerce specification."""
+    columns: EventColumns | None = None
+    """Of a table of one's own, one event a row."""
+    search_list: ShortText | None = None
+    """Name or id of the list of search results (GA4's item_list_name or item_list_id, Segment's list_id)."""
+    shown_types: TypeNames = Field(
+        default_factory=lambda: ["impression", "view_item_list", "view_search_results", "Product List Viewed"]
+    )
+    """Types of events that say what was shown. Case, spaces, `_` and `-` do not matter."""
+    pause_minutes: Annotated[int, Field(ge=1, le=1440)] = 30
+    """What comes later than this after the event before belongs to no search."""
 
 
 class Clickstream(ApiModel):
     """What a batch of clicks looks like, and what in it counts."""
 
-    format: Literal["Sessions", "UBI"] | None = None
+    RULES = (
+        Rule(
+            "has(self.events) == (has(self.format) && self.format == 'Events')",
+            "format Events needs it, and no other format uses it",
+            lambda c: (c.events is not None) == (c.format == "Events"),
+            "events",
+        ),
+    )
+
+    format: Literal["Sessions", "UBI", "Events"] | None = None
     """`Sessions`: a record is a search with its results and events. `UBI`: queries and events of OpenSearch User
-    Behavior Insights, as JSON lines, `_bulk` bodies or `_search` responses. Absent: found from the first records, and
+    Behavior Insights, as JSON lines, `_bulk` bodies or `_search` responses. `Events`: a table of
+    events, as `events` says. Absent: Sessions or UBI, found from the first records, and
     said by the check; a plugin that has the hook `session` gets the records as they are."""
+    events: EventTable | None = None
+    """Of format Events: how searches are found in it."""
     event_types: Annotated[dict[str, Gain], Field(min_length=1, max_length=64)] | None = None
     """Types of events that count, and the gain of each, for example `{click: 1, add_to_cart: 3, purchase: 5}`; case,
     spaces, `_` and `-` do not matter. An event without a type is a click. A result counts by the highest gain of its

@@ -129,7 +129,7 @@ class CheckReport(ApiModel):
     """What was left out or read in a way that one should know of, and why."""
     batch_id: BatchId
     """The batch."""
-    format: Literal["Sessions", "UBI"] = "Sessions"
+    format: Literal["Sessions", "UBI", "Events"] = "Sessions"
     """How it was read: as the method says, or as found."""
     batch: list[PinnedObject]
     """Its objects."""

@@ -1,5 +1,6 @@
 """Broken batches by the thousand, each from its seed alone."""
 
+import csv
 import datetime
 import decimal
 import gzip
@@ -14,6 +15,7 @@ import pyarrow.parquet
 import zstandard
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
+OTHER_SUFFIXES = (".json", ".json", ".JSON.gz", ".ndjson", ".csv", ".tsv", ".qrels", ".topics", "", ".zst")
 IDS = ("a", "b", "c")
 QUERIES = (0, 1, 11, 3, 25, 4, 30, 5, 6, 7, 8, 12)
 """Of these, 11, 25 and 30 are split off for validation, so that a batch with few broken lines is fine."""
@@ -30,6 +32,7 @@ TIMES = (
     *("2026-01-01T00:00:00.123456789Z", "1969-12-31T23:59:59Z", "yesterday", "2026-01-01T00:00:00+99:99"),
 )
 FIELDS = ("session_id", "search_query", "created_at", "search_results", "events", "is_irrelevant")
+UBI_FIELDS = ("query_id", "user_query", "action_name", "timestamp", "event_attributes", "query_response_hit_ids")
 DEEP = tuple(
     b'{"session_id":"s","search_query":"q","created_at":0,"search_results":' + b"[" * n + b"]" * n + b"}"
     for n in (900, 3000, 20_000)
@@ -45,6 +48,16 @@ def session(number: int) -> dict[str, Any]:
         "search_results": [{"object_id": item, "rank": rank} for rank, item in enumerate(IDS)],
         "events": [{"event_id": "e", "object_id": "b", "event_type": "click"}],
     }
+
+
+def ubi(number: int) -> dict[str, Any]:
+    """A good query or event of UBI."""
+    search, kind = divmod(number, 4)
+    common = {"query_id": f"q{search}", "application": "shop", "timestamp": "2026-03-02T10:00:00Z"}
+    if kind == 0:
+        return common | {"user_query": f"query {QUERIES[search]}", "query_response_hit_ids": list(IDS)}
+    attributes = {"object": {"object_id": IDS[kind - 1]}, "position": {"ordinal": kind}}
+    return common | {"action_name": "click" if number % 5 else "impression", "event_attributes": attributes}
 
 
 def item(number: int) -> dict[str, Any]:
@@ -79,7 +92,7 @@ def anything(random: random.Random, depth: int = 0) -> Any:
     if kind < 7:
         return [anything(random, depth + 1) for _ in range(random.randrange(4))]
     if kind < 9:
-        keys = (*FIELDS, "object_id", "rank", "item_id", "title", "", "\x00")
+        keys = (*FIELDS, *UBI_FIELDS, "object_id", "rank", "ordinal", "item_id", "title", "_source", "hits", "", "\x00")
         return {random.choice(keys): anything(random, depth + 1) for _ in range(random.randrange(4))}
     return deep(random)
 
@@ -170,6 +183,43 @@ def parquet(random: random.Random, records: list[Any]) -> bytes:
     return out.getvalue()
 
 
+def documents(random: random.Random, records: list[Any]) -> bytes:
+    """Records as one array, over several lines, as a response of `_search`, or as a `_bulk` body."""
+    kind, indent = random.randrange(4), random.choice((None, 1))
+    try:
+        if kind == 0:
+            text = json.dumps(records, indent=indent)
+        elif kind == 1:
+            text = random.choice(("", "\n")).join(json.dumps(record, indent=1) for record in records)
+        elif kind == 2:
+            hits = [{"_id": "1", "_source": record} for record in records]
+            text = json.dumps({"took": 1, "hits": {"hits": hits}, "aggregations": anything(random)}, indent=indent)
+        else:
+            action = json.dumps({"index": {"_index": "ubi_events"}})
+            text = "\n".join(part for record in records for part in (action, json.dumps(record)))
+    except RecursionError:
+        text = "[" * 5000
+    return text.encode()
+
+
+def separated(random: random.Random, records: list[Any], delimiter: str) -> bytes:
+    """Records as rows, some of another length or with a quote that is not closed."""
+    rows = [record for record in records if isinstance(record, dict)]
+    names = list(rows[0]) if rows else ["session_id"]
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=delimiter)
+    writer.writerow(names)
+    for row in rows:
+        values = [row.get(name) for name in names]
+        try:
+            texts = [value if isinstance(value, str) else json.dumps(value) for value in values]
+        except RecursionError:
+            texts = ["[" * 5000]
+        writer.writerow(texts[: len(texts) - (random.random() < 0.05)])
+    text = out.getvalue() + random.choice(("", "", '"', "\x00", '1,"2'))
+    return text.encode(errors="surrogatepass")
+
+
 def damage(random: random.Random, data: bytes) -> bytes:
     """Bytes as a disk or a network may leave them."""
     kind = random.randrange(4)
@@ -186,15 +236,23 @@ def damage(random: random.Random, data: bytes) -> bytes:
     return bytes(spoilt)
 
 
-def file_of(random: random.Random, make: Callable[[int], dict[str, Any]], *, broken: bool) -> tuple[str, bytes]:
-    """The end of a file's name, and its content."""
-    suffix = random.choice((*SUFFIXES, *SUFFIXES[:3]))
-    records: list[Any] = [make(random.randrange(12) if random.random() < 0.05 else n) for n in range(12)]
+def file_of(
+    random: random.Random, make: Callable[[int], dict[str, Any]], *, broken: bool, other: bool = False
+) -> tuple[str, bytes]:
+    """The end of a file's name, and its content; `other` takes the formats that are neither lines nor Parquet."""
+    suffix = random.choice(OTHER_SUFFIXES if other else (*SUFFIXES, *SUFFIXES[:3]))
+    count = 48 if make is ubi else 12
+    records: list[Any] = [make(random.randrange(12) if random.random() < 0.05 else n) for n in range(count)]
     if broken:
         share = random.choice((0.05, 0.05, 0.5, 1.0))
         records = [spoil(random, record) if random.random() < share else record for record in records]
     if suffix == ".parquet" and random.random() < 0.9:
         data = parquet(random, records)
+    elif other and suffix in (".csv", ".tsv") and random.random() < 0.9:
+        data = separated(random, records, "," if suffix == ".csv" else "\t")
+    elif other and random.random() < 0.7:
+        data = documents(random, records)
+        data = gzip.compress(data, 1) if suffix.endswith(".gz") else data
     else:
         line = as_line if broken else (lambda _random, record: json.dumps(record).encode())
         data = b"\n".join(line(random, record) for record in records) + random.choice((b"", b"\n", b"\r\n"))
@@ -211,6 +269,20 @@ def file_of(random: random.Random, make: Callable[[int], dict[str, Any]], *, bro
     if broken and random.random() < 0.03:
         data = b""
     return suffix, data
+
+
+def other_files_of(seed: int) -> dict[str, bytes]:
+    """As `files_of`, in the other formats and shapes: UBI, arrays, responses, rows."""
+    chosen = random.Random(f"other {seed}")
+    make = chosen.choice((ubi, ubi, session))
+    files = {}
+    for number in range(chosen.randrange(1, 3)):
+        suffix, data = file_of(chosen, make, broken=chosen.random() < 0.9, other=chosen.random() < 0.7)
+        files[f"clickstream/b1/part-{number}{suffix}"] = data
+    for folder, of in (("items/items", item), ("judgments/j", judgment)):
+        suffix, data = file_of(chosen, of, broken=chosen.random() < 0.5, other=True)
+        files[f"{folder}{suffix}"] = data
+    return files
 
 
 def files_of(seed: int) -> dict[str, bytes]:

@@ -22,7 +22,7 @@ from bluetune_trainer.cli import main
 from bluetune_trainer.data.judgments import read_judgments
 from bluetune_trainer.data.types import Catalogue
 from bluetune_trainer.errors import DataInvalid
-from robustness.broken import IDS, files_of
+from robustness.broken import IDS, files_of, other_files_of
 
 LOCATION = {"endpoint": "minio:9000", "bucket": "models"}
 OWNER = {"kind": "FineTuningTask", "name": "t", "namespace": "n", "uid": "u1"}
@@ -74,30 +74,36 @@ def judge(folder: Path) -> None:
     assert all(0 <= entry.grade < float("inf") and entry.query.encode() for entry in judged)
 
 
-def run(folder: Path, seeds: range, capture: pytest.CaptureFixture[str]) -> int:
+MAKERS = {"sessions": files_of, "other formats": other_files_of}
+Make = Callable[[int], dict[str, bytes]]
+
+
+def run(folder: Path, make: Make, seeds: range, capture: pytest.CaptureFixture[str]) -> int:
     valid = 0
     for seed in seeds:
         try:
-            valid += check(folder, files_of(seed), capture).valid
+            valid += check(folder, make(seed), capture).valid
             judge(folder)
         except BaseException as error:
-            error.add_note(f"of robustness.broken.files_of({seed})")
+            error.add_note(f"of robustness.broken.{make.__name__}({seed})")
             raise
     return valid
 
 
-def test_broken_batches_end_in_a_report(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    valid = run(folder, range(150), capsys)
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_broken_batches_end_in_a_report(folder: Path, capsys: pytest.CaptureFixture[str], make: Make) -> None:
+    valid = run(folder, make, range(150), capsys)
     assert 0 < valid < 75  # most are too broken to train on, and not every broken line spoils a batch
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", range(10))
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 def test_ten_thousand_broken_batches_end_in_a_report(
-    folder: Path, capsys: pytest.CaptureFixture[str], part: int
+    folder: Path, capsys: pytest.CaptureFixture[str], make: Make, part: int
 ) -> None:
-    run(folder, range(1000 * part, 1000 * (part + 1)), capsys)
+    run(folder, make, range(1000 * part, 1000 * (part + 1)), capsys)
 
 
 READ = """

@@ -69,9 +69,8 @@ def test_the_check_says_how_small_a_gain_the_gate_will_see(
     if compared is None:
         assert found is None
     else:
-        assert found == pytest.approx(
-            gate.min_delta + smallest_gain(compared, 0.95), rel=0.12
-        )  # the split is by a hash
+        noise = smallest_gain(compared, 0.95)
+        assert found == pytest.approx(gate.min_delta + noise, rel=0.12)  # the split is by a hash
 
 
 def test_a_batch_of_few_queries_is_told_what_would_help(good_store: Any) -> None:
@@ -170,6 +169,14 @@ def _avro(store: Any) -> None:
     store.put("clickstream/b1/more.avro", b"Obj")
 
 
+def _schema(store: Any) -> None:
+    store.write("clickstream/b1/schema.json", {"fields": ["a"]})
+
+
+def _other_items(store: Any) -> None:
+    store.write("items/other.jsonl", {"sku": "z"})
+
+
 def _items_as_text(store: Any) -> None:
     store.put("items/more.txt", b"lamp")
 
@@ -210,6 +217,8 @@ def _delta_items(store: Any) -> None:
         (_cut_off, "clickstream/b1/more.jsonl.gz: its compressed data breaks off"),
         (_broken_items, "check the method's items.idField and items.textFields"),
         (_avro, "not read: clickstream/b1/more.avro; files must be *.jsonl"),
+        (_schema, "nothing can be used of clickstream/b1/schema.json: all lines are broken (search_query: a text is"),
+        (_other_items, "nothing can be used of items/other.jsonl"),
         (_items_as_text, "not read: items/more.txt; files must be"),
         (_delta, "clickstream/b1/date=1/_delta_log/ is the log of a Delta table"),
         (_delta_items, "items/_delta_log/ is the log of a Delta table"),
@@ -247,7 +256,7 @@ def test_events_of_other_types_are_counted_and_named(good_store: Any) -> None:
     ]
     assert report.notes[:2] == [
         "events that do not count as clicks: impression (180); clickstream.eventTypes says which count",
-        "60 events name no object_id, and do nothing",
+        "events without an object_id, which do nothing: 60",
     ]
     assert "Events that do not count as clicks: impression (180);" in in_short(report)
 
@@ -277,6 +286,11 @@ def test_the_items_path_may_be_a_file_of_any_name(good_store: Any) -> None:
     assert _check(good_store, MethodPlan(items=items)).valid
 
 
+def test_a_catalogue_that_was_not_read_lacks_no_fields(good_store: Any) -> None:
+    _no_marker(good_store)
+    assert _check(good_store).notes == []
+
+
 def test_what_lies_below_a_hidden_folder_is_no_data(good_store: Any) -> None:
     for folder in ("_temporary/0/task", ".hoodie/metadata", "date=1/_spark_metadata"):
         good_store.write(f"clickstream/b1/{folder}/part-0.jsonl", _session(99))
@@ -294,6 +308,7 @@ def test_newer_texts_deletions_and_absent_fields_are_counted(good_store: Any) ->
     items = Items(text_fields=["title", "brand"])
     report = _check(good_store, MethodPlan(items=items))
     assert (report.valid, report.catalogue_size, report.item_updates, report.item_deletions) == (True, 3, 1, 1)
+    assert "lines of items that came before, of which the last counts: 1" in report.notes
     assert "no line of the catalogue has the field 'brand' of items.textFields" in report.notes
     catalogue, _ = loading.load(good_store, MethodPlan(items=items), PLUGIN, report, stop=threading.Event())
     assert catalogue.texts[0] == "newer"

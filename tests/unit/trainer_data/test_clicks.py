@@ -9,6 +9,7 @@ import pytest
 from bluetune_trainer.data.clicks import BrokenSession, Session, rfc3339, seconds_of, session_of
 from bluetune_trainer.data.event_types import EventTypes
 from bluetune_trainer.data.tally import EventTally
+from bluetune_trainer.errors import PlanInvalid
 
 GOOD: dict[str, Any] = {
     "session_id": "s",
@@ -108,6 +109,11 @@ def test_a_result_gains_by_the_best_of_its_events_as_the_method_says() -> None:
     assert _read(_with(events=_events("click")), purchase=5)[0].clicked == {}
 
 
+def test_a_type_that_is_declared_twice_is_refused() -> None:
+    with pytest.raises(PlanInvalid, match=r"clickstream\.eventTypes: 'AddToCart' is there twice"):
+        EventTypes({"add_to_cart": 1, "AddToCart": 3})
+
+
 def test_events_without_an_object_do_nothing_and_are_counted_if_their_type_counts() -> None:
     found, tally = _read(_with(events=[{"event_type": "scroll"}, {"event_type": "click", "object_id": None}]))
     assert (found.clicked, tally.without_object) == ({}, 1)
@@ -138,6 +144,9 @@ def test_a_visits_searches_are_told_apart_by_query_id() -> None:
         ({"search_results": [{"object_id": ["x"]}]}, "search_results[0].object_id", "['x']"),
         ({"search_results": [{"object_id": ""}]}, "search_results[0].object_id", "''"),
         ({"events": "click"}, "events", "'click'"),
+        ({"events": {}}, "events", "{}"),
+        ({"events": [{"object_id": "b", "event_type": False}]}, "events[0].event_type", "False"),
+        ({"is_irrelevant": "true"}, "is_irrelevant", "'true'"),
         ({"events": [{"object_id": {}}]}, "events[0].object_id", "{}"),
         ({"events": [{"object_id": ""}]}, "events[0].object_id", "''"),
         ({"events": ["b"]}, "events[0]", "'b'"),

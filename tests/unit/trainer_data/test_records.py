@@ -130,6 +130,14 @@ def test_what_is_no_record_in_an_array_is_named_and_the_rest_is_read(tmp_path: P
     assert ["expected" in str(found[1]), "NaN is not JSON" in str(found[2]), "None" in str(found[3])] == [True] * 3
 
 
+def test_what_is_no_document_of_a_response_is_named(tmp_path: Path) -> None:
+    hits = [{"_source": 7}, {"_source": {"n": 1}}, {"_id": "x"}, 5]
+    (tmp_path / "f").write_text(json.dumps({"took": 1, "hits": {"hits": hits}}))
+    found = [record for _, record in records(tmp_path / "f", "x.json")]
+    assert found[1:3] == [{"n": 1}, {"_id": "x"}]
+    assert ["expected, this is 7" in str(found[0]), "expected, this is 5" in str(found[3])] == [True, True]
+
+
 def test_a_record_of_an_array_is_never_larger_than_a_line_may_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

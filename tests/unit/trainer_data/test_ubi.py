@@ -63,14 +63,14 @@ def test_a_session_is_joined_by_query_id_from_what_was_seen() -> None:
 def test_what_was_returned_is_the_list_where_nothing_was_seen(field: str) -> None:
     (record,), tally = read(query(**{field: ["b", "a", 7]}), event("click", "a"))
     assert record["search_results"] == [{"object_id": "b"}, {"object_id": "a"}, {"object_id": "7"}]
-    assert "1 searches have a list: 0 of what was seen (impressions), 1 of what was returned (hits)" in tally.notes
+    assert tally.notes == ["lists of what was returned (hits): 1"]
 
 
 def test_rows_of_one_query_are_united_and_a_row_without_hits_takes_none_away() -> None:
     later = query(timestamp="2026-03-02T10:00:09Z", query_response_hit_ids=["c", "a"])
     (record,), tally = read(query(query_response_hit_ids=["a", "b"]), query(query_response_hit_ids=[]), later)
     assert (shown(record), record["created_at"]) == (["a", "b", "c"], 1_772_445_600.0)
-    assert "2 queries repeat a query_id, and were united" in tally.notes
+    assert "queries that repeat a query_id, and were united: 2" in tally.notes
 
 
 def test_ordinals_count_from_0_or_1_as_each_application_does() -> None:
@@ -104,10 +104,10 @@ def test_what_does_nothing_is_counted() -> None:
     )
     assert tally.events.types == {"search": 1, "click": 3}
     assert tally.events.without_object == 1
-    assert [note.split(" ", 1)[1] for note in tally.notes] == [
-        "searches have events and no user_query, and were left out",
-        "searches are of a type-ahead application, and were left out",
-        "events have no query_id, and do nothing",
+    assert tally.notes == [
+        "searches with events and no user_query, which were left out: 1",
+        "searches of a type-ahead application, which were left out: 1",
+        "events without a query_id, which do nothing: 1",
     ]
 
 

@@ -35,8 +35,8 @@ def read_catalogue(
             problem = f"this is {shortened(item_id)}" if items.id_field in record else f"fields are {fields_of(record)}"
             tally.offend(key, line, f"{items.id_field}: an id (text or whole number) is expected, {problem}")
             continue
-        tally.read += 1
         if items.deleted_field in record and _is_true(record[items.deleted_field]):
+            tally.use(key)
             tally.deletions += 1
             texts.pop(item_id, None)
             continue
@@ -47,9 +47,9 @@ def read_catalogue(
                 text.encode()  # half a surrogate pair can be written in JSON, and no tokenizer takes it
         except ValueError as error:
             fields = "" if any(f in record for f in items.text_fields) else f"; fields are {fields_of(record)}"
-            tally.read -= 1
             tally.offend(key, line, f"item {shortened(item_id)}: {error}{fields}")
             continue
+        tally.use(key)
         if text is None:
             continue
         if type(text) is not str:
@@ -60,7 +60,7 @@ def read_catalogue(
         texts[item_id] = text
     ids = list(texts)
     tally.items = len(ids)
-    tally.absent_fields = [name for name in items.text_fields if name in missing]
+    tally.absent_fields = [name for name in items.text_fields if name in missing] if tally.read else []
     position = {item_id: at for at, item_id in enumerate(ids)}
     return Catalogue(ids=ids, texts=list(texts.values()), position=position)
 

@@ -76,8 +76,11 @@ def session_of(record: Mapping[str, Any], types: EventTypes, tally: EventTally) 
         first = {object_id: i for i, object_id in reversed(list(enumerate(shown)))}
         places = sorted(first.values())
         shown, ranks = [shown[i] for i in places], None if ranks is None else [ranks[i] for i in places]
-    if record.get("is_irrelevant") is True:
+    irrelevant = record.get("is_irrelevant")
+    if irrelevant is True:
         clicked = {}
+    elif irrelevant is not None and irrelevant is not False:
+        raise BrokenSession(f"is_irrelevant: true or false is expected, this is {shortened(irrelevant)}")
     return Session(search, query, created, shown, ranks, clicked, ignored)
 
 
@@ -111,7 +114,7 @@ def _id(value: object, field: str) -> str:
 
 
 def _clicked(events: object, types: EventTypes, tally: EventTally) -> dict[str, float]:
-    if not events:
+    if events is None:
         return {}
     if type(events) is not list:
         raise BrokenSession(f"events: a list is expected, this is {shortened(events)}")
@@ -119,8 +122,10 @@ def _clicked(events: object, types: EventTypes, tally: EventTally) -> dict[str, 
     for i, event in enumerate(events):
         if type(event) is not dict:
             raise BrokenSession(f"events[{i}]: an object with object_id is expected, this is {shortened(event)}")
-        name = event.get("event_type") or UNTYPED
-        if type(name) is not str:
+        name = event.get("event_type")
+        if name is None or name == "":
+            name = UNTYPED
+        elif type(name) is not str:
             raise BrokenSession(f"events[{i}].event_type: a text is expected, this is {shortened(name)}")
         tally.count(name)
         gain = types.gain(name)

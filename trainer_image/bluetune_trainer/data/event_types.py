@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from bluetune_trainer.errors import PlanInvalid
+
 DEFAULT_TYPES = (
     *("click", "item_click", "product_click", "product_clicked", "result_click", "search_click", "list_click"),
     *("select", "select_item", "select_content", "open"),
@@ -22,14 +24,21 @@ def plain(name: str) -> str:
 
 
 class EventTypes:
-    """Gains of the types of events.
+    """Gains of the types of events. Raises PlanInvalid if two names are the same type.
 
     `levels` are the different gains, ascending, the first being 0: what does not count.
     """
 
     def __init__(self, gains: Mapping[str, float] | None = None) -> None:
         named = dict.fromkeys(DEFAULT_TYPES, 1.0) if gains is None else gains
-        self._gains = {plain(name): float(gain) for name, gain in named.items()}
+        self._gains: dict[str, float] = {}
+        for name, gain in named.items():
+            if plain(name) in self._gains and gains is not None:
+                raise PlanInvalid(
+                    f"clickstream.eventTypes: {name!r} is there twice, written differently: case, spaces, _ and - do"
+                    " not matter; name it once"
+                )
+            self._gains[plain(name)] = float(gain)
         self._as_logged: dict[str, float] = {}
         self.levels = (0.0, *sorted(set(self._gains.values())))
 

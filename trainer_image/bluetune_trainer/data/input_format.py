@@ -5,7 +5,7 @@ from itertools import chain, islice
 from typing import Literal
 
 from bluetune_api.clickstream import Clickstream
-from bluetune_trainer.data import ubi
+from bluetune_trainer.data import event_table, ubi
 from bluetune_trainer.data.event_types import EventTypes
 from bluetune_trainer.data.tally import SessionTally
 
@@ -38,6 +38,8 @@ def sessions_of(
         lines = chain(first, lines)
     if tally.format == "UBI":
         return ubi.sessions(lines, known, EventTypes(clickstream.event_types), tally)
+    if clickstream.events is not None:
+        return event_table.sessions(lines, clickstream.events, EventTypes(clickstream.event_types), tally)
     return lines
 
 

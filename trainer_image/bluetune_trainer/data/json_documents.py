@@ -58,7 +58,7 @@ def responses(file: BinaryIO) -> Iterator[Record]:
         for _, hit in _values(text, end="]"):
             number += 1
             source = hit.get("_source") if isinstance(hit, dict) else None
-            yield number, hit if source is None else source
+            yield number, hit if source is None else source if isinstance(source, dict) else _no_record(source)
         text.leave(depth=2)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bluetune_api.objectstore import ObjectStore
-from bluetune_trainer.data.inspect import MAX_BROKEN, delta_problem, unread_problem
+from bluetune_trainer.data.problems import MAX_BROKEN, delta_problem, unread_problem, useless_problem
 from bluetune_trainer.data.reading import listing, pin, stream
 from bluetune_trainer.data.records import shortened
 from bluetune_trainer.data.tally import Lines
@@ -53,9 +53,11 @@ def read_judgments(
             if problem is not None:
                 tally.offend(key, line, problem)
             else:
-                tally.read += 1
+                tally.use(key)
     if tally.unread:
         raise DataInvalid(f"serving.gate.judgments: {unread_problem(tally.unread)}")
+    if tally.useless():
+        raise DataInvalid(f"serving.gate.judgments: {useless_problem(tally)}")
     offences = "".join(f"\n  {o.key}:{o.line}: {o.problem}" for o in tally.offences)
     if tally.broken_files or tally.broken > MAX_BROKEN * max(tally.broken + tally.read, 1):
         raise DataInvalid(f"serving.gate.judgments: {tally.broken} lines of {path} are broken. First:{offences}")

@@ -13,8 +13,9 @@ from bluetune_api.objectstore import ObjectStore
 from bluetune_api.records import CheckReport, MethodPlan, PinnedObject
 from bluetune_trainer.data.catalogue import read_catalogue
 from bluetune_trainer.data.input_format import sessions_of
-from bluetune_trainer.data.inspect import Observed, data_problems, in_short, report
+from bluetune_trainer.data.inspect import in_short, report
 from bluetune_trainer.data.judgments import read_judgments
+from bluetune_trainer.data.problems import Observed, data_problems
 from bluetune_trainer.data.reading import listing, stream
 from bluetune_trainer.data.sessions import read_sessions
 from bluetune_trainer.data.splits import checked_split, split

@@ -17,45 +17,57 @@ DOMINANT = 0.5
 
 def notes(tally: SessionTally, types: EventTypes, clickstream: Clickstream) -> list[str]:
     """Sentences about a batch, without a full stop."""
-    events = tally.events
+    events, most = tally.events, clickstream.max_results
     others = of_other_types(events, types)
     share = tally.most_frequent / tally.sessions if tally.sessions else 0
-    found = (
-        (bool(others), f"events that do not count as clicks: {others}; clickstream.eventTypes says which count"),
-        (events.without_object, "events name no object_id, and do nothing"),
-        (tally.clicks_not_shown, "clicks are on what is not among the search's results, and do nothing"),
-        (tally.clicks_without_list, "clicks are of searches without results; what was clicked is taken as their list"),
-        (tally.duplicates, "lines repeat a session word for word, and were dropped"),
-        (tally.merged, "lines repeat a search with another time or other clicks; the clicks were united"),
-        (
-            tally.capped,
-            f"sessions have more than {clickstream.max_results} results; those clicked and the first of the others were"
-            " kept (clickstream.maxResults)",
-        ),
-        (
-            tally.ranks_ignored,
-            "sessions have ranks that are no different whole numbers from 0; the order of search_results counts",
-        ),
-        (tally.all_clicked, "sessions have several results that were all clicked; nothing is measured by them"),
-        (tally.one_result, "sessions have one result, which was clicked; nothing is measured by them"),
-        (share > DOMINANT, f"one query is {share:.0%} of the sessions; there are {tally.queries} different queries"),
-    )
-    as_read = [f"the batch was read as {tally.format}" + ("" if clickstream.format else ", as it looks")]
+    read = f"the batch was read as {tally.format}" + ("" if clickstream.format else ", as it looks")
     return [
-        *(as_read if tally.format != "Sessions" else []),
+        *([read] if tally.format != "Sessions" else []),
         *tally.notes,
-        *(text if count is True else f"{count} {text}" for count, text in found if count),
+        *([f"events that do not count as clicks: {others}; clickstream.eventTypes says which count"] if others else []),
+        *counted(
+            ("events without an object_id, which do nothing", events.without_object),
+            ("clicks on what is not among the search's results, which do nothing", tally.clicks_not_shown),
+            (
+                "clicks of searches without results, where what was clicked is taken as the list",
+                tally.clicks_without_list,
+            ),
+            ("lines that repeat a session word for word, and were dropped", tally.duplicates),
+            ("lines that repeat a search with another time or other clicks, and were united with it", tally.merged),
+            (
+                f"sessions of more than {most} results (clickstream.maxResults), of which those clicked and the first"
+                " others were kept",
+                tally.capped,
+            ),
+            (
+                "sessions with ranks that are no different whole numbers from 0, where the order of the results counts",
+                tally.ranks_ignored,
+            ),
+            ("sessions of several results that were all clicked, by which nothing is measured", tally.all_clicked),
+            ("sessions of one result, which was clicked, by which nothing is measured", tally.one_result),
+        ),
+        *(
+            [f"one query is {share:.0%} of the sessions; there are {tally.queries} different queries"]
+            if share > DOMINANT
+            else []
+        ),
     ]
 
 
 def catalogue_notes(tally: CatalogueTally) -> list[str]:
     """Sentences about a catalogue, without a full stop."""
-    found = (
-        (tally.updates, "lines of the catalogue are of items that came before; the last line of an item counts"),
-        (tally.deletions, "lines of the catalogue remove an item"),
-    )
-    absent = [f"no line of the catalogue has the field {name!r} of items.textFields" for name in tally.absent_fields]
-    return [f"{count} {text}" for count, text in found if count] + absent
+    return [
+        *counted(
+            ("lines of items that came before, of which the last counts", tally.updates),
+            ("lines that remove an item", tally.deletions),
+        ),
+        *(f"no line of the catalogue has the field {name!r} of items.textFields" for name in tally.absent_fields),
+    ]
+
+
+def counted(*found: tuple[str, int]) -> list[str]:
+    """What there is any of, with its number."""
+    return [f"{text}: {count}" for text, count in found if count]
 
 
 def event_counts(events: EventTally, types: EventTypes) -> list[EventCount]:

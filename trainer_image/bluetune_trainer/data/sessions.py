@@ -58,7 +58,7 @@ def read_sessions(
         except UnicodeEncodeError:
             tally.offend(key, line, "an id or search_query holds half of a surrogate pair, which is no character")
             continue
-        tally.read += 1
+        tally.use(key)
         builder.add(session, search)
     rows, tally.duplicates, tally.merged = merge(builder.rows())
     rows = cap(rows, clickstream.max_results)

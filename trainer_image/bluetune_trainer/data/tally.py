@@ -29,9 +29,24 @@ class Lines:
     unread: list[str] = field(default_factory=list)
     """Files of a kind that is not read."""
 
+    useful: set[str] = field(default_factory=set)
+    """Files of which something could be used."""
+    spoilt: dict[str, int] = field(default_factory=dict)
+    """Broken lines of each file that has any."""
+
+    def use(self, key: str) -> None:
+        """Count a line that can be used."""
+        self.read += 1
+        self.useful.add(key)
+
+    def useless(self) -> list[str]:
+        """Files of which nothing could be used, though they have lines."""
+        return [key for key in self.spoilt if key not in self.useful]
+
     def offend(self, key: str, line: int, problem: str) -> None:
         """Count a broken line."""
         self.broken += 1
+        self.spoilt[key] = self.spoilt.get(key, 0) + 1
         if len(self.offences) < FIRST:
             self.offences.append(Offence(key=key, line=max(line, 1), problem=problem[:PROBLEM_CHARACTERS]))
 
@@ -71,7 +86,7 @@ class EventTally:
 class SessionTally(Lines):
     """What a batch holds. Sessions are counted after those that were logged more than once were made one."""
 
-    format: Literal["Sessions", "UBI"] = "Sessions"
+    format: Literal["Sessions", "UBI", "Events"] = "Sessions"
     """How the batch was read."""
     problems: list[str] = field(default_factory=list)
     """What the reader of the format found wrong with the batch as a whole."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bluetune_trainer.data.clicks import BrokenSession, fields_of, seconds_of, whole
 from bluetune_trainer.data.event_types import EventTypes, plain
+from bluetune_trainer.data.notes import counted
 from bluetune_trainer.data.records import shortened
 from bluetune_trainer.data.tally import SessionTally
 
@@ -79,6 +80,7 @@ def sessions(records: Iterable[Line], known: Collection[str], types: EventTypes,
         for document in documents(record):
             try:
                 log.add(key, line, document)
+                tally.useful.add(key)
             except BrokenSession as error:
                 tally.offend(key, line, str(error))
     yield from log.sessions(known)
@@ -207,7 +209,7 @@ class _Log:
                 for _, name in deeds:
                     self._tally.events.count(name)
                 continue
-            seen = {}
+            seen: dict[int, int] = {}
             for one, act, place in zip(items, acts, ranks, strict=True):
                 if act == IMPRESSION:
                     seen.setdefault(one, place)
@@ -230,17 +232,14 @@ class _Log:
                     "events": [{"object_id": object_id, "event_type": name} for object_id, name in deeds],
                 },
             )
-        self._say(
-            (
-                from_impressions + from_hits,
-                f"searches have a list: {from_impressions} of what was seen (impressions),"
-                f" {from_hits} of what was returned (hits)",
-            ),
-            (without_list, "searches have neither impressions nor hits"),
-            (without_text, "searches have events and no user_query, and were left out"),
-            (len(self._typed_ahead), "searches are of a type-ahead application, and were left out"),
-            (self._repeated, "queries repeat a query_id, and were united"),
-            (self._without_query, "events have no query_id, and do nothing"),
+        self._tally.notes += counted(
+            ("lists of what was seen (impressions)", from_impressions),
+            ("lists of what was returned (hits)", from_hits),
+            ("searches with neither impressions nor hits", without_list),
+            ("searches with events and no user_query, which were left out", without_text),
+            ("searches of a type-ahead application, which were left out", len(self._typed_ahead)),
+            ("queries that repeat a query_id, and were united", self._repeated),
+            ("events without a query_id, which do nothing", self._without_query),
         )
         if from_hits and self._are_internal(ids, known, compared, same):
             example = ids[next(iter(next(iter(self._hits.values()))))]
@@ -266,9 +265,6 @@ class _Log:
         if compared >= FEWEST_COMPARED:
             return same / compared < MOST_BY_CHANCE
         return not any(one in known for one in hits)
-
-    def _say(self, *found: tuple[int, str]) -> None:
-        self._tally.notes.extend(f"{count} {text}" for count, text in found if count)
 
 
 def _text(document: Mapping[str, Any], field: str) -> str | None:

@@ -1,0 +1,194 @@
+"""Sessions from tables of events: GA4, Segment, and tables of one's own."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from bluetune_api.clickstream import Clickstream, EventColumns, EventTable
+from bluetune_api.records import MethodPlan
+from bluetune_trainer.data import event_table, loading
+from bluetune_trainer.data.clicks import BrokenSession
+from bluetune_trainer.data.event_types import EventTypes
+from bluetune_trainer.data.tally import SessionTally
+from bluetune_trainer.data.tracked import Tracked, tracker
+from bluetune_trainer.plugin import TextFineTuningMethod
+
+Row = dict[str, Any]
+OWN = EventTable(columns=EventColumns())
+GA4 = EventTable(preset="GA4", search_list="Search results")
+SEGMENT = EventTable(preset="Segment", search_list="search")
+TEN = 1_772_445_600
+
+
+def own(kind: str, second: float = 0, user: str = "u", **more: Any) -> Row:
+    return {"user_id": user, "timestamp": TEN + second, "event_type": kind, **more}
+
+
+def ga4(name: str, second: int = 0, term: str | None = None, items: str = "", of: str | None = "Search results") -> Row:
+    params = [{"key": "ga_session_id", "value": {"string_value": None, "int_value": 17}}]
+    if term is not None:
+        params.append({"key": "search_term", "value": {"string_value": term, "int_value": None}})
+    listed = [{"item_id": i, "item_list_name": of, "item_list_index": str(n)} for n, i in enumerate(items, 1)]
+    return {
+        "event_name": name,
+        "event_timestamp": (TEN + second) * 1_000_000,
+        "user_pseudo_id": "1.2",
+        "event_params": params,
+        "items": listed,
+    }
+
+
+def segment(name: str, **properties: Any) -> Row:
+    return {"anonymousId": "u", "timestamp": "2026-03-02T10:00:00.000Z", "event": name, "properties": properties}
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "event"),
+    [
+        (OWN, own("click", item_id=7, position="3", query=""), Tracked("u", TEN, "click", None, [("7", 3)])),
+        (
+            EventTable(columns=EventColumns(user="who.id", visit="visit", query="q.text")),
+            own("search", q={"text": "lamp"}, who={"id": 5}, visit="v"),
+            Tracked("5\nv", TEN, "search", "lamp", []),
+        ),
+        (GA4, ga4("view_search_results", term="lamp"), Tracked("1.2\n17", TEN, "view_search_results", "lamp", [])),
+        (GA4, ga4("view_item_list", items="ab"), Tracked("1.2\n17", TEN, "view_item_list", None, [("a", 1), ("b", 2)])),
+        (GA4, ga4("view_item_list", items="ab", of="Home"), Tracked("1.2\n17", TEN, "view_item_list", None, [], 2)),
+        (GA4, ga4("purchase", items="a", of=None), Tracked("1.2\n17", TEN, "purchase", None, [("a", 1)])),
+        (SEGMENT, segment("Products Searched", query="lamp"), Tracked("u", TEN, "Products Searched", "lamp", [])),
+        (
+            SEGMENT,
+            segment(
+                "Product List Viewed", list_id="search", products=[{"sku": "a", "position": 1}, {"product_id": "b"}]
+            ),
+            Tracked("u", TEN, "Product List Viewed", None, [("a", 1), ("b", None)]),
+        ),
+        (
+            SEGMENT,
+            segment("Product List Viewed", list_id="home", products=[{"sku": "a"}]),
+            Tracked("u", TEN, "Product List Viewed", None, [], 1),
+        ),
+        (
+            SEGMENT,
+            segment("Product Clicked", product_id="a", position=2, category="shoes"),
+            Tracked("u", TEN, "Product Clicked", None, [("a", 2)]),
+        ),
+    ],
+)
+def test_an_event_is_read_from_its_row(table: EventTable, row: Row, event: Tracked) -> None:
+    assert tracker(table)(row) == event
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "says"),
+    [
+        (OWN, {"user_id": "u"}, "timestamp: a time is expected"),
+        (OWN, own("click") | {"user_id": None}, "user_id: a text is expected, fields are 'user_id"),
+        (OWN, own("click", item_id=1.5), "item_id: a text is expected, this is 1.5"),
+        (GA4, {"event": "x"}, "user_pseudo_id: a text is expected, fields are 'event'"),
+        (GA4, ga4("x") | {"items": [5]}, "items: a list of objects is expected"),
+        (GA4, ga4("x") | {"event_params": "{}"}, "event_params: a list of objects is expected"),
+        (SEGMENT, {"event": "x"}, "properties: an object is expected, fields are 'event'"),
+        (SEGMENT, segment("x", products={}), "products: a list of objects is expected"),
+    ],
+)
+def test_a_broken_row_names_the_field(table: EventTable, row: Row, says: str) -> None:
+    with pytest.raises(BrokenSession) as error:
+        tracker(table)(row)
+    assert says in str(error.value)
+
+
+def read(*rows: Row, table: EventTable = OWN) -> tuple[list[Row], SessionTally]:
+    tally = SessionTally()
+    lines = [("k", n, row) for n, row in enumerate(rows, 1)]
+    return [record for _, _, record in event_table.sessions(lines, table, EventTypes(), tally)], tally
+
+
+def brief(records: list[Row]) -> list[tuple[str, str, str]]:
+    return [
+        (
+            record["search_query"],
+            "".join(result["object_id"] for result in record["search_results"]),
+            "".join(event["object_id"] for event in record["events"]),
+        )
+        for record in records
+    ]
+
+
+def shown(items: str, second: float = 0, user: str = "u") -> list[Row]:
+    return [own("impression", second, user, item_id=i, position=n) for n, i in enumerate(items)]
+
+
+def test_searches_are_found_by_user_time_and_query() -> None:
+    found, tally = read(
+        own("click", 30, item_id="b"),
+        *shown("ab", 2),
+        own("search", 1, query="lamp"),
+        own("search", 3, "other", query="boat"),
+        *shown("c", 4, "other"),
+        own("search", 40, query="lamp"),
+        own("impression", 41, item_id="c", position=2),
+        own("search", 50, query="bike"),
+        own("purchase", 60, item_id="d"),
+    )
+    assert brief(found) == [("lamp", "abc", "b"), ("bike", "", "d"), ("boat", "c", "")]
+    assert [result["rank"] for result in found[0]["search_results"]] == [0, 1, 2]
+    assert found[0]["created_at"] == TEN + 1
+    assert tally.notes == ["searches found by user, time and query: 3"]
+    assert tally.events.types == {"impression": 4, "search": 4}
+
+
+def test_events_of_one_time_are_taken_as_query_list_click() -> None:
+    found, _ = read(own("click", item_id="b"), *shown("ab"), own("search", query="lamp"))
+    assert brief(found) == [("lamp", "ab", "b")]
+
+
+def test_what_comes_after_a_pause_or_before_a_query_belongs_to_no_search() -> None:
+    found, tally = read(
+        own("click", 0, item_id="a"),
+        own("search", 10, query="lamp"),
+        own("click", 20, item_id="b"),
+        own("click", 20 + 1801, item_id="c"),
+        own("click", 4000),
+    )
+    assert brief(found) == [("lamp", "", "b")]
+    assert tally.notes[1] == "items that were shown or clicked outside of a search, which do nothing: 2"
+    assert (tally.events.types["click"], tally.events.without_object) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        {},
+        {"preset": "GA4"},
+        {"preset": "GA4", "searchList": "x", "columns": {}},
+    ],
+)
+def test_a_table_is_declared_in_one_way(events: Row) -> None:
+    with pytest.raises(ValueError, match=r"preset|searchList"):
+        Clickstream.model_validate({"format": "Events", "events": events})
+
+
+@pytest.mark.parametrize("wrong", [{"format": "Events"}, {"format": "UBI", "events": {"columns": {}}}])
+def test_events_belong_to_their_format(wrong: Row) -> None:
+    with pytest.raises(ValueError, match="format Events needs it"):
+        Clickstream.model_validate(wrong)
+
+
+def test_an_export_of_ga4_is_checked_like_any_other_batch(good_store: Any) -> None:
+    rows: list[Row] = []
+    for n in range(60):
+        visit = [
+            ga4("view_search_results", 100 * n, term=f"lamp {n}"),
+            ga4("view_item_list", 100 * n, items="abc"),
+            ga4("view_item_list", 100 * n + 1, items="xyz", of="Recommended"),
+            ga4("select_item", 100 * n + 2, items="c"),
+        ]
+        rows += [row | {"user_pseudo_id": f"{n % 7}.1"} for row in visit]
+    good_store.write("clickstream/b1/part.jsonl", *reversed(rows))
+    method = MethodPlan(clickstream=Clickstream(format="Events", events=GA4))
+    report = loading.check(good_store, "b1", method, TextFineTuningMethod(), stop=threading.Event())
+    assert (report.problems, report.format, report.sessions, report.results) == ([], "Events", 60, 180)
+    assert "items of other lists than events.searchList, which do nothing: 180" in report.notes
+    assert (report.informative_sessions, report.clicks_by_place, report.coverage) == (60, [0, 0, 60], 1.0)
