@@ -47,8 +47,8 @@ def sight_of(split: Split, gate: Gate) -> Sight:
         [
             f"the gate compares on {queries} different queries, by which it sees a gain of {gain:.3f} in NDCG@10 four"
             " times in five; smaller ones mostly stay undecided. Clicks on more different queries help (a batch with"
-            f" about {enough} of them for {gate.min_delta + USUAL_GAIN:g}), or gate.judgments; more sessions of the same"
-            " queries do not"
+            f" about {enough} of them for {gate.min_delta + USUAL_GAIN:g}), or gate.judgments; more sessions of the"
+            " same queries do not"
         ],
     )
 
