@@ -165,9 +165,9 @@ def search(world: World, work: Path, *, seed: int, halving: bool) -> Searched:
 
 
 def _preset_epochs() -> int:
-    from bluetune_trainer.training.params import TrainingSettings
+    from bluetune_trainer.training.steps import EPOCHS
 
-    return TrainingSettings().num_epochs
+    return EPOCHS
 
 
 def _manifests(world: World, method: dict[str, Any]) -> list[dict[str, Any]]:

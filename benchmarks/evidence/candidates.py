@@ -1,4 +1,4 @@
-"""A pool of candidates, from harmful to much better: linear maps of the start vectors, learned from clicks or spoiled."""
+"""A pool of candidates, from harmful to much better: linear maps of the start vectors, learned or spoiled."""
 
 from dataclasses import dataclass
 
@@ -76,9 +76,8 @@ def pool(judged: Judged, logger: Logger, clicks: Clicks, sessions: int, seed: in
     for noise in (0.02, 0.05, 0.1):
         shaken = judged.items + random.normal(size=judged.items.shape).astype(np.float32) * noise
         found.append(Candidate(f"shaken {noise:g}", test @ shaken.T))
-    for kept in (96, 192):
-        found.append(Candidate(f"first {kept}", test[:, :kept] @ judged.items[:, :kept].T))
-    return found
+    cut = (Candidate(f"first {kept}", test[:, :kept] @ judged.items[:, :kept].T) for kept in (96, 192))
+    return [*found, *cut]
 
 
 def _moved(vectors: Matrix, change: Matrix, way: float) -> Matrix:

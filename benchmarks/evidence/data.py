@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from semanlink import dataset
 from semanlink.base import base_folder
 from semanlink.bm25 import BM25
 
 from bluetune_trainer.data.splits import normalised
 from bluetune_trainer.training.encoder import Encoder
 from bluetune_trainer.training.precision import bf16_pays
+from semanlink import dataset
 
 Matrix = NDArray[np.float32]
 MAX_TOKENS = 64

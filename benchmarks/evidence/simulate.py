@@ -88,7 +88,7 @@ def log(
     clicks: Clicks,
     random: np.random.Generator,
 ) -> tuple[Log, NDArray[np.int64]]:
-    """`sessions` sessions with a click and an unclicked result, each query asked as often; with the pool's documents."""
+    """`sessions` sessions with a click and an unclicked result, each query as often; and the documents shown."""
     found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]] = []
     count = 0
     while count < sessions:
@@ -104,6 +104,12 @@ def log(
     pool, document = np.unique(results, return_inverse=True)
     places = np.broadcast_to(np.arange(10), results.shape)
     return (
-        Log(np.repeat(query, 10), places.ravel().copy(), where.ravel().astype(float), document.reshape(-1)),
+        Log(
+            np.repeat(query, 10),
+            places.ravel().copy(),
+            where.ravel().astype(float),
+            document.reshape(-1),
+            np.repeat(np.arange(len(query)), 10),
+        ),
         pool,
     )

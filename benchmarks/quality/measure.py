@@ -10,7 +10,6 @@ from semanlink.base import base_folder
 from semanlink.bm25 import BM25
 
 from bluetune_api.model import Gate
-from bluetune_trainer.search.space import PRESET_FIRST
 from bluetune_trainer.training.encoder import Encoder
 from bluetune_trainer.training.precision import bf16_pays
 from quality import baselines, ours
@@ -20,11 +19,7 @@ from semanlink import dataset, metrics
 
 METHODS: dict[str, dict[str, Any]] = {
     "document_loss": {"settings": {"loss": "CosineProbMarginRankingLoss"}},
-    "clicks_only": {
-        "initialParams": {
-            name: {"choice": [PRESET_FIRST[name]]} for name in ("num_fixed_layers", "items_lr", "temperature")
-        }
-    },
+    "clicks_only": {"initialParams": {"phrases_per_session": {"choice": [0]}, "interpolation": {"choice": [1]}}},
 }
 """What is not the preset's. Clicks alone: no phrases of the catalogue, and weights as they are trained."""
 GATES = {"default": Gate(), "mean alone": Gate(confidence=0)}

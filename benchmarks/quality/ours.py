@@ -1,7 +1,6 @@
 """Our columns: `bluetune-trainer run` on manifests, as a user would call it, with the settings that users get."""
 
 import json
-import math
 import resource
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from bluetune_operator.core.gate import promotion
 from bluetune_trainer.data.splits import HELD_OUT_SHARE, VALIDATION_SHARE
 from bluetune_trainer.store.versions import download_version
 from bluetune_trainer.training.params import resolve_settings
+from bluetune_trainer.training.steps import plan_steps
 from quality.worlds import World
 from semanlink import dataset
 
@@ -72,7 +72,7 @@ PRESET = resolve_settings(Settings())
 
 def steps_of_default(sessions: int) -> int:
     """Optimizer steps of one training with the preset; of the sessions a fifth is kept for validation and gate."""
-    return PRESET.num_epochs * math.ceil((1 - VALIDATION_SHARE - HELD_OUT_SHARE) * sessions / PRESET.batch_size)
+    return plan_steps(round((1 - VALIDATION_SHARE - HELD_OUT_SHARE) * sessions), PRESET).steps
 
 
 def decision(result: Result, gate: Gate) -> dict[str, str]:

@@ -43,7 +43,7 @@ def ours(world: World, batch: int, *, fixed: int, bf16: bool) -> Side:
     encoder = Encoder.load(MODEL)
     table = InputTable(encoder)
     numbered = number_sessions(world[1], world[0], table)
-    filling = Filling(fill_order(table, numbered, np.zeros(0, np.int64), seed=0))
+    filling = Filling(fill_order(table, numbered, np.zeros(0, np.int64), batch, seed=0))
     caches = ActivationCaches(Path(tempfile.mkdtemp(prefix="speed-")))
     embedder: Embedder = freeze(table, fixed, caches, filling, bf16=bf16)
     trained = [p for p in encoder.parameters() if p.requires_grad]

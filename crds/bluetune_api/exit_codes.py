@@ -25,11 +25,18 @@ class ExitCode(IntEnum):
     """The plugin raised, or returned what it should not."""
     STORE_UNREACHABLE = 13
     """The store did not answer, or refused, after retries."""
+    GPU_NOT_VISIBLE = 14
+    """The container asks for GPUs, and torch cannot use any."""
     STOPPED = 75
     """Stopped by SIGTERM; what is finished is saved."""
 
 
-NOT_WORTH_RETRYING = (ExitCode.DATA_INVALID, ExitCode.PLAN_INVALID, ExitCode.PLUGIN_FAILED)
+NOT_WORTH_RETRYING = (
+    ExitCode.DATA_INVALID,
+    ExitCode.PLAN_INVALID,
+    ExitCode.PLUGIN_FAILED,
+    ExitCode.GPU_NOT_VISIBLE,
+)
 """Codes that the same Job would end with again."""
 
 

@@ -37,10 +37,18 @@ class Items(ApiModel):
 class EarlyStopping(ApiModel):
     """When a trial gives up before its last epoch."""
 
+    monitor: Annotated[str, StringConstraints(min_length=1, max_length=128)] = "val_loss"
+    """What must improve: `val_loss`, or any metric that a trial's validations report, for example `ndcg@10`."""
+    mode: Literal["min", "max"] | None = None
+    """Whether less or more of it is better (preset: less of a loss, more of anything else)."""
     patience: Annotated[int, Field(ge=1, le=1000)] = 3
-    """Validations without improvement of `val_loss` before the trial stops."""
+    """Validations without improvement before the trial stops."""
     min_delta: Annotated[float, Field(ge=0)] = 0.0
     """Smallest change that counts as improvement."""
+    strict: bool = True
+    """Whether a metric that no validation reports is an error. If not: a warning, and no trial stops early."""
+    verbose: bool = False
+    """Log how the metric stands after each validation."""
 
 
 class Propensity(ApiModel):
@@ -85,7 +93,8 @@ class Settings(ApiModel):
     """`ListwiseSoftmaxLoss` (preset), `InfoNCELoss` (also as `MultipleNegativesRankingLoss`),
     `CosineProbMarginRankingLoss`, `ProbMarginRankingLoss`, or a class of yours."""
     ranker: ImportPath | None = None
-    """`COSINE_SIMILARITY` (preset), `COSINE_DISTANCE`, `EUCLIDEAN_DISTANCE`, or a callable of yours."""
+    """`COSINE_SIMILARITY`, `COSINE_DISTANCE`, `DOT_PRODUCT`, `EUCLIDEAN_DISTANCE`, or a callable of yours (preset: what
+    the start version's folder says by `similarity_fn_name`, cosine where it says nothing)."""
     is_similarity: bool | None = None
     """Whether the ranker grows with relevance (preset: as the built-in ranker does; true for a callable of yours)."""
     confidence_calculator: ImportPath | None = None
@@ -101,14 +110,19 @@ class Settings(ApiModel):
     """Of `positionBias: IPS`."""
     metrics: Annotated[list[ImportPath], Field(max_length=16)] | None = None
     """Metrics reported beside the built-in ones."""
-    objective: Literal["ndcg@10", "mrr@10", "recall@10"] | None = None
-    """What trials are judged by (preset: ndcg@10)."""
+    objective: Literal["gain", "ndcg@10", "mrr@10", "recall@10"] | None = None
+    """What trials are judged by (preset: gain). `gain` is what clicks on validation queries tell of a trial against the
+    start version, as the gate's judges see it, whatever was shown; the others rank the results that sessions showed, as
+    a mean over queries, and favour the version that chose them. `recall@10` needs sessions that show more than ten
+    results."""
     step_size: Annotated[int, Field(ge=1)] | None = None
-    """Optimizer steps after which the learning rate is multiplied by gamma."""
+    """Optimizer steps after which the learning rate is multiplied by gamma (preset: it falls linearly to 0 instead, at
+    the end of the trial; 500 if only gamma is set)."""
     gamma: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Factor on the learning rate every step_size optimizer steps."""
+    """Factor on the learning rate every step_size optimizer steps (0.9 if only step_size is set)."""
     num_epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """Most epochs of a trial."""
+    """Most epochs of a trial (preset: 2, each of which goes through few sessions several times, for at least 100
+    optimizer steps of the trial)."""
     batch_size: Annotated[int, Field(ge=1, le=65536)] | None = None
     """Sessions in a batch: they share in-batch negatives and, unless batches are accumulated, an optimizer step."""
     accumulate_batches: Annotated[int, Field(ge=1, le=65536)] | None = None
@@ -116,7 +130,7 @@ class Settings(ApiModel):
     gradient_clipping: Annotated[float, Field(gt=0)] | None = None
     """Largest L2 norm of all gradients together; longer ones are scaled down to it (preset: no limit)."""
     warmup: Annotated[float, Field(ge=0)] | None = None
-    """Optimizer steps over which the rate rises from 0; a value below 1 is a share of the trial (preset: 0)."""
+    """Optimizer steps over which the rate rises from 0; a value below 1 is a share of the trial (preset: 0.1)."""
     grad_cache: bool | None = None
     """Encode a batch in parts and compute them again for the gradient: memory of one part, a third more time."""
     lora: Lora | None = None
@@ -139,7 +153,7 @@ class Settings(ApiModel):
     precision: Literal["Auto", "FP32", "BF16"] | None = None
     """Auto (preset) takes BF16 where a probe shows that it pays."""
     max_tokens: Annotated[int, Field(ge=8, le=32768)] | None = None
-    """Longest text in tokens (preset: the model's window)."""
+    """Longest text in tokens, in training and in the published version (preset: the model's window)."""
     towers: Literal["Shared", "Separate"] | None = None
     """Separate makes two encoders of one: queries and items get weights of their own (preset: as the model has it)."""
     long_items: Literal["Truncate", "Split"] | None = None
@@ -283,7 +297,7 @@ class FineTuningMethodSpec(ApiModel):
     settings: Settings | None = None
     """How a trial trains and is judged."""
     initial_params: SearchSpace | None = None
-    """The search space, by the parameters' snake_case names; default: the preset's."""
+    """Values of parameters, by their snake_case names; what is not named is as the preset has it."""
     initial_max_evals: Annotated[int, Field(ge=1, le=MOST_EVALS)] | None = None
     """Trials of the search (preset: 8, or what the plugin says)."""
     pod_template: PodTemplate | None = None

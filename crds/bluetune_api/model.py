@@ -1,8 +1,9 @@
 """EmbeddingModel: a model that lives for years: its base, its store, how it is served, and which version is blue."""
 
+import re
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from bluetune_api.base import (
     ApiModel,
@@ -33,16 +34,25 @@ PLUGIN_BASE = "plugin://initial"
 """Instead of a place: the method's plugin gives the base."""
 
 
+BASE_PATTERN = rf"^(s3://[^/ ]+/[^ ]+|hf://[^/ ]+/[^ ]+|/[^ ]+|{PLUGIN_BASE})$"
+
+
+def _is_base(uri: str) -> str:
+    if not re.match(BASE_PATTERN, uri):
+        raise ValueError(
+            f"must be s3://bucket/path, hf://org/name@revision, {PLUGIN_BASE} or an absolute path (/models/base)"
+        )
+    return uri
+
+
 class Base(ApiModel):
     """What the model starts from."""
 
     uri: Annotated[
         str,
-        StringConstraints(
-            min_length=2,
-            max_length=1024,
-            pattern=rf"^(s3://[^/ ]+/[^ ]+|hf://[^/ ]+/[^ ]+|/[^ ]+|{PLUGIN_BASE})$",
-        ),
+        StringConstraints(min_length=2, max_length=1024),
+        Field(json_schema_extra={"pattern": BASE_PATTERN}),
+        AfterValidator(_is_base),
     ]
     """`s3://bucket/path`, `hf://org/name@revision`, an absolute path in the trainer's image, or `plugin://initial`: the
     model that the method's plugin gives."""

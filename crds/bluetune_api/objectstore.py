@@ -5,19 +5,19 @@ Keys are relative to the model's prefix. `LocalStore` is a folder; `bluetune_api
 
 import builtins
 import contextlib
+import errno
+import fcntl
 import hashlib
-import math
 import os
-import random
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol, TypeVar
+from typing import IO, Protocol
+from uuid import uuid4
 
-T = TypeVar("T")
+from bluetune_api import store_layout
 
 
 class StoreError(Exception):
@@ -42,6 +42,16 @@ class ObjectTooLarge(StoreError):
 
 class ObjectChanged(StoreError):
     """The object is no longer the one that was pinned by its ETag."""
+
+
+class NoConditionalWrites(StoreError):
+    """The store does not refuse to create an object that is there."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(
+            f"the store of {uri} has no conditional writes (If-None-Match on PutObject), so two runs could take the"
+            " same claim or overwrite each other's records; use a store that has them, or a newer release of this one"
+        )
 
 
 @dataclass(frozen=True)
@@ -89,32 +99,16 @@ class ObjectStore(Protocol):
         """Address of an object, for people."""
 
 
-def with_retries(
-    call: Callable[[], T],
-    *,
-    retryable: Callable[[Exception], bool],
-    attempts: int = 6,
-    base_seconds: float = 0.2,
-    cap_seconds: float = 5.0,
-    patience_seconds: float = math.inf,
-    sleep: Callable[[float], None] = time.sleep,
-    clock: Callable[[], float] = time.monotonic,
-) -> T:
-    """Call until it succeeds, fails for good, has failed `attempts` times, or fails after `patience_seconds`.
+def require_conditional_writes(store: ObjectStore) -> None:
+    """Raise NoConditionalWrites for a store that creates an object twice.
 
-    Full jitter between attempts.
-
-    Backoff as in "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
+    The first time this writes an object. From then on a store that has them refuses that: one request, which changes
+    nothing.
     """
-    give_up_at = clock() + patience_seconds
-    for attempt in range(attempts):
-        try:
-            return call()
-        except Exception as error:
-            if attempt + 1 == attempts or clock() >= give_up_at or not retryable(error):
-                raise
-        sleep(random.uniform(0, min(cap_seconds, base_seconds * 2**attempt)))
-    raise AssertionError("unreachable: the last attempt returns or raises")
+    first, second = (uuid4().hex.encode() for _ in range(2))  # different, so that a lost answer is not taken for ours
+    key = store_layout.CONDITIONAL_WRITES
+    if store.create(key, first) and store.create(key, second):
+        raise NoConditionalWrites(store.uri(""))
 
 
 @contextlib.contextmanager
@@ -125,6 +119,33 @@ def _temporary(folder: Path) -> Iterator[tuple[IO[bytes], Path]]:
             yield file.file, Path(file.name)
         finally:
             Path(file.name).unlink(missing_ok=True)
+
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""What file systems without hard links answer: exFAT, many network folders, buckets that are mounted."""
+
+
+def _appear(whole: Path, target: Path) -> bool:
+    """Give a whole file its name at once, if nobody has it; False if somebody has."""
+    try:
+        os.link(whole, target)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return _appear_under_lock(whole, target)
+    return True
+
+
+def _appear_under_lock(whole: Path, target: Path) -> bool:
+    """The same where there are no hard links, among processes of this machine. A lock goes with its process."""
+    with (target.parent / ".tmp-lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if target.exists():
+            return False
+        os.replace(whole, target)
+    return True
 
 
 class LocalStore:
@@ -177,11 +198,7 @@ class LocalStore:
         with self._new(key) as (file, temporary):
             file.write(data)
             file.close()
-            try:
-                os.link(temporary, self._path(key))  # atomic, and refused if the name is taken
-            except FileExistsError:
-                return False
-        return True
+            return _appear(temporary, self._path(key))
 
     @contextlib.contextmanager
     def _new(self, key: str) -> Iterator[tuple[IO[bytes], Path]]:

@@ -1,15 +1,38 @@
 """The part of a pod that a method may set. Everything else about the pod is bluetune's, so that it stays restricted."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from bluetune_api.base import ApiModel, Free, ObjectReference, Rule, ShortText, SubdomainName
 
+QUANTITY = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(n|u|m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei|[eE][+-]?[0-9]+)?$"
+MOST_CHARACTERS = 32
+
+
+def _as_text(quantity: object) -> str:
+    """A quantity as its text; whole numbers may stand without quotes, as in a pod."""
+    if isinstance(quantity, float) and quantity.is_integer():
+        quantity = int(quantity)  # 8e9, which kubectl sends as a whole number
+    if isinstance(quantity, int) and not isinstance(quantity, bool):
+        quantity = str(quantity)
+    if isinstance(quantity, float):
+        raise ValueError(f'a fraction needs quotes here: "{quantity}"')
+    if not isinstance(quantity, str) or len(quantity) > MOST_CHARACTERS or not re.match(QUANTITY, quantity):
+        raise ValueError('must be a quantity, such as 2, "500m" or "8Gi"')
+    return quantity
+
+
 Quantity = Annotated[
-    str, StringConstraints(min_length=1, max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$")
+    str,
+    BeforeValidator(_as_text),
+    WithJsonSchema(
+        {"x-kubernetes-int-or-string": True, "pattern": QUANTITY, "maxLength": MOST_CHARACTERS, "minimum": 0}
+    ),
 ]
-"""A Kubernetes quantity, written as a string: "500m", "4Gi", "1"."""
+"""A Kubernetes quantity: "500m", "4Gi", 1. A fraction must be a text: a structural schema knows whole numbers or texts,
+and no other pair."""
 Quantities = Annotated[dict[str, Quantity], Field(max_length=16)]
 Labels = Annotated[dict[str, Annotated[str, StringConstraints(max_length=63)]], Field(max_length=32)]
 Annotations = Annotated[dict[str, Annotated[str, StringConstraints(max_length=1024)]], Field(max_length=32)]
@@ -19,9 +42,23 @@ class Resources(ApiModel):
     """Requests and limits of the trainer's container."""
 
     requests: Quantities | None = None
-    """What the scheduler sets aside, for example `{cpu: "2", memory: 8Gi}`."""
+    """What the scheduler sets aside, for example `{cpu: 2, memory: 8Gi}`."""
     limits: Quantities | None = None
-    """What the container may use at most, for example `{nvidia.com/gpu: "1", memory: 16Gi}`."""
+    """What the container may use at most, for example `{nvidia.com/gpu: 1, memory: 16Gi}`."""
+
+
+GPUS = "BLUETUNE_GPUS"
+"""Environment variable of a trainer's container: how many GPUs it asks for. A variable, and no field of the plan: a
+plan is read strictly, and the trainer's image may be older than the operator."""
+_GPU_RESOURCE = re.compile(r"(nvidia|amd)\.com/(gpu|mig-)")
+
+
+def gpus(resources: Resources | None) -> int:
+    """How many GPUs a container asks for, of the kinds that torch calls CUDA devices."""
+    if resources is None:
+        return 0
+    asked = {**(resources.requests or {}), **(resources.limits or {})}
+    return sum(int(amount) for name, amount in asked.items() if _GPU_RESOURCE.match(name) and amount.isdigit())
 
 
 class Toleration(ApiModel):

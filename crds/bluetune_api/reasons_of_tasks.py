@@ -197,6 +197,16 @@ TASK_GROUPS: tuple[Group, ...] = (
                 " word; tried again, the run goes on from its checkpoint",
                 "raise `podTemplate.resources.limits.memory`, or lower `settings.batchSize` or `settings.devices`",
             ),
+            "DeviceLost": Entry(
+                "a GPU failed: an error of its memory, a reset, a link that broke (the node's log has an Xid);"
+                " tried again, the run goes on from its checkpoint",
+                "look at the node if it comes again: `nvidia-smi -q`, and Xid in the kernel's log",
+            ),
+            "GpuNotVisible": Entry(
+                "the container asks for GPUs, and torch cannot use any; torch's own words and the driver's version are"
+                " in the message",
+                "a node with a newer driver, `podTemplate.runtimeClassName: nvidia`, or an image that fits the driver",
+            ),
             "DiskFull": Entry("no space was left on the pod's disk", "give the node or the pod's `/tmp` more"),
             "TrainerCrashed": Entry(
                 "the trainer ended with an exit code that is none of its own; its last words are in the message",
@@ -226,19 +236,28 @@ TASK_GROUPS: tuple[Group, ...] = (
         {
             "SecretNotFound": Entry("the Secret that the model's store names does not exist", "create it"),
             "SecretInvalid": Entry(
-                "the Secret lacks `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` or `ca.crt`, or it is no text",
+                "the Secret lacks `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` or `ca.crt`, or a value of it is no text"
+                " or has a line break within; white space around a value does no harm",
                 "correct it",
             ),
             "WorkloadIdentityUnavailable": Entry(
                 "the model has `store.serviceAccountName`, and the operator itself has no identity that opens stores",
                 "give the operator one (docs/security.md), or name a `credentialsSecretRef`",
             ),
-            "StoreDenied": Entry("the store refused the keys", "correct the Secret, or the policy of its user"),
+            "StoreDenied": Entry(
+                "the store refused the keys, or the session token of temporary ones has expired",
+                "correct the Secret, or the policy of its user",
+            ),
             "StoreUnreachable": Entry(
                 "the store did not answer, after retries", "check `store.endpoint`, `secure` and the network"
             ),
             "BucketOrObjectNotFound": Entry(
                 "the bucket, or an object that must be there, does not exist", "create it, or correct `spec.store`"
+            ),
+            "NoConditionalWrites": Entry(
+                "the store does not refuse to create an object that exists (`If-None-Match` on PutObject), so two runs"
+                " could overwrite each other",
+                "use a store that does, or a newer release of this one",
             ),
             "ObjectTooLarge": Entry(
                 "an object that the operator reads is larger than a trainer ever writes it",

@@ -207,6 +207,17 @@ class TrialPoint(ApiModel):
     """Mean loss of the training steps since the validation before."""
 
 
+class RunPrecision(ApiModel):
+    """runs/<uid>/precision.json: what `settings.precision: Auto` came to on the machine of the run's first attempt."""
+
+    format_version: Literal[1] = 1
+    """Of this record."""
+    precision: Literal["FP32", "BF16"]
+    """Of all attempts, and of the gate's measurement."""
+    machine: Annotated[str, StringConstraints(max_length=256)]
+    """Which machine that was, for people."""
+
+
 class Trial(ApiModel):
     """trials/<n>.json: a trial that ended. It is never run again."""
 
@@ -434,7 +445,7 @@ class Probe(ApiModel):
     texts: list[str]
     """n texts, as given to the encoder (prompts not yet applied)."""
     vectors: list[list[float]]
-    """n × dim, L2-normalised, rounded to 6 decimals."""
+    """n × dim, rounded to 6 decimals; of length 1 where the model makes such."""
 
 
 class Manifest(ApiModel):
@@ -464,6 +475,8 @@ class Manifest(ApiModel):
     """Put before each query."""
     item_prompt: str = ""
     """Put before each item."""
+    similarity: Literal["cosine", "dot", "euclidean", "manhattan"] = "cosine"
+    """What a server must compare its vectors by."""
     probe: Probe
     """What a server of this version must answer."""
 

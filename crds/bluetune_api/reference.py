@@ -14,6 +14,7 @@ EXIT_DESCRIPTIONS = {
     ExitCode.PLAN_INVALID: ("the plan or the settings cannot be used", "fail at once"),
     ExitCode.PLUGIN_FAILED: ("the plugin raised", "fail at once"),
     ExitCode.STORE_UNREACHABLE: ("the store did not answer after retries", "retry"),
+    ExitCode.GPU_NOT_VISIBLE: ("the pod asks for GPUs, and torch cannot use any", "fail at once"),
     ExitCode.STOPPED: ("stopped by SIGTERM, what is finished is saved", "replaced without counting; resumes"),
 }
 
@@ -21,6 +22,8 @@ EXIT_DESCRIPTIONS = {
 def _type(schema: Schema) -> str:
     if schema.get("x-kubernetes-preserve-unknown-fields"):
         return "object" if schema.get("type") == "object" else "any"
+    if schema.get("x-kubernetes-int-or-string"):
+        return "integer or string"
     kind = schema.get("type", "any")
     if kind == "array":
         return f"list of {_type(schema['items'])}"

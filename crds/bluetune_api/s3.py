@@ -6,56 +6,34 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from functools import partial
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
-from xml.etree import ElementTree
+from typing import TypedDict, TypeVar
 
 import urllib3
 from minio import Minio
-from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
-from minio.helpers import check_bucket_name
+from minio.error import S3Error
+from minio.helpers import MIN_PART_SIZE, check_bucket_name
 
+from bluetune_api.credentials import ACCESS_KEY, SECRET_KEY, static_keys
 from bluetune_api.identity import WorkloadIdentity, workload_identity
 from bluetune_api.objectstore import (
-    ObjectChanged,
+    NoConditionalWrites,
     ObjectInfo,
-    ObjectNotFound,
     ObjectTooLarge,
     StoreDenied,
     StoreError,
-    StoreUnreachable,
-    with_retries,
 )
+from bluetune_api.retries import no_progress, with_retries
+from bluetune_api.s3_answers import FAILURES, Busy, checked, in_words, retryable
+from bluetune_api.s3_transfers import URL_LIFETIME, Download, Upload, part_bytes
 from bluetune_api.store_location import StoreLocation
 
 T = TypeVar("T")
 
 CONNECT_SECONDS, READ_SECONDS = 5.0, 60.0
-DENIED = {
-    "AccessDenied",
-    "InvalidAccessKeyId",
-    "SignatureDoesNotMatch",
-    "ExpiredToken",
-    "InvalidToken",
-    "AuthorizationHeaderMalformed",
-}
-MISSING = {"NoSuchKey", "NoSuchBucket", "NoSuchObject", "ResourceNotFound"}
-BUSY = {
-    "SlowDown",
-    "SlowDownRead",
-    "SlowDownWrite",
-    "InternalError",
-    "ServiceUnavailable",
-    "RequestTimeout",
-    "XMinioServerNotInitialized",
-}
-
-
-FULL = {"XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded", "InsufficientStorage"}
 CHUNK_BYTES = 1 << 18
 MOST_FOLDERS = 10_000
 """That are listed: who may write to a store must not keep its readers busy for ever."""
@@ -63,19 +41,14 @@ PATIENT_ATTEMPTS, PATIENT_SECONDS = 60, 90.0
 """Of a trainer, which has hours of work to lose: it outlives a store that is away for a minute."""
 
 
-class _Busy(Exception):
-    """A presigned request got an answer that is worth another try."""
+class _Retrying(TypedDict):
+    """Of `with_retries`, what a store's operations have in common."""
 
-
-_UNANSWERED = (_Busy, ServerError, InvalidResponseError, urllib3.exceptions.HTTPError, ElementTree.ParseError)
-"""What says that something other than the store answered, or nothing, or half of it."""
-
-
-def _retryable(error: Exception) -> bool:
-    if isinstance(error, S3Error):
-        status = getattr(error.response, "status", 0)
-        return error.code in BUSY | FULL or status == 429 or (status >= 500 and status != 501)
-    return isinstance(error, _UNANSWERED)
+    retryable: Callable[[Exception], bool]
+    attempts: int
+    patience_seconds: float
+    sleep: Callable[[float], None]
+    clock: Callable[[], float]
 
 
 class S3Store:
@@ -84,10 +57,12 @@ class S3Store:
     Args:
         location: where it is.
         access_key, secret_key: what opens it.
+        session_token: goes with them, if they are temporary keys.
         identity: what opens it instead, by workload identity.
         ca_file: certificate authority of the endpoint; default: the system's.
-        attempts: tries of each operation, with backoff of at most 5 s between them.
-        patience_seconds: a try that fails later than this after the first one began is the last.
+        attempts: failures in a row that end an operation, with pauses of at most 5 s between them. A transfer that
+            comes further begins a new row.
+        patience_seconds: a failure this long after the first one of its row ends the operation.
         sleep, clock: how the time passes.
 
     Another process that is given one opens its own, from its environment: no key leaves this one.
@@ -99,6 +74,7 @@ class S3Store:
         *,
         access_key: str | None = None,
         secret_key: str | None = None,
+        session_token: str | None = None,
         identity: WorkloadIdentity | None = None,
         ca_file: str | None = None,
         attempts: int = 6,
@@ -110,14 +86,14 @@ class S3Store:
     ) -> None:
         self._location = location
         self._bucket = location.bucket
-        self._retry: Callable[[Callable[[], Any]], Any] = partial(
-            with_retries,
-            retryable=_retryable,
-            attempts=attempts,
-            patience_seconds=patience_seconds,
-            sleep=sleep,
-            clock=clock,
-        )
+        self._read_seconds = read_seconds
+        self._retrying: _Retrying = {
+            "retryable": retryable,
+            "attempts": attempts,
+            "patience_seconds": patience_seconds,
+            "sleep": sleep,
+            "clock": clock,
+        }
         self._http = urllib3.PoolManager(
             timeout=urllib3.Timeout(connect=connect_seconds, read=read_seconds),
             retries=False,
@@ -131,6 +107,7 @@ class S3Store:
                 location.endpoint,
                 access_key=access_key,
                 secret_key=secret_key,
+                session_token=session_token,
                 credentials=identity,
                 region=location.region,
                 secure=location.secure,
@@ -148,9 +125,8 @@ class S3Store:
     def _relative(self, key: str) -> str:
         return key.removeprefix(f"{self._location.prefix}/") if self._location.prefix else key
 
-    def _call(self, what: str, key: str, call: Callable[[], T]) -> T:
+    def _call(self, what: str, key: str, call: Callable[[], T], progress: Callable[[], int] = no_progress) -> T:
         """Retry, and turn what is left into an error that names the object and what to do."""
-        where = f"{what} {self.uri(key)} at {self._location.endpoint}"
         attempts = 0
 
         def counted() -> T:
@@ -159,33 +135,19 @@ class S3Store:
             return call()
 
         try:
-            result: T = self._retry(counted)
-            return result
-        except S3Error as error:
-            if error.code in DENIED:
-                raise StoreDenied(
-                    f"cannot {where}: {error.code}; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-                    " in the credentials Secret, and what these keys may do"
-                ) from error
-            if error.code in MISSING:
-                raise ObjectNotFound(f"cannot {where}: {error.code}") from error
-            if error.code == "PreconditionFailed":
-                raise ObjectChanged(f"cannot {where}: it changed since it was checked") from error
-            if error.code in FULL:
-                raise StoreError(
-                    f"cannot {where}: {error.code} after {attempts} attempts; the store has no space left: make room"
-                ) from error
-            if error.code == "RequestTimeTooSkewed":
-                raise StoreError(
-                    f"cannot {where}: {error.code}; the clocks of this machine and of the store differ: correct them"
-                ) from error
-            if _retryable(error):
-                raise StoreUnreachable(f"cannot {where}: {error.code} after {attempts} attempts") from error
-            raise StoreError(f"cannot {where}: {error.code}: {error.message}") from error
-        except _UNANSWERED as error:
-            raise StoreUnreachable(f"cannot {where} after {attempts} attempts: {error}") from error
-        except (MinioException, ValueError) as error:
-            raise StoreError(f"cannot {where}: {error}") from error
+            return with_retries(counted, progress=progress, **self._retrying)
+        except FAILURES as error:
+            # `from None`: a log that shows the whole chain would show what `in_words` leaves out
+            raise in_words(error, f"{what} {self.uri(key)} at {self._location.endpoint}", attempts) from None
+
+    def _presigned(
+        self, method: str, key: str, body: bytes, headers: dict[str, str], query: dict[str, str]
+    ) -> urllib3.BaseHTTPResponse:
+        """minio-py would send a header of ours as metadata of the object, so the request is signed in its address."""
+        url = self._client.get_presigned_url(
+            method, self._bucket, self._key(key), expires=URL_LIFETIME, extra_query_params=dict(query)
+        )
+        return self._http.request(method, url, body=body, headers=headers)
 
     def get(self, key: str, *, most: int | None = None, seconds: float = math.inf) -> bytes:
         """Content of an object. Raises ObjectNotFound.
@@ -199,7 +161,7 @@ class S3Store:
         def call() -> bytes:
             with contextlib.closing(self._client.get_object(self._bucket, self._key(key))) as response:
                 if most is None:
-                    data: bytes = response.read()
+                    data: bytes = response.read(decode_content=False)  # as it is stored, whatever its Content-Encoding
                 else:
                     data = self._read(key, response, most, time.monotonic() + seconds)
                 response.release_conn()
@@ -220,64 +182,65 @@ class S3Store:
     def download(self, key: str, path: Path, *, etag: str | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
-        headers = {"If-Match": f'"{etag}"'} if etag is not None else {}
-
-        def call() -> None:
-            response = self._client.get_object(self._bucket, self._key(key), request_headers=dict(headers))
-            with contextlib.closing(response), temporary.open("wb") as file:
-                # enforce_content_length makes a truncated body an error, which is retried
-                for chunk in response.stream(1 << 20):
-                    file.write(chunk)
-                response.release_conn()
-
         try:
-            self._call("read", key, call)
+            with temporary.open("wb") as file:
+                download = Download(
+                    self._client, self._bucket, self._key(key), file, etag=etag, stall_seconds=self._read_seconds
+                )
+                self._call("read", key, download.attempt, download.progress)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
 
     def put(self, key: str, data: bytes, *, content_type: str = "application/json") -> None:
-        self._call(
-            "write",
-            key,
-            lambda: self._client.put_object(
-                self._bucket, self._key(key), BytesIO(data), len(data), content_type=content_type
-            ),
-        )
+        def call() -> None:
+            self._client.put_object(
+                self._bucket,
+                self._key(key),
+                BytesIO(data),
+                len(data),
+                content_type=content_type,
+                part_size=max(len(data), MIN_PART_SIZE),  # in one request, whatever its size
+            )
+
+        self._call("write", key, call)
 
     def upload(self, key: str, path: Path) -> None:
-        self._call("write", key, lambda: self._client.fput_object(self._bucket, self._key(key), str(path)))
+        """Create or replace an object with a file's content; a part that fails is sent again by itself."""
+        size = path.stat().st_size
+        part = part_bytes(size)
+        with path.open("rb") as file:
+            if size <= part:
+                self.put(key, file.read(), content_type="application/octet-stream")
+                return
+            upload = Upload(self._presigned, key, size)
+            self._call("write", key, upload.begin)
+            try:
+                for _ in range(0, size, part):
+                    self._call("write", key, partial(upload.add, file.read(part)))
+                self._call("write", key, partial(upload.complete, partial(self._stat, key)))
+            except BaseException:
+                with contextlib.suppress(*FAILURES):  # what went wrong first says more
+                    upload.abort()
+                raise
 
     def create(self, key: str, data: bytes, *, content_type: str = "application/json") -> bool:
-        # minio-py would send If-None-Match as metadata of the object, so the request is presigned and sent as it is
         unanswered = False
 
         def call() -> bool:
             nonlocal unanswered
             asked_again, unanswered = unanswered, True
-            url = self._client.presigned_put_object(self._bucket, self._key(key), expires=timedelta(minutes=10))
-            response = self._http.request(
-                "PUT", url, body=data, headers={"If-None-Match": "*", "Content-Type": content_type}
-            )
-            if response.status in (200, 201, 204):
-                return True
+            headers = {"If-None-Match": "*", "Content-Type": content_type}
+            response = self._presigned("PUT", key, data, headers, {})
             if response.status in (409, 412):  # 409: S3's answer to two conditional writes at once
                 if response.status == 409 and self._stat(key) is None:
-                    raise _Busy(f"HTTP 409 {response.data[:200]!r}")
+                    raise Busy("HTTP 409: another conditional write is under way")
                 # an earlier try may have written it, and only its answer was lost
                 return asked_again and self.get(key) == data
-            if response.status != 404 and response.data.lstrip().startswith(b"<"):
-                raise S3Error.fromxml(response)
-            if response.status >= 500 or response.status == 429:
-                raise _Busy(f"HTTP {response.status} {response.data[:200]!r}")
-            if response.status in (401, 403):
-                raise StoreDenied(
-                    f"cannot create {self.uri(key)} at {self._location.endpoint}: HTTP {response.status};"
-                    " check the keys in the credentials Secret, and what they may do"
-                )
-            if response.status == 404:
-                raise ObjectNotFound(f"cannot create {self.uri(key)}: no bucket {self._bucket!r}")
-            raise StoreError(f"cannot create {self.uri(key)}: HTTP {response.status} {response.data[:200]!r}")
+            if response.status == 501:
+                raise NoConditionalWrites(self.uri(""))
+            checked(response)
+            return True
 
         return self._call("create", key, call)
 
@@ -338,17 +301,23 @@ class S3Store:
 
 
 def store_from_environment(location: StoreLocation, environment: dict[str, str] | None = None) -> S3Store:
-    """A store opened by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or else by workload identity, and BLUETUNE_CA_FILE
-    for its certificate."""
+    """A store opened by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (temporary ones have an AWS_SESSION_TOKEN), or else
+    by workload identity, and BLUETUNE_CA_FILE for its certificate.
+
+    Raises:
+        StoreDenied: there are no keys, or what is there cannot be one.
+    """
     env = os.environ if environment is None else environment
-    missing = [name for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") if not env.get(name)]
-    identity = workload_identity(env) if missing else None
-    if missing and identity is None:
+    keys = static_keys(env)
+    identity = workload_identity(env) if keys is None else None
+    if keys is None and identity is None:
+        missing = [name for name in (ACCESS_KEY, SECRET_KEY) if not env.get(name, "").strip()]
         raise StoreDenied(f"{' and '.join(missing)} not set: the store's credentials Secret must hold both keys")
     return S3Store(
         location,
-        access_key=None if identity else env["AWS_ACCESS_KEY_ID"],
-        secret_key=None if identity else env["AWS_SECRET_ACCESS_KEY"],
+        access_key=keys.access_key if keys else None,
+        secret_key=keys.secret_key if keys else None,
+        session_token=keys.session_token if keys else None,
         identity=identity,
         ca_file=env.get("BLUETUNE_CA_FILE") or None,
         attempts=PATIENT_ATTEMPTS,

@@ -7,6 +7,8 @@ CLICKSTREAM = "clickstream/"
 VERSIONS = "versions/"
 RETIRED = "retired/"
 MANIFEST = "manifest.json"
+CONDITIONAL_WRITES = "keys/conditional-writes"
+"""What a store is asked to create twice when it is first used; it stays, so that it is written once."""
 
 
 def batch(batch_id: str) -> str:
@@ -67,6 +69,11 @@ def checkpoint(uid: str, number: int) -> str:
 def lineage(uid: str) -> str:
     """Parameters that the run tries in place of a search."""
     return run(uid) + "lineage.json"
+
+
+def precision(uid: str) -> str:
+    """Precision that the run's first attempt chose for all of them."""
+    return run(uid) + "precision.json"
 
 
 def attempt(uid: str, pod_uid: str) -> str:

@@ -52,7 +52,7 @@ class StoreSpec(StoreLocation):
     )
 
     credentials_secret_ref: ObjectReference | None = None
-    """Secret with the keys `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`."""
+    """Secret with the keys `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`; temporary ones need `AWS_SESSION_TOKEN`."""
     service_account_name: Annotated[SubdomainName, Field()] | None = None
     """ServiceAccount that gives the trainer's pods workload identity instead of keys."""
     ca_secret_ref: ObjectReference | None = None

@@ -13,6 +13,9 @@ CODES = {
     "expired": (403, "ExpiredToken"),
     "skewed": (403, "RequestTimeTooSkewed"),
 }
+IGNORES, REFUSES = "ignores conditions", "refuses conditions"
+"""Of a store without conditional writes: it creates what is there, or answers HTTP 501."""
+CONDITION = b"If-None-Match: *\r\n"
 PASSING = ("reset", "lost", "truncated", "busy", "html", "garbage", "slow")
 """Faults that another try gets over."""
 SLOW_SECONDS = 1.5
@@ -41,7 +44,11 @@ class Relay:
             if fault == "slow":
                 await asyncio.sleep(SLOW_SECONDS)
                 return
-            if fault in CODES:
+            if fault == IGNORES:
+                head = head.replace(CONDITION, b"")
+            if fault == REFUSES and CONDITION in head:
+                writer.write(_refusal(501, "NotImplemented", method))
+            elif fault in CODES:
                 writer.write(_refusal(*CODES[fault], method))
             elif fault == "html":
                 writer.write(b"HTTP/1.1 502 Bad\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\n<br>")

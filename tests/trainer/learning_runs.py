@@ -12,9 +12,17 @@ from trainer.learning_world import world
 
 
 def prepared(start: Path, workdir: Path, *, sessions: int = 90, **settings: object) -> TrainingTask:
-    """The small world with these settings of a trial, in float32, 20 sessions a batch, for an epoch."""
+    """The small world with these settings of a trial, in float32, 20 sessions a batch, for an epoch, at one rate."""
     catalogue, split = world(sessions=sessions)
-    fixed: dict[str, object] = {"precision": "FP32", "batch_size": 20, "num_epochs": 1, "halving": False, **settings}
+    fixed: dict[str, object] = {
+        "precision": "FP32",
+        "batch_size": 20,
+        "num_epochs": 1,
+        "halving": False,
+        "warmup": 0.0,
+        "gamma": 1.0,
+        **settings,
+    }
     parts = choose_parts(Settings(loss=fixed.get("loss")))  # type: ignore[arg-type]
     training = TrainingSettings(**fixed)  # type: ignore[arg-type]
     return prepare(start, catalogue, split, training, parts, workdir, lambda: None)

@@ -1,5 +1,6 @@
 """Losses, confidences and metrics by the book: loops over sessions in plain Python, which know no tensor."""
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -140,28 +141,41 @@ def mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
 
 
-def metrics(sessions: Sequence[Session], *, similarity: bool) -> dict[str, float]:
-    """All that is reported of ranked sessions."""
+def orders(session: Session, sign: int) -> list[list[bool]]:
+    """Clicks, best first, in each order that the ranks allow; all are equally likely."""
+    of_groups = []
+    for _, group in itertools.groupby(sorted(session.results, key=lambda r: -sign * r.rank), key=lambda r: r.rank):
+        hits = [r.clicked for r in group]
+        places = itertools.combinations(range(len(hits)), sum(hits))
+        of_groups.append([[i in chosen for i in range(len(hits))] for chosen in places])
+    return [list(itertools.chain(*groups)) for groups in itertools.product(*of_groups)]
+
+
+def metrics(sessions: Sequence[Session], *, similarity: bool, queries: Sequence[int] | None = None) -> dict[str, float]:
+    """All that is reported of ranked sessions; `queries` says what each asked, and all differ without it."""
     sign = 1 if similarity else -1
     relevant = [s for s in sessions if clicks(s)]
-
-    def order(session: Session) -> list[bool]:
-        results = session.results
-        best = sorted(range(len(results)), key=lambda i: (-sign * results[i].rank, i))
-        return [results[i].clicked for i in best[:10]]
+    asked = list(range(len(sessions))) if queries is None else queries
+    informative = [(q, s) for q, s in zip(asked, sessions, strict=True) if 0 < len(clicks(s)) < len(s.results)]
 
     def dcg(hits: Sequence[bool]) -> float:
-        return sum(1 / math.log2(place + 2) for place, hit in enumerate(hits) if hit)
+        return sum(1 / math.log2(place + 2) for place, hit in enumerate(hits[:10]) if hit)
 
     def each(of: Callable[[Session, list[bool]], float]) -> float:
-        return mean([of(s, order(s)) for s in relevant])
+        by_query: dict[int, list[float]] = {}
+        for query, session in informative:
+            by_query.setdefault(query, []).append(mean([of(session, hits) for hits in orders(session, sign)]))
+        return mean([mean(values) for values in by_query.values()])
 
-    return {
-        "ndcg@10": each(lambda s, hits: dcg(hits) / dcg([True] * min(10, len(clicks(s))))),
-        "mrr@10": each(lambda s, hits: 1 / (hits.index(True) + 1) if any(hits) else 0.0),
-        "recall@10": each(lambda s, hits: sum(hits) / len(clicks(s))),
+    found = {
+        "ndcg@10": each(lambda s, hits: dcg(hits) / dcg([True] * len(clicks(s)))),
+        "mrr@10": each(lambda s, hits: 1 / (hits.index(True) + 1) if any(hits[:10]) else 0.0),
+        "recall@10": each(lambda s, hits: sum(hits[:10]) / len(clicks(s))),
         "not_irrelevant_dist_shift": mean([mean([sign * (p.rank - p.old_rank) for p in clicks(s)]) for s in relevant]),
         "irrelevant_dist_shift": mean(
             [mean([sign * (r.old_rank - r.rank) for r in s.results]) for s in sessions if not clicks(s)]
         ),
     }
+    if not any(len(s.results) > 10 for _, s in informative):
+        del found["recall@10"]
+    return found

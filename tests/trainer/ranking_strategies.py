@@ -23,6 +23,19 @@ SESSIONS = st.lists(
     st.builds(Session, st.lists(RESULTS, min_size=1, max_size=7), st.lists(RANKS, max_size=4)), min_size=1, max_size=5
 )
 """Some without a click, some with nothing but clicks, some without an in-batch negative; ties are frequent."""
+LONG_SESSIONS = st.lists(
+    st.builds(
+        Session,
+        st.lists(
+            st.builds(Result, rank=st.sampled_from([-0.5, 0.1, 0.2, 0.9]), clicked=st.booleans(), old_rank=RANKS),
+            min_size=9,
+            max_size=13,
+        ),
+    ),
+    min_size=1,
+    max_size=2,
+)
+"""Around ten results in a few tied groups."""
 RULES = st.builds(
     Rules,
     similarity=st.booleans(),
@@ -65,11 +78,17 @@ def features(sessions: list[Session], rules: Rules, *, padding: int = 0, fill: f
 
 
 def ranked_sessions(
-    sessions: list[Session], *, similarity: bool, padding: int = 0, fill: float = 0.0
+    sessions: list[Session],
+    *,
+    similarity: bool,
+    padding: int = 0,
+    fill: float = 0.0,
+    queries: list[int] | None = None,
 ) -> RankedSessions:
     """As a metric sees them."""
     rules = Rules(similarity=similarity)
     seen = features(sessions, rules, padding=padding, fill=fill)
     width = seen.ranks.shape[1]
     old = padded([[r.old_rank for r in s.results] for s in sessions], width, -fill)
-    return RankedSessions(seen.ranks, old, seen.clicked, seen.valid, similarity)
+    asked = None if queries is None else torch.tensor(queries)
+    return RankedSessions(seen.ranks, old, seen.clicked, seen.valid, similarity, queries=asked)

@@ -34,6 +34,12 @@ ADJECTIVES = [
     "large",
     "green",
 ]
+CLICKS_ALONE = {
+    "interpolation": {"choice": [1]},
+    "phrases_per_session": {"choice": [0]},
+    "unclicked_weight": {"choice": [1]},
+}
+"""Parameters in place of the preset's, for models and runs so small that they have to learn all from a few clicks."""
 RESULTS = 8
 SECONDS = 500
 
@@ -131,7 +137,11 @@ def _manifests(base: Path) -> list[dict[str, Any]]:
     method = {
         "items": {"textFields": ["title"]},
         "settings": {"numEpochs": 1, "batchSize": 16, "testEachNInputs": 1.0, "precision": "FP32", "maxTokens": 32},
-        "initialParams": {"num_fixed_layers": {"choice": [4]}, "items_lr": {"choice": [2e-4, 5e-5]}},
+        "initialParams": {
+            "num_fixed_layers": {"choice": [4]},
+            "items_lr": {"choice": [2e-4, 5e-5]},
+            **CLICKS_ALONE,
+        },
         "initialMaxEvals": 2,
     }
     return [

@@ -9,7 +9,7 @@ import pytest
 
 from bluetune_api.records import Result
 from bluetune_trainer.cli.main import main
-from trainer.shop import Shop, write_shop
+from trainer.shop import CLICKS_ALONE, Shop, write_shop
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,11 @@ def small_shop(root: Path, base: Path, *, sessions: int = 120) -> Shop:
 
     def edit(documents: dict[str, dict]) -> None:
         spec = documents["FineTuningMethod"]["spec"]
-        spec["initialParams"] = {"num_fixed_layers": {"choice": [0]}, "items_lr": {"choice": [1e-3]}}
+        spec["initialParams"] = {
+            "num_fixed_layers": {"choice": [0]},
+            "items_lr": {"choice": [1e-3]},
+            **CLICKS_ALONE,
+        }
         spec["initialMaxEvals"] = 1
 
     shop.change(edit)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 
-from trainer.shop import Shop
+from trainer.shop import CLICKS_ALONE, Shop
 from trainer.small_run import run, small_shop
 from trainer.tiny_clip import COLOURS, picture, write_tiny_clip
 
@@ -40,6 +40,7 @@ def gallery(tmp_path: Path) -> Shop:
             "num_fixed_layers": {"choice": [1]},
             "items_lr": {"choice": [3e-3]},
             "query_lr": {"choice": [3e-3]},
+            **CLICKS_ALONE,
         }
 
     shop.change(edit)

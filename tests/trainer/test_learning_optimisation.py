@@ -4,11 +4,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from bluetune_api.method import EarlyStopping
 from bluetune_trainer.ranking.losses import ListwiseSoftmaxLoss
+from bluetune_trainer.training.dealing import Ints
+from bluetune_trainer.training.steps import batches_of
 from bluetune_trainer.training.task import TrainingTask
 from trainer import learning_runs
 from trainer.learning_runs import train
@@ -49,14 +52,18 @@ def assert_close(found: list[torch.Tensor], expected: list[torch.Tensor], tolera
         assert torch.allclose(a, b, atol=tolerance, rtol=1e-4)
 
 
-def test_accumulated_batches_give_the_gradients_of_one_large_batch_to_the_last_step_of_an_epoch(
-    prepared: Prepare, log: OptimizerLog
+def test_accumulated_batches_give_the_gradients_of_one_large_batch(
+    prepared: Prepare, log: OptimizerLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def in_order(sessions: Ints, queries: Ints, size: int, random: np.random.Generator) -> list[Ints]:
+        return np.array_split(sessions, batches_of(len(sessions), size))
+
+    monkeypatch.setattr("bluetune_trainer.training.batches.deal", in_order)
     loss = f"{__name__}:ListwiseAlone"
-    whole = train(prepared(batch_size=40, loss=loss), items_lr=STILL)
+    whole = train(prepared(sessions=80, batch_size=40, loss=loss), items_lr=STILL)
     steps = len(log.gradients)
-    assert steps == 3  # of 40, 40 and 10 sessions
-    parts = train(prepared(batch_size=8, accumulate_batches=5, loss=loss), items_lr=STILL)
+    assert steps == 2
+    parts = train(prepared(sessions=80, batch_size=8, accumulate_batches=5, loss=loss), items_lr=STILL)
     assert len(log.gradients) == 2 * steps
     for expected, found in zip(log.gradients[:steps], log.gradients[steps:], strict=True):
         assert_close(found, expected)
@@ -164,4 +171,14 @@ def test_weight_decay_takes_its_share_of_a_weight_at_each_step(prepared: Prepare
         after.append(log.weights[1])
         start = log.weights[0]
     for weight, without, decayed in zip(start, *after, strict=True):
-        assert torch.allclose(without - decayed, 1e-2 * 0.5 * weight, atol=1e-6)
+        share = 0.5 if weight.dim() > 1 else 0.0  # biases and norms keep theirs
+        assert torch.allclose(without - decayed, 1e-2 * share * weight, atol=1e-6)
+
+
+def test_the_preset_warms_up_over_a_tenth_and_falls_to_0_at_the_end(
+    tiny: Path, tmp_path: Path, log: OptimizerLog
+) -> None:
+    task = learning_runs.prepared(tiny, tmp_path, batch_size=20, num_epochs=4, warmup=0.1, gamma=None)
+    train(task, items_lr=1e-3)
+    falling = [1e-3 * (20 - step) / 18 for step in range(2, 20)]
+    assert log.rates == pytest.approx([0.5e-3, 1e-3, *falling])

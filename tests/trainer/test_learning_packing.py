@@ -15,7 +15,8 @@ from transformers import (
 )
 
 from bluetune_trainer.errors import PlanInvalid
-from bluetune_trainer.training.packing import Packing, check_packable, packed_states
+from bluetune_trainer.training.encoder import Encoder
+from bluetune_trainer.training.packing import Packing, packable, packed_states
 
 SHAPE = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 BERTS = {**SHAPE, "intermediate_size": 32, "max_position_embeddings": 24}
@@ -34,7 +35,7 @@ LENGTHS = (5, 1, 20, 3)
 def test_states_and_gradients_are_those_of_the_padded_pass(config: PretrainedConfig) -> None:
     torch.manual_seed(0)
     model = AutoModel.from_config(config, attn_implementation="sdpa").double().eval()
-    check_packable(model)
+    assert packable(model)
     mask = (torch.arange(max(LENGTHS))[None] < torch.tensor(LENGTHS)[:, None]).long()
     ids = torch.where(mask.bool(), torch.randint(5, 50, mask.shape), config.pad_token_id)
 
@@ -56,6 +57,9 @@ def test_states_and_gradients_are_those_of_the_padded_pass(config: PretrainedCon
     assert model.config._attn_implementation == "sdpa"
 
 
-def test_a_model_with_relative_positions_is_refused() -> None:
-    with pytest.raises(PlanInvalid, match=r"mpnet.*Padded"):
-        check_packable(AutoModel.from_config(MPNetConfig(**BERTS)))
+def test_a_model_with_relative_positions_is_not_packed() -> None:
+    model = AutoModel.from_config(MPNetConfig(**BERTS))
+    assert not packable(model)
+    encoder = Encoder(model, tokenizer=None, max_tokens=20)
+    with pytest.raises(PlanInvalid, match=r"settings.attention: Packed .*mpnet.*use Auto"):
+        encoder.pack(True)

@@ -36,13 +36,13 @@ def reference_losses(task: TrainingTask, start: Path, depth: int) -> list[float]
         for name, parameter in model.backbone.named_parameters()
         if (depth == 0 or any(f".layer.{i}." in name for i in range(depth, 2))) and not name.startswith("pooler")
     ]
-    optimizer = torch.optim.AdamW(trained, lr=RATE, weight_decay=0.01, foreach=False)
+    matrices, vectors = [p for p in trained if p.dim() > 1], [p for p in trained if p.dim() == 1]
+    groups = [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=RATE, foreach=False)
     batcher = task.batcher(TrialParams())
-    clicked_for: dict[int, set[int]] = {}
+    shown_for: dict[int, set[int]] = {}
     for i in range(len(task.train)):
-        for place in range(*task.train.span(i).indices(len(task.train.items))):
-            if task.train.clicked[place]:
-                clicked_for.setdefault(int(task.train.queries[i]), set()).add(int(task.train.items[place]))
+        shown_for.setdefault(int(task.train.queries[i]), set()).update(task.train.items[task.train.span(i)].tolist())
     losses = []
     for epoch in range(task.settings.num_epochs):
         for batch in batcher.epoch(task.settings.batch_size, np.random.default_rng([task.settings.seed, 0, epoch])):
@@ -65,7 +65,7 @@ def reference_losses(task: TrainingTask, start: Path, depth: int) -> list[float]
             for (query, shown), vectors in zip(sessions, each, strict=True):
                 vector = encode(query)
                 own = {number for number, _ in shown}
-                others = [n for n in in_batch if n not in own and n not in clicked_for[query]]
+                others = [n for n in in_batch if n not in own and n not in shown_for[query]]
                 negatives = [v for v, (_, click) in zip(vectors, shown, strict=True) if not click]
                 against = [vector @ v / TEMPERATURE for v in [*negatives, *(in_batch[n] for n in others)]]
                 terms = []
@@ -89,7 +89,7 @@ def test_the_loss_curve_is_that_of_one_text_at_a_time(
     monkeypatch.setattr("bluetune_trainer.training.model.TOKENS_PER_CHUNK_CPU", 64)  # many chunks a step
     start = write_tiny_encoder(tmp_path / "start", minilm, layers=2)
     task = prepared(
-        start, tmp_path, sessions=20, batch_size=4, num_epochs=4, test_each_n_inputs=4.0, gamma=1.0, step_size=1000
+        start, tmp_path, sessions=20, batch_size=4, num_epochs=4, test_each_n_inputs=4.0, gamma=1.0, warmup=0.0
     )
     run = train(task, num_fixed_layers=depth, items_lr=RATE, temperature=TEMPERATURE)
     found = [point.train_loss for point in run.history]

@@ -159,7 +159,7 @@ def test_a_trial_ends_alike_whatever_other_trials_left_in_the_cache(
     monkeypatch.setattr(LayerSplit, "lower", lower)
     alone = replace(task, caches=ActivationCaches(tmp_path / "alone"))
     after = replace(task, caches=ActivationCaches(tmp_path / "after"))
-    other = replace(task, caches=after.caches, settings=replace(task.settings, batch_size=7, num_epochs=1))
+    other = replace(task, caches=after.caches, settings=replace(task.settings, num_epochs=1))
     params = replace(PARAMS, phrases_per_session=2.0, negative_downsampling=0.3)
     until = trial_steps(other, (0.3,))
     run_trial(other, params, number=1, plan=until, until=0, on_step=lambda *_: None, stop=Event())

@@ -36,6 +36,10 @@ def method(trials: int = TRIALS, rates: list[float] | None = None, **settings: o
             "num_fixed_layers": SearchDimension(choice=[1, 2]),
             "items_lr": SearchDimension(choice=rates or [1e-4, 1e-3, 3e-3]),
             "temperature": SearchDimension(choice=[0.05, 0.1]),
+            # a model of random weights has to learn all from the clicks
+            "interpolation": SearchDimension(choice=[1.0]),
+            "phrases_per_session": SearchDimension(choice=[0.0]),
+            "unclicked_weight": SearchDimension(choice=[1.0]),
         },
         initial_max_evals=trials,
     )

@@ -1,6 +1,8 @@
 """Freezing, the step and a trial, on a small random encoder."""
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Timer
 
@@ -11,6 +13,8 @@ import torch
 from bluetune_api.method import EarlyStopping, Settings
 from bluetune_trainer.errors import PlanInvalid, Stopped
 from bluetune_trainer.ranking.losses import ListwiseSoftmaxLoss
+from bluetune_trainer.ranking.rankers import COSINE_SIMILARITY
+from bluetune_trainer.ranking.ties import RanksNotFinite
 from bluetune_trainer.training.activations import ActivationCache, MemoryLeft
 from bluetune_trainer.training.batches import Batcher
 from bluetune_trainer.training.embedder import Cut, Embedder, Filling
@@ -162,14 +166,62 @@ def test_a_cache_that_an_earlier_trial_filled_changes_nothing(prepared: Prepare)
 @pytest.mark.slow
 def test_early_stopping_ends_a_trial_whose_val_loss_rises_and_the_best_validation_is_kept(prepared: Prepare) -> None:
     task = prepared(num_epochs=30, early_stopping=EarlyStopping(patience=2))
-    run = train(task, items_lr=0.1)
+    run = train(task, items_lr=0.01)
     assert run.epochs < 30
     assert run.best_epoch <= run.epochs
+
+
+def test_a_trial_whose_model_collapses_fails_and_says_what_to_lower(prepared: Prepare) -> None:
+    with pytest.raises(TrialFailed, match=r"the model collapsed, the mean cosine of two items is .*items_lr"):
+        train(prepared(num_epochs=5), items_lr=0.1)
+
+
+@pytest.mark.parametrize(
+    ("rank", "words"),
+    [(math.nan, "ranks are no finite numbers .*items_lr"), (0.5, "all results rank alike in 100% of the sessions")],
+)
+def test_a_trial_whose_ranks_have_no_order_fails_and_is_not_judged_by_the_order_of_the_log(
+    prepared: Prepare, rank: float, words: str
+) -> None:
+    task = prepared()
+
+    def ranker(queries: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        ranks = COSINE_SIMILARITY(queries, items)
+        return ranks if torch.is_grad_enabled() else torch.full_like(ranks, rank)  # in validations alone
+
+    task.start.scores()
+    task.ranker = ranker
+    with pytest.raises(TrialFailed, match=words):
+        train(task)
+
+
+def test_a_start_version_whose_ranks_are_no_numbers_is_told_before_anything_is_trained(
+    tiny: Path, tmp_path: Path
+) -> None:
+    catalogue, split = world(sessions=90)
+    settings = Settings(precision="FP32", ranker="COSINE_SIMILARITY")
+    broken = replace(choose_parts(settings), ranker=lambda q, i: torch.full((len(q), len(i)), math.inf))
+    with pytest.raises(RanksNotFinite, match=r"the start version, before any training: .* ranks are no finite numbers"):
+        prepare(tiny, catalogue, split, resolve_settings(settings), broken, tmp_path, lambda: None)
 
 
 def test_a_trial_that_diverges_fails_and_says_what_to_lower(prepared: Prepare) -> None:
     with pytest.raises(TrialFailed, match="items_lr"):
         train(prepared(), items_lr=1e30)
+
+
+@pytest.mark.slow
+def test_a_trial_that_no_pair_is_left_for_fails_and_says_why(prepared: Prepare) -> None:
+    task = prepared(num_epochs=1, loss="ProbMarginRankingLoss")
+    with pytest.raises(TrialFailed, match="no step had a pair of results to learn from"):
+        train(task, max_abs_difference_threshold=1e-9)
+
+
+@pytest.mark.slow
+def test_ranks_of_any_size_are_learned_from(prepared: Prepare) -> None:
+    task = prepared(num_epochs=1, loss="ProbMarginRankingLoss")
+    wide = replace(task, ranker=lambda queries, items: 1000 * queries @ items.T)
+    assert train(wide).history[-1].train_loss != 0
 
 
 def test_a_stop_ends_the_trial_between_steps(prepared: Prepare) -> None:
@@ -192,7 +244,7 @@ def test_the_learning_rate_falls_after_step_size_optimizer_steps(
         return original(self, *args, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(torch.optim.AdamW, "step", step)
-    train(prepared(num_epochs=1, step_size=4, gamma=0.5), items_lr=1e-3)
+    train(prepared(num_epochs=1, warmup=0.0, step_size=4, gamma=0.5), items_lr=1e-3)
     assert rates[:10] == pytest.approx([1e-3] * 4 + [5e-4] * 4 + [2.5e-4] * 2)
 
 

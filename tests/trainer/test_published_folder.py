@@ -21,6 +21,7 @@ from bluetune_trainer.training.model import Model
 from bluetune_trainer.training.opening import open_served
 from bluetune_trainer.training.params import TrialParams, resolve_settings
 from bluetune_trainer.training.parts import choose_parts
+from bluetune_trainer.training.pooling import Pooling
 from bluetune_trainer.training.task import prepare
 from bluetune_trainer.training.trial import run_trial, trial_steps
 from bluetune_trainer.training.two_towers import TwoTowers
@@ -37,7 +38,7 @@ def plain(folder: Path) -> Encoder:
 
 def with_cls(folder: Path) -> Encoder:
     encoder = Encoder.load(folder)
-    encoder.pooling = "cls"
+    encoder.pooling = Pooling(("cls",))
     return encoder
 
 

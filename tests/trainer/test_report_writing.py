@@ -30,6 +30,7 @@ def _finished() -> Finished:
         check=run.check,
         catalogue=Catalogue([str(i) for i in range(40)], list(run.texts), {str(i): i for i in range(40)}),
         split=Split(sessions, sessions, sessions),
+        left_out=0,
         outcome=SearchOutcome(run.best, Path("nowhere"), run.baseline, list(run.trials), 384, "", ""),
         start=Path("nowhere"),
         measured=Measured(run.gate, run.evidence, {}),

@@ -53,8 +53,11 @@ def test_the_documents_plugin_publishes_a_better_version(studio: Shop) -> None:
         assert set(trial.params) == {
             *("num_fixed_layers", "query_lr", "items_lr", "query_weight_decay", "items_weight_decay", "margin"),
             *("not_irrelevant_only", "negative_downsampling", "examples_order"),
+            *("phrases_per_session", "interpolation", "unclicked_weight"),
+            *("min_abs_difference_threshold", "max_abs_difference_threshold"),
         }
         assert trial.params["examples_order"] == [11]
+        assert (trial.params["phrases_per_session"], trial.params["interpolation"]) == (0.0, 1.0)
         assert trial.params["margin"] in (0.2, 0.5)
         followed = {"train_loss", "mean_train_loss", "sliding_train_loss", "min_train_loss", "max_train_loss"}
         assert followed | {"test_loss", "max_test_not_irrelevant_dist_shift"} <= set(trial.metrics)

@@ -82,18 +82,26 @@ def test_weight_decay_shrinks_the_weights_of_its_tower_by_lr_times_decay(
     with_decay = after_one_step(task, **rates, **{name[decayed]: 0.5, name[other]: 0.0})
     assert torch.equal(moved(without, other), moved(with_decay, other))
     weights = torch.cat(
-        [v.flatten() for n, v in without[0].items() if n.startswith(f"{decayed}_tower.") and ".pooler." not in n]
+        [
+            v.flatten() if v.dim() > 1 else torch.zeros(len(v))  # biases and norms do not decay
+            for n, v in without[0].items()
+            if n.startswith(f"{decayed}_tower.") and ".pooler." not in n
+        ]
     )
-    assert weights.abs().max() > 0.5
+    assert weights.abs().max() > 0.05
     assert torch.allclose(moved(with_decay, decayed) - moved(without, decayed), -1e-2 * 0.5 * weights, atol=1e-6)
 
 
-def test_shared_weights_are_one_group_that_follows_the_items(minilm: Path, tmp_path: Path) -> None:
+def test_shared_weights_follow_the_items_and_their_biases_and_norms_do_not_decay(minilm: Path, tmp_path: Path) -> None:
     encoder = Encoder.load(write_tiny_encoder(tmp_path, minilm))
     chosen = TrialParams(query_lr=1.0, query_weight_decay=1.0, items_lr=0.25, items_weight_decay=0.5)
-    (group,) = parameter_groups(encoder, encoder, chosen)
-    assert (group["name"], group["lr"], group["weight_decay"]) == ("items", 0.25, 0.5)
-    assert len(group["params"]) == len(list(encoder.parameters()))
+    decays, others = parameter_groups(encoder, encoder, chosen)
+    assert (decays["name"], decays["lr"], decays["weight_decay"]) == ("items", 0.25, 0.5)
+    assert (others["name"], others["lr"], others["weight_decay"]) == ("items without decay", 0.25, 0.0)
+    names = {id(p): name for name, p in encoder.named_parameters()}
+    kept = {names.pop(id(p)) for p in others["params"]}
+    assert kept == {n for n, _ in encoder.named_parameters() if n.endswith(".bias") or "LayerNorm" in n}
+    assert {id(p) for p in decays["params"]} == set(names)
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2])

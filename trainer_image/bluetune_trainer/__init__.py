@@ -63,7 +63,7 @@ if TYPE_CHECKING:
         RankingLossInterface,
     )
     from bluetune_trainer.ranking.metrics import DistanceShift, LossMetric, MetricCalculator, RankedSessions
-    from bluetune_trainer.ranking.rankers import COSINE_DISTANCE, COSINE_SIMILARITY, EUCLIDEAN_DISTANCE
+    from bluetune_trainer.ranking.rankers import COSINE_DISTANCE, COSINE_SIMILARITY, DOT_PRODUCT, EUCLIDEAN_DISTANCE
 
 _NAMES = {
     "compat.augmenting": (
@@ -119,13 +119,14 @@ _NAMES = {
         "RankingLossInterface",
     ),
     "ranking.metrics": ("DistanceShift", "LossMetric", "MetricCalculator", "RankedSessions"),
-    "ranking.rankers": ("COSINE_DISTANCE", "COSINE_SIMILARITY", "EUCLIDEAN_DISTANCE"),
+    "ranking.rankers": ("COSINE_DISTANCE", "COSINE_SIMILARITY", "DOT_PRODUCT", "EUCLIDEAN_DISTANCE"),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
     "COSINE_DISTANCE",
     "COSINE_SIMILARITY",
+    "DOT_PRODUCT",
     "EUCLIDEAN_DISTANCE",
     "AugmentationWithRandomSelection",
     "AugmentationsComposition",

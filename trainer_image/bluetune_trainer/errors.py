@@ -3,14 +3,18 @@
 import errno
 import os
 import traceback
+from threading import Event
 from types import ModuleType
 from typing import Any, ClassVar
 
 from pydantic import ValidationError
 
 from bluetune_api.exit_codes import ExitCode
-from bluetune_api.objectstore import ObjectChanged, StoreDenied, StoreError, StoreUnreachable
+from bluetune_api.objectstore import NoConditionalWrites, ObjectChanged, StoreDenied, StoreError, StoreUnreachable
 from bluetune_api.reasons import Reason
+from bluetune_trainer.torch_failures import torch_failure
+
+STOPPED = "stopped on request; finished trials are kept, the next run goes on"
 
 
 class TrainerError(Exception):
@@ -59,13 +63,20 @@ class StoreFailed(TrainerError):
     reason = "StoreFailed"
 
 
+class GpuNotVisible(TrainerError):
+    """The container asks for GPUs, and torch cannot use any."""
+
+    exit_code = ExitCode.GPU_NOT_VISIBLE
+    reason = "GpuNotVisible"
+
+
 class Stopped(TrainerError):
     """Stopped by SIGTERM; what is finished is saved, and the next run goes on from there."""
 
     exit_code = ExitCode.STOPPED
     reason = "Stopped"
 
-    def __init__(self, message: str = "stopped on request; finished trials are kept, the next run goes on") -> None:
+    def __init__(self, message: str = STOPPED) -> None:
         super().__init__(message)
 
 
@@ -73,9 +84,15 @@ class Crashed(TrainerError):
     """Anything that nobody foresaw; the Job tries again."""
 
 
+def raise_if(stop: Event, message: str = STOPPED) -> None:
+    """Raise Stopped if it is set."""
+    if stop.is_set():
+        raise Stopped(message)
+
+
 def of_code(code: int) -> type[TrainerError]:
     """The ending that has this exit code."""
-    endings = (DataInvalid, PlanInvalid, PluginFailed, StoreFailed)
+    endings = (DataInvalid, PlanInvalid, PluginFailed, StoreFailed, GpuNotVisible)
     return next((ending for ending in endings if ending.exit_code == code), Crashed)
 
 
@@ -111,6 +128,8 @@ def as_trainer_error(error: BaseException) -> TrainerError:
         return error
     if isinstance(error, ObjectChanged):
         return DataInvalid(f"{error}; start a new run, which reads it as it is now", reason="DataChanged")
+    if isinstance(error, NoConditionalWrites):
+        return PlanInvalid(str(error), reason="NoConditionalWrites")
     if isinstance(error, StoreDenied):
         return StoreFailed(str(error), reason="StoreDenied")
     if isinstance(error, StoreUnreachable):
@@ -127,8 +146,9 @@ def as_trainer_error(error: BaseException) -> TrainerError:
         return Crashed(
             "the trainer ran out of memory; give its pod more, or lower settings.batchSize", reason="OutOfMemory"
         )
-    if type(error).__name__ == "OutOfMemoryError":  # torch's, which this module does not import
-        return Crashed(f"the GPU's memory did not suffice ({error}); lower settings.batchSize", reason="OutOfMemory")
+    failure = torch_failure(error)
+    if failure is not None:
+        return Crashed(failure.message, reason=failure.reason)
     return Crashed(f"{type(error).__name__}: {error}; the log of the trainer has the details")
 
 

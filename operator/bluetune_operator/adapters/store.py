@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bluetune_api.credentials import ACCESS_KEY, SECRET_KEY, SESSION_TOKEN, StaticKeys, static_keys
 from bluetune_api.identity import WorkloadIdentity, workload_identity
 from bluetune_api.objectstore import ObjectInfo, ObjectNotFound, ObjectTooLarge, StoreDenied, StoreUnreachable
 from bluetune_api.reasons import Reason
@@ -142,9 +143,8 @@ class AsyncStore:
 
 @dataclass(frozen=True)
 class _Keys:
-    access_key: str | None
-    secret_key: str | None
     ca_file: str | None
+    static: StaticKeys | None = None
     identity: WorkloadIdentity | None = None
 
 
@@ -192,8 +192,9 @@ class Stores:
         opened = AsyncStore(
             S3Store(
                 spec.location(),
-                access_key=keys.access_key,
-                secret_key=keys.secret_key,
+                access_key=keys.static.access_key if keys.static else None,
+                secret_key=keys.static.secret_key if keys.static else None,
+                session_token=keys.static.session_token if keys.static else None,
                 identity=keys.identity,
                 ca_file=keys.ca_file,
                 attempts=ATTEMPTS,
@@ -218,18 +219,14 @@ class Stores:
         if spec.credentials_secret_ref is not None:
             secret = await self._secret(namespace, spec.credentials_secret_ref.name, since)
             versions.append(secret["metadata"]["resourceVersion"])
-            access_key, secret_key = _value(secret, "AWS_ACCESS_KEY_ID"), _value(secret, "AWS_SECRET_ACCESS_KEY")
-        else:
-            return tuple(versions), self._own_keys(ca_file)
-        return tuple(versions), _Keys(access_key, secret_key, ca_file)
+            return tuple(versions), _Keys(ca_file, _static_keys(secret))
+        return tuple(versions), self._own_keys(ca_file)
 
     def _own_keys(self, ca_file: str | None) -> _Keys:
         """The operator's, for a store that is opened by workload identity."""
-        access_key, secret_key = (
-            self._environment.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-        )
-        if access_key and secret_key:
-            return _Keys(access_key, secret_key, ca_file)
+        keys = static_keys(self._environment)
+        if keys is not None:
+            return _Keys(ca_file, keys)
         identity = workload_identity(self._environment)
         if identity is None:
             raise StoreProblem(
@@ -238,7 +235,7 @@ class Stores:
                 " its own: annotate its service account (serviceAccount.annotations in the chart), or set"
                 " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY on it, or name a credentialsSecretRef",
             )
-        return _Keys(None, None, ca_file, identity)
+        return _Keys(ca_file, identity=identity)
 
     async def _secret(self, namespace: str, name: str, since: float) -> Object:
         where = (namespace, name)
@@ -265,17 +262,34 @@ class Stores:
         return str(path)
 
 
+def _static_keys(secret: Object) -> StaticKeys:
+    values = {name: _value(secret, name) for name in (ACCESS_KEY, SECRET_KEY)}
+    if SESSION_TOKEN in (secret.get("data") or {}):
+        values[SESSION_TOKEN] = _text(secret, SESSION_TOKEN)
+    try:
+        keys = static_keys(values)
+    except StoreDenied as error:
+        raise StoreProblem("SecretInvalid", f"Secret {secret['metadata']['name']!r}: {error}") from None
+    assert keys is not None  # noqa: S101 both have a value
+    return keys
+
+
 def _value(secret: Object, key: str) -> str:
+    """A value that must be there."""
+    text = _text(secret, key).strip()
+    if not text:
+        raise StoreProblem("SecretInvalid", f"Secret {secret['metadata']['name']!r}: the value of {key} is empty")
+    return text
+
+
+def _text(secret: Object, key: str) -> str:
     name = secret["metadata"]["name"]
     try:
-        value = base64.b64decode((secret.get("data") or {})[key], validate=True).decode().strip()
+        return base64.b64decode((secret.get("data") or {})[key], validate=True).decode()
     except KeyError:
         raise StoreProblem("SecretInvalid", f"Secret {name!r} has no key {key}; add it") from None
     except (binascii.Error, UnicodeDecodeError):
         raise StoreProblem("SecretInvalid", f"Secret {name!r}: the value of {key} is not text") from None
-    if not value:
-        raise StoreProblem("SecretInvalid", f"Secret {name!r}: the value of {key} is empty")
-    return value
 
 
 def problem_of(error: Exception) -> StoreProblem:

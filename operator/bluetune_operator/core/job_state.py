@@ -38,6 +38,7 @@ REASONS: dict[ExitCode, Reason] = {
     ExitCode.PLAN_INVALID: "PlanInvalid",
     ExitCode.PLUGIN_FAILED: "PluginFailed",
     ExitCode.STORE_UNREACHABLE: "StoreUnreachable",
+    ExitCode.GPU_NOT_VISIBLE: "GpuNotVisible",
     ExitCode.STOPPED: "Stopped",
 }
 

@@ -6,16 +6,19 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from bluetune_api.exit_codes import NOT_WORTH_RETRYING, ExitCode
-from bluetune_api.pods import PodTemplate
+from bluetune_api.pods import GPUS, PodTemplate, gpus
 from bluetune_api.records import Plan
 from bluetune_api.store_location import StoreSpec
 from bluetune_operator.core.kinds import CONFIG_MAPS, JOBS, Object, owner_reference
+from bluetune_operator.core.store_env import store_env
 
 CONTAINER = "trainer"
 USER = 10001
 """Of the trainer's image; no pod of ours runs as root."""
 GRACE_SECONDS = 120
 """From SIGTERM to SIGKILL: enough to save a checkpoint and the best trial."""
+SHARED_MEMORY = "1Gi"
+"""Most that the processes of a GPU pod may share. What they use counts as the container's memory."""
 PLAN_FOLDER, CA_FOLDER = "/etc/bluetune", "/etc/bluetune-ca"
 KUEUE_QUEUE = "kueue.x-k8s.io/queue-name"
 
@@ -137,6 +140,11 @@ def _pod_spec(job: TrainerJob, template: PodTemplate) -> Object:
         {"name": "plan", "mountPath": PLAN_FOLDER, "readOnly": True},
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own, an emptyDir
     ]
+    if _gpus(job):
+        # NCCL's processes share memory through it; a runtime gives 64 MiB, which two GPUs may exceed
+        shared = {"medium": "Memory", "sizeLimit": SHARED_MEMORY}
+        volumes.append({"name": "shm", "emptyDir": shared})
+        mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108 - the pod's own, an emptyDir
     if job.store.ca_secret_ref is not None:
         volumes.append({"name": "ca", "secret": {"secretName": job.store.ca_secret_ref.name}})
         mounts.append({"name": "ca", "mountPath": CA_FOLDER, "readOnly": True})
@@ -184,20 +192,21 @@ def _pod_spec(job: TrainerJob, template: PodTemplate) -> Object:
     return spec
 
 
+def _gpus(job: TrainerJob) -> int:
+    """How many of them the pod asks for."""
+    return gpus(job.template.resources) if job.gpu and job.template is not None else 0
+
+
 def _environment(job: TrainerJob, template: PodTemplate) -> list[Object]:
     env: list[Object] = [
         {"name": "HOME", "value": "/tmp"},  # noqa: S108 - the pod's own, an emptyDir
         {"name": "BLUETUNE_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
-        {"name": "BLUETUNE_STORE", "value": json.dumps(job.store.location().wire(), sort_keys=True)},
+        *store_env(job.store),
     ]
+    if _gpus(job):
+        env.append({"name": GPUS, "value": str(_gpus(job))})
     if not job.online:
         env.append({"name": "HF_HUB_OFFLINE", "value": "1"})
-    if job.store.credentials_secret_ref is not None:
-        name = job.store.credentials_secret_ref.name
-        env += [
-            {"name": key, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}}
-            for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-        ]
     if job.store.ca_secret_ref is not None:
         env.append({"name": "BLUETUNE_CA_FILE", "value": f"{CA_FOLDER}/ca.crt"})
     for variable in template.env or []:

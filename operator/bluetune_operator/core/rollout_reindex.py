@@ -10,8 +10,9 @@ from bluetune_api.store_location import StoreSpec
 from bluetune_operator.core.job_state import Trouble
 from bluetune_operator.core.kinds import Object, child_labels, name_of, namespace_of, owner_reference, true_condition
 from bluetune_operator.core.rollout import JobView
-from bluetune_operator.core.serving_patch import CA_FOLDER, CA_VOLUME, store_env
+from bluetune_operator.core.serving_patch import CA_FOLDER, CA_VOLUME
 from bluetune_operator.core.serving_pods import exit_of, why_not_started
+from bluetune_operator.core.store_env import store_env
 from bluetune_operator.core.workloads import is_active_pod, is_finished_job
 
 Json = Mapping[str, Any]

@@ -1,6 +1,5 @@
 """What bluetune says in a blue Deployment: the few fields it owns, whether they are there, and what is unsafe."""
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from bluetune_api import store_layout
 from bluetune_api.model import Serving
 from bluetune_api.store_location import StoreSpec
 from bluetune_operator.core.rollout import Failure
+from bluetune_operator.core.store_env import store_env
 
 FIELD_MANAGER = "bluetune-serving"
 VERSION_ANNOTATION, DIGEST_ANNOTATION = "bluetune.dev/version", "bluetune.dev/digest"
@@ -63,19 +63,6 @@ def serving_patch(
     }
 
 
-def store_env(store: StoreSpec) -> list[dict[str, Any]]:
-    """Environment that opens the model's store: where it is, and the keys out of the Secret."""
-    location = json.dumps(store.location().wire(), sort_keys=True)
-    env: list[dict[str, Any]] = [{"name": "BLUETUNE_STORE", "value": location}]
-    if store.credentials_secret_ref is not None:
-        secret = store.credentials_secret_ref.name
-        env += [
-            {"name": key, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
-            for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-        ]
-    return env
-
-
 def _fetch_container(mount_path: str, store: StoreSpec, version: str, digest: str, fetcher: Fetcher) -> dict[str, Any]:
     env = [*store_env(store), {"name": "HOME", "value": "/tmp"}]  # noqa: S108 the container's
     mounts = [{"name": MODEL_VOLUME, "mountPath": mount_path}, {"name": TMP_VOLUME, "mountPath": "/tmp"}]  # noqa: S108
@@ -103,7 +90,8 @@ def _fetch_container(mount_path: str, store: StoreSpec, version: str, digest: st
 def tells(deployment: Json, patch: Json) -> bool:
     """Whether a Deployment's pod template already says what the patch says.
 
-    The fetcher's image is left out: a new release of bluetune must not restart every blue Deployment.
+    The fetcher's image is left out, and so are optional variables that it does not have: a new release of bluetune must
+    not restart every blue Deployment.
     """
     return _within(patch["spec"]["template"], deployment.get("spec", {}).get("template", {}))
 
@@ -119,8 +107,12 @@ def _within(wanted: Any, live: Any, path: str = "") -> bool:
             return False
         key = "mountPath" if path == "volumeMounts" else "name"
         by_key = {item.get(key): item for item in live if isinstance(item, Mapping)}
-        return all(item[key] in by_key and _within(item, by_key[item[key]]) for item in wanted)
+        return all(_within(item, by_key[item[key]]) if item[key] in by_key else _is_optional(item) for item in wanted)
     return bool(wanted == live)
+
+
+def _is_optional(item: Json) -> bool:
+    return bool(((item.get("valueFrom") or {}).get("secretKeyRef") or {}).get("optional"))
 
 
 def field_conflict(deployment: str, message: str) -> Failure | None:

@@ -112,6 +112,11 @@ def test_a_deployment_tells_a_version_when_all_owned_fields_are_there(serving: S
 def test_a_new_release_of_bluetune_restarts_no_blue_pod() -> None:
     live = applied(deployment(), patch(INIT))
     assert tells(live, patch(INIT, fetcher=Fetcher("trainer:2")))
+    fetch = live["spec"]["template"]["spec"]["initContainers"][0]
+    fetch["env"] = [v for v in fetch["env"] if v["name"] != "AWS_SESSION_TOKEN"]  # which an older release did not set
+    assert tells(live, patch(INIT))
+    fetch["env"] = [v for v in fetch["env"] if v["name"] != "AWS_SECRET_ACCESS_KEY"]
+    assert not tells(live, patch(INIT))
 
 
 def test_a_variable_overwritten_by_others_is_seen() -> None:

@@ -83,7 +83,7 @@ def test_the_pod_is_restricted_and_has_no_token() -> None:
 def test_the_failure_policy_is_in_this_order() -> None:
     spec = train(maxRetries=2)["spec"]
     rules = [(r["action"], r.get("onExitCodes", {}).get("values")) for r in spec["podFailurePolicy"]["rules"]]
-    assert rules == [("Ignore", None), ("FailJob", [10, 11, 12]), ("Ignore", [75])]
+    assert rules == [("Ignore", None), ("FailJob", [10, 11, 12, 14]), ("Ignore", [75])]
     assert (spec["backoffLimit"], spec["podReplacementPolicy"]) == (2, "Failed")
 
 
@@ -96,10 +96,24 @@ def test_only_the_training_asks_for_a_gpu() -> None:
     assert pod_of(check)["nodeSelector"] == {"pool": "gpu"}
 
 
+def test_a_pod_with_gpus_is_told_how_many_and_may_share_memory_for_them() -> None:
+    raw, task, model, method = parts()
+    check = trainer_job(check_job(raw, task, model, run_record(task, model, method, Config()), Config()))
+    shm = {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}}
+    for job, has in ((train(), True), (check, False)):
+        pod = pod_of(job)
+        container = pod["containers"][0]
+        assert (shm in pod["volumes"]) is has
+        assert ({"name": "shm", "mountPath": "/dev/shm"} in container["volumeMounts"]) is has
+        assert ({"name": "BLUETUNE_GPUS", "value": "1"} in container["env"]) is has
+
+
 def test_credentials_are_references_and_never_values() -> None:
     env = {e["name"]: e for e in pod_of(train())["containers"][0]["env"]}
     reference = env["AWS_SECRET_ACCESS_KEY"]["valueFrom"]["secretKeyRef"]
     assert reference == {"name": "keys", "key": "AWS_SECRET_ACCESS_KEY"}
+    token = env["AWS_SESSION_TOKEN"]["valueFrom"]["secretKeyRef"]  # a Secret may have none
+    assert token == {"name": "keys", "key": "AWS_SESSION_TOKEN", "optional": True}
     assert env["B"]["valueFrom"]["secretKeyRef"] == {"name": "s", "key": "k"}
     assert env["HF_HUB_OFFLINE"]["value"] == "1"
 

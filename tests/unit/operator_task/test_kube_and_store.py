@@ -234,6 +234,12 @@ KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
         (refusal(404, "NotFound"), "SecretNotFound", "Secret 'keys' does not exist in namespace 'n'"),
         (secret(AWS_ACCESS_KEY_ID="a"), "SecretInvalid", "has no key AWS_SECRET_ACCESS_KEY"),
         (secret(**KEYS | {"AWS_ACCESS_KEY_ID": " "}), "SecretInvalid", "AWS_ACCESS_KEY_ID is empty"),
+        (secret(**KEYS | {"AWS_ACCESS_KEY_ID": "a\nb"}), "SecretInvalid", "AWS_ACCESS_KEY_ID holds a line break"),
+        (
+            secret(**KEYS | {"AWS_SESSION_TOKEN": "a b"}),
+            "SecretInvalid",
+            r"AWS_SESSION_TOKEN holds the character U\+0020",
+        ),
     ],
 )
 def test_keys_that_cannot_be_had_say_what_to_do(server: Server, answer: Answer, reason: str, part: str) -> None:

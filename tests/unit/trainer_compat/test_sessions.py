@@ -107,7 +107,7 @@ def test_inputs_of_a_plugins_own_become_columns_without_what_the_catalogue_does_
         FineTuningInput(query="one", results=["a", "x", "c"], events=["x", "c"]),
         FineTuningInput(query="two", results=["x"], events=["x"]),
     ]
-    made = columns_of(inputs, TextQueryRetriever(), CATALOGUE)
+    made = columns_of(inputs, ["one", "two"], CATALOGUE)
     assert (made.queries, made.items.tolist(), made.clicked.tolist()) == (["one"], [0, 2], [False, True])
     assert made.offsets.tolist() == [0, 2]
 

@@ -94,6 +94,22 @@ def test_a_gate_that_will_have_nothing_to_decide_by_is_told_before_the_training(
     assert "the gate has nothing to decide by; set gate.folds to 2 or more" in " ".join(report.notes)
 
 
+def _clicked_results_only(store: Any) -> None:
+    lines = [json.dumps(_session(n, search_results=[{"object_id": "b"}])) for n in range(60)]
+    store.put("clickstream/b1/part.jsonl", "\n".join(lines).encode())
+
+
+def test_sessions_of_clicked_results_alone_are_refused_and_say_what_is_missing(good_store: Any) -> None:
+    _clicked_results_only(good_store)
+    (problem,) = _check(good_store).problems
+    assert "write all results that a search showed into search_results" in problem
+
+
+def test_recall_at_ten_is_refused_where_no_page_is_longer_than_ten(good_store: Any) -> None:
+    (problem,) = _check(good_store, MethodPlan(settings=Settings(objective="recall@10"))).problems
+    assert problem.startswith("settings.objective: recall@10 is 1 for every model")
+
+
 def _no_marker(store: Any) -> None:
     store.delete("clickstream/b1/_SUCCESS")
 

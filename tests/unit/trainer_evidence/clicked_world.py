@@ -36,18 +36,24 @@ class Truth:
         words = (1.6 * relevant + random.normal(size=relevant.shape)).astype(np.float32)
         return cls(relevant, seen(1.5, 0.3), seen(2.0, 0.3), seen(1.0, 0.3), words)
 
-    def log(self, sessions: int, seed: int = 0) -> Log:
-        """Sessions of live's ten best after noise, clicked by the position-based model; each with a click."""
+    def log(self, sessions: int, seed: int = 0, *, clickless: bool = False) -> Log:
+        """Sessions of live's ten best after noise, clicked by the position-based model.
+
+        Those without a click are dropped, as many logs do, unless `clickless`.
+        """
         random = np.random.default_rng([seed, 1])
         query = np.sort(random.integers(0, len(self.live), sessions))
         noisy = self.live[query] + random.normal(size=(sessions, self.live.shape[1])) * 0.5
         shown = np.argsort(-noisy, axis=1)[:, :10]
         attraction = np.where(self.relevant[query[:, None], shown], 1.0, CLICKED_ANYWAY)
         clicks = random.random(shown.shape) < LOOKED * attraction
-        keep = clicks.any(1) & ~clicks.all(1)
+        keep = (clicks.any(1) | clickless) & ~clicks.all(1)
         count = int(keep.sum())
         places = np.tile(np.arange(10), count)
-        return Log(np.repeat(query[keep], 10), places, clicks[keep].ravel().astype(float), shown[keep].ravel())
+        sessions_of = np.repeat(np.arange(count), 10)
+        return Log(
+            np.repeat(query[keep], 10), places, clicks[keep].ravel().astype(float), shown[keep].ravel(), sessions_of
+        )
 
     def compared(self, log: Log, candidate: NDArray[np.float32]) -> Compared:
         """A log as live and a candidate rank it."""

@@ -1,23 +1,26 @@
 """The judges find out which version people would like better, from clicks on what the live version showed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from bluetune_trainer.evidence.examination import examination
+from bluetune_trainer.evidence.examination import Examined, examination
 from bluetune_trainer.evidence.judges import CLICK_JUDGES, DISCOUNTS, ClickJudge, Moments, estimate, moments
 from bluetune_trainer.evidence.observations import Log, compared, joined, ranks_of
 from unit.trainer_evidence.clicked_world import LOOKED, Truth
 
-EVEN = np.ones(10)
+EVEN = Examined(np.ones(10), np.ones(1))
+KNOWN = Examined(LOOKED, np.ones(1))
 
 
 @pytest.mark.parametrize("judge", CLICK_JUDGES)
 def test_a_better_version_gains_and_a_worse_one_loses(judge: ClickJudge) -> None:
     truth = Truth.drawn(150)
     log = truth.log(600)
-    looked = examination(truth.compared(log, truth.live))
+    examined = examination(truth.compared(log, truth.live))
     better, worse = (
-        estimate(moments(judge, truth.compared(log, candidate), looked)) for candidate in (truth.better, truth.worse)
+        estimate(moments(judge, truth.compared(log, candidate), examined)) for candidate in (truth.better, truth.worse)
     )
     assert better.gain > 3 * better.error
     assert worse.gain < -3 * worse.error
@@ -26,7 +29,7 @@ def test_a_better_version_gains_and_a_worse_one_loses(judge: ClickJudge) -> None
 @pytest.mark.parametrize("judge", CLICK_JUDGES)
 def test_the_same_version_gains_exactly_nothing(judge: ClickJudge) -> None:
     truth = Truth.drawn(30)
-    same = estimate(moments(judge, truth.compared(truth.log(100), truth.live), LOOKED))
+    same = estimate(moments(judge, truth.compared(truth.log(100), truth.live), KNOWN))
     assert (same.gain, same.error) == (0, pytest.approx(0))
 
 
@@ -34,23 +37,36 @@ def test_clicks_anywhere_do_not_promote_what_clicks_made_worse() -> None:
     truth = Truth.drawn(150)
     log = truth.log(600)
     random = np.random.default_rng(3)
-    scattered = Log(log.query, log.place, random.permuted(log.gain.reshape(-1, 10), axis=1).ravel(), log.document)
+    anywhere = random.permuted(log.gain.reshape(-1, 10), axis=1).ravel()
+    scattered = replace(log, gain=anywhere)
     for judge in CLICK_JUDGES:
         found = estimate(moments(judge, truth.compared(scattered, truth.worse), EVEN))
         assert found.gain < 2 * found.error
 
 
-def test_examination_is_found_in_a_log_whose_rankings_differ() -> None:
+@pytest.mark.parametrize("clickless", [False, True])
+def test_examination_is_found_in_a_log_whose_rankings_differ(clickless: bool) -> None:
     truth = Truth.drawn(300)
-    found = examination(truth.compared(truth.log(3000), truth.live))
-    assert found[0] == 1
-    assert np.abs(found - LOOKED).max() < 0.15
+    found = examination(truth.compared(truth.log(3000, clickless=clickless), truth.live))
+    assert found.looked[0] == 1
+    assert np.abs(found.looked - LOOKED).max() < 0.15
+    assert (found.stands_for.max() > 1) == (not clickless)
+
+
+def test_sessions_that_were_dropped_for_want_of_a_click_are_stood_for() -> None:
+    truth = Truth.drawn(300)
+    every, clicked = (truth.log(4000, clickless=clickless) for clickless in (True, False))
+    dropped = 1 - len(np.unique(clicked.session)) / len(np.unique(every.session))
+    assert dropped > 0.01
+    found = examination(truth.compared(clicked, truth.live))
+    by_session = found.stands_for.reshape(-1, 10)[:, 0]
+    assert by_session.mean() - 1 == pytest.approx(dropped / (1 - dropped), rel=0.5)
 
 
 def test_a_log_without_rows_leaves_the_prior() -> None:
-    nothing = Log(*(np.zeros(0, np.int64),) * 2, np.zeros(0), np.zeros(0, np.int64))
+    nothing = Log(*(np.zeros(0, np.int64),) * 2, np.zeros(0), *(np.zeros(0, np.int64),) * 2)
     found = examination(compared(nothing, *(np.zeros((1, 3), np.float32),) * 3))
-    assert found.tolist() == pytest.approx([(k + 1) ** -0.7 for k in range(10)])
+    assert found.looked.tolist() == pytest.approx([(k + 1) ** -0.7 for k in range(10)])
 
 
 def test_the_estimate_is_least_squares_weighted_by_examination() -> None:
@@ -78,7 +94,7 @@ def test_the_error_covers_the_gain_over_other_queries() -> None:
     gains, errors = [], []
     for seed in range(40):
         truth = Truth.drawn(40, documents=100, seed=seed)
-        found = estimate(moments("Symmetric", truth.compared(truth.log(160, seed), truth.better), LOOKED))
+        found = estimate(moments("Symmetric", truth.compared(truth.log(160, seed), truth.better), KNOWN))
         gains.append(found.gain)
         errors.append(found.error)
     assert 0.7 < np.mean(errors) / np.std(gains) < 1.4
@@ -97,10 +113,10 @@ def test_parts_of_a_log_say_together_what_the_whole_says() -> None:
     halves = []
     for low, high in ((0, 10), (10, 20)):
         keep = (log.query >= low) & (log.query < high)
-        part = Log(log.query[keep] - low, log.place[keep], log.gain[keep], log.document[keep])
+        part = Log(log.query[keep] - low, log.place[keep], log.gain[keep], log.document[keep], log.session[keep])
         halves.append(compared(part, *(s[low:high] for s in (truth.live, truth.better, truth.words))))
     for judge in CLICK_JUDGES:
-        one, two = (estimate(moments(judge, found, LOOKED)) for found in (whole, joined(halves)))
+        one, two = (estimate(moments(judge, found, KNOWN)) for found in (whole, joined(halves)))
         assert one.gain == pytest.approx(two.gain)
         assert one.influence == pytest.approx(two.influence)
 

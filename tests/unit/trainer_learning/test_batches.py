@@ -131,6 +131,44 @@ def test_items_clicked_for_the_same_query_are_no_in_batch_negatives() -> None:
     assert allowed(both, 0) == set()
 
 
+def test_items_that_another_session_of_the_query_showed_are_no_in_batch_negatives() -> None:
+    shown = sessions((100, {1: True}), (101, {5: True, 6: False}), (100, {2: True, 6: False}))
+    assert allowed(batcher(shown).batch(np.array([0, 1])), 0) == {5}
+
+
+def test_an_epoch_goes_through_the_sessions_as_often_as_it_is_told_and_has_a_query_once_a_batch() -> None:
+    data = sessions(*((100 + i % 6, {i: True, i + 50: False}) for i in range(12)))
+    epoch = list(batcher(data).epoch(4, np.random.default_rng(0), passes=3))
+    assert [len(batch.query_at) for batch in epoch] == [4] * 9
+    queries = [batch.texts[batch.query_at].tolist() for batch in epoch]
+    assert all(len(set(found)) == 4 for found in queries)
+    for i in range(3):
+        assert sorted(itertools.chain(*queries[3 * i : 3 * i + 3])) == sorted(data.queries.tolist())
+    assert queries[:3] != queries[3:6]
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.25, 0.0])
+def test_what_was_shown_and_not_clicked_counts_among_the_negatives_as_it_is_told(weight: float) -> None:
+    whole, weighed = (batcher(DATA, unclicked_weight=w).batch(np.array([0, 1])) for w in (1.0, weight))
+    assert (weighed.clicked.tolist(), weighed.texts.tolist()) == (whole.clicked.tolist(), whole.texts.tolist())
+    assert (weighed.confidences[whole.clicked] == whole.confidences[whole.clicked]).all()
+    unclicked = whole.valid & ~whole.clicked
+    assert weighed.confidences[unclicked] == pytest.approx(weight * whole.confidences[unclicked])
+
+
+def test_what_was_shown_and_not_clicked_counts_whole_where_there_is_no_other_negative() -> None:
+    alone = batcher(DATA, unclicked_weight=0.0).batch(np.array([0, 2]))  # of one query
+    assert not alone.allowed.any()
+    assert (alone.confidences[alone.valid] > 0).all()
+
+
+def test_items_that_are_lent_or_mined_count_whole() -> None:
+    lent = batcher(DATA, use_irrelevant=True, unclicked_weight=0.0)
+    (batch,) = lent.epoch(10, np.random.default_rng(0))
+    unclicked = batch.confidences[batch.valid & ~batch.clicked]
+    assert set(unclicked.tolist()) == {0.0, 1.0}
+
+
 def test_sessions_without_a_click_are_left_out_or_lend_their_results() -> None:
     left_out = list(batcher(DATA).epoch(10, np.random.default_rng(0)))
     assert {int(t) for b in left_out for t in b.texts}.isdisjoint({7, 8})

@@ -21,7 +21,8 @@ def fed(kind: ExamplesType, low: float, high: float) -> set[tuple[int, int]]:
         max_abs_difference=high,
         examples=kind,
     )
-    return {(p, n) for _, p, n in features.pair_mask().nonzero().tolist()}
+    _, clicks, others = features.pair_index()
+    return set(zip(clicks.tolist(), others.tolist(), strict=True))
 
 
 ALL = {(p, n) for p in (0, 1) for n in (2, 3, 4)}

@@ -1,6 +1,7 @@
 """Metrics of chosen sessions, and calculators; test_ranking_properties compares random sessions with plain Python."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from bluetune_trainer.ranking.metrics import (
     per_session,
     summarize,
 )
+from bluetune_trainer.ranking.ties import RanksNotFinite
 
 
 def random_sessions(seed: int) -> RankedSessions:
@@ -42,6 +44,65 @@ def test_without_a_session_with_clicks_all_metrics_are_zero() -> None:
     ranks = torch.rand(2, 2)
     sessions = RankedSessions(ranks, ranks, torch.zeros(2, 2, dtype=torch.bool), torch.ones(2, 2, dtype=torch.bool))
     assert set(summarize(sessions).values()) == {0.0}
+
+
+def biased_sessions(count: int = 2000) -> RankedSessions:
+    """Ten results each; the click goes by the place at which a result was shown alone, and the ranks are random."""
+    random = torch.Generator().manual_seed(0)
+    chance = (1 / torch.arange(1, 11).float()).expand(count, -1)
+    clicked = torch.zeros(count, 10, dtype=torch.bool)
+    clicked[torch.arange(count), torch.multinomial(chance, 1, generator=random)[:, 0]] = True
+    ranks = torch.rand(count, 10, generator=random)
+    return RankedSessions(ranks, ranks, clicked, torch.ones(count, 10, dtype=torch.bool))
+
+
+def test_a_model_that_ranks_all_alike_is_worth_what_a_random_one_is() -> None:
+    honest = biased_sessions()
+    alike = dataclasses.replace(honest, ranks=torch.ones_like(honest.ranks))
+    rounded = dataclasses.replace(honest, ranks=(honest.ranks * 4).round())
+    by_chance = sum(1 / math.log2(place + 1) for place in range(1, 11)) / 10
+    assert summarize(alike)["ndcg@10"] == pytest.approx(by_chance)
+    assert summarize(rounded)["ndcg@10"] == pytest.approx(by_chance, abs=0.02)
+    assert summarize(honest)["ndcg@10"] == pytest.approx(by_chance, abs=0.02)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_ranks_that_are_no_numbers_are_refused_and_not_ordered(wrong: float) -> None:
+    ranks = torch.tensor([[0.1, wrong, 0.3]])
+    clicked, all_three = torch.tensor([[False, False, True]]), torch.ones(1, 3, dtype=torch.bool)
+    with pytest.raises(RanksNotFinite, match="1 of 3 ranks are no finite numbers"):
+        summarize(RankedSessions(ranks, ranks, clicked, all_three))
+    assert summarize(RankedSessions(ranks, ranks, clicked, torch.tensor([[True, False, True]])))["mrr@10"] == 1
+
+
+def test_sessions_that_every_ranking_gets_right_are_no_evidence() -> None:
+    ranks = torch.tensor([[0.9, 0.8], [0.9, 0.8], [0.9, 0.0]])
+    clicked = torch.tensor([[False, True], [True, True], [True, False]])
+    valid = torch.tensor([[True, True], [True, True], [True, False]])
+    sessions = RankedSessions(ranks, ranks, clicked, valid)
+    assert sessions.informative.tolist() == [True, False, False]
+    assert per_session(sessions)["mrr@10"].tolist() == [0.5]
+    assert summarize(sessions)["mrr@10"] == 0.5
+
+
+def test_recall_is_reported_only_where_a_session_shows_more_than_ten_results() -> None:
+    def sessions(width: int) -> RankedSessions:
+        clicked = torch.zeros(2, width, dtype=torch.bool)
+        clicked[0, -1] = True
+        ranks = torch.linspace(1, 0, width).expand(2, -1)
+        return RankedSessions(ranks, ranks, clicked, torch.ones(2, width, dtype=torch.bool))
+
+    assert "recall@10" not in summarize(sessions(10))
+    assert summarize(sessions(11))["recall@10"] == 0
+
+
+def test_a_query_that_is_asked_often_counts_once() -> None:
+    ranks = torch.tensor([[0.9, 0.8]] * 4)
+    clicked = torch.tensor([[True, False]] * 3 + [[False, True]])
+    valid = torch.ones(4, 2, dtype=torch.bool)
+    asked = torch.tensor([7, 7, 7, 3])
+    assert summarize(RankedSessions(ranks, ranks, clicked, valid))["mrr@10"] == 0.875
+    assert summarize(RankedSessions(ranks, ranks, clicked, valid, queries=asked))["mrr@10"] == 0.75
 
 
 def test_pushing_everything_nearer_raises_the_shift_and_leaves_the_order() -> None:

@@ -114,8 +114,8 @@ SESSION = Session(
 
 def test_with_skip_above_each_click_is_compared_with_what_was_passed_over_above_it() -> None:
     def pairs(skip_above: bool) -> set[tuple[int, int]]:
-        mask = features([SESSION], Rules(high=2, skip_above=skip_above)).pair_mask()
-        return {(p, n) for _, p, n in mask.nonzero().tolist()}
+        _, clicks, others = features([SESSION], Rules(high=2, skip_above=skip_above)).pair_index()
+        return set(zip(clicks.tolist(), others.tolist(), strict=True))
 
     assert pairs(False) == {(p, n) for p in (1, 3) for n in (0, 2, 4, 5)}
     # 2 and 4 were below the first click, 4 below the second; 5 is another session's and has no place here.

@@ -19,7 +19,7 @@ from bluetune_trainer.ranking.losses import (
 from bluetune_trainer.ranking.metrics import summarize
 from trainer import ranking_references as by_the_book
 from trainer.ranking_references import Rules, Session
-from trainer.ranking_strategies import RULES, SESSIONS, features, padded, ranked_sessions
+from trainer.ranking_strategies import LONG_SESSIONS, RULES, SESSIONS, features, padded, ranked_sessions
 
 Reference = Callable[[list[Session], Rules], float]
 
@@ -144,15 +144,19 @@ def test_confidences_equal_plain_python(sessions: list[Session], padding: int) -
 
 
 @settings(max_examples=150, deadline=None)
-@given(sessions=SESSIONS, similarity=st.booleans(), data=st.data())
+@given(sessions=SESSIONS | LONG_SESSIONS, similarity=st.booleans(), data=st.data())
 def test_metrics_equal_plain_python_whatever_the_padding_and_the_order(
     sessions: list[Session], similarity: bool, data: st.DataObject
 ) -> None:
-    expected = by_the_book.metrics(sessions, similarity=similarity)
+    queries = data.draw(st.lists(st.integers(0, 2), min_size=len(sessions), max_size=len(sessions)))
+    expected = by_the_book.metrics(sessions, similarity=similarity, queries=queries)
     order = data.draw(st.permutations(range(len(sessions))))
     fill = data.draw(st.sampled_from([-0.7, 0.0, 0.7]))
-    moved = ranked_sessions([sessions[i] for i in order], similarity=similarity, padding=3, fill=fill)
-    assert summarize(ranked_sessions(sessions, similarity=similarity)) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    plain = ranked_sessions(sessions, similarity=similarity, queries=queries)
+    moved = ranked_sessions(
+        [sessions[i] for i in order], similarity=similarity, padding=3, fill=fill, queries=[queries[i] for i in order]
+    )
+    assert summarize(plain) == pytest.approx(expected, rel=1e-9, abs=1e-9)
     assert summarize(moved) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 

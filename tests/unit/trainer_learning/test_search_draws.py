@@ -10,14 +10,12 @@ from hypothesis import strategies as st
 
 from bluetune_api.method import SearchDimension
 from bluetune_api.records import Trial
-from bluetune_trainer.search.space import Space, build_space
+from bluetune_trainer.search.space import Space
 from bluetune_trainer.search.suggest import rebuild, suggest
 
 
 def space(**dimensions: dict[str, Any]) -> Space:
-    return build_space(
-        {name: SearchDimension.model_validate_json(json.dumps(value)) for name, value in dimensions.items()}
-    )
+    return Space({name: SearchDimension.model_validate_json(json.dumps(value)) for name, value in dimensions.items()})
 
 
 def draws(where: Space, count: int, seed: int) -> list[Trial]:

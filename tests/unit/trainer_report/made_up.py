@@ -47,6 +47,7 @@ def facts(trials: int = 5, *, gate: GateReport | bool = True, word: str = "lamp"
         "positions": Positions(np.arange(200, 190, -1), np.array([90, 60, 44, 30, 21, 12, 8, 5, 3, 1]), 5, 1),
         "split_sizes": (900, 100, 0),
         "cut": CutTexts(texts=40, looked_at=40, cut=3, window=256),
+        "informative": (95, 0),
         "version": "v0123456789ab",
         "uri": "s3://bucket/shop/versions/v0123456789ab/",
         "digest": "sha256:" + "0123456789ab" + "0" * 52,

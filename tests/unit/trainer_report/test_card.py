@@ -28,6 +28,16 @@ def _facts(**changes: object) -> CardFacts:
     return CardFacts(**(given | changes))
 
 
+def test_a_card_says_what_vectors_are_compared_by_and_whether_there_are_prompts() -> None:
+    card = model_card(_facts())
+    assert "unit vectors of 384 numbers, which are compared by cosine similarity" in card
+    assert "No prompt is put before queries or items" in card
+    card = model_card(_facts(similarity="dot", unit=False, query_prompt="query: "))
+    assert "vectors (their lengths differ) of 384 numbers, which are compared by dot product" in card
+    assert "No prompt" not in card
+    assert "`query: ` before each query" in card
+
+
 def test_a_hub_reads_the_front_matter() -> None:
     card = ModelCard(model_card(_facts()))
     data = card.data.to_dict()

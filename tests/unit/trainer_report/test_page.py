@@ -1,6 +1,7 @@
 """The report: whole, truthful, and safe to open, whatever is in the data."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -55,6 +56,17 @@ def test_it_is_well_formed_and_shows_every_trial(trials: int, gate: bool) -> Non
     coordinates = [a for tag, a in page.tags if tag == "g" and "coordinates" in (a.get("class") or "")]
     drawn = 0 if trials == 1 else trials
     assert len(coordinates) == 2 * drawn  # for wide and for narrow screens
+
+
+def test_it_says_which_parameters_nobody_named() -> None:
+    made = facts(3)
+    every = sorted(made.trials[0].params)
+    said = "The preset gave what nobody named"
+    assert said not in render(facts(3, named=every))
+    shown = render(facts(3, named=every[1:]))
+    assert f"{said}: <code>{every[0]}</code>.</p>" in shown
+    ancestors = [trial.model_copy(update={"origin": "v000000000001"}) for trial in made.trials]
+    assert said not in render(replace(made, trials=ancestors))
 
 
 @pytest.mark.parametrize("gate", [True, False])
@@ -191,3 +203,10 @@ def test_a_run_without_any_shown_result_is_still_a_report() -> None:
 
     nothing = np.zeros(0, np.int64)
     assert "No result was shown" in render(facts(2, positions=Positions(nothing, nothing), stages=[]))
+
+
+def test_it_says_by_how_many_sessions_it_was_judged_and_what_was_left_out_for_the_judgments() -> None:
+    page = Page(render(facts())).text
+    assert "940 sessions with a click and a result that was passed over, 95 of them for validation, 0 held out" in page
+    assert "judged queries, on which nothing is trained" not in page
+    assert "7 sessions of judged queries, on which nothing is trained" in Page(render(facts(left_out=7))).text

@@ -12,7 +12,7 @@ from bluetune_trainer.errors import DataInvalid
 from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.method import FineTuningMethod
 from bluetune_trainer.plugin.resolve import Resolved, resolve
-from bluetune_trainer.search.space import build_space
+from bluetune_trainer.search.space import check_space
 from bluetune_trainer.store import runs
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ def prepare(plan: Plan, plugin: FineTuningMethod | None = None) -> Resolved:
         PluginFailed: the plugin raised.
     """
     resolved = resolve(plan.method, plugin)
-    build_space(resolved.method.initial_params, resolved.method.settings.loss)
+    check_space(resolved.method.initial_params, resolved.method.settings.loss)
     meta = resolved.plugin.meta
     log.info("method", extra={"plugin": meta.name, "pluginVersion": meta.version})
     return resolved

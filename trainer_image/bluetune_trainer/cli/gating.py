@@ -2,16 +2,16 @@
 
 import logging
 import threading
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 
 from bluetune_api.objectstore import ObjectStore
 from bluetune_api.records import MethodPlan, Plan, digest_of
-from bluetune_trainer.data.judgments import read_judgments
+from bluetune_trainer.data.judgments import Judged
 from bluetune_trainer.data.splits import informative_queries
 from bluetune_trainer.data.types import Catalogue, Sessions, Split
-from bluetune_trainer.errors import Stopped
+from bluetune_trainer.errors import raise_if
 from bluetune_trainer.search.comparing import compare
 from bluetune_trainer.search.comparison import Comparison
 from bluetune_trainer.search.contract import CrossFit, SearchOutcome
@@ -37,6 +37,7 @@ class GateOfRun:
         method: MethodPlan,
         parts: Parts,
         catalogue: Catalogue,
+        judged: Sequence[Judged] | None,
         workdir: Path,
         stop: threading.Event,
     ) -> None:
@@ -45,8 +46,9 @@ class GateOfRun:
         self._method = method
         self._parts = parts
         self._catalogue = catalogue
+        self._judgments = None if judged is None else [Judgment(*entry) for entry in judged]
         self._workdir = workdir
-        self._stop = stop
+        self._step = partial(raise_if, stop)
         live = plan.live_version or plan.start_version
         assert live is not None  # noqa: S101 - the plan was judged when it was read
         self._live = live
@@ -54,7 +56,7 @@ class GateOfRun:
     def cross_fit(self, split: Split, on_step: Callable[[float], None]) -> CrossFit | None:
         """What the search does for the gate: folds, where nothing is held out and clicks decide; else nothing."""
         gate = self._plan.gate
-        if gate.judgments is not None or len(split.gate) or gate.folds < 2 or informative_queries(split.train) < 2:
+        if self._judgments is not None or len(split.gate) or gate.folds < 2 or informative_queries(split.train) < 2:
             return None
         return CrossFit(gate.folds, self._compare, runs.StoredTrials(self._store, self._plan.owner.uid), on_step)
 
@@ -77,7 +79,7 @@ class GateOfRun:
                 self._method,
                 plan.gate,
                 against=self._live,
-                judgments=self._judgments(),
+                judgments=self._judgments,
                 parts=self._parts,
                 earlier=earlier,
                 on_step=self._step,
@@ -93,13 +95,6 @@ class GateOfRun:
         )
         return measured
 
-    def _judgments(self) -> list[Judgment] | None:
-        path = self._plan.gate.judgments
-        if path is None:
-            return None
-        found = read_judgments(self._store, path, self._catalogue, self._workdir, stop=self._stop)
-        return [Judgment(*entry) for entry in found]
-
     @cached_property
     def _live_folder(self) -> Path:
         if self._live == self._plan.start_version:
@@ -111,7 +106,3 @@ class GateOfRun:
     def _compare(self, folder: Path, held_out: Sessions) -> Comparison | None:
         settings = resolve_settings(self._method.settings)
         return compare(self._live_folder, folder, self._catalogue, held_out, settings, self._parts, self._step)
-
-    def _step(self) -> None:
-        if self._stop.is_set():
-            raise Stopped

@@ -17,8 +17,8 @@ from bluetune_api.batches import complete_batches
 from bluetune_api.model import Gate
 from bluetune_api.objectstore import LocalStore
 from bluetune_api.plans import method_plan, select_batch
+from bluetune_api.pods import gpus
 from bluetune_api.records import MethodPlan, Plan, Progress, RunOwner
-from bluetune_trainer.cli.bases import OpenStore
 from bluetune_trainer.cli.checking import prepare, run_check
 from bluetune_trainer.cli.display import Display, summary
 from bluetune_trainer.cli.importing import run_import
@@ -26,6 +26,7 @@ from bluetune_trainer.cli.manifests import Manifests, read_manifests
 from bluetune_trainer.data.inspect import in_one_line
 from bluetune_trainer.data.reading import pin
 from bluetune_trainer.errors import DataInvalid, PlanInvalid
+from bluetune_trainer.store.bases import OpenStore
 from bluetune_trainer.store.progress import ProgressWriter
 from bluetune_trainer.store.runs import read_result
 from bluetune_trainer.store.versions import read_manifest
@@ -69,6 +70,11 @@ def run_manifests(
         return summary(done, _gate(manifests))
     display.say("importing torch, transformers and lightning")
     from bluetune_trainer.cli.training import run_train
+    from bluetune_trainer.training.machine import find_machine
+
+    machine = find_machine()
+    missing = _missing_gpus(manifests) if machine.device == "cpu" else ""
+    display.say(f"training on: {machine.in_words()}{missing}")
 
     writer = ProgressWriter.of_attempt(store, plan.owner.uid, "local")
 
@@ -82,6 +88,19 @@ def run_manifests(
         writer.close()
         display.close()
     return summary(result, _gate(manifests))
+
+
+def _missing_gpus(manifests: Manifests) -> str:
+    """That the method asks for GPUs, which this machine does not have."""
+    from bluetune_trainer.training.machine import why_no_gpu
+
+    template = manifests.method.spec.pod_template
+    asked = gpus(template.resources if template else None)
+    return (
+        f"; the method asks for {asked} GPU{'s' if asked > 1 else ''}, and torch can use none here: {why_no_gpu()}"
+        if asked
+        else ""
+    )
 
 
 def _plan(manifests: Manifests, kind: str, uid: str, **fields: object) -> Plan:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from bluetune_api.objectstore import ObjectStore
+from bluetune_api.objectstore import ObjectStore, require_conditional_writes
+from bluetune_api.pods import GPUS
 from bluetune_api.records import Plan, Progress
 from bluetune_api.store_location import StoreLocation
 from bluetune_trainer.cli import logs
@@ -106,6 +107,7 @@ def _run(options: argparse.Namespace, stop: threading.Event, *, laptop: bool) ->
     plan = read_plan(options.plan, options.command)
     logs.set_up(default_level="info", fields=_log_fields(plan))
     store = _open(plan.store)
+    require_conditional_writes(store)
     if options.command == "check":
         from bluetune_trainer.cli.checking import run_check
         from bluetune_trainer.data.inspect import in_one_line
@@ -124,6 +126,12 @@ def _log_fields(plan: Plan) -> dict[str, str]:
     return {**fields, "task": plan.owner.name} if plan.owner.kind == "FineTuningTask" else fields
 
 
+def _gpus() -> int:
+    """How many the operator asked for; an older one does not say."""
+    given = os.environ.get(GPUS) or "0"
+    return int(given) if given.isdigit() else 0
+
+
 def _train(store: ObjectStore, plan: Plan, stop: threading.Event) -> str:
     from bluetune_trainer.store.progress import ProgressWriter
     from bluetune_trainer.store.runs import read_result
@@ -139,7 +147,7 @@ def _train(store: ObjectStore, plan: Plan, stop: threading.Event) -> str:
         writer.report(progress)
 
     try:
-        result = run_train(store, plan, stop=stop, report=report)
+        result = run_train(store, plan, stop=stop, report=report, gpus=_gpus())
     finally:
         writer.close()
     return f"published {result.version} from {result.trials_done} trials"

@@ -1,5 +1,7 @@
 """The three manifests of a run from YAML files, and the plan that follows from them."""
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +10,12 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from bluetune_api import API_VERSION
+from bluetune_api import API_VERSION, GROUP
 from bluetune_api.method import FineTuningMethod
 from bluetune_api.model import EmbeddingModel
 from bluetune_api.resource import Resource
 from bluetune_api.task import FineTuningTask
+from bluetune_trainer.cli.kubectl_yaml import documents
 from bluetune_trainer.errors import PlanInvalid, in_words
 from bluetune_trainer.plugin.loading import alternatives
 
@@ -22,6 +25,8 @@ KINDS: dict[str, type[Resource]] = {
     "FineTuningTask": FineTuningTask,
 }
 N = TypeVar("N", bound=Resource)
+MOST_CHARACTERS, RANDOM_CHARACTERS = 63, 5
+"""Of a name, and of what the API server puts behind a `generateName`."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +66,38 @@ def read_manifests(paths: Sequence[Path], task: str | None) -> Manifests:
 
 def _resources(file: Path) -> Iterator[Resource]:
     try:
-        documents = list(yaml.safe_load_all(file.read_text()))
+        found = documents(file.read_text())
     except OSError as error:
         raise PlanInvalid(f"{file} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise PlanInvalid(f"{file} is not UTF-8 text") from error
     except yaml.YAMLError as error:
         raise PlanInvalid(f"{file} is not YAML: {' '.join(str(error).split())}") from error
-    for document in documents:
-        if isinstance(document, dict) and document.get("kind") in KINDS:
-            yield _resource(document, file)
+    for document in found:
+        yield from _of_document(document, file)
+
+
+def _of_document(document: Any, file: Path) -> Iterator[Resource]:
+    if not isinstance(document, dict):
+        return
+    kind = document.get("kind")
+    if kind == "List" and isinstance(document.get("items"), list):
+        for item in document["items"]:
+            yield from _of_document(item, file)
+    elif kind in KINDS:
+        yield _resource(_named(document), file)
+    elif str(document.get("apiVersion")).startswith(f"{GROUP}/"):
+        raise PlanInvalid(f"{file}: {GROUP} has no kind {kind!r}; {alternatives(str(kind), KINDS)}")
+
+
+def _named(document: dict[str, Any]) -> dict[str, Any]:
+    """With a name in place of `generateName`, as `kubectl create` gives one; the same manifest always gets the same."""
+    metadata = document.get("metadata")
+    if not isinstance(metadata, dict) or metadata.get("name") or not isinstance(metadata.get("generateName"), str):
+        return document
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()
+    name = metadata["generateName"][: MOST_CHARACTERS - RANDOM_CHARACTERS] + digest[:RANDOM_CHARACTERS]
+    return {**document, "metadata": {**metadata, "name": name}}
 
 
 def _resource(document: dict[str, Any], file: Path) -> Resource:

@@ -12,6 +12,8 @@ from bluetune_trainer.training.model import Model
 DECIMALS = 6
 MIN_COSINE = 0.9999
 """The same weights on the same machine differ in rounding only."""
+MOST_STRETCH = 0.01
+"""By which a vector's length may differ, likewise: a lost or added normalisation differs by more."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +40,16 @@ def compare(model: Model, reference: Reference) -> None:
     Raises:
         StoreFailed: it encodes differently.
     """
-    queries = model.encode(reference.probe.texts, "query")
-    least = min(
-        _least_cosine(queries, np.array(reference.probe.vectors, np.float32)),
-        _least_cosine(_items(model), reference.items),
+    pairs = (
+        (model.encode(reference.probe.texts, "query"), np.array(reference.probe.vectors, np.float32)),
+        (_items(model), reference.items),
     )
-    if not least >= MIN_COSINE:
+    least = min(_least_cosine(found, expected) for found, expected in pairs)
+    stretch = max(_most_stretch(found, expected) for found, expected in pairs)
+    if not (least >= MIN_COSINE and stretch <= MOST_STRETCH):
         raise StoreFailed(
-            f"the stored model encodes the probe differently from the trained one (cosine {least:.4f}),"
-            " so it is not published",
+            f"the stored model encodes the probe differently from the trained one (cosine {least:.4f}, lengths of"
+            f" vectors differ by {stretch:.2%}), so it is not published",
             reason="ProbeMismatch",
         )
 
@@ -58,3 +61,8 @@ def _items(model: Model) -> NDArray[np.float32]:
 def _least_cosine(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
     lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
     return float(((found * expected).sum(1) / lengths).min())
+
+
+def _most_stretch(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    lengths = np.linalg.norm(expected, axis=1)
+    return float((np.abs(np.linalg.norm(found, axis=1) - lengths) / lengths).max())

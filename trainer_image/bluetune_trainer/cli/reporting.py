@@ -4,14 +4,15 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bluetune_api import store_layout
 from bluetune_api.objectstore import ObjectStore, StoreError
 from bluetune_api.records import CheckReport, MethodPlan, Plan
-from bluetune_trainer.data.splits import clicked_sessions
+from bluetune_trainer.data.measurable import informative
 from bluetune_trainer.data.types import Catalogue, Split
-from bluetune_trainer.errors import Stopped, StoreFailed
+from bluetune_trainer.errors import Stopped, StoreFailed, raise_if
 from bluetune_trainer.report.content import RunFacts, Stage, click_positions
 from bluetune_trainer.report.page import render
 from bluetune_trainer.search.contract import SearchOutcome
@@ -35,6 +36,9 @@ class Finished:
     check: CheckReport
     catalogue: Catalogue
     split: Split
+    """Without what `left_out` counts."""
+    left_out: int
+    """Sessions of judged queries that nothing was trained or chosen by."""
     outcome: SearchOutcome
     start: Path
     """Folder of the start version."""
@@ -91,22 +95,21 @@ def _facts(run: Finished, stop: threading.Event) -> RunFacts:
         positions=click_positions(split),
         split_sizes=(len(split.train), len(split.validation), len(split.gate)),
         cut=run.outcome.cut,
+        informative=(int(informative(split.validation).sum()), int(informative(split.gate).sum())),
+        left_out=run.left_out,
         version=run.published.version,
         uri=run.published.uri,
         digest=run.published.digest,
         manifest=run.published.manifest,
         stages=run.stages,
+        named=frozenset(run.method.initial_params or ()),
     )
 
 
 def _on_validation(run: Finished, stop: threading.Event) -> Evidence | None:
     """Queries to show where the gate had none: such a batch is small, so this takes little."""
-    if not clicked_sessions(run.split.validation):
+    if not informative(run.split.validation).any():
         return None
-
-    def step() -> None:
-        if stop.is_set():
-            raise Stopped
 
     against = run.plan.start_version or ""
     plan, gate = run.plan, run.plan.gate.model_copy(update={"judgments": None})
@@ -120,6 +123,6 @@ def _on_validation(run: Finished, stop: threading.Event) -> Evidence | None:
         gate,
         against=against,
         parts=run.parts,
-        on_step=step,
+        on_step=partial(raise_if, stop),
     )
     return None if measured is None else measured.evidence

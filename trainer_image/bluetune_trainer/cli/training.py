@@ -6,21 +6,35 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from bluetune_api import store_layout
 from bluetune_api.objectstore import ObjectStore
-from bluetune_api.records import CheckReport, GateReport, Lineage, Manifest, ManifestFile, Plan, Progress, Result, Trial
+from bluetune_api.records import (
+    CheckReport,
+    GateReport,
+    Lineage,
+    Manifest,
+    ManifestFile,
+    Plan,
+    Progress,
+    Result,
+    RunPrecision,
+    Trial,
+)
 from bluetune_api.task import TrialSummary
 from bluetune_trainer.cli.checking import checked_batch, prepare
 from bluetune_trainer.cli.ending import finish
 from bluetune_trainer.cli.gating import GateOfRun
 from bluetune_trainer.cli.probe import compare, reference_of
 from bluetune_trainer.cli.reporting import Finished, Written, write_report
+from bluetune_trainer.data.judgments import Judged, read_judgments, without_judged
 from bluetune_trainer.data.loading import load
 from bluetune_trainer.data.reading import Reader
 from bluetune_trainer.data.types import Catalogue, Split
-from bluetune_trainer.errors import PlanInvalid, Stopped, TrainerError
+from bluetune_trainer.errors import PlanInvalid, TrainerError, raise_if
 from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.resolve import Resolved
 from bluetune_trainer.report.card import CardFacts, write_card
@@ -31,8 +45,11 @@ from bluetune_trainer.store import progress as run_progress
 from bluetune_trainer.store import runs
 from bluetune_trainer.store.versions import Published, download_version, lineage, publish
 from bluetune_trainer.training.launch import check_devices
+from bluetune_trainer.training.machine import Machine, find_machine
 from bluetune_trainer.training.params import resolve_settings
 from bluetune_trainer.training.parts import Parts, choose_parts
+from bluetune_trainer.training.precision import bf16_pays
+from bluetune_trainer.training.similarity import ranked_as_served
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +60,13 @@ Report = Callable[[Progress], None]
 """Told how far the run is, often; must return at once."""
 
 
-def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: Report) -> Result:
+def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: Report, gpus: int = 0) -> Result:
     """Follow a plan to its result. Again: go on where the last attempt was, and repeat no finished trial.
 
+    `gpus` is how many of them the container asked for.
+
     Raises:
+        GpuNotVisible: it asked for some, and torch can use none.
         DataInvalid, PlanInvalid, PluginFailed: the same plan would end so again.
         Stopped: `stop` was set; finished trials are kept.
     """
@@ -54,8 +74,13 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
     if done is not None:
         return done
     assert plan.start_version is not None  # noqa: S101 - the plan was judged when it was read
+    machine = find_machine(gpus)
     runs.keep_plan(store, plan)
     resolved = prepare(plan)
+    precision = _precision(store, plan, resolved, machine)
+    log.info(
+        "training", extra={"device": machine.name, "on": machine.in_words(), "precision": precision, "gpusAsked": gpus}
+    )
     check_devices(resolve_settings(resolved.method.settings).devices)
     stages = _Stages(report)
     stages.enter("Loading")
@@ -65,19 +90,27 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
         with blaming(plan.method.plugin, *resolved.user_code):
             clicks_decide = plan.gate.judgments is None
             catalogue, split = load(store, resolved.method, resolved.plugin, checked, hold_out=clicks_decide, stop=stop)
+        judged = _judgments(store, plan, catalogue, workdir, stop)
+        left_out = 0
+        if judged is not None:
+            split, left_out = without_judged(split, (entry.query for entry in judged))
+            log.info("judged queries are not trained on", extra={"judgments": len(judged), "sessionsLeftOut": left_out})
         if resolved.plugin.waits_for_data():
             resolved = prepare(plan, resolved.plugin)
+            precision = _precision(store, plan, resolved, machine)
+        resolved = _with_precision(resolved, precision)
+        parent = download_version(store, plan.start_version, workdir / "start")
+        resolved = ranked_as_served(resolved, workdir / "start")
         with blaming(plan.method.plugin, *resolved.user_code):
             parts = choose_parts(resolved.method.settings, resolved.plugin, files=Reader(store, stop))
-        parent = download_version(store, plan.start_version, workdir / "start")
         with blaming(plan.method.plugin, *resolved.user_code, *parts.user_code):
-            gate = GateOfRun(store, plan, resolved.method, parts, catalogue, workdir, stop)
+            gate = GateOfRun(store, plan, resolved.method, parts, catalogue, judged, workdir, stop)
             cross = gate.cross_fit(split, stages.evaluating)
             outcome = _search(store, plan, resolved, parts, catalogue, split, stages, stop, workdir, cross)
-            _raise_if(stop)
+            raise_if(stop)
             stages.enter("Evaluating")
             measured = gate.measure(split.gate, outcome)
-            _raise_if(stop)
+            raise_if(stop)
             stages.enter("Publishing")
             published = _publish(store, plan, parts, checked, outcome, parent)
             runs.StoredTrials(store, plan.owner.uid).remove_checkpoints()
@@ -88,6 +121,7 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
             check=checked,
             catalogue=catalogue,
             split=split,
+            left_out=left_out,
             outcome=outcome,
             start=workdir / "start",
             measured=measured,
@@ -147,9 +181,19 @@ class _Stages:
         self._report(self._last)
 
 
-def _raise_if(stop: threading.Event) -> None:
-    if stop.is_set():
-        raise Stopped
+def _precision(store: ObjectStore, plan: Plan, resolved: Resolved, machine: Machine) -> Literal["FP32", "BF16"]:
+    """What the settings say, or what the run's first attempt found best."""
+    named = resolved.method.settings.precision or "Auto"
+    if named != "Auto":
+        return named
+    chosen: Literal["FP32", "BF16"] = "BF16" if bf16_pays(machine.device) else "FP32"
+    record = RunPrecision(precision=chosen, machine=machine.in_words()[:256])
+    return runs.keep_precision(store, plan.owner.uid, record).precision
+
+
+def _with_precision(resolved: Resolved, precision: Literal["FP32", "BF16"]) -> Resolved:
+    settings = resolved.method.settings.model_copy(update={"precision": precision})
+    return replace(resolved, method=resolved.method.model_copy(update={"settings": settings}))
 
 
 def _search(
@@ -205,6 +249,15 @@ def _checkpoint_seconds() -> float:
     return seconds
 
 
+def _judgments(
+    store: ObjectStore, plan: Plan, catalogue: Catalogue, workdir: Path, stop: threading.Event
+) -> list[Judged] | None:
+    """The gate's, read before hours are spent on a model that they could not judge; None if it judges by clicks."""
+    if plan.gate.judgments is None:
+        return None
+    return read_judgments(store, plan.gate.judgments, catalogue, workdir, stop=stop)
+
+
 def _publish(
     store: ObjectStore,
     plan: Plan,
@@ -213,9 +266,12 @@ def _publish(
     outcome: SearchOutcome,
     parent: Manifest,
 ) -> Published:
-    reference = reference_of(parts.load_served(outcome.model_folder))
+    served = parts.load_served(outcome.model_folder)
+    reference = reference_of(served)
     card = CardFacts(
         dimension=outcome.dimension,
+        similarity=served.similarity,
+        unit=served.unit,
         query_prompt=outcome.query_prompt,
         item_prompt=outcome.item_prompt,
         name=plan.model,
@@ -245,6 +301,7 @@ def _publish(
             metrics=outcome.best.metrics,
             query_prompt=outcome.query_prompt,
             item_prompt=outcome.item_prompt,
+            similarity=served.similarity,
             probe=reference.probe,
         )
 

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from bluetune_api.store_location import StoreLocation
-from bluetune_trainer.cli.bases import HF, fetch_model
 from bluetune_trainer.compat.experiments import TRACKING_URI
-
-STORE = "BLUETUNE_STORE"
+from bluetune_trainer.store.bases import HF, fetch_model
+from bluetune_trainer.store.environment import location_of_environment
 
 
 class ModelDownloader:
@@ -43,12 +42,7 @@ class ModelDownloader:
         uri = model_name
         if "://" not in uri and HF.fullmatch(f"hf://{uri}"):
             uri = f"hf://{uri}"
-        return fetch_model(uri, _location(), Path(tempfile.mkdtemp(prefix="bluetune-model-")), _open)
-
-
-def _location() -> StoreLocation | None:
-    given = os.environ.get(STORE)
-    return StoreLocation.model_validate_json(given) if given else None
+        return fetch_model(uri, location_of_environment(), Path(tempfile.mkdtemp(prefix="bluetune-model-")), _open)
 
 
 def _open(location: StoreLocation) -> Any:

@@ -1,18 +1,24 @@
 """From a session, as it was logged, to an input of the fine-tuning."""
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from bluetune_trainer.compat.queries import TextQueryItem
-from bluetune_trainer.compat.sessions import SessionEvent, SessionWithEvents
+from bluetune_trainer.compat.sessions import SearchResultItem, SessionEvent, SessionWithEvents
+from bluetune_trainer.data.event_types import EventTypes
+from bluetune_trainer.errors import PluginFailed
+
+COUNTED = EventTypes()
+"""Types of events that count where nobody says which."""
 
 
 class SessionEventWithImportance(BaseModel, ABC):
-    """An event, and how much it says. An event of importance 0 or below is no click."""
+    """An event, and how much it says: a click weighs by its importance, and at 0 or below it is no click."""
 
     object_id: str
     """The result that was clicked."""
@@ -29,9 +35,9 @@ class SessionEventWithImportance(BaseModel, ABC):
 
 
 class DummySessionEventWithImportance(SessionEventWithImportance):
-    """Importance 1, or what the event's meta says in `importance`."""
+    """What the event's meta says in `importance`; else 1 for clicks, carts and purchases, and 0 for impressions."""
 
-    importance: float = 1.0
+    importance: float = Field(default=1.0, allow_inf_nan=False)
 
     @property
     def event_importance(self) -> float:
@@ -41,7 +47,9 @@ class DummySessionEventWithImportance(SessionEventWithImportance):
     @classmethod
     def from_model(cls, event: SessionEvent) -> "DummySessionEventWithImportance":
         """Of an event, as it was logged."""
-        return cls(object_id=event.object_id, importance=float((event.meta or {}).get("importance", 1.0)))
+        given = (event.meta or {}).get("importance")
+        importance = COUNTED.gain(event.event_type) if given is None else given
+        return cls.model_validate({"object_id": event.object_id, "importance": importance})
 
 
 class FineTuningInput(BaseModel):
@@ -58,7 +66,7 @@ class FineTuningInput(BaseModel):
     ranks: dict[str, float | None] = Field(default_factory=dict)
     """What the search ranked each result by, if that was logged."""
     event_types: list[float] | None = None
-    """Importance of each event."""
+    """Importance of each of `events`, one by one; None: 1 each."""
     timestamp: float | None = None
     """Seconds since the epoch."""
 
@@ -84,13 +92,39 @@ class FineTuningInput(BaseModel):
         self.ranks = {result: rank for result, rank in self.ranks.items() if result not in gone}
 
 
+class Metas(Sequence[Any]):
+    """Metas of a session's results, each made when it is looked at: a run reads items from the catalogue.
+
+    Args:
+        make: a meta of a result's id and meta.
+        results: of the session.
+    """
+
+    def __init__(self, make: Callable[[str, dict[str, Any]], Any], results: Sequence[SearchResultItem]) -> None:
+        self._make = make
+        self._results = results
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    @overload
+    def __getitem__(self, at: int) -> Any: ...
+    @overload
+    def __getitem__(self, at: slice) -> "Metas": ...
+    def __getitem__(self, at: int | slice) -> Any:
+        if isinstance(at, slice):
+            return Metas(self._make, self._results[at])
+        result = self._results[at]
+        return self._make(result.object_id, result.meta or {})
+
+
 @dataclass
 class FineTuningInputWithItems:
     """An input, and what must be loaded for it."""
 
     input: FineTuningInput
     """The session."""
-    items: list[Any]
+    items: Sequence[Any]
     """ItemMeta objects of its results."""
 
 
@@ -121,19 +155,26 @@ class ClickstreamSessionConverter:
     def convert(self, session_data: SessionWithEvents | dict[str, Any]) -> FineTuningInputWithItems:
         """A session, as an object or as it was logged, as an input with its items' metas."""
         session = SessionWithEvents.model_validate(session_data) if isinstance(session_data, dict) else session_data
-        events = [] if session.is_irrelevant else [self.event_type.from_model(event) for event in session.events]
-        clicked = {event.object_id for event in events if event.event_importance > 0}
-        results = list(dict.fromkeys(result.object_id for result in session.search_results))
+        clicked: dict[str, float] = {}
+        for event in () if session.is_irrelevant else session.events:
+            importance = self._importance(event)
+            if importance > 0:
+                clicked[event.object_id] = max(importance, clicked.get(event.object_id, 0.0))
+        shown: dict[str, SearchResultItem] = {}
+        for result in session.search_results:
+            shown.setdefault(result.object_id, result)
+        results = list(shown)
+        events = [result for result in results if result in clicked]
         return FineTuningInputWithItems(
             input=self.fine_tuning_type(
                 query=self.query(session),
-                events=[result for result in results if result in clicked],
+                events=events,
                 results=results,
-                ranks={result.object_id: result.rank for result in session.search_results},
-                event_types=[event.event_importance for event in events if event.event_importance > 0],
+                ranks={result: item.rank for result, item in shown.items()},
+                event_types=[clicked[event] for event in events],
                 timestamp=session.created_at,
             ),
-            items=[self.item_meta(result.object_id, result.meta or {}) for result in session.search_results],
+            items=Metas(self.item_meta, list(shown.values())),
         )
 
     def query(self, session: SessionWithEvents) -> Any:
@@ -145,11 +186,24 @@ class ClickstreamSessionConverter:
         """What a data loader gets to know of an item."""
         return self.item_type(**{**fields, "object_id": object_id})
 
+    def _importance(self, event: SessionEvent) -> float:
+        weighed: object = self.event_type.from_model(event)
+        importance = getattr(weighed, "event_importance", None)
+        if isinstance(importance, bool) or not isinstance(importance, int | float) or not math.isfinite(importance):
+            name = self.event_type.__name__
+            raise PluginFailed(
+                f"event_importance of {name} must be a number, for {event.object_id!r} it is {importance!r}"
+            )
+        return float(importance)
+
 
 def is_plain(converter: ClickstreamSessionConverter) -> bool:
-    """Whether the converter takes sessions as they are, so that nothing need be made of a million of them."""
+    """Whether the converter takes sessions as they are, where no event says how important it is."""
+    own = type(converter)
     return (
-        type(converter).convert is ClickstreamSessionConverter.convert
+        own.convert is ClickstreamSessionConverter.convert
+        and own.query is ClickstreamSessionConverter.query
+        and converter.query_item_type is TextQueryItem
         and converter.event_type is DummySessionEventWithImportance
         and converter.fine_tuning_type is FineTuningInput
     )

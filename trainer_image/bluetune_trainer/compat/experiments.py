@@ -1,7 +1,6 @@
 """`ExperimentsManager`: what is written down about trials. The store has it all; MLflow can have it, too."""
 
 import importlib.util
-import logging
 import os
 import shutil
 from collections.abc import Sequence
@@ -9,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bluetune_api.records import Trial
+from bluetune_trainer.compat.tracking import Tracker
 from bluetune_trainer.ranking.accumulators import MetricsAccumulator
-
-log = logging.getLogger(__name__)
 
 TRACKING_URI = "MLFLOW_TRACKING_URI"
 
@@ -32,7 +30,7 @@ class ExperimentsManager:
         is_loss: whether less of `main_metric` is better; for the trackers.
         n_top_runs: kept for old plugins; a run starts from at most 10 parameter sets of the model's lineage.
         requirements: kept for old plugins; versions are no pickles and need none.
-        retry_config: kept for old plugins; MLflow's own retries are used.
+        retry_config: kept for old plugins; a server that does not answer is not asked again in a run.
     """
 
     def __init__(
@@ -53,6 +51,7 @@ class ExperimentsManager:
                 f"tracking_uri: {tracking_uri} needs the package mlflow; add it to the image, or leave it out"
             )
         self.tracking_uri = tracking_uri or None
+        self._tracker = Tracker(tracking_uri, plugin_name) if tracking_uri else None
         self.main_metric = main_metric
         self.plugin_name = plugin_name
         self.accumulators = list(accumulators)
@@ -79,6 +78,12 @@ class ExperimentsManager:
         """The objective of the search that `main_metric` asks for; None for one that nothing should be judged by."""
         name = self.main_metric.removeprefix("test_")
         return name if name in ("ndcg@10", "mrr@10", "recall@10") else None
+
+    @property
+    def tracks(self) -> bool:
+        """Whether anybody is told of trials."""
+        own = type(self).trial_finished is not ExperimentsManager.trial_finished
+        return own or self.tracking_uri is not None
 
     def upload_initial_model(self, model: Any) -> None:
         """Take the model that a first version is to be made of: a folder, or what can be saved as one."""
@@ -109,22 +114,5 @@ class ExperimentsManager:
 
     def trial_finished(self, trial: Trial) -> None:
         """Write a finished trial to MLflow, if there is one. A server that fails costs a warning, and not the run."""
-        if self.tracking_uri is None:
-            return
-        try:
-            self._to_mlflow(trial)
-        except Exception as error:  # whatever MLflow raises: the store has the trial
-            log.warning("trial not in MLflow", extra={"trial": trial.trial, "error": str(error)})
-
-    def _to_mlflow(self, trial: Trial) -> None:
-        import mlflow  # optional: only who names a server needs it
-
-        client = mlflow.MlflowClient(tracking_uri=self.tracking_uri)
-        found = client.get_experiment_by_name(self.plugin_name)
-        experiment = found.experiment_id if found else client.create_experiment(self.plugin_name)
-        run = client.create_run(experiment, run_name=f"trial {trial.trial}").info.run_id
-        for name, value in trial.params.items():
-            client.log_param(run, name, value)
-        for name, metric in trial.metrics.items():
-            client.log_metric(run, name.replace("@", "_at_"), metric)
-        client.set_terminated(run, "FINISHED" if trial.status == "ok" else "FAILED")
+        if self._tracker is not None:
+            self._tracker.tell(trial)

@@ -152,9 +152,23 @@ class ItemSetManager:
             raise ValueError(f"the item's content must be a text, this is {type(content).__name__}")
         return content
 
+    @property
+    def splits(self) -> bool:
+        """Whether items are cut into parts."""
+        return self.splitter is not None or type(self).parts is not ItemSetManager.parts
+
+    @property
+    def varies(self) -> bool:
+        """Whether items have variants."""
+        return self.augmenter is not None or type(self).variants is not ItemSetManager.variants
+
     def text(self, loaded: Any) -> str:
         """The text of a loaded item."""
-        return self.preprocess(self.field_normalizer.item(loaded))
+        normalizer = self.field_normalizer
+        if type(normalizer).__call__ is DatasetFieldsNormalizer.__call__:
+            return self.preprocess(normalizer.item(loaded))
+        (row,) = normalizer([loaded])
+        return self.preprocess(row[normalizer.ITEM_FIELD_NAME])
 
     def parts(self, text: str) -> list[str]:
         """The parts of an item's text: at least one."""

@@ -13,9 +13,16 @@ from bluetune_trainer.compat.sessions import SessionWithEvents
 from bluetune_trainer.compat.settings import FineTuningSettings
 from bluetune_trainer.compat.splitting import ItemSplitter, NoSplitter
 from bluetune_trainer.compat.train_test import TrainTestSplitter
+from bluetune_trainer.errors import PluginFailed
 from bluetune_trainer.plugin.method import FineTuningMethod as Hooks
 from bluetune_trainer.plugin.method import TextFineTuningMethod
 from bluetune_trainer.ranking.accumulators import MetricsAccumulator
+
+NEVER_CALLED = (
+    *("get_query_retriever", "get_items_splitter", "get_data_loader", "get_manager", "get_inference_client_factory"),
+    *("get_embedding_model_info", "get_search_index_info", "get_vectors_adjuster", "get_vectordb_optimizations"),
+)
+"""Methods of the document that a run does not call."""
 
 
 @dataclass
@@ -71,7 +78,7 @@ class FineTuningMethod(TextFineTuningMethod):
             clickstream: the batch's sessions, made one at a time when they are looked at. A plugin that only hands
                 it to `prepare_data` has its settings checked before the batch is read.
         """
-        raise NotImplementedError
+        raise PluginFailed(f"{type(self).__name__} does not define get_fine_tuning_builder")
 
     def get_query_retriever(self) -> QueryRetriever | None:
         """The retriever; the builder's counts in a run."""
@@ -108,6 +115,10 @@ class FineTuningMethod(TextFineTuningMethod):
     def get_vectordb_optimizations(self) -> list[Any]:
         """Not called: the index is built by `EmbeddingModel.spec.serving.reindex`."""
         return []
+
+    def never_called(self) -> tuple[str, ...]:
+        """What a builder has, a manifest's field stands for, or nobody asks."""
+        return NEVER_CALLED
 
     def adapted(self) -> Hooks:
         """The plugin as a run calls it."""

@@ -68,6 +68,21 @@ def as_choices(initial_params: Mapping[str, Iterable[Any]]) -> dict[str, list[An
     return choices
 
 
+def defaults_of_embedding_studio(loss: object) -> dict[str, list[Any]]:
+    """What a trial has where a plugin's parameters do not say: parameters that Embedding Studio does not know at the
+    values that leave them out, and the temperature of a loss that has one.
+    """
+    defaults: dict[str, list[Any]] = {
+        "unclicked_weight": [1.0],
+        "phrases_per_session": [0.0],
+        "interpolation": [1.0],
+    }
+    temperature = getattr(loss, "temperature", None)
+    if isinstance(temperature, int | float):
+        defaults["temperature"] = [float(temperature)]
+    return defaults
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, ExamplesType):
         return int(value)

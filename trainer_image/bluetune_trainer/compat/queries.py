@@ -56,7 +56,12 @@ class QueryRetriever(ABC):
         return self._get_payload(self._parsed(query))
 
     def _parsed(self, query: Any) -> Any:
-        return self.get_model_class().model_validate(query) if isinstance(query, dict) else query
+        """A mapping as an object of the retriever's class; where it names one of its own, objects of others, too."""
+        wanted = self.get_model_class()
+        names_one = type(self).get_model_class is not QueryRetriever.get_model_class
+        if names_one and isinstance(query, BaseModel) and not isinstance(query, wanted):
+            query = query.model_dump()
+        return wanted.model_validate(query) if isinstance(query, dict) else query
 
 
 class TextQueryRetriever(QueryRetriever):

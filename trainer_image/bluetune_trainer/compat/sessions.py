@@ -1,17 +1,32 @@
 """Search sessions as the document's plugins see them: objects made one at a time, however many sessions there are."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, overload
+from typing import Annotated, Any, overload
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, model_validator
 
+from bluetune_trainer.data.clicks import seconds_of
 from bluetune_trainer.data.types import Catalogue, Sessions
 
+Id = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
+"""A text; a whole number is taken as one, as the reader of batches takes it."""
+Seconds = Annotated[float, BeforeValidator(seconds_of)]
+"""A time in any form that the reader of batches takes, as seconds since the epoch."""
 
-class SearchResultItem(BaseModel):
+
+class Logged(BaseModel):
+    """Something that was logged. A field that is null counts as absent, and fields of other names are ignored."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nulls_are_absent(cls, data: Any) -> Any:
+        return {name: value for name, value in data.items() if value is not None} if isinstance(data, dict) else data
+
+
+class SearchResultItem(Logged):
     """One result, as it was shown."""
 
-    object_id: str
+    object_id: Id
     """Its id in the catalogue."""
     rank: float | None = None
     """What the search ranked it by, if that was logged."""
@@ -19,41 +34,39 @@ class SearchResultItem(BaseModel):
     """Whatever else was logged."""
 
 
-class SessionEvent(BaseModel):
+class SessionEvent(Logged):
     """Something that a user did with a result: a click."""
 
-    event_id: str = ""
+    event_id: Id = ""
     """Its id."""
-    session_id: str = ""
+    session_id: Id = ""
     """Session in which it happened."""
-    object_id: str
+    object_id: Id
     """The result that was clicked."""
     event_type: str = "click"
     """What was done."""
-    created_at: float = 0
+    created_at: Seconds = 0
     """Seconds since the epoch."""
     meta: dict[str, Any] | None = None
     """Whatever else was logged."""
 
 
-class SessionWithEvents(BaseModel):
+class SessionWithEvents(Logged):
     """A search session: what was asked, what was shown, what was clicked."""
 
-    model_config = ConfigDict(extra="ignore")
-
-    session_id: str
+    session_id: Id
     """Its id."""
     search_query: Any
     """What was asked."""
-    created_at: float = 0
+    created_at: Seconds = 0
     """Seconds since the epoch."""
     search_results: list[SearchResultItem] = Field(default_factory=list)
     """In the order in which they were shown."""
     search_meta: dict[str, Any] | None = None
     """Whatever else was logged about the query."""
-    user_id: str | None = None
+    user_id: Id | None = None
     """Who asked."""
-    is_irrelevant: bool = False
+    is_irrelevant: Annotated[bool, BeforeValidator(lambda value: value is True)] = False
     """Marked as a session in which nothing was relevant."""
     batch_id: str = ""
     """Batch that it belongs to."""
@@ -74,7 +87,8 @@ class Clickstream(Sequence[SessionWithEvents]):
 
     The sessions are those that passed the check, with the results that the catalogue knows. What the check does not
     keep is not there: `session_id` is the session's number in the batch, and `meta`, `user_id` and `rank` are empty;
-    override `session` of the plugin to use them.
+    override `session` of the plugin to use them. An event stands for all of a result's; what they say together
+    is in its meta as `importance`, if that is not 1.
 
     Before the batch was read every look raises ClickstreamNotRead; a plugin that hands the sequence on to
     `prepare_data` need not care.
@@ -125,7 +139,7 @@ def session_at(sessions: Sessions, catalogue: Catalogue, position: int) -> Sessi
     """The session at a position of the batch as an object."""
     begin, end = int(sessions.offsets[position]), int(sessions.offsets[position + 1])
     ids = [catalogue.ids[item] for item in sessions.items[begin:end].tolist()]
-    clicked = sessions.clicked[begin:end].tolist()
+    gains = (sessions.gains if len(sessions.gains) else sessions.clicked)[begin:end].tolist()
     session = SessionWithEvents.model_construct(
         session_id=str(position),
         search_query=sessions.queries[position],
@@ -133,9 +147,11 @@ def session_at(sessions: Sessions, catalogue: Catalogue, position: int) -> Sessi
         search_results=[SearchResultItem.model_construct(object_id=i, rank=None, meta=None) for i in ids],
         session_number=position,
         events=[
-            SessionEvent.model_construct(session_id=str(position), object_id=i)
-            for i, click in zip(ids, clicked, strict=True)
-            if click
+            SessionEvent.model_construct(
+                session_id=str(position), object_id=i, meta=None if gain == 1 else {"importance": gain}
+            )
+            for i, gain in zip(ids, gains, strict=True)
+            if gain
         ],
     )
     session._position = position

@@ -10,7 +10,7 @@ from bluetune_api.method import Settings
 from bluetune_trainer.ranking.confidences import dummy_confidences
 from bluetune_trainer.ranking.losses import RankingLossInterface
 from bluetune_trainer.ranking.metrics import MetricCalculator
-from bluetune_trainer.ranking.rankers import COSINE_DISTANCE, COSINE_SIMILARITY, EUCLIDEAN_DISTANCE
+from bluetune_trainer.ranking.rankers import COSINE_DISTANCE, COSINE_SIMILARITY, DOT_PRODUCT, EUCLIDEAN_DISTANCE
 
 ONCE_AN_EPOCH = 1e9
 """More sessions than an epoch has: the manifest's settings count sessions and have no -1."""
@@ -45,7 +45,8 @@ class FineTuningSettings(BaseModel):
     @model_validator(mode="after")
     def _ranker_and_direction_agree(self) -> Self:
         """A built-in ranker taken for its opposite would train the model backwards."""
-        names: dict[Any, bool] = {COSINE_SIMILARITY: True, COSINE_DISTANCE: False, EUCLIDEAN_DISTANCE: False}
+        similarities, distances = (COSINE_SIMILARITY, DOT_PRODUCT), (COSINE_DISTANCE, EUCLIDEAN_DISTANCE)
+        names: dict[Any, bool] = {**dict.fromkeys(similarities, True), **dict.fromkeys(distances, False)}
         grows = names.get(self.ranker) if self.ranker is not None else None
         if None not in (grows, self.is_similarity) and grows != self.is_similarity:
             name = getattr(self.ranker, "__name__", "")
@@ -53,12 +54,13 @@ class FineTuningSettings(BaseModel):
         return self
 
     def as_settings(self) -> Settings:
-        """What a manifest can say of it: all but the objects."""
+        """What a manifest can say of it: all but the objects. Embedding Studio has no warmup."""
         each = self.test_each_n_inputs
         return Settings(
             is_similarity=self.is_similarity,
             step_size=self.step_size,
             gamma=self.gamma,
+            warmup=0.0,
             num_epochs=self.num_epochs,
             batch_size=self.batch_size,
             test_each_n_inputs=None if each is None else float(each) if each > 0 else ONCE_AN_EPOCH,

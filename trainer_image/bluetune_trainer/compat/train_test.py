@@ -59,6 +59,11 @@ class TrainTestSplitter:
         test = set(different[len(different) - count :])
         return [plain[query] in test for query in queries]
 
+    @property
+    def varies(self) -> bool:
+        """Whether queries have variants."""
+        return self.augmenter is not None or type(self).variants is not TrainTestSplitter.variants
+
     def variants(self, query: str) -> list[str]:
         """Texts that may stand for a query in training, its own first, each once."""
         return list(dict.fromkeys([query, *(self.augmenter.augment(query) if self.augmenter else ())]))

@@ -51,6 +51,7 @@ def read_catalogue(
             continue
         tally.use(key)
         if text is None:
+            tally.left_out += 1
             continue
         if type(text) is not str:
             raise PluginFailed(

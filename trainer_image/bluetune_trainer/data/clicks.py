@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, NoReturn
 
-from bluetune_trainer.data.event_types import UNTYPED, EventTypes
+from bluetune_trainer.data.event_types import IMPORTANCE, UNTYPED, EventTypes
 from bluetune_trainer.data.records import shortened
 from bluetune_trainer.data.tally import EventTally
 
@@ -129,6 +129,8 @@ def _clicked(events: object, types: EventTypes, tally: EventTally) -> dict[str, 
             raise BrokenSession(f"events[{i}].event_type: a text is expected, this is {shortened(name)}")
         tally.count(name)
         gain = types.gain(name)
+        if IMPORTANCE in event:
+            gain *= event[IMPORTANCE]
         if not gain:
             continue
         object_id = event.get("object_id")

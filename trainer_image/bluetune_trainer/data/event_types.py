@@ -14,6 +14,11 @@ DEFAULT_TYPES = (
 UNTYPED = "click"
 """What an event without a type is."""
 
+WEIGHED = "weighed by the plugin"
+"""Type of the events that a plugin's own converter made: they count, whichever types the method names."""
+IMPORTANCE = object()
+"""Key of an event's importance, a factor on its gain, that a plugin gives it; no log can hold such a key."""
+
 MOST_REMEMBERED = 1000
 """Names whose gain is looked up once."""
 
@@ -31,7 +36,7 @@ class EventTypes:
 
     def __init__(self, gains: Mapping[str, float] | None = None) -> None:
         named = dict.fromkeys(DEFAULT_TYPES, 1.0) if gains is None else gains
-        self._gains: dict[str, float] = {}
+        self._gains: dict[str, float] = {plain(WEIGHED): 1.0}
         for name, gain in named.items():
             if plain(name) in self._gains and gains is not None:
                 raise PlanInvalid(
@@ -40,7 +45,7 @@ class EventTypes:
                 )
             self._gains[plain(name)] = float(gain)
         self._as_logged: dict[str, float] = {}
-        self.levels = (0.0, *sorted(set(self._gains.values())))
+        self.levels = (0.0, *sorted({float(gain) for gain in named.values()}))
 
     def gain(self, name: str) -> float:
         """What a result gains by an event of this type; 0 if the type does not count."""
@@ -50,8 +55,3 @@ class EventTypes:
             if len(self._as_logged) < MOST_REMEMBERED:
                 self._as_logged[name] = gain
         return gain
-
-    @property
-    def graded(self) -> bool:
-        """Whether a click may be worth something else than 1."""
-        return self.levels != (0.0, 1.0)

@@ -1,22 +1,27 @@
 """Judgments of people, for the gate: which item is how relevant to which query."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from bluetune_api.objectstore import ObjectStore
+from bluetune_trainer.data.measurable import informative
 from bluetune_trainer.data.problems import MAX_BROKEN, delta_problem, unread_problem, useless_problem
 from bluetune_trainer.data.reading import listing, pin, stream
 from bluetune_trainer.data.records import shortened
+from bluetune_trainer.data.splits import clicked_sessions, normalised
 from bluetune_trainer.data.tally import Lines
-from bluetune_trainer.data.types import Catalogue
+from bluetune_trainer.data.types import Catalogue, Split
 from bluetune_trainer.errors import DataInvalid
 
 QRELS, TOPICS = ".qrels", ".topics"
 """Ends of names of TREC's files."""
 MAX_GRADE = 1000
-"""Graded judgments end at 3 to 5, seldom at 100; gains may be powers of two of them, which must stay finite."""
+"""Graded judgments end at 3 to 5, seldom at 100. Gains are linear in the grade."""
 
 
 class Judged(NamedTuple):
@@ -68,6 +73,30 @@ def read_judgments(
             " check that its object_id are ids of the catalogue"
         )
     return judged
+
+
+def without_judged(split: Split, judged: Iterable[str]) -> tuple[Split, int]:
+    """The split without training and validation sessions of judged queries, and how many sessions that leaves out.
+
+    Queries are compared as the split compares them. A model that learned from the clicks of a judged query would be
+    measured on what it has seen.
+
+    Raises:
+        DataInvalid: no clicked session is left to train on, or none that tells rankings apart to choose trials by.
+    """
+    known = {normalised(query) for query in judged}
+    parts = []
+    for name, part in (("training", split.train), ("validation", split.validation)):
+        kept = part.subset(np.flatnonzero([normalised(query) not in known for query in part.queries]))
+        enough = clicked_sessions(kept) if name == "training" else informative(kept).any()
+        if not enough:
+            raise DataInvalid(
+                f"serving.gate.judgments: without the sessions of the {len(known)} judged queries, which are not"
+                f" trained on, no {name} session that says anything is left: judge fewer, or collect more"
+            )
+        parts.append(kept)
+    left_out = len(split.train) + len(split.validation) - sum(len(part) for part in parts)
+    return replace(split, train=parts[0], validation=parts[1]), left_out
 
 
 class _Found:

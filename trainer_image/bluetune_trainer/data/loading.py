@@ -149,6 +149,8 @@ def _observe(
             overridden(plugin, "query"),
             clickstream=method.clickstream,
         )
+    if sessions_tally.left_out or items_tally.left_out:
+        log.info("left out by the plugin", extra={"sessions": sessions_tally.left_out, "items": items_tally.left_out})
     plugin.data_read(sessions, catalogue)
     own = plugin.split(sessions)
     seen = Observed(

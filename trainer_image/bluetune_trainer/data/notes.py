@@ -26,6 +26,7 @@ def notes(tally: SessionTally, types: EventTypes, clickstream: Clickstream) -> l
         *tally.notes,
         *([f"events that do not count as clicks: {others}; clickstream.eventTypes says which count"] if others else []),
         *counted(
+            ("sessions that the plugin left out", tally.left_out),
             ("events without an object_id, which do nothing", events.without_object),
             ("clicks on what is not among the search's results, which do nothing", tally.clicks_not_shown),
             (

@@ -8,6 +8,7 @@ from bluetune_api.method import Settings
 from bluetune_api.records import MethodPlan, PinnedObject
 from bluetune_trainer.data.event_types import EventTypes
 from bluetune_trainer.data.formats import READABLE
+from bluetune_trainer.data.measurable import metric_problems
 from bluetune_trainer.data.notes import named, of_other_types
 from bluetune_trainer.data.splits import clicked_sessions, informative_sessions
 from bluetune_trainer.data.tally import CatalogueTally, Lines, SessionTally
@@ -122,7 +123,10 @@ def data_problems(seen: Observed, method: MethodPlan) -> list[str]:
     if items.items and tally.read:
         types = EventTypes(method.clickstream.event_types)
         problems.extend(
-            _coverage_problems(tally, settings) or _nothing_to_tell_apart(tally) or _too_few(seen, types, settings)
+            _coverage_problems(tally, settings)
+            or _nothing_to_tell_apart(tally)
+            or _too_few(seen, types, settings)
+            or metric_problems(seen.split, settings.objective)
         )
     return problems
 

@@ -25,7 +25,7 @@ class Rows:
     """total: positions in the catalogue; -1 is an item that it does not know."""
     ranks: NDArray[np.int32]
     """total: rank at which it was shown, from 0, ascending within a session."""
-    levels: NDArray[np.uint8]
+    levels: NDArray[np.uint16]
     """total: 0 where not clicked, otherwise which of the gains it has, ascending."""
 
     def owners(self) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ from hashlib import blake2b
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bluetune_api.clickstream import Clickstream
 from bluetune_trainer.data.clicks import BrokenSession, Session, session_of
@@ -37,6 +38,8 @@ def read_sessions(
     clicks of all. A search without results has what was clicked as its list. Results that the catalogue does not know
     are left out; `shown_rank` keeps the place at which each of the others was shown.
 
+    A session that a hook gives up with BrokenSession is a broken line.
+
     Raises:
         PluginFailed: a hook returned what is no session, or no query.
     """
@@ -44,12 +47,13 @@ def read_sessions(
     types = EventTypes(clickstream.event_types)
     builder = _Builder(catalogue, tally, types, clickstream.max_results)
     for key, line, raw in records:
-        record = raw if transform is None else _transformed(transform, raw)
-        if record is not None and retrieve is not None:
-            record = _with_query(retrieve, record)
-        if record is None:
-            continue
         try:
+            record = raw if transform is None else _transformed(transform, raw)
+            if record is not None and retrieve is not None:
+                record = _with_query(retrieve, record)
+            if record is None:
+                tally.left_out += 1
+                continue
             session = session_of(record, types, tally.events)
             search = _hash(session)
         except BrokenSession as error:
@@ -63,7 +67,7 @@ def read_sessions(
     rows, tally.duplicates, tally.merged = merge(builder.rows())
     rows = cap(rows, clickstream.max_results)
     count(rows, tally)
-    return _known(rows, types)
+    return _known(rows, builder.gains())
 
 
 class _Builder:
@@ -74,7 +78,7 @@ class _Builder:
         self._level = {gain: level for level, gain in enumerate(types.levels)}
         self._queries: list[str] = []
         self._interned: dict[str, str] = {}
-        self._items, self._ranks, self._levels = array("i"), array("i"), bytearray()
+        self._items, self._ranks, self._levels = array("i"), array("i"), array("H")
         self._lengths, self._created = array("q"), array("d")
         self._searches, self._contents = array("Q"), array("Q")
         self._ranked = bytearray()
@@ -97,6 +101,8 @@ class _Builder:
         if ranks:
             self._lowest = ranks[0] if self._lowest is None else min(ranks[0], self._lowest)
         lookup, level = self._lookup, self._level
+        for gain in clicked.values():
+            level.setdefault(gain, len(level))
         items = [lookup(result, -1) for result in results]
         if -1 in items:
             for result, item in zip(results, items, strict=True):
@@ -114,6 +120,10 @@ class _Builder:
         self._searches.append(search)
         self._contents.append(hash((session.created, frozenset(clicked.items()))) & 0xFFFF_FFFF_FFFF_FFFF)
 
+    def gains(self) -> NDArray[np.float32]:
+        """Different gains, ascending, from 0: those of the types, and those that a plugin made of them."""
+        return np.array(sorted(self._level), np.float32)
+
     def rows(self) -> Rows:
         """All sessions. Ranks count from 1 if none is 0."""
         lengths, ranks = np.array(self._lengths, np.int64), np.array(self._ranks, np.int32)
@@ -127,7 +137,7 @@ class _Builder:
             lengths=lengths,
             items=np.array(self._items, np.int32),
             ranks=ranks,
-            levels=np.frombuffer(bytes(self._levels), np.uint8),
+            levels=np.argsort(np.argsort(list(self._level))).astype(np.uint16)[np.array(self._levels, np.uint16)],
         )
 
 
@@ -138,8 +148,8 @@ def _hash(session: Session) -> int:
     return int.from_bytes(blake2b(parts.encode(), digest_size=8).digest(), "big")
 
 
-def _known(rows: Rows, types: EventTypes) -> Sessions:
-    """The results that the catalogue knows, and the sessions that have any."""
+def _known(rows: Rows, gains: NDArray[np.float32]) -> Sessions:
+    """The results that the catalogue knows, and the sessions that have any; `gains` are those of the levels."""
     known = rows.items >= 0
     lengths = np.bincount(rows.owners()[known], minlength=len(rows.queries)).astype(np.int64)
     sessions = np.flatnonzero(lengths)
@@ -153,7 +163,7 @@ def _known(rows: Rows, types: EventTypes) -> Sessions:
         offsets=offsets,
         shown_rank=rows.ranks,
         created=rows.created,
-        gains=np.array(types.levels, np.float32)[rows.levels] if types.graded else np.zeros(0, np.float32),
+        gains=np.zeros(0, np.float32) if gains.tolist() == [0, 1] else gains[rows.levels],
     )
 
 

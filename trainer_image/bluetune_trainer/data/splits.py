@@ -6,6 +6,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from bluetune_trainer.data.measurable import informative
 from bluetune_trainer.data.types import Sessions, Split
 from bluetune_trainer.errors import PluginFailed
 
@@ -84,12 +85,6 @@ def clicked_sessions(sessions: Sessions) -> int:
 def informative_sessions(sessions: Sessions) -> int:
     """How many of them say something."""
     return int(informative(sessions).sum())
-
-
-def informative(sessions: Sessions) -> NDArray[np.bool_]:
-    """[n] whether a result was clicked and one was passed over: every model ranks any other session right."""
-    clicks = _clicks(sessions)
-    return (clicks > 0) & (clicks < np.diff(sessions.offsets))
 
 
 def informative_queries(sessions: Sessions) -> int:

@@ -22,6 +22,8 @@ class Lines:
     """Lines that could be used."""
     broken: int = 0
     """Lines that could not."""
+    left_out: int = 0
+    """Lines that the plugin left out."""
     offences: list[Offence] = field(default_factory=list)
     """The first of them."""
     broken_files: list[str] = field(default_factory=list)

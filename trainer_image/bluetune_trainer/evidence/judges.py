@@ -13,6 +13,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from bluetune_trainer.evidence.examination import Examined
 from bluetune_trainer.evidence.observations import DEPTH, Compared, Floats, Ints, Ranks
 
 ClickJudge = Literal["Local", "Symmetric"]
@@ -99,12 +100,12 @@ RIDGES: Mapping[ClickJudge, tuple[float, ...]] = {"Local": (1, 1, 1, SHRINKAGE),
 
 
 def moments(
-    judge: ClickJudge, compared: Compared, looked: Floats, discount: Discount = DISCOUNTS["ndcg@10"]
+    judge: ClickJudge, compared: Compared, examined: Examined, discount: Discount = DISCOUNTS["ndcg@10"]
 ) -> Moments:
-    """What a judge needs of a log. `looked`: examination by place; later places count as the last one."""
+    """What a judge needs of a log that was examined so."""
     features = FEATURES[judge]
     x = features(compared.shown)
-    weight = looked[np.minimum(compared.log.place, len(looked) - 1)]
+    weight = examined.of_place(compared.log.place) * examined.stands_for
     gain = compared.log.gain
     if judge == "Local":
         near = np.minimum(compared.shown.live, compared.shown.candidate) < NEAR

@@ -28,6 +28,8 @@ class Log:
     """N: 0 where nothing was clicked, 1 for a click; more for events that weigh more."""
     document: Ints
     """N positions of documents in the pool."""
+    session: Ints
+    """N numbers of sessions."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def compared(log: Log, live: Scores, candidate: Scores, lexical: Scores) -> Comp
     for begin in range(0, queries, step):
         end = min(begin + step, queries)
         rows = order[borders[begin] : borders[end]]
-        part = Log(log.query[rows] - begin, log.place[rows], log.gain[rows], log.document[rows])
+        part = Log(log.query[rows] - begin, log.place[rows], log.gain[rows], log.document[rows], log.session[rows])
         parts.append(_compared(part, live[begin:end], candidate[begin:end], lexical[begin:end]))
     return joined(parts)
 
@@ -125,6 +127,7 @@ def joined(parts: Sequence[Compared]) -> Compared:
             column("place").astype(np.int64),
             column("gain"),
             column("document").astype(np.int64),
+            _apart([part.log.session for part in parts]),
         ),
         shown=ranks("shown"),
         top_query=moved([part.top_query for part in parts]),
@@ -132,6 +135,12 @@ def joined(parts: Sequence[Compared]) -> Compared:
         live_best=stacked([part.live_best for part in parts]),
         candidate_best=stacked([part.candidate_best for part in parts]),
     )
+
+
+def _apart(numbers: Sequence[Ints]) -> Ints:
+    """Numbers of several logs, none of one being another's."""
+    starts = np.cumsum([0, *(int(one.max(initial=-1)) + 1 for one in numbers)])[:-1]
+    return np.concatenate([one + start for one, start in zip(numbers, starts, strict=True)])
 
 
 def stacked(rows: Sequence[Ints]) -> Ints:

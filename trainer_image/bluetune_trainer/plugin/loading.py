@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from bluetune_trainer.errors import PlanInvalid, plugin_failure
-from bluetune_trainer.plugin.blame import blaming
+from bluetune_trainer.plugin.blame import blaming, made
+from bluetune_trainer.plugin.hooks import check_callable, check_hooks
 from bluetune_trainer.plugin.method import FineTuningMethod, TextFineTuningMethod, TextImageFineTuningMethod
 
 PLUGINS: Mapping[str, type[FineTuningMethod]] = {
@@ -23,7 +24,7 @@ BUILT_IN: Mapping[str, tuple[str, ...]] = {
         "CosineProbMarginRankingLoss",
         "ProbMarginRankingLoss",
     ),
-    "settings.ranker": ("COSINE_SIMILARITY", "COSINE_DISTANCE", "EUCLIDEAN_DISTANCE"),
+    "settings.ranker": ("COSINE_SIMILARITY", "COSINE_DISTANCE", "DOT_PRODUCT", "EUCLIDEAN_DISTANCE"),
     "settings.confidenceCalculator": ("dummy_confidences", "calculate_confidences"),
     "settings.metrics": ("not_irrelevant_dist_shift", "irrelevant_dist_shift", "DistanceShift", "LossMetric"),
 }
@@ -87,10 +88,14 @@ def load_plugin(name: str) -> FineTuningMethod:
 
     Raises:
         PlanInvalid: there is no such plugin, or it is none.
-        PluginFailed: making it raised.
+        PluginFailed: making it raised, or a run could not call one of its hooks.
     """
     cls = PLUGINS.get(name) or load_object(name, field="plugin", known=PLUGINS)
     if not (isinstance(cls, type) and issubclass(cls, FineTuningMethod)):
         raise PlanInvalid(f"plugin: {name!r} is not a subclass of bluetune_trainer.plugin.FineTuningMethod")
     with blaming(name, cls):
-        return cls().adapted()
+        plugin: FineTuningMethod = made(cls, name)
+        check_hooks(plugin, name)
+        adapted = plugin.adapted()
+        check_callable(adapted, name)
+        return adapted

@@ -1,6 +1,7 @@
 """The fine-tuning method: what a plugin may change. Records are plain dictionaries, so that a plugin needs no torch."""
 
 import base64
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from bluetune_api.method import Items, SearchSpace, Settings
 from bluetune_api.records import Trial
+from bluetune_trainer.errors import PluginFailed
 
 if TYPE_CHECKING:
     from bluetune_trainer.data.types import Catalogue, Sessions, Split
@@ -53,7 +55,7 @@ class FineTuningMethod:
         Raises:
             ValueError: this line is broken; it is counted and reported, and the run goes on. Nothing else is so taken.
         """
-        raise NotImplementedError
+        raise PluginFailed(f"{type(self).__name__} does not define item_text, the text that stands for an item")
 
     def session(self, session: dict[str, Any]) -> dict[str, Any] | None:
         """A search session before it is checked: return it, changed or not, or None to leave it out."""
@@ -92,7 +94,7 @@ class FineTuningMethod:
 
     def initial_model(self, into: Path) -> None:
         """Write the folder of the model that a first version is made of; asked under `base.uri: plugin://initial`."""
-        raise NotImplementedError
+        raise PluginFailed(f"{type(self).__name__} does not define initial_model, which writes a first model")
 
     def split_item(self, text: str, fits: Callable[[str], bool]) -> list[str]:
         """The parts of an item that is longer than the model's window; asked under `longItems: Split` only.
@@ -105,7 +107,7 @@ class FineTuningMethod:
             The parts, at least one; ranks of an item's parts become the item's as `partsRank` says. Without an
             override: the longest runs of words that fit.
         """
-        raise NotImplementedError
+        raise PluginFailed(f"{type(self).__name__} does not define split_item, which a run does without")
 
     def item_variants(self, text: str) -> list[str]:
         """Texts that may stand for an item in training; one of them is drawn each time that the item is used.
@@ -166,6 +168,14 @@ class FineTuningMethod:
     def waits_for_data(self) -> bool:
         """Whether settings and space are to be asked for again when the data are read: they depend on them."""
         return False
+
+    def decides_clicks(self) -> bool:
+        """Whether the plugin says which events count as clicks, whatever `clickstream.eventTypes` names."""
+        return False
+
+    def never_called(self) -> tuple[str, ...]:
+        """Methods that plugins of another system have, and that a run has no use for."""
+        return ()
 
     def adapted(self) -> "FineTuningMethod":
         """What the run calls: the plugin itself, or hooks that stand for it."""
@@ -232,7 +242,19 @@ class TextImageFineTuningMethod(FineTuningMethod):
 
 
 def overridden(method: FineTuningMethod, hook: str) -> Callable[..., Any] | None:
-    """The hook, if a subclass of ours changed it: the unchanged one need not be called for each of a million lines."""
-    own = getattr(type(method), hook)
-    changes = own is not getattr(FineTuningMethod, hook) and not method.idle(hook)
-    return getattr(method, hook) if changes else None
+    """The hook, if a plugin changed it: the unchanged one need not be called for each of a million lines.
+
+    A plugin changes it in its class, or by a function that it keeps as an attribute of the hook's name.
+    """
+    of_object = vars(method).get(hook)
+    own = of_object if callable(of_object) else own_of_class(method, hook, FineTuningMethod)
+    return own if own is not None and not method.idle(hook) else None
+
+
+def own_of_class(method: FineTuningMethod, hook: str, base: type[FineTuningMethod]) -> Callable[..., Any] | None:
+    """The hook, if the plugin's class has another one than `base`."""
+    defined = inspect.getattr_static(type(method), hook)
+    if defined is inspect.getattr_static(base, hook):
+        return None
+    bound: Callable[..., Any] = defined.__get__(method, type(method))
+    return bound

@@ -6,6 +6,7 @@ t is +1 for a similarity and -1 for a distance, r a rank, c a confidence, w what
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,15 +20,29 @@ class RankingLossInterface(nn.Module, ABC):
     in_batch_negatives: bool = True
     """Whether it may learn from what a batch holds beside a session's own results; phrases are fed to such losses."""
 
+    trusts_negatives: bool = False
+    """Whether an unclicked result's confidence weighs it among the negatives: a weight of 0 leaves it out."""
+
+    @property
+    def has_temperature(self) -> bool:
+        """Whether the trial's `temperature` changes anything."""
+        return type(self).set_temperature is not RankingLossInterface.set_temperature
+
     def set_margin(self, margin: float) -> None:
         """Take over the trial's `margin`."""
 
     def set_temperature(self, temperature: float) -> None:
         """Take over the trial's `temperature`."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Take a loss that defines `__call__`, as Embedding Studio's do, for one that defines `forward`."""
+        super().__init_subclass__(**kwargs)
+        if "__call__" in vars(cls) and "forward" not in vars(cls):
+            cls.forward = vars(cls)["__call__"]  # type: ignore[method-assign]
+
     @abstractmethod
     def forward(self, features: RankingFeatures) -> Tensor:
-        """A scalar with gradient. Zero, with gradient zero, when the batch holds no example."""
+        """A scalar with gradient. What is not finite where a batch holds no pair (a mean over them) counts as zero."""
 
 
 class ListwiseSoftmaxLoss(RankingLossInterface):
@@ -37,6 +52,8 @@ class ListwiseSoftmaxLoss(RankingLossInterface):
     in-batch negatives; other clicks of the session are not in the sum. Each unclicked result's confidence weighs its
     term of the sum. Σ_p c_p·w_p·loss_p / Σ_p c_p within a session, then the mean over sessions with a click.
     """
+
+    trusts_negatives = True
 
     def __init__(self, temperature: float = 0.05, in_batch_negatives: bool = True) -> None:
         super().__init__()
@@ -97,19 +114,22 @@ def _cross_entropy(
     `session` puts the unclicked results of the session among the negatives (each weighed by its confidence, if
     `trust_negatives`), `in_batch` the items that the batch allows.
     """
-    logits = features.ranks * (features.target / temperature)
-    positive = logits.detach() if features.examples == ExamplesType.negative_only else logits
-    parts = [positive.unsqueeze(2)]
+    sessions, clicks, fed = features.fed()
+    logits = features.ranks * (features.direction / temperature)
+    positive = logits[sessions, clicks]
+    if features.examples == ExamplesType.negative_only:
+        positive = positive.detach()
+    parts = [positive.unsqueeze(1)]
     if session:
         # log(confidence) as an additive term weighs exp(logit) by the confidence, and drops it at confidence 0.
         weighted = logits + features.confidences.log() if trust_negatives else logits
-        parts.append(torch.where(features.pair_mask(), weighted.unsqueeze(1), -torch.inf))
+        parts.append(weighted[sessions].masked_fill(~fed, -torch.inf))
     if in_batch and features.batch_ranks is not None and features.batch_allowed is not None:
-        others = features.batch_ranks * (features.target / temperature)
+        others = features.batch_ranks * (features.direction / temperature)
         others = others.masked_fill(~features.batch_allowed, -torch.inf)
-        parts.append(torch.logsumexp(_with_floor(others), 1)[:, None, None].expand(-1, logits.shape[1], 1))
-    each = torch.logsumexp(torch.cat(parts, 2), 2) - positive
-    return torch.where(features.positives, each, 0.0)
+        parts.append(torch.logsumexp(_with_floor(others), 1)[sessions, None])
+    each = torch.logsumexp(torch.cat(parts, 1), 1) - positive
+    return torch.zeros_like(logits).index_put((sessions, clicks), each)
 
 
 def _with_floor(logits: Tensor) -> Tensor:
@@ -207,6 +227,7 @@ class MatryoshkaLoss(RankingLossInterface):
             raise ValueError(f"weights: {len(dims)} numbers from 0 on are expected, these are {weights}")
         self.loss = loss
         self.in_batch_negatives = loss.in_batch_negatives
+        self.trusts_negatives = loss.trusts_negatives
         self.dims = tuple(dims)
         self.weights = tuple(weights)
 

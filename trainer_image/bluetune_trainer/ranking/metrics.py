@@ -1,6 +1,6 @@
 """Metrics over ranked sessions. Pure tensor code.
 
-S sessions, R results (padded). All metrics but the irrelevant shift speak of sessions with at least one click.
+S sessions, R results (padded). NDCG, MRR and recall speak of informative sessions, and of equal ranks as `ties` does.
 """
 
 from abc import ABC, abstractmethod
@@ -12,8 +12,11 @@ from torch import Tensor
 
 from bluetune_trainer.errors import PluginFailed
 from bluetune_trainer.ranking.accumulators import MetricValue
+from bluetune_trainer.ranking.ties import Standing, discounts, first_of, stand
 
 CUTOFF = 10
+VAL_LOSS = "val_loss"
+"""Name of the loss on the validation sessions, which is no calculator's."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +34,32 @@ class RankedSessions:
     is_similarity: bool = True
     loss: float | None = None
     """Of the trial on these sessions; None where it was not computed."""
+    queries: Tensor | None = None
+    """[S] int: which query a session asked; None: all different."""
 
     @property
     def relevant(self) -> Tensor:
         """[S] bool: sessions with a click."""
         return (self.clicked & self.valid).any(1)
 
+    @property
+    def informative(self) -> Tensor:
+        """[S] bool: sessions with a click and a result without one. Every ranking of the others is perfect."""
+        return self.relevant & (~self.clicked & self.valid).any(1)
+
+    @property
+    def can_move(self) -> bool:
+        """Whether recall@10 of any of them depends on the ranking: one that shows more than ten results."""
+        return bool((self.valid.sum(1)[self.informative] > CUTOFF).any())
+
 
 class MetricCalculator(ABC):
     """Computes one or more metrics of ranked sessions."""
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return type(self).__name__
 
     @abstractmethod
     def __call__(self, sessions: RankedSessions) -> list[MetricValue]:
@@ -73,6 +93,10 @@ class FunctionMetric(MetricCalculator):
         self.name = name
         self.calculate = calculate
 
+    @property
+    def label(self) -> str:
+        return self.name
+
     def __call__(self, sessions: RankedSessions) -> list[MetricValue]:
         value = self.calculate(sessions)
         try:
@@ -83,47 +107,60 @@ class FunctionMetric(MetricCalculator):
             ) from None
 
 
-def sorted_gains(ranks: Tensor, gains: Tensor, valid: Tensor, is_similarity: bool = True) -> Tensor:
-    """[S, R] gains in the order of the ranks, best first, padding last; equal ranks keep their order."""
-    keys = (ranks if is_similarity else -ranks).masked_fill(~valid, -torch.inf)
-    order = torch.sort(keys, dim=1, descending=True, stable=True).indices
-    return gains.masked_fill(~valid, 0).gather(1, order)
+def ndcg(gains: Tensor, standing: Standing, ideal: Tensor, k: int = CUTOFF) -> Tensor:
+    """[S] NDCG@k of gains ([S, R]) that stand so, against all gains of the query ([S, any]); 0 without gain.
+
+    Gains are linear, as in trec_eval's ndcg_cut: a grade of 2 is worth twice a grade of 1 (K. Järvelin,
+    J. Kekäläinen, TOIS 2002), not 2^2 - 1 times.
+    """
+    discount = discounts(k).to(gains.device)
+    best = torch.sort(ideal, dim=1, descending=True).values[:, :k].double()
+    found = (gains.double() * standing.expected(discount)).sum(1)
+    return found / (best * discount[: best.shape[1]]).sum(1).clamp(min=1e-12)
 
 
-def ndcg(gains: Tensor, ideal: Tensor, k: int = CUTOFF) -> Tensor:
-    """[S] NDCG@k of gains in ranked order ([S, R]) against all gains ([S, any], any order); 0 without gain."""
-    best = torch.sort(ideal, dim=1, descending=True).values[:, :k]
-    found = gains[:, :k]
-    return _dcg(found) / _dcg(best).clamp(min=1e-12)
+def reciprocal_rank(gains: Tensor, standing: Standing, k: int = CUTOFF) -> Tensor:
+    """[S] 1 / place of the first result with a gain, if that is among the first k; else 0."""
+    hits = gains > 0
+    far = torch.iinfo(torch.int64).max
+    first = torch.where(hits, standing.above, far).amin(1, keepdim=True)
+    together = hits & (standing.above == first)
+    among, tied = together.sum(1).clamp(min=1), torch.where(together, standing.tied, 1).amax(1)
+    place = torch.where(hits.any(1), first.squeeze(1), k)[:, None] + torch.arange(1, k + 1, device=gains.device)
+    return (first_of(among, tied, k) * torch.where(place <= k, 1 / place.double(), 0.0)).sum(1)
 
 
-def _dcg(gains: Tensor) -> Tensor:
-    discount = torch.log2(torch.arange(2, gains.shape[1] + 2, dtype=torch.float64, device=gains.device))
-    return (gains.double() / discount).sum(1)
-
-
-def reciprocal_rank(gains: Tensor, k: int = CUTOFF) -> Tensor:
-    """[S] 1 / position of the first gain among the first k; 0 if there is none."""
-    hits = gains[:, :k] > 0
-    first = hits.int().argmax(1).double() + 1
-    return torch.where(hits.any(1), 1 / first, 0.0)
-
-
-def recall(gains: Tensor, total: Tensor, k: int = CUTOFF) -> Tensor:
+def recall(gains: Tensor, standing: Standing, total: Tensor, k: int = CUTOFF) -> Tensor:
     """[S] share of the `total` ([S]) relevant items that are among the first k."""
-    return (gains[:, :k] > 0).sum(1).double() / total.double().clamp(min=1)
+    inside = standing.expected(torch.ones(k, dtype=torch.float64, device=gains.device))
+    return ((gains > 0) * inside).sum(1) / total.double().clamp(min=1)
 
 
 def per_session(sessions: RankedSessions) -> dict[str, Tensor]:
-    """ndcg@10, mrr@10 and recall@10 of each session with a click: [number of such sessions] each."""
-    keep = sessions.relevant
+    """ndcg@10, mrr@10 and recall@10 of each informative session: [number of such sessions] each."""
+    keep = sessions.informative
+    valid = sessions.valid[keep]
     clicked = (sessions.clicked & sessions.valid)[keep].float()
-    gains = sorted_gains(sessions.ranks[keep], clicked, sessions.valid[keep], sessions.is_similarity)
+    standing = stand(sessions.ranks[keep], valid, is_similarity=sessions.is_similarity)
     return {
-        "ndcg@10": ndcg(gains, clicked),
-        "mrr@10": reciprocal_rank(gains),
-        "recall@10": recall(gains, clicked.sum(1)),
+        "ndcg@10": ndcg(clicked, standing, clicked),
+        "mrr@10": reciprocal_rank(clicked, standing),
+        "recall@10": recall(clicked, standing, clicked.sum(1)),
     }
+
+
+def mean_over_queries(sessions: RankedSessions, values: Tensor) -> float:
+    """Mean over queries of the mean over the query's sessions; 0 without any. `values` are those of `per_session`.
+
+    A mean over sessions would be that of the few queries which are asked most, and trials would be chosen for them.
+    """
+    if not len(values):
+        return 0.0
+    if sessions.queries is None:
+        return float(values.mean())
+    _, group, counts = torch.unique(sessions.queries[sessions.informative], return_inverse=True, return_counts=True)
+    sums = values.new_zeros(len(counts)).index_add_(0, group, values)
+    return float((sums / counts).mean())
 
 
 def not_irrelevant_dist_shift(sessions: RankedSessions) -> float:
@@ -150,16 +187,36 @@ def _mean_of_means(values: Tensor, mask: Tensor, keep: Tensor) -> float:
 
 
 def summarize(sessions: RankedSessions, extra: Sequence[MetricCalculator] = ()) -> dict[str, float]:
-    """All built-in metrics, and those of the extra calculators, by name."""
-    result = {name: float(values.mean()) if len(values) else 0.0 for name, values in per_session(sessions).items()}
-    for calculate in (DistanceShift(), *extra):
-        result.update(calculated(calculate, sessions))
+    """All built-in metrics, and those of the extra calculators, by name.
+
+    NDCG, MRR and recall are means over queries. recall@10 is left out where no ranking could change it.
+    """
+    result = {name: mean_over_queries(sessions, values) for name, values in per_session(sessions).items()}
+    if not sessions.can_move:
+        del result["recall@10"]
+    result.update(calculated(DistanceShift(), sessions))
+    own: dict[str, str] = {}
+    for calculate in extra:
+        if _reported_anyway(calculate):
+            continue
+        found, by = calculated(calculate, sessions), calculate.label
+        for name in found:
+            if name in result or name == VAL_LOSS or name in own:
+                other = own.get(name, "a built-in metric")
+                raise PluginFailed(f"{by}: the metric {name!r} is already {other}'s; name it otherwise")
+        own |= dict.fromkeys(found, by)
+        result |= found
     return result
+
+
+def _reported_anyway(calculate: MetricCalculator) -> bool:
+    built_in = (not_irrelevant_dist_shift, irrelevant_dist_shift)
+    return isinstance(calculate, DistanceShift) or getattr(calculate, "calculate", None) in built_in
 
 
 def calculated(calculate: MetricCalculator, sessions: RankedSessions) -> dict[str, float]:
     """What a calculator computes, by name. Raises PluginFailed if it returns anything but metric values."""
     values: object = calculate(sessions)
     if not isinstance(values, list) or not all(isinstance(value, MetricValue) for value in values):
-        raise PluginFailed(f"{type(calculate).__name__} must return a list of MetricValue, it returned {values!r:.200}")
+        raise PluginFailed(f"{calculate.label} must return a list of MetricValue, it returned {values!r:.200}")
     return {value.name: float(value.value) for value in values}

@@ -20,7 +20,17 @@ def COSINE_DISTANCE(queries: Tensor, items: Tensor) -> Tensor:  # noqa: N802
     return 1 - COSINE_SIMILARITY(queries, items)
 
 
+def DOT_PRODUCT(queries: Tensor, items: Tensor) -> Tensor:  # noqa: N802
+    """[n, dimension], [m, dimension] → [n, m] inner products: longer vectors are nearer to everything they point to."""
+    return queries @ items.T
+
+
 def EUCLIDEAN_DISTANCE(queries: Tensor, items: Tensor) -> Tensor:  # noqa: N802
     """[n, dimension], [m, dimension] → [n, m] lengths of the differences. A distance: less is nearer."""
     # The matrix-product form loses half the digits where two vectors almost coincide.
     return torch.cdist(queries, items, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def scaled(ranker: Ranker, by: float) -> Ranker:
+    """A ranker whose ranks are multiplied."""
+    return ranker if by == 1 else lambda queries, items: ranker(queries, items) * by

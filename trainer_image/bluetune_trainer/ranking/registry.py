@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from bluetune_trainer.errors import PluginFailed
+from bluetune_trainer.plugin.blame import made
 from bluetune_trainer.plugin.loading import load_object
 from bluetune_trainer.ranking import confidences, losses, metrics, rankers
 
@@ -17,6 +18,7 @@ LOSSES: Mapping[str, type[losses.RankingLossInterface]] = {
 RANKERS: Mapping[str, rankers.Ranker] = {
     "COSINE_SIMILARITY": rankers.COSINE_SIMILARITY,
     "COSINE_DISTANCE": rankers.COSINE_DISTANCE,
+    "DOT_PRODUCT": rankers.DOT_PRODUCT,
     "EUCLIDEAN_DISTANCE": rankers.EUCLIDEAN_DISTANCE,
 }
 CONFIDENCES: Mapping[str, confidences.ConfidenceCalculator] = {
@@ -34,10 +36,10 @@ METRICS: Mapping[str, Any] = {
 
 def loss(name: str) -> losses.RankingLossInterface:
     """A new loss of that name. Raises PlanInvalid for an unknown one, PluginFailed for what is no loss."""
-    made = _find("settings.loss", name, LOSSES)()
-    if not isinstance(made, losses.RankingLossInterface):
-        raise PluginFailed(f"settings.loss {name!r} is a {type(made).__name__}, but must be a RankingLossInterface")
-    return made
+    loss = made(_find("settings.loss", name, LOSSES), f"settings.loss {name!r}")
+    if not isinstance(loss, losses.RankingLossInterface):
+        raise PluginFailed(f"settings.loss {name!r} is a {type(loss).__name__}, but must be a RankingLossInterface")
+    return loss
 
 
 def ranker(name: str) -> rankers.Ranker:
@@ -57,7 +59,7 @@ def metric(name: str) -> metrics.MetricCalculator:
     """
     found = _find("settings.metrics", name, METRICS)
     if isinstance(found, type):
-        found = found()
+        found = made(found, f"settings.metrics {name!r}")
     return found if isinstance(found, metrics.MetricCalculator) else metrics.FunctionMetric(name, found)
 
 

@@ -12,6 +12,12 @@ from bluetune_trainer.report import numbers
 from bluetune_trainer.report.comparison import Change
 
 FILE = "README.md"
+_SIMILARITIES = {
+    "cosine": "cosine similarity",
+    "dot": "dot product",
+    "euclidean": "Euclidean distance",
+    "manhattan": "Manhattan distance",
+}
 _HUB = re.compile(r"hf://([\w.-]+/[\w.-]+?)(@.*)?")
 
 
@@ -22,6 +28,10 @@ class CardFacts:
     dimension: int
     query_prompt: str
     item_prompt: str
+    similarity: str = "cosine"
+    """What vectors are to be compared by."""
+    unit: bool = True
+    """Whether all vectors have the length 1."""
     sentence_transformers: bool = True
     """Whether the folder opens with that library as it is."""
     transformers: bool = True
@@ -54,8 +64,11 @@ def model_card(facts: CardFacts) -> str:
 def write_card(folder: Path, facts: CardFacts) -> None:
     """Put the card into a version's folder, before it is published."""
     sentence, plain = (folder / "modules.json").is_file(), (folder / "config.json").is_file()
-    pictures = plain and json.loads((folder / "config.json").read_text()).get("model_type") == "clip"
-    facts = replace(facts, sentence_transformers=sentence, transformers=plain and not pictures, pictures=pictures)
+    config = json.loads((folder / "config.json").read_text()) if plain else {}
+    pictures = config.get("model_type") == "clip"
+    encoder_alone = any(name.endswith("EncoderModel") for name in config.get("architectures") or ())
+    by_itself = plain and not pictures and not encoder_alone  # AutoModel would open a T5 with a random decoder
+    facts = replace(facts, sentence_transformers=sentence, transformers=by_itself, pictures=pictures)
     (folder / FILE).write_text(model_card(facts), encoding="utf-8")
 
 
@@ -107,8 +120,10 @@ def _intro(facts: CardFacts) -> str:
         what = f"Imported from {code(facts.base_uri)}, as the first version of a model." if facts.base_uri else ""
     else:
         what = "Fine-tuned on search clicks with bluetune."
+    vectors = "unit vectors" if facts.unit else "vectors (their lengths differ)"
     return (
-        f"{title}\n\nMaps queries and items to unit vectors of {facts.dimension} numbers; near means relevant. {what}"
+        f"{title}\n\nMaps queries and items to {vectors} of {facts.dimension} numbers, which are compared by"
+        f" {_SIMILARITIES[facts.similarity]}; near means relevant. {what}"
     )
 
 
@@ -117,14 +132,17 @@ def _use(facts: CardFacts) -> str:
         return ""
     item = 'Image.open("lamp.jpg")' if facts.pictures else '"Desk lamp, red. With a clamp."'
     imports = "from PIL import Image\n" if facts.pictures else ""
-    prompts = ""
+    prompts = (
+        "\n\nNo prompt is put before queries or items. If the base was made with prompts (as E5 was), set"
+        " settings.queryPrompt and settings.itemPrompt."
+    )
     if facts.query_prompt or facts.item_prompt:
         prompts = (
             f"\n\nPrompts are part of the model: {code(facts.query_prompt)} before each query,"
             f" {code(facts.item_prompt)} before each item. sentence-transformers puts them there when it is told which"
             " is which, as below; with transformers alone, put them there yourself."
         )
-    return f"""## Use{prompts}
+    return f"""## Use{"" if facts.pictures and not facts.query_prompt else prompts}
 
 ```python
 {imports}from sentence_transformers import SentenceTransformer
@@ -145,8 +163,8 @@ tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
 model = AutoModel.from_pretrained("path/to/this/folder")
 ```
 
-The transformer alone gives a state for each token; how these become one vector is in `1_Pooling/config.json`, and the
-vector is then divided by its length."""
+The transformer alone gives a state for each token; how these become one vector is in `1_Pooling/config.json`, and what
+is done to the vector then is in the other folders that `modules.json` names."""
 
 
 def _training(facts: CardFacts) -> str:

@@ -7,7 +7,7 @@ from bluetune_trainer.report import numbers
 from bluetune_trainer.report.content import RunFacts
 from bluetune_trainer.report.decision import Decision, decision, measured_on
 
-_ORDER = ("ndcg@10", "mrr@10", "recall@10")
+_ORDER = ("ndcg@10", "mrr@10", "recall@10", "ndcg@10_condensed", "judged@10")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def headline(facts: RunFacts) -> Headline:
     gate = facts.gate
     if gate is None:
         change = next(c for c in validation_changes(facts) if c.name == facts.objective)
-        told = f"{numbers.count(facts.split_sizes[1])} validation sessions, by which the trial was chosen"
+        told = f"{numbers.count(facts.informative[0])} validation sessions, by which the trial was chosen"
         return Headline(decided, change, change.delta, told)
     change = Change(gate.metric, gate.baseline[gate.metric], gate.candidate[gate.metric])
     return Headline(decided, change, gate.delta, measured_on(gate))

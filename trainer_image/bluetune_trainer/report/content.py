@@ -1,6 +1,6 @@
 """What a report says, as plain data: the run's records, and what is counted from its sessions. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -56,6 +56,8 @@ class RunFacts:
     positions: Positions
     split_sizes: tuple[int, int, int]
     """Sessions for training, validation and gate."""
+    informative: tuple[int, int]
+    """Validation and gate sessions in which one result was clicked and another was not."""
     cut: CutTexts | None
     """Items that are longer than the model's window; None where they are no texts, or are split."""
     version: str
@@ -63,6 +65,10 @@ class RunFacts:
     digest: str
     manifest: Manifest
     stages: Sequence[Stage] = field(default_factory=list)
+    left_out: int = 0
+    """Sessions of judged queries, which nothing was trained or chosen by."""
+    named: Collection[str] = frozenset()
+    """Parameters that method, task or plugin name; the preset gave the others."""
 
 
 def click_positions(split: Split) -> Positions:

@@ -10,6 +10,7 @@ _NAMES = {
     "ndcg": "NDCG",
     "mrr": "MRR",
     "recall": "Recall",
+    "judged": "Judged",
     "not_irrelevant_dist_shift": "Shift of clicked results",
     "irrelevant_dist_shift": "Shift where nothing was clicked",
 }

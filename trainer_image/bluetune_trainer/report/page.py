@@ -19,7 +19,7 @@ from bluetune_trainer.report.plots.curves import curves
 from bluetune_trainer.report.plots.gains import gains_by_query, spread
 from bluetune_trainer.report.plots.intervals import intervals
 from bluetune_trainer.report.plots.parallel import MOST_UPRIGHT, WIDE, axes_of, stacked, upright
-from bluetune_trainer.report.trials import Row, constant, rows, varying
+from bluetune_trainer.report.trials import Row, constant, of_preset, rows, varying
 
 
 def render(facts: RunFacts) -> str:
@@ -52,6 +52,7 @@ def render(facts: RunFacts) -> str:
         rows=table,
         varying=varying(facts.trials),
         constant=constant(facts.trials),
+        of_preset=of_preset(facts.trials, facts.named),
         coordinates=_coordinates(facts, table),
         examples=examples(evidence, metric, facts.texts) if evidence is not None and evidence.queries else [],
         example_metric=metric,

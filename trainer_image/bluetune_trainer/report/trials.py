@@ -1,6 +1,6 @@
 """The trials as rows of a table and as lines through axes. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,6 +38,11 @@ def constant(trials: Sequence[Trial]) -> list[tuple[str, str]]:
     moving = set(varying(trials))
     first = trials[0].params if trials else {}
     return [(name, numbers.value(first[name])) for name in sorted(first) if name not in moving]
+
+
+def of_preset(trials: Sequence[Trial], named: Collection[str]) -> list[str]:
+    """Parameters that the preset gave, by name; none where they are those of a version's ancestors."""
+    return sorted({name for trial in trials if trial.origin is None for name in trial.params} - set(named))
 
 
 def rows(trials: Sequence[Trial], best: int, baseline: float | None) -> list[Row]:

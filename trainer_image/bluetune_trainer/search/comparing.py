@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bluetune_trainer.data.pool import Pool, pool_of
 from bluetune_trainer.data.types import Catalogue, Sessions
 from bluetune_trainer.evidence.lexical import Lexical
 from bluetune_trainer.evidence.observations import Scores, compared
 from bluetune_trainer.search.comparison import Comparison
-from bluetune_trainer.search.pool import Pool, pool_of
 from bluetune_trainer.training.embedder import Embedder
 from bluetune_trainer.training.evaluation import embed_all
 from bluetune_trainer.training.inputs import InputTable

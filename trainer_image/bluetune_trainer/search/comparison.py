@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bluetune_trainer.evidence.observations import Compared, Log, Ranks, joined, stacked
 
 Ints = NDArray[np.int64]
+LOG_COLUMNS = ("query", "place", "gain", "document", "session")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Comparison:
     def stored(self) -> bytes:
         """As a file of arrays, without pickles."""
         log, shown, top = self.compared.log, self.compared.shown, self.compared.top
-        arrays = {f"log_{name}": getattr(log, name) for name in ("query", "place", "gain", "document")}
+        arrays = {f"log_{name}": getattr(log, name) for name in LOG_COLUMNS}
         for name, ranks in (("shown", shown), ("top", top)):
             arrays |= {f"{name}_{by}": getattr(ranks, by) for by in ("live", "candidate", "lexical")}
         owner = np.repeat(np.arange(len(self.clicked)), [len(c) for c in self.clicked])
@@ -61,7 +62,7 @@ class Comparison:
                 name: Ranks(*(kept[f"{name}_{by}"] for by in ("live", "candidate", "lexical")))
                 for name in ("shown", "top")
             }
-            log = Log(*(kept[f"log_{name}"] for name in ("query", "place", "gain", "document")))
+            log = Log(*(kept[f"log_{name}"] for name in LOG_COLUMNS))
             queries: list[str] = json.loads(kept["queries"].tobytes())
             clicked: list[set[int]] = [set() for _ in queries]
             for owner, item in zip(kept["owner"].tolist(), kept["clicked"].tolist(), strict=True):

@@ -113,8 +113,8 @@ def by_clicks(
     found: Comparison, gate: Gate, *, against: str, earlier: Earlier | None = None, folds: int | None = None
 ) -> Measured:
     """What clicks say. `folds`: of how many trainings, none of which saw the queries that it is compared on."""
-    looked = examination(found.compared)
-    seen = {judge: estimate(moments(judge, found.compared, looked, DISCOUNTS[gate.metric])) for judge in CLICK_JUDGES}
+    examined = examination(found.compared)
+    seen = {judge: estimate(moments(judge, found.compared, examined, DISCOUNTS[gate.metric])) for judge in CLICK_JUDGES}
     before = np.mean([one.before for one in seen.values()], axis=0)
     after = np.mean([one.after for one in seen.values()], axis=0)
     runs: dict[JudgeName, Run] = {
@@ -128,7 +128,7 @@ def by_clicks(
         baseline={gate.metric: float(before.mean())},
         candidate={gate.metric: float(after.mean())},
         sessions=found.sessions,
-        examination=[round(float(value), 4) for value in looked],
+        examination=[round(float(value), 4) for value in examined.looked],
         folds=folds,
     )
     evidence = Evidence(

@@ -2,8 +2,9 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -13,12 +14,12 @@ import torch
 from bluetune_api.method import PRESET_EVALS
 from bluetune_api.records import MethodPlan, Trial
 from bluetune_trainer.data.types import Catalogue, Split
-from bluetune_trainer.errors import PlanInvalid, Stopped
+from bluetune_trainer.errors import PlanInvalid, raise_if
 from bluetune_trainer.search.contract import Candidate, CrossFit, ReportProgress, SearchOutcome, TrialLog
 from bluetune_trainer.search.folds import cross_fit
 from bluetune_trainer.search.halving import RUNGS, Prune, Run, Standing, next_move, work_left
 from bluetune_trainer.search.progress import Work, by_quality, search_progress
-from bluetune_trainer.search.space import Space, build_space
+from bluetune_trainer.search.space import Space, check_space, complete_space
 from bluetune_trainer.search.suggest import suggest
 from bluetune_trainer.training.checkpoint import TrialCheckpoint, load
 from bluetune_trainer.training.companions import Preparation, follow
@@ -28,6 +29,7 @@ from bluetune_trainer.training.launch import Abandon, together
 from bluetune_trainer.training.model import Model
 from bluetune_trainer.training.params import parse_params, resolve_settings
 from bluetune_trainer.training.parts import Parts, choose_parts
+from bluetune_trainer.training.preset import preset
 from bluetune_trainer.training.steps import StepPlan
 from bluetune_trainer.training.task import TrainingTask, prepare
 from bluetune_trainer.training.trial import TrialFailed, TrialRun, run_trial, trial_steps
@@ -65,11 +67,13 @@ def run_search(
     that cannot be used or when no trial came to an end, DataInvalid when there is nothing to learn from.
     """
     settings = resolve_settings(method.settings)
-    space = build_space(method.initial_params, settings.loss)
+    check_space(method.initial_params, settings.loss)
     parts = parts or choose_parts(method.settings)
     begin = Preparation(start_folder, catalogue, split, settings, parts, workdir, method.plugin)
     with together(settings.devices, follow, begin, abandon):
-        task = prepare(start_folder, catalogue, split, settings, parts, workdir, _raise_if(stop))
+        task = prepare(start_folder, catalogue, split, settings, parts, workdir, partial(raise_if, stop))
+        space = complete_space(method.initial_params, preset(task.subject))
+        _tell_of_preset(space, method)
         outcome = _search(task, space, method, trials, progress, stop, workdir, candidates, checkpoint_seconds, cross)
         if cross is None:
             return outcome
@@ -128,6 +132,12 @@ def _search(
         item_prompt=task.model.item_prompt,
         cut=task.cut,
     )
+
+
+def _tell_of_preset(space: Space, method: MethodPlan) -> None:
+    taken = {name: d for name, d in space.dimensions.items() if name not in (method.initial_params or {})}
+    shown = {name: d.choice[0] if d.choice else d.wire() for name, d in taken.items()}
+    log.info("parameters that the preset gives", extra={"params": shown})
 
 
 def _usable(candidates: Sequence[Candidate], space: Space, model: Model) -> list[Candidate]:
@@ -288,7 +298,7 @@ class _Search:
     def report(self, number: int | None = None, share: float = 0.0, epoch: int | None = None, spent: float = 0) -> None:
         """Tell how far the search is; of the running trial, `spent` seconds led to `share` of its steps."""
         waiting = self.waiting.values()
-        whole = self.task.settings.num_epochs
+        whole = self.plan.epochs
         others = [t for t in (*self.finished, *waiting) if t.trial != number]
         begun = sum(t.epochs / whole for t in waiting if t.trial == number)
         work = Work(
@@ -337,11 +347,3 @@ class _Search:
         self.task.tell(trial)
         (self.workdir / "checkpoints" / f"{trial.trial}.safetensors").unlink(missing_ok=True)
         self.report()
-
-
-def _raise_if(stop: Event) -> Callable[[], None]:
-    def check() -> None:
-        if stop.is_set():
-            raise Stopped
-
-    return check

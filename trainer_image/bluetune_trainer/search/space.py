@@ -1,4 +1,4 @@
-"""The search space for hyperopt, read strictly, and the preset. No torch here: the check Job uses it, too."""
+"""The search space for hyperopt, read strictly. No torch here: the check Job uses it, too."""
 
 import math
 from collections.abc import Mapping
@@ -9,32 +9,15 @@ from bluetune_api.method import PAIRWISE_LOSSES, LogUniform, QUniform, SearchDim
 from bluetune_trainer.errors import PlanInvalid
 from bluetune_trainer.training.parameters import check_search_space, multiples
 from bluetune_trainer.training.params import parse_params
+from bluetune_trainer.training.preset import Preset
 
 Point = dict[str, float]
 """What hyperopt draws: the index of a choice, or the value itself."""
 
-PHRASES = "phrases_per_session"
-
-PRESET: dict[str, SearchDimension] = {
-    "num_fixed_layers": SearchDimension(choice=[3]),
-    "items_lr": SearchDimension(log_uniform=LogUniform(low=1e-4, high=2e-4)),
-    "temperature": SearchDimension(choice=[0.03]),
-    PHRASES: SearchDimension(choice=[2.0]),
-    "interpolation": SearchDimension(choice=[0.5]),
-}
-"""Searched when a method names no space.
-
-Narrow on purpose. Trials are judged by clicks, which were made under the live ranking: of a wider space, they chose the
-trial that changed the least (Semanlink: 0.476 on unseen tags, where the first point has 0.487).
-"""
-PRESET_FIRST: dict[str, Any] = {
-    "num_fixed_layers": 3,
-    "items_lr": 1e-4,
-    "temperature": 0.03,
-    PHRASES: 2.0,
-    "interpolation": 0.5,
-}
-"""Where the preset's search begins: chosen on queries held out from training, see benchmarks/README.md."""
+PHRASES, UNCLICKED = "phrases_per_session", "unclicked_weight"
+UNWEIGHED = (*PAIRWISE_LOSSES, "InfoNCELoss", "MultipleNegativesRankingLoss")
+"""Built-in losses in which every unclicked result of a session counts alike."""
+_ONE = SearchDimension(choice=[1])
 
 
 @dataclass(frozen=True)
@@ -94,28 +77,43 @@ class Space:
         return {name: [int(point[name])] for name, d in self.dimensions.items() if d.choice is not None}
 
 
-def build_space(dimensions: Mapping[str, SearchDimension] | None, loss: str | None = None) -> Space:
-    """The method's space, or the preset. Raises PlanInvalid naming the first parameter that cannot be used.
+def check_space(dimensions: Mapping[str, SearchDimension] | None, loss: str | None = None) -> None:
+    """Judge what a method, its task and its plugin name. Raises PlanInvalid naming the first that cannot be used.
 
     Args:
-        dimensions: the method's.
+        dimensions: the parameters that are named.
         loss: as `settings.loss` names it.
     """
-    pairwise = loss in PAIRWISE_LOSSES
     if dimensions is None:
-        return Space(*(_without_phrases(space) if pairwise else space for space in (PRESET, PRESET_FIRST)))
+        return
     check_search_space(dict(dimensions))
     _check_thresholds(dimensions)
-    if pairwise and PHRASES in dimensions:
+    if loss in PAIRWISE_LOSSES and any(_ends(dimensions[PHRASES]) if PHRASES in dimensions else ()):
         raise PlanInvalid(
             f"initialParams.{PHRASES}: settings.loss {loss} has no in-batch negatives, which alone learn from phrases;"
             " leave it out, or choose another loss"
         )
-    return Space(dict(dimensions))
+    if loss in UNWEIGHED and any(value != 1 for value in _ends(dimensions.get(UNCLICKED, _ONE))):
+        raise PlanInvalid(
+            f"initialParams.{UNCLICKED}: settings.loss {loss} does not weigh unclicked results; leave it out, or choose"
+            " ListwiseSoftmaxLoss"
+        )
 
 
-def _without_phrases(space: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in space.items() if name != PHRASES}
+def complete_space(dimensions: Mapping[str, SearchDimension] | None, preset: Preset) -> Space:
+    """The preset with the dimensions that are named in place of its own.
+
+    Trial 0 has the preset's value of every parameter. It is drawn where a named dimension does not hold that value,
+    or where the preset has none.
+    """
+    named = dimensions or {}
+    every = {**preset.dimensions(), **named}
+    point = dict(preset.point)
+    for name, dimension in named.items():
+        if dimension.choice is not None and len(dimension.choice) == 1:
+            point[name] = dimension.choice[0]
+    begins = set(point) == set(every) and all(_holds(every[name], point[name]) for name in every)
+    return Space(every, point if begins else None)
 
 
 def _listed(names: set[str]) -> str:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from bluetune_api import store_layout
 from bluetune_api.base import ApiModel
 from bluetune_api.objectstore import ObjectNotFound, ObjectStore
-from bluetune_api.records import CheckReport, Lineage, ManifestFile, Plan, Result, Trial
+from bluetune_api.records import CheckReport, Lineage, ManifestFile, Plan, Result, RunPrecision, Trial
 from bluetune_trainer.errors import PlanInvalid, StoreFailed, in_words
 from bluetune_trainer.store.lineage import lineage_params
 from bluetune_trainer.store.versions import files_of, safe
@@ -95,6 +95,12 @@ def keep_lineage(store: ObjectStore, plan: Plan) -> Lineage:
     if stored is not None:
         return stored
     return create(store, key, Lineage(candidates=lineage_params(store, plan.start_version)))
+
+
+def keep_precision(store: ObjectStore, uid: str, chosen: RunPrecision) -> RunPrecision:
+    """The precision of the run's first attempt: this one, or what is stored. A resumed trial whose arithmetic changed
+    would be another trial, and the gate would compare what no trial measured."""
+    return create(store, store_layout.precision(uid), chosen)
 
 
 class StoredTrials:

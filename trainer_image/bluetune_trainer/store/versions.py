@@ -7,7 +7,7 @@ The id is taken from the manifest's digest, so the same content published twice 
 import hashlib
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -23,9 +23,18 @@ log = logging.getLogger(__name__)
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".pyc")
 """Files that run code when they are opened."""
 
-
 DOWNLOADS = 3
 """Of a file that is not what its manifest says: the way may have damaged it, and not the store."""
+
+
+def without_safetensors(where: str, names: Iterable[str]) -> PlanInvalid:
+    """The error for a model without safetensors, among whose files are these."""
+    pickles = sorted({name for name in names if Path(name).suffix in PICKLES})
+    has = f"its weights are a pickle ({', '.join(pickles)}), which runs code when it is opened" if pickles else ""
+    return PlanInvalid(
+        f"{where} has no *.safetensors file; {has or 'it has no weights'}."
+        " Save the model with model.save_pretrained(folder, safe_serialization=True) and use that"
+    )
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """What frozen layers computed, remembered for the life of a search: in memory, and in files beyond that."""
 
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bluetune_trainer.training.freezing import LayerSplit
+from bluetune_trainer.training.machine import MEMORY_MAX, memory
 from bluetune_trainer.training.ranks import world
 from bluetune_trainer.training.scratch import reserve
 
@@ -21,7 +21,6 @@ MEMORY_BYTES = 1 << 30
 MEMORY_SHARE = 1 / 8
 DISK_SHARE = 1 / 2
 """Of what is free under the work folder when the search begins; checkpoints, models and the report need some, too."""
-MEMORY_MAX = Path("/sys/fs/cgroup/memory.max")
 
 
 def bytes_needed(tokens: int, width: int, value_bytes: int) -> int:
@@ -40,15 +39,8 @@ class Budget:
     def of(cls, folder: Path, *, memory_max: Path = MEMORY_MAX) -> "Budget":
         """From what this machine has for a search that works in `folder`, and that it shares with other ranks."""
         folder.mkdir(parents=True, exist_ok=True)
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        try:
-            limit = memory_max.read_text().strip()
-        except OSError:
-            limit = "max"
-        if limit.isdigit():
-            memory = min(memory, int(limit))
-        memory = min(MEMORY_BYTES, int(memory * MEMORY_SHARE))
-        return cls(memory // world(), int(shutil.disk_usage(folder).free * DISK_SHARE) // world())
+        allowed = min(MEMORY_BYTES, int(memory(memory_max) * MEMORY_SHARE))
+        return cls(allowed // world(), int(shutil.disk_usage(folder).free * DISK_SHARE) // world())
 
     def holds(self, needed: int) -> bool:
         """Whether so many bytes of activations are remembered; if not, each step computes what it needs of them."""

@@ -43,9 +43,21 @@ class Adapters:
             if isinstance(module, Linear)
         }
 
+    def factors(self) -> list[nn.Parameter]:
+        """B of each adapter. A layer's weight is linear in its B, which starts at zero: with s·B in place of B, the
+        merged weight lies at the share s of the way from the start version's."""
+        return [p for name, p in self._model.named_parameters() if ".lora_B." in name]
+
     def remove(self) -> None:
         """The plain model again, as it was before."""
         self._tuner.unload()
+
+
+def trained_weights(model: nn.Module, adapters: Adapters | None) -> list[nn.Parameter]:
+    """What the merged weights are linear in, and all that decides them beside what stays as it is."""
+    if adapters is not None:
+        return adapters.factors()
+    return [p for p in model.parameters() if p.requires_grad]
 
 
 def trained_state(model: nn.Module, adapters: Adapters | None) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """Sessions as numbered texts, and optimizer batches made of them. numpy only: tensors begin at the model."""
 
+import copy
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bluetune_trainer.data.types import Catalogue, Sessions
+from bluetune_trainer.training.dealing import deal
 from bluetune_trainer.training.inputs import InputTable
 from bluetune_trainer.training.phrases import Phrases
 from bluetune_trainer.training.variants import Variants
@@ -17,6 +19,8 @@ SESSIONS_IN_BLOCK = 1 << 16
 """Numbered at a time, which bounds what sorting them takes."""
 NOTHING = -1
 """Where there is no number of an item."""
+NOWHERE = -1
+"""Place of a result that the session did not show."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,16 @@ class NumberedSessions:
 
     def with_click(self) -> NDArray[np.bool_]:
         """n: whether the session has a click."""
+        return self._clicks() > 0
+
+    def informative(self) -> NDArray[np.bool_]:
+        """n: whether the session has a click and a result without one, so that rankings of it differ in quality."""
+        clicks = self._clicks()
+        return (clicks > 0) & (clicks < np.diff(self.offsets))
+
+    def _clicks(self) -> Ints:
         total = np.concatenate([[0], np.cumsum(self.clicked)])
-        counts = total[self.offsets[1:]] - total[self.offsets[:-1]]
-        return np.asarray(counts > 0)
+        return np.asarray(total[self.offsets[1:]] - total[self.offsets[:-1]])
 
 
 def number_sessions(sessions: Sessions, catalogue: Catalogue, table: InputTable) -> NumberedSessions:
@@ -119,7 +130,8 @@ class SessionBatch:
     confidences: NDArray[np.float32]
     """[S, R]: 0 on padding."""
     allowed: NDArray[np.bool_]
-    """[S, U]: items that may stand as in-batch negatives of a session."""
+    """[S, U]: items that may stand as in-batch negatives of a session: none that any session showed for its query. What
+    a ranker put on top is likely relevant, and who did not click it there may not have looked at it."""
     weights: NDArray[np.float32] | None = None
     """[S, R]: what each click counts, 1 on padding; None: all 1."""
     shown_rank: NDArray[np.int32] | None = None
@@ -130,11 +142,12 @@ Results = tuple[Ints, NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32
 """Numbers, clicks, confidences, click weights and places of a session's results."""
 
 
-class ClickedItems:
-    """Which items were clicked for a query anywhere in the data: false negatives, if they stood as negatives."""
+class ItemsOfQueries:
+    """Which items sessions showed for a query anywhere in the data, or which of them were clicked."""
 
-    def __init__(self, sessions: NumberedSessions) -> None:
-        at = np.flatnonzero(sessions.clicked)
+    def __init__(self, sessions: NumberedSessions, chosen: NDArray[np.bool_]) -> None:
+        """`chosen`: the results that count."""
+        at = np.flatnonzero(chosen)
         queries, items = sessions.queries[np.searchsorted(sessions.offsets, at, side="right") - 1], sessions.items[at]
         order = np.lexsort((items, queries))
         self._queries, self._items = queries[order], items[order]
@@ -175,6 +188,7 @@ class Batcher:
         confidences: NDArray[np.float32],
         *,
         negative_downsampling: float = 1.0,
+        unclicked_weight: float = 1.0,
         use_irrelevant: bool = False,
         click_weights: NDArray[np.float32] | None = None,
         skip_above: bool = False,
@@ -192,25 +206,37 @@ class Batcher:
         self._variants = variants
         self._confidences = confidences
         self._downsampling = negative_downsampling
-        self._clicked = ClickedItems(sessions)
+        self._unclicked_weight = np.float32(unclicked_weight)
+        self._clicked = ItemsOfQueries(sessions, sessions.clicked)
+        self._shown = ItemsOfQueries(sessions, np.ones_like(sessions.clicked))
         relevant = sessions.with_click()
         self.relevant: Ints = np.flatnonzero(relevant)
         self._irrelevant: Ints = np.flatnonzero(~relevant) if use_irrelevant else np.zeros(0, np.int64)
+
+    def weighing(self, unclicked_weight: float) -> "Batcher":
+        """The same with another weight of unclicked results."""
+        other = copy.copy(self)
+        other._unclicked_weight = np.float32(unclicked_weight)
+        return other
 
     def drawn(self) -> Ints:
         """Numbers of the phrases and variants that batches draw from; mined negatives are too many to list."""
         phrases = self._phrases.queries if self._phrases else np.zeros(0, np.int64)
         return np.concatenate([phrases, self._variants.numbers]) if self._variants is not None else phrases
 
-    def epoch(self, batch_size: int, random: np.random.Generator) -> Iterator[SessionBatch]:
-        """All sessions with a click in random order; those without lend their results to random partners."""
-        order = session_order(self.relevant, random)
-        partners: dict[int, list[int]] = defaultdict(list)
-        if len(order):
-            for session, partner in zip(self._irrelevant, random.choice(order, len(self._irrelevant)), strict=True):
-                partners[int(partner)].append(int(session))
-        for begin in range(0, len(order), batch_size):
-            yield self.batch(order[begin : begin + batch_size], random, partners)
+    def epoch(self, batch_size: int, random: np.random.Generator, passes: int = 1) -> Iterator[SessionBatch]:
+        """All sessions with a click in random order, so many times; those without lend their results to random
+        partners. A batch has a query once, unless there are more sessions of it than batches.
+        """
+        for _ in range(passes):
+            dealt = deal(self.relevant, self.sessions.queries[self.relevant], batch_size, random)
+            partners: dict[int, list[int]] = defaultdict(list)
+            if len(self.relevant):
+                lent = random.choice(self.relevant, len(self._irrelevant))
+                for session, partner in zip(self._irrelevant, lent, strict=True):
+                    partners[int(partner)].append(int(session))
+            for index in dealt:
+                yield self.batch(index, random, partners)
 
     def batch(
         self, index: Ints, random: np.random.Generator | None = None, partners: dict[int, list[int]] | None = None
@@ -236,19 +262,20 @@ class Batcher:
         allowed = np.ones((len(rows), len(items)), np.bool_)
         confidences = np.zeros((len(rows), width), np.float32)
         weights = np.ones((len(rows), width), np.float32)
-        shown_rank = np.full((len(rows), width), -1, np.int32)
+        shown_rank = np.full((len(rows), width), NOWHERE, np.int32)
         for row, (numbers, clicks, trust, weight, places) in enumerate(rows):
             count = len(numbers)
             at = np.searchsorted(items, numbers)
             result_at[row, :count] = at
             clicked[row, :count] = clicks
             valid[row, :count] = True
-            confidences[row, :count] = trust
             weights[row, :count] = weight
             shown_rank[row, :count] = places
             allowed[row, at] = False
-            known = self._clicked.of(int(queries[row]))
-            allowed[row, np.isin(items, known)] = False
+            allowed[row, np.isin(items, self._shown.of(int(queries[row])))] = False
+            # Where the batch has no other negative, these count whole: there is nothing else to learn from.
+            weighed = ~clicks & (places != NOWHERE) & allowed[row].any()
+            confidences[row, :count] = np.where(weighed, trust * self._unclicked_weight, trust)
         if phrases is not None:
             allowed[len(index) :] &= phrases.allowed
         return SessionBatch(
@@ -290,15 +317,10 @@ class Batcher:
         return results
 
 
-def session_order(relevant: Ints, random: np.random.Generator) -> Ints:
-    """The order in which an epoch shows these sessions: the first thing that is drawn for it."""
-    return random.permutation(relevant)
-
-
 def _one_click(item: int) -> Results:
     """A single clicked result of full confidence, shown nowhere."""
     ones = np.ones(1, np.float32)
-    return np.array([item], np.int64), np.ones(1, np.bool_), ones, ones, np.full(1, -1, np.int32)
+    return np.array([item], np.int64), np.ones(1, np.bool_), ones, ones, np.full(1, NOWHERE, np.int32)
 
 
 def _with_negatives(results: Results, negatives: Ints) -> Results:
@@ -309,5 +331,5 @@ def _with_negatives(results: Results, negatives: Ints) -> Results:
         np.concatenate([clicked, np.zeros(len(negatives), np.bool_)]),
         np.concatenate([trust, np.ones(len(negatives), np.float32)]),
         np.concatenate([weights, np.ones(len(negatives), np.float32)]),
-        np.concatenate([places, np.full(len(negatives), -1, np.int32)]),
+        np.concatenate([places, np.full(len(negatives), NOWHERE, np.int32)]),
     )

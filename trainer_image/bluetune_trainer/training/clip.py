@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import copy
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +14,20 @@ import torch
 from torch import Tensor, nn
 
 from bluetune_trainer.errors import DataInvalid, PlanInvalid
-from bluetune_trainer.training.encoder import read_json, write_json
+from bluetune_trainer.training.layout import (
+    Prompts,
+    Similarity,
+    read_json,
+    read_modules,
+    read_prompts,
+    read_similarity,
+    write_json,
+    write_model_config,
+    write_modules,
+)
 from bluetune_trainer.training.model import Kind, Model, ReadFile, Row, Tower
 from bluetune_trainer.training.tokens import pad, tokenize
+from bluetune_trainer.training.weights import check_loaded, require_safetensors_in
 
 READERS = 8
 """Pictures that are read from the store at once."""
@@ -25,10 +37,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """Of pictures. Others that Pillow knows run programs (EPS) or are hardly ever tested with broken files."""
 MOST_PIXELS = 64 << 20
 """Of a picture: 200 MB for each reader while it is made smaller."""
-_MODULES = [
-    {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
-    {"idx": 1, "name": "1", "path": "1_Normalize", "type": "sentence_transformers.models.Normalize"},
-]
+_TRANSFORMER = "sentence_bert_config.json"
 _FEATURES = {
     "text": {"method": "get_text_features", "method_output_name": "pooler_output"},
     "image": {"method": "get_image_features", "method_output_name": "pooler_output"},
@@ -36,17 +45,18 @@ _FEATURES = {
 
 
 class ClipText(Tower):
-    """Text → unit vector, from the state of the end-of-text token."""
+    """Text → vector, from the state of the end-of-text token."""
 
     HEAD = ("text_model.final_layer_norm.", "projection.")
 
-    def __init__(self, clip: Any, tokenizer: Any, *, max_tokens: int, prompt: str) -> None:
+    def __init__(self, clip: Any, tokenizer: Any, *, max_tokens: int, prompt: str, unit: bool) -> None:
         super().__init__()
         self.text_model: nn.Module = clip.text_model
         self.projection: nn.Module = clip.text_projection
         self.tokenizer = tokenizer
         self.max_tokens = max_tokens
         self.prompt = prompt
+        self.unit = unit
         self.end = int(clip.config.text_config.eos_token_id)
 
     @property
@@ -81,15 +91,15 @@ class ClipText(Tower):
         return states
 
     def pool(self, hidden: Tensor, *batch: Tensor) -> Tensor:
-        """[n, tokens, width] → [n, dimension] unit vectors in float32."""
+        """[n, tokens, width] → [n, dimension] vectors in float32."""
         ids = batch[0]
         # As transformers: a configuration from before its end token was right says 2, and the highest id is the end.
         ends = (ids if self.end == 2 else (ids == self.end).int()).argmax(1)
-        return _unit(self.projection(hidden[torch.arange(len(ids), device=ids.device), ends]))
+        return _vectors(self.projection(hidden[torch.arange(len(ids), device=ids.device), ends]), unit=self.unit)
 
 
 class ClipImage(Tower):
-    """Picture → unit vector, from the state of the class token.
+    """Picture → vector, from the state of the class token.
 
     An input names a picture: the key of an object below the model's prefix, or a `data:` URI with base64. It is kept as
     the uint8 pixels that the model looks at.
@@ -97,11 +107,12 @@ class ClipImage(Tower):
 
     HEAD = ("vision_model.post_layernorm.", "projection.")
 
-    def __init__(self, clip: Any, processor: Any) -> None:
+    def __init__(self, clip: Any, processor: Any, *, unit: bool) -> None:
         super().__init__()
         self.vision_model: nn.Module = clip.vision_model
         self.projection: nn.Module = clip.visual_projection
         self.processor = processor
+        self.unit = unit
         vision = clip.config.vision_config
         self._positions: int = (vision.image_size // vision.patch_size) ** 2 + 1
         self._mean = torch.tensor(processor.image_mean).view(3, 1, 1)
@@ -137,8 +148,9 @@ class ClipImage(Tower):
         return states
 
     def pool(self, hidden: Tensor, *batch: Tensor) -> Tensor:
-        """[n, patches + 1, width] → [n, dimension] unit vectors in float32."""
-        return _unit(self.projection(self.vision_model.post_layernorm(hidden[:, 0])))  # type: ignore[operator]
+        """[n, patches + 1, width] → [n, dimension] vectors in float32."""
+        pooled = self.vision_model.post_layernorm(hidden[:, 0])  # type: ignore[operator]
+        return _vectors(self.projection(pooled), unit=self.unit)
 
     def probe_inputs(self) -> Iterator[str]:
         """Two pictures: what a wrong size, order of channels or normalisation would show on."""
@@ -174,38 +186,87 @@ class ClipImage(Tower):
 
 
 class Clip(Model):
-    """A text tower for queries and a picture tower for items."""
+    """A text tower for queries and a picture tower for items.
 
-    def __init__(self, clip: Any, tokenizer: Any, processor: Any, *, max_tokens: int, query_prompt: str) -> None:
+    Args:
+        clip: transformers' CLIPModel.
+        tokenizer: of its texts.
+        processor: of its pictures.
+        max_tokens: longest text.
+        prompts: all of the folder's; items are pictures and have none.
+        similarity: what the vectors are to be compared by.
+        unit: whether they are divided by their length.
+        dtype: of the weights in a folder that is saved.
+    """
+
+    def __init__(
+        self,
+        clip: Any,
+        tokenizer: Any,
+        processor: Any,
+        *,
+        max_tokens: int,
+        prompts: Prompts,
+        similarity: Similarity = "cosine",
+        unit: bool = True,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         super().__init__()
-        self.query_tower = ClipText(clip, tokenizer, max_tokens=max_tokens, prompt=query_prompt)
-        self.item_tower = ClipImage(clip, processor)
-        self.query_prompt = query_prompt
+        self.query_tower = ClipText(clip, tokenizer, max_tokens=max_tokens, prompt=prompts.query, unit=unit)
+        self.item_tower = ClipImage(clip, processor, unit=unit)
+        self.prompts = prompts
+        self.query_prompt = prompts.query
+        self.similarity: Similarity = similarity
+        self.unit = unit
+        self.dtype = dtype
         self._whole = [clip]
         """Out of PyTorch's sight: its modules are the towers' already."""
         self.eval()
 
     @classmethod
     def load(cls, folder: Path | str, *, max_tokens: int | None = None, query_prompt: str | None = None) -> Self:
-        """Open a transformers folder of a CLIP model. Raises PlanInvalid for `max_tokens` beyond its positions."""
+        """Open a CLIP model: a transformers folder (unit vectors), or either layout of sentence-transformers.
+
+        Raises PlanInvalid for `max_tokens` beyond its positions, for a model that is not whole or comes as a pickle,
+        and for modules after it other than Normalize.
+        """
         from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
 
-        clip: Any = CLIPModel.from_pretrained(
-            folder, local_files_only=True, dtype=torch.float32, attn_implementation="sdpa"
+        folder = Path(folder)
+        first, *rest = read_modules(folder)
+        plain = not (folder / "modules.json").is_file()
+        if not plain and any(module.kind != "Normalize" for module in rest):
+            raise PlanInvalid(
+                f"{folder}: only Normalize may follow a CLIP model, this is followed by {rest[0].kind};"
+                " use another base model"
+            )
+        require_safetensors_in(first.folder)
+        config = read_json(first.folder / "config.json")
+        opened: Any = CLIPModel.from_pretrained(
+            first.folder,
+            local_files_only=True,
+            use_safetensors=True,
+            dtype=torch.float32,
+            attn_implementation="sdpa",
+            output_loading_info=True,
         )
+        clip, found = opened
+        check_loaded(first.folder, clip, found, config)
         positions = int(clip.config.text_config.max_position_embeddings)
         if max_tokens is not None and max_tokens > positions:
             raise PlanInvalid(
                 f"settings.maxTokens is {max_tokens}, but the model's window has {positions} tokens; set at most that"
             )
-        saved = read_json(Path(folder) / "sentence_bert_config.json").get("max_seq_length")
-        prompts = read_json(Path(folder) / "config_sentence_transformers.json").get("prompts") or {}
+        saved = read_json(first.folder / _TRANSFORMER).get("max_seq_length")
         return cls(
             clip,
-            AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False),
-            CLIPImageProcessorPil.from_pretrained(folder),
+            AutoTokenizer.from_pretrained(first.folder, local_files_only=True, trust_remote_code=False),
+            CLIPImageProcessorPil.from_pretrained(first.folder),
             max_tokens=max_tokens or min(saved or positions, positions),
-            query_prompt=prompts.get("query", "") if query_prompt is None else query_prompt,
+            prompts=read_prompts(folder).replaced(query_prompt, None),
+            similarity=read_similarity(folder),
+            unit=plain or bool(rest),
+            dtype=getattr(torch, str(config.get("dtype") or config.get("torch_dtype") or "float32")),
         )
 
     def tower(self, kind: Kind) -> Tower:
@@ -217,16 +278,21 @@ class Clip(Model):
         from transformers import CLIPProcessor
 
         folder = Path(folder)
-        (folder / "1_Normalize").mkdir(parents=True, exist_ok=True)
-        self._whole[0].save_pretrained(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        clip: Any = self._whole[0] if self.dtype == torch.float32 else copy.deepcopy(self._whole[0]).to(self.dtype)
+        clip.save_pretrained(folder)
         processor: Any = CLIPProcessor
         processor(image_processor=self.item_tower.processor, tokenizer=self.query_tower.tokenizer).save_pretrained(
             folder
         )
-        write_json(folder / "modules.json", _MODULES)
-        write_json(folder / "1_Normalize" / "config.json", {})
+        modules = [("Transformer", "")]
+        if self.unit:
+            (folder / "1_Normalize").mkdir(exist_ok=True)
+            write_json(folder / "1_Normalize" / "config.json", {})
+            modules.append(("Normalize", "1_Normalize"))
+        write_modules(folder, modules)
         write_json(
-            folder / "sentence_bert_config.json",
+            folder / _TRANSFORMER,
             {
                 "transformer_task": "feature-extraction",
                 "modality_config": _FEATURES,
@@ -234,19 +300,17 @@ class Clip(Model):
                 "max_seq_length": self.query_tower.max_tokens,
             },
         )
-        write_json(
-            folder / "config_sentence_transformers.json",
-            {
-                "model_type": "SentenceTransformer",
-                "prompts": {"query": self.query_prompt, "document": ""},
-                "default_prompt_name": None,
-                "similarity_fn_name": "cosine",
-            },
-        )
+        write_model_config(folder, self.prompts, self.similarity)
 
 
-def _unit(vectors: Tensor) -> Tensor:
-    return nn.functional.normalize(vectors.float(), dim=-1)
+def is_clip(folder: Path) -> bool:
+    """Whether the folder's first module is a CLIP model."""
+    first = read_modules(folder)[0]
+    return first.kind == "CLIPModel" or read_json(first.folder / "config.json").get("model_type") == "clip"
+
+
+def _vectors(projected: Tensor, *, unit: bool) -> Tensor:
+    return nn.functional.normalize(projected.float(), dim=-1) if unit else projected.float()
 
 
 def _inline(uri: str) -> bytes:

@@ -173,6 +173,12 @@ def freeze(
     plain = Embedder(table, bf16=bf16, recompute=recompute)
     if not depth:
         return plain
+    if not all(split.holds() for split in splits):
+        log.warning(
+            "frozen layers are computed in every step: this model's cannot be computed apart from the others",
+            extra={"num_fixed_layers": depth},
+        )
+        return plain
     needed = _needed(plain, splits, filling)
     if not caches.budget.holds(needed):
         log.warning(

@@ -1,61 +1,94 @@
-"""A sentence encoder in the folder layout that sentence-transformers, transformers and TEI open as it is."""
+"""A transformer that encodes texts, in the folder layout that sentence-transformers, transformers and TEI open."""
 
-import json
+import copy
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer
-from transformers.utils import logging as transformers_logging
 
 from bluetune_trainer.errors import PlanInvalid
 from bluetune_trainer.training import attention
-from bluetune_trainer.training.model import Kind, Model, ReadFile, Row, Tower
-from bluetune_trainer.training.packing import Packing, check_packable, packable, packed_states
-from bluetune_trainer.training.tokens import pad, tokenize
+from bluetune_trainer.training.agreement import TEXTS, WRONG, alone, same
+from bluetune_trainer.training.backbone import open_backbone, window
+from bluetune_trainer.training.heads import Head, Normalize
+from bluetune_trainer.training.layout import (
+    ModuleRef,
+    Prompts,
+    Similarity,
+    read_modules,
+    read_prompts,
+    read_similarity,
+    read_transformer_config,
+    write_transformer_config,
+)
+from bluetune_trainer.training.model import Model, ReadFile, Row, no_files
+from bluetune_trainer.training.packing import Packing, packable, packed_states
+from bluetune_trainer.training.pooling import Pooling
+from bluetune_trainer.training.text_tower import TextTower
+from bluetune_trainer.training.tokens import tokenize
 
-Pooling = Literal["mean", "cls"]
-
-_MODULES = [
-    {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
-    {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-    {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"},
-]
-_UNKNOWN_LENGTH = 1_000_000
-"""Tokenizers without a limit say 1e30."""
+log = logging.getLogger(__name__)
 
 
-class Encoder(Tower, Model):
-    """Text to a unit vector: transformer, pooling over the real tokens, L2 normalisation.
+class Encoder(TextTower):
+    """Text to a vector: transformer, pooling over the real tokens, and the head, which is L2 normalisation by default.
 
-    By itself it is a whole model, whose queries and items share the weights; two of them make a `TwoTowers`.
+    Args:
+        backbone: from transformers.
+        tokenizer: its tokenizer.
+        pooling: of the states of the last layer.
+        max_tokens: longest text.
+        lower: whether texts are lower-cased first.
+        query_prompt: put before each query, where `prompts` is not given.
+        item_prompt: put before each item, likewise.
+        head: what follows the pooling.
+        prompts: all of a folder's.
+        similarity: what the vectors are to be compared by.
+        dtype: of the weights in a folder that is saved.
+        known: what else a folder's sentence_bert_config.json says.
     """
 
-    HEAD = ("backbone.final_norm.", "backbone.norm.", "backbone.ln_f.")
+    HEAD = (
+        "head.",
+        *("backbone.final_norm.", "backbone.norm.", "backbone.ln_f.", "backbone.final_layer_norm."),
+        *("backbone.encoder.final_layer_norm.", "backbone.encoder.ln.", "backbone.decoder.final_layer_norm."),
+    )
     UNUSED = ("backbone.pooler.",)
-    on_demand = True
 
     def __init__(
         self,
         backbone: nn.Module,
         tokenizer: Any,
         *,
-        pooling: Pooling = "mean",
+        pooling: Pooling | None = None,
         max_tokens: int,
         lower: bool = False,
         query_prompt: str = "",
         item_prompt: str = "",
+        head: Head | None = None,
+        prompts: Prompts | None = None,
+        similarity: Similarity = "cosine",
+        dtype: torch.dtype = torch.float32,
+        known: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__()
+        pooling = pooling or Pooling()
+        super().__init__(
+            tokenizer,
+            head=Head(Normalize()) if head is None else head,
+            prompts=prompts or Prompts({"query": query_prompt, "document": item_prompt}),
+            similarity=similarity,
+            include_prompt=pooling.include_prompt,
+        )
         self.backbone = backbone
-        self.tokenizer = tokenizer
-        self.pooling: Pooling = pooling
+        self.pooling = pooling
         self.max_tokens = max_tokens
         self.lower = lower
-        self.query_prompt = query_prompt
-        self.item_prompt = item_prompt
+        self.dtype = dtype
+        self._known = known or {}
+        self._packable = False
         self._packs: bool | None = None
         self.eval()
 
@@ -64,108 +97,127 @@ class Encoder(Tower, Model):
         cls,
         folder: Path | str,
         *,
-        pooling_folder: Path | None = None,
-        prompts_folder: Path | None = None,
         max_tokens: int | None = None,
         query_prompt: str | None = None,
         item_prompt: str | None = None,
     ) -> Self:
         """Open a sentence-transformers folder, or a plain transformers one (mean pooling).
 
-        The other arguments replace what the folder says. Raises PlanInvalid for a folder whose model does more than
-        pool and normalise, and for a `max_tokens` beyond the model's positions.
+        The other arguments replace what the folder says.
 
-        Args:
-            folder: with config.json, weights and tokenizer.
-            pooling_folder: where the pooling's configuration is; default: `1_Pooling`.
-            prompts_folder: where config_sentence_transformers.json is; default: `folder`.
-            max_tokens: longest text.
-            query_prompt: put before each query.
-            item_prompt: put before each item.
+        Raises:
+            PlanInvalid: the folder holds what is no text encoder, is not whole or is not supported; or `max_tokens` is
+                beyond the model's positions.
         """
         folder = Path(folder)
-        if not (folder / "config.json").is_file():
-            raise PlanInvalid(f"{folder} is no model folder: config.json is missing")
-        _check_modules(folder)
-        sentence = read_json(folder / "sentence_bert_config.json")
-        prompts = read_json((prompts_folder or folder) / "config_sentence_transformers.json").get("prompts") or {}
-        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        try:  # without the argument transformers would ask on a terminal whether to run the folder's code
-            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        except ValueError as error:
-            kind = read_json(folder / "config.json").get("model_type")
+        prompts = read_prompts(folder).replaced(query_prompt, item_prompt)
+        return cls.of_modules(read_modules(folder), prompts, read_similarity(folder), max_tokens=max_tokens)
+
+    @classmethod
+    def of_modules(
+        cls, modules: Sequence[ModuleRef], prompts: Prompts, similarity: Similarity, *, max_tokens: int | None = None
+    ) -> Self:
+        """Open an encoder from its modules: a Transformer, its Pooling, and what follows. Raises as `load` does."""
+        first, *others = modules
+        pooling, *rest = others or [ModuleRef("Pooling", first.folder / "1_Pooling")]
+        if first.kind != "Transformer" or pooling.kind != "Pooling":
             raise PlanInvalid(
-                f"{folder}: transformers has no model or tokenizer of the type {kind!r}, and code that comes with a"
-                " model is never run; use another base model"
-            ) from error
-        backbone = AutoModel.from_pretrained(
-            folder,
-            config=config,
-            local_files_only=True,
-            trust_remote_code=False,
-            dtype=torch.float32,
-            attn_implementation=attention.NAME,
+                f"{first.folder}: a {first.kind} followed by a {pooling.kind} is not supported, only a Transformer"
+                " followed by a Pooling; use another base model"
+            )
+        known = read_transformer_config(first.folder)
+        opened = open_backbone(first.folder)
+        encoder = cls(
+            opened.model,
+            opened.tokenizer,
+            pooling=Pooling.read(pooling.folder),
+            max_tokens=window(max_tokens, known.get("max_seq_length"), opened.tokenizer, opened.model.config),
+            lower=bool(known.get("do_lower_case", False)),
+            head=Head.read(rest),
+            prompts=prompts,
+            similarity=similarity,
+            dtype=opened.dtype,
+            known=known,
         )
-        return cls(
-            backbone,
-            tokenizer,
-            pooling=_pooling(read_json((pooling_folder or folder / "1_Pooling") / "config.json")),
-            max_tokens=_window(max_tokens, sentence.get("max_seq_length"), tokenizer, config),
-            lower=bool(sentence.get("do_lower_case", False)),
-            query_prompt=prompts.get("query", "") if query_prompt is None else query_prompt,
-            item_prompt=_item_prompt(prompts) if item_prompt is None else item_prompt,
-        )
+        encoder.settle_attention()
+        return encoder
 
     @property
     def dimension(self) -> int:
         """Of the vectors."""
-        return int(self.backbone.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        return self.head.dimension(self._width * len(self.pooling.modes))
 
-    def tower(self, kind: Kind) -> Tower:
-        """This encoder, for both."""
-        return self
+    @property
+    def _width(self) -> int:
+        return int(self.backbone.config.hidden_size)  # type: ignore[union-attr, arg-type]
 
     def transformer(self) -> nn.Module:
         """What the layers are in."""
         return self.backbone
 
     @property
+    def model_type(self) -> str:
+        """What transformers calls the architecture."""
+        return str(getattr(self.backbone.config, "model_type", type(self.backbone).__name__))
+
+    @torch.no_grad()
+    def settle_attention(self) -> None:
+        """Compute attention in the fastest way that gives what the model's own gives for each text by itself.
+
+        Raises PlanInvalid for a model whose vectors of a text depend on the other texts of a batch.
+        """
+        self._packable, self._packs = False, None
+        expected = alone(self)
+        batch = self.collate(self.prepare(TEXTS, no_files))
+        if not same(self(*batch), expected):
+            raise PlanInvalid(
+                f"a model of the type {self.model_type!r} gives a text another vector when others are in its batch"
+                " (padding is not masked), or needs more of its tokenizer than ids and mask; use another base model"
+            )
+        config: Any = self.backbone.config
+        own = config._attn_implementation
+        config._attn_implementation = attention.NAME
+        if not self._gives(batch, expected):
+            config._attn_implementation = own
+            log.info("the model's own attention is used: ours gives other vectors", extra={"type": self.model_type})
+        elif packable(self.backbone):
+            self._packs = True
+            self._packable = self._gives(batch, expected)
+            self._packs = None
+
+    def _gives(self, batch: tuple[Tensor, ...], expected: Tensor) -> bool:
+        try:
+            return same(self(*batch), expected)
+        except WRONG as error:
+            log.info("a way to compute attention failed", extra={"type": self.model_type, "error": f"{error!s:.200}"})
+            return False
+
+    @property
     def packs(self) -> bool:
         """Whether texts are packed instead of padded: where it is known to pay, unless `pack` said otherwise."""
         if self._packs is None:
-            return self.device.type == "cpu" and packable(self.backbone)
+            return self.device.type == "cpu" and self._packable
         return self._packs
 
     def pack(self, wanted: bool) -> None:
         """Pack texts from now on, or pad them. Raises PlanInvalid for a model that cannot be packed."""
-        if wanted:
-            check_packable(self.backbone)
+        if wanted and not self._packable:
+            raise PlanInvalid(
+                f"settings.attention: Packed does not know models of type {self.model_type!r}; use Auto, which packs"
+                " those that can be packed"
+            )
         self._packs = wanted
-
-    def prompted(self, texts: Sequence[str], kind: Kind) -> list[str]:
-        """The texts as the transformer sees them."""
-        prompt = self.query_prompt if kind == "query" else self.item_prompt
-        return [prompt + text for text in texts] if prompt else list(texts)
 
     def prepare(self, inputs: Sequence[str], files: ReadFile) -> list[Row]:
         """Token ids of each text."""
         return [*tokenize(self.tokenizer, inputs, self.max_tokens, lower=self.lower)]
 
-    def cost(self, row: Row) -> int:
-        """Tokens."""
-        return len(row)
-
     def cut(self, row: Row) -> bool:
         """Whether the text fills the window."""
         return len(row) >= self.max_tokens
 
-    def collate(self, rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
-        """Ids and mask, both [n, tokens]."""
-        return pad(rows, self.tokenizer.pad_token_id or 0)
-
     def hidden(self, *batch: Tensor) -> Tensor:
-        """[n, tokens] ids and mask → [n, tokens, dimension] states of the last layer."""
+        """[n, tokens] ids and mask → [n, tokens, width] states of the last layer."""
         ids, mask = batch
         if self.packs:
             packing = Packing.of(mask)
@@ -174,58 +226,29 @@ class Encoder(Tower, Model):
         return states
 
     def forward(self, *batch: Tensor) -> Tensor:
-        """[n, tokens] ids and mask → [n, dimension] unit vectors in float32; packed texts are never padded again."""
+        """[n, tokens] ids and mask → [n, dimension] vectors in float32; packed texts are never padded again."""
         if not self.packs:
             return super().forward(*batch)
         ids, mask = batch
         packing = Packing.of(mask)
         states = packed_states(self.backbone, ids, packing)
-        pooled = packing.firsts(states) if self.pooling == "cls" else packing.pooled(states.float())
-        return nn.functional.normalize(pooled.float(), dim=-1)
+        vectors: Tensor = self.head(self.pooling.packed(states, packing))
+        return vectors
 
     def pool(self, hidden: Tensor, *batch: Tensor) -> Tensor:
-        """[n, tokens, dimension] states → [n, dimension] unit vectors in float32."""
+        """[n, tokens, width] states → [n, dimension] vectors in float32."""
         _, mask = batch
-        hidden = hidden.float()
-        if self.pooling == "cls":
-            pooled = hidden[:, 0]
-        else:
-            weights = mask.to(hidden.dtype).unsqueeze(-1)
-            pooled = (hidden * weights).sum(1) / weights.sum(1).clamp(min=1e-9)
-        return nn.functional.normalize(pooled, dim=-1)
+        vectors: Tensor = self.head(self.pooling.padded(hidden, mask))
+        return vectors
 
-    def save(self, folder: Path | str) -> None:
-        """Write the folder: nothing in it depends on time or machine, weights are safetensors."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.backbone.save_pretrained(folder)  # type: ignore[operator]
+    def write_first(self, folder: Path) -> list[tuple[str, str]]:
+        """The transformer with its tokenizer, and the pooling."""
+        model: Any = self.backbone if self.dtype == torch.float32 else copy.deepcopy(self.backbone).to(self.dtype)
+        model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
-        (folder / "1_Pooling").mkdir(exist_ok=True)
-        (folder / "2_Normalize").mkdir(exist_ok=True)
-        write_json(folder / "modules.json", _MODULES)
-        write_json(
-            folder / "sentence_bert_config.json", {"max_seq_length": self.max_tokens, "do_lower_case": self.lower}
-        )
-        write_json(
-            folder / "1_Pooling" / "config.json",
-            {
-                "word_embedding_dimension": self.dimension,
-                "pooling_mode_cls_token": self.pooling == "cls",
-                "pooling_mode_mean_tokens": self.pooling == "mean",
-                "pooling_mode_max_tokens": False,
-                "pooling_mode_mean_sqrt_len_tokens": False,
-            },
-        )
-        write_json(folder / "2_Normalize" / "config.json", {})
-        write_json(
-            folder / "config_sentence_transformers.json",
-            {
-                "model_type": "SentenceTransformer",
-                "prompts": {"query": self.query_prompt, "document": self.item_prompt},
-                "default_prompt_name": None,
-                "similarity_fn_name": "cosine",
-            },
-        )
+        write_transformer_config(folder, self._known, max_tokens=self.max_tokens, lower=self.lower)
+        self.pooling.write(folder / "1_Pooling", self._width)
+        return [("Transformer", ""), ("Pooling", "1_Pooling")]
 
 
 def pack(model: Model, attention: Literal["Auto", "Padded", "Packed"]) -> None:
@@ -236,60 +259,3 @@ def pack(model: Model, attention: Literal["Auto", "Padded", "Packed"]) -> None:
                 tower.pack(attention == "Packed")
         elif attention == "Packed":
             raise PlanInvalid(f"settings.attention: Packed does not know a {type(tower).__name__}; use Auto")
-
-
-def _check_modules(folder: Path) -> None:
-    modules = read_json(folder / "modules.json")
-    known = ("Transformer", "Pooling", "Normalize")
-    for module in modules if isinstance(modules, list) else []:
-        name = str(module.get("type", "")).rsplit(".", 1)[-1]
-        if name not in known:
-            raise PlanInvalid(
-                f"{folder}: module {name!r} is not supported, only {', '.join(known)}; use another base model"
-            )
-
-
-def _pooling(config: dict[str, Any]) -> Pooling:
-    """From both ways in which sentence-transformers writes it; a plain transformers folder has mean pooling."""
-    mode = config.get("pooling_mode")
-    if mode is None:
-        on = [key for key, value in config.items() if key.startswith("pooling_mode_") and value is True]
-        names = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
-        mode = "mean" if not config else "+".join(names.get(key, key) for key in on)
-    if mode == "mean":
-        return "mean"
-    if mode == "cls":
-        return "cls"
-    raise PlanInvalid(
-        f"1_Pooling/config.json: pooling {mode!r} is not supported, only mean and cls; use another base model"
-    )
-
-
-def _window(wanted: int | None, saved: int | None, tokenizer: Any, config: Any) -> int:
-    positions = getattr(config, "max_position_embeddings", None) or _UNKNOWN_LENGTH
-    if getattr(config, "model_type", "") in ("roberta", "xlm-roberta", "mpnet", "camembert"):
-        positions -= 2  # their first position is the padding id + 1
-    limit = min(positions, tokenizer.model_max_length if tokenizer.model_max_length < _UNKNOWN_LENGTH else positions)
-    if wanted is not None:
-        if wanted > limit:
-            raise PlanInvalid(
-                f"settings.maxTokens is {wanted}, but the model's window has {limit} tokens; set at most that"
-            )
-        return wanted
-    return min(saved, limit) if saved else min(limit, 512) if limit == _UNKNOWN_LENGTH else limit
-
-
-def _item_prompt(prompts: dict[str, str]) -> str:
-    return next((prompts[name] for name in ("document", "passage", "item") if prompts.get(name)), "")
-
-
-def read_json(path: Path) -> Any:
-    """Content of a JSON file; an empty object if there is none."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-
-
-def write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

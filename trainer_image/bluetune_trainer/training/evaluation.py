@@ -1,6 +1,6 @@
 """Scoring sessions with a model: every text embedded once, then metrics over all sessions at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,9 @@ from bluetune_trainer.ranking.rankers import Ranker
 from bluetune_trainer.training.batches import Ints, NumberedSessions
 from bluetune_trainer.training.embedder import Embedder
 from bluetune_trainer.training.parts_of_items import widened
+
+CELLS_IN_BLOCK = 1 << 22
+"""Results, with padding, that are looked at together."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +55,31 @@ def pad_sessions(sessions: NumberedSessions, index: Ints) -> PaddedSessions:
     )
 
 
+def padded_in_blocks(sessions: NumberedSessions, index: Ints) -> Iterator[tuple[Ints, PaddedSessions]]:
+    """These sessions by groups of like length, each with its positions in `index`; a group has few million cells.
+
+    So one long session does not widen all others.
+    """
+    lengths = np.diff(sessions.offsets)[index]
+    order = np.argsort(lengths, kind="stable")
+    begin = 0
+    while begin < len(order):
+        # Lengths ascend, so a group is as wide as its last session: the most sessions for which that fits.
+        sizes = (np.arange(begin, len(order)) - begin + 1) * lengths[order[begin:]]
+        end = begin + max(int(np.searchsorted(sizes, CELLS_IN_BLOCK, side="right")), 1)
+        yield order[begin:end], pad_sessions(sessions, index[order[begin:end]])
+        begin = end
+
+
 @torch.no_grad()
 def rank_embedded(vectors: Tensor, padded: PaddedSessions, ranker: Ranker) -> Tensor:
-    """Vectors of the sessions' texts ([U, dimension]) → [S, R] ranks."""
+    """Vectors of the sessions' texts ([U, dimension]) → [S, R] ranks, 0 on padding."""
     queries = vectors[torch.from_numpy(padded.query_at)]
-    rows = [
-        ranker(queries[i : i + 1], vectors[torch.from_numpy(padded.result_at[i])])[0]
-        for i in range(len(padded.query_at))
-    ]
-    return torch.stack(rows) if rows else torch.zeros(0, padded.result_at.shape[1])
+    ranks = torch.zeros(padded.result_at.shape)
+    for i, count in enumerate(padded.valid.sum(1).tolist()):
+        shown = vectors[torch.from_numpy(padded.result_at[i, :count])]
+        ranks[i, :count] = ranker(queries[i : i + 1], shown)[0]
+    return ranks
 
 
 @torch.no_grad()
@@ -85,14 +104,22 @@ def embed_all(embedder: Embedder, texts: Ints, on_step: Callable[[], None] | Non
 
 
 def fixed_subset(sessions: NumberedSessions, most: int, seed: int) -> Ints:
-    """Positions of at most `most` sessions, in order; the same ones for the same seed."""
+    """Positions of at most `most` sessions, in order, informative ones first; the same ones for the same seed."""
     if len(sessions) <= most:
         return np.arange(len(sessions))
-    return np.sort(np.random.default_rng([seed, 1]).choice(len(sessions), most, replace=False))
+    drawn = np.random.default_rng([seed, 1]).permutation(len(sessions))
+    first = np.argsort(~sessions.informative()[drawn], kind="stable")
+    return np.sort(drawn[first[:most]])
 
 
 def ranked(
     padded: PaddedSessions, ranks: Tensor, previous: Tensor, is_similarity: bool, loss: float | None = None
 ) -> RankedSessions:
     """What the metrics are computed from."""
-    return RankedSessions(ranks, previous, padded.clicked, padded.valid, is_similarity, loss)
+    asked = torch.from_numpy(padded.query_at)
+    return RankedSessions(ranks, previous, padded.clicked, padded.valid, is_similarity, loss, asked)
+
+
+def item_vectors(vectors: Tensor, padded: PaddedSessions) -> Tensor:
+    """Of the vectors of the sessions' texts, those of the different results."""
+    return vectors[torch.from_numpy(np.unique(padded.result_at[padded.valid.numpy()]))]

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from bluetune_trainer.training.batches import SESSIONS_IN_BLOCK, NumberedSessions, session_order
+from bluetune_trainer.training.batches import SESSIONS_IN_BLOCK, NumberedSessions
+from bluetune_trainer.training.dealing import deal
 from bluetune_trainer.training.inputs import InputTable
 from bluetune_trainer.training.ranks import rank, world
 
@@ -88,11 +89,12 @@ class FillOrder:
             yield np.array([row], np.int64)
 
 
-def fill_order(table: InputTable, train: NumberedSessions, evaluated: Ints, seed: int) -> FillOrder:
+def fill_order(table: InputTable, train: NumberedSessions, evaluated: Ints, batch_size: int, seed: int) -> FillOrder:
     """Training sessions in the order of the first trial's first epoch, then what only validations look at."""
     order = FillOrder()
     relevant = train.with_click()
-    first = session_order(np.flatnonzero(relevant), np.random.default_rng([seed, 0, 0]))
+    with_click = np.flatnonzero(relevant)
+    first = np.concatenate(deal(with_click, train.queries[with_click], batch_size, np.random.default_rng([seed, 0, 0])))
     sessions = np.concatenate([first, np.flatnonzero(~relevant)])
     for begin in range(0, len(sessions), SESSIONS_IN_BLOCK):
         order.add_inputs(table, *in_sessions(train, sessions[begin : begin + SESSIONS_IN_BLOCK]))

@@ -1,16 +1,35 @@
 """Layers that stay as they are: a tower cut into what is computed once for each text, and what is trained."""
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bluetune_trainer.errors import PlanInvalid
-from bluetune_trainer.training.model import Tower
+from bluetune_trainer.training.agreement import WRONG, same
+from bluetune_trainer.training.model import Model, Row, Tower, no_files
 from bluetune_trainer.training.packing import current
+
+log = logging.getLogger(__name__)
+
+
+def layers_of(tower: Tower) -> int:
+    """Layers that can be frozen one after the other; 0 where there are none, or where they share their weights."""
+    try:
+        parent, name = tower.stack()
+    except LookupError:
+        return 0
+    return len(getattr(parent, name))
+
+
+def most_fixed(model: Model) -> int:
+    """The largest `num_fixed_layers` that leaves each of the model's towers something to train."""
+    return max(min(layers_of(tower) for tower in model.towers()) - 1, 0)
 
 
 class LayerSplit:
@@ -26,7 +45,8 @@ class LayerSplit:
             self._parent, self._name = tower.stack()
         except LookupError as error:
             raise PlanInvalid(
-                f"initialParams.num_fixed_layers: {depth}, but the layers of a {error.args[0]} cannot be found; use 0"
+                f"initialParams.num_fixed_layers: {depth}, but a {error.args[0]} has no layers that could be frozen one"
+                " by one: it has none, or they share their weights; use 0"
             ) from error
         self.layers = getattr(self._parent, self._name)
         if depth >= len(self.layers):
@@ -52,9 +72,47 @@ class LayerSplit:
         return digest.hexdigest()
 
     @torch.no_grad()
+    def holds(self) -> bool:
+        """Whether `upper` of `lower` is what the whole tower gives, tried on its probe.
+
+        Not where a layer hands the next one more than states, as T5's first does.
+        """
+        rows = self._probe_rows()
+        batch = self._batch(rows)
+        try:
+            hidden = self.lower(*batch)
+            if self.tower.packs:
+                hidden = torch.cat([state[: self.tower.cost(row)] for state, row in zip(hidden, rows, strict=True)])[
+                    None
+                ]
+            found = self.upper(hidden, *batch)
+        except (*WRONG, PlanInvalid) as error:
+            log.info("a cut above frozen layers failed", extra={"depth": self.depth, "error": f"{error!s:.200}"})
+            return False
+        return same(found, self.tower(*batch))
+
+    def _probe_rows(self) -> list[Row]:
+        return list(self.tower.prepare(list(self.tower.probe_inputs()), no_files))
+
+    def _batch(self, rows: list[Row]) -> tuple[Tensor, ...]:
+        return tuple(part.to(self.tower.device) for part in self.tower.collate(rows))
+
+    @cached_property
+    def _entries(self) -> int | None:
+        """Entries of the tuple that a layer answers with; None if it answers with a tensor."""
+        answers: list[object] = []
+        hook = self.layers[self.depth].register_forward_hook(lambda layer, given, answer: answers.append(answer))
+        try:
+            with torch.no_grad():
+                self.tower(*self._batch(self._probe_rows()[:1]))
+        finally:
+            hook.remove()
+        return len(answers[0]) if answers and isinstance(answers[0], tuple) else None
+
+    @torch.no_grad()
     def lower(self, *batch: Tensor) -> Tensor:
         """A batch → [n, positions, width] what the first trained layer is given."""
-        capture = _Capture(self.layers[self.depth])
+        capture = _Capture(self.layers[self.depth], self._entries)
         with self._layers_replaced([*self.layers[: self.depth], capture]):
             self.tower.hidden(*batch)
         if capture.state is None:
@@ -63,7 +121,7 @@ class LayerSplit:
 
     def upper(self, hidden: Tensor, *batch: Tensor) -> Tensor:
         """What `lower` gave for a batch, packed if the tower packs → [n, dimension] vectors in float32."""
-        replaced = [_Inject(hidden, self.layers[self.depth]), *self.layers[self.depth :]]
+        replaced = [_Inject(hidden, self.layers[self.depth], self._entries), *self.layers[self.depth :]]
         with self._layers_replaced(replaced):
             vectors: Tensor = self.tower(*batch)
         return vectors
@@ -78,27 +136,32 @@ class LayerSplit:
 
 
 class _Stand(nn.Module):
-    """Stands in for a layer; the model may ask it which mask it wants."""
+    """Stands in for a layer: the model may ask it which mask it wants, and it answers as that layer does."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, entries: int | None) -> None:
         super().__init__()
+        self._entries = entries
         if hasattr(model, "attention_type"):
             self.attention_type = model.attention_type
+
+    def answer(self, hidden: Tensor) -> Any:
+        """The states, in a tuple if the layer gives one."""
+        return hidden if self._entries is None else (hidden, *[None] * (self._entries - 1))
 
 
 class _Capture(_Stand):
     state: Tensor | None = None
 
-    def forward(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def forward(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
         packing = current.get()
         self.state = hidden if packing is None else packing.unpack(hidden)
-        return hidden
+        return self.answer(hidden)
 
 
 class _Inject(_Stand):
-    def __init__(self, hidden: Tensor, model: nn.Module) -> None:
-        super().__init__(model)
+    def __init__(self, hidden: Tensor, model: nn.Module, entries: int | None) -> None:
+        super().__init__(model, entries)
         self.hidden = hidden
 
-    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        return self.hidden
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.answer(self.hidden)

@@ -4,6 +4,7 @@ A model that was tuned on some queries forgets a little about all others; half o
 and less of the loss. Source: Wortsman et al. 2022, Robust Fine-Tuning of Zero-Shot Models (WiSE-FT).
 """
 
+from collections.abc import Iterable
 from types import TracebackType
 
 import torch
@@ -13,17 +14,17 @@ from torch import nn
 class Interpolation:
     """A context in which the weights lie on the way; outside of it they are the trained ones, and training goes on.
 
-    With adapters, it is their matrices that lie on the way.
+    With adapters it is their product that lies on the way: B begins at 0, so a share of B with the whole of A is that
+    share of B·A.
 
     Args:
-        model: as the trial begins; what takes no gradient stays as it is.
+        weights: that change, as the trial begins.
         share: of the way, above 0 and at most 1; at 1 nothing happens.
     """
 
-    def __init__(self, model: nn.Module, share: float) -> None:
+    def __init__(self, weights: Iterable[nn.Parameter], share: float) -> None:
         self._share = share
-        trained = [p for p in model.parameters() if p.requires_grad] if share < 1 else []
-        self._pairs = [(p, p.detach().clone()) for p in trained]
+        self._pairs = [(p, p.detach().clone()) for p in weights] if share < 1 else []
         self._ends: list[torch.Tensor] = []
 
     @torch.no_grad()

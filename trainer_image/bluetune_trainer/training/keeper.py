@@ -25,7 +25,7 @@ MOST_TIME_FOR_CHECKPOINTS = 0.05
 
 
 class TrialFailed(Exception):
-    """The trial diverged; it has no quality."""
+    """The trial diverged or collapsed; it has no quality."""
 
 
 class Paused(Exception):

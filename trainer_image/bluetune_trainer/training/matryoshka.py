@@ -6,14 +6,19 @@ from torch import Tensor
 from torch.nn import functional
 
 from bluetune_trainer.errors import PlanInvalid
-from bluetune_trainer.ranking.metrics import per_session
+from bluetune_trainer.ranking.metrics import mean_over_queries, per_session
 from bluetune_trainer.ranking.rankers import Ranker
 from bluetune_trainer.training.evaluation import PaddedSessions, rank_embedded, ranked
 from bluetune_trainer.training.params import TrainingSettings
 
 
-def check_dims(dims: Sequence[int], dimension: int) -> None:
-    """Raises PlanInvalid for a length that is not below the model's own."""
+def check_dims(dims: Sequence[int], dimension: int, *, lengths_count: bool = False) -> None:
+    """Raises PlanInvalid for a length that is not below the model's own, and where the lengths of vectors count."""
+    if dims and lengths_count:
+        raise PlanInvalid(
+            "settings.matryoshkaDims: this model's vectors keep their length and are not compared by cosine, while"
+            " truncated ones are brought to length 1; leave matryoshkaDims out"
+        )
     wrong = [d for d in dims if d >= dimension]
     if wrong:
         raise PlanInvalid(
@@ -34,6 +39,6 @@ def ndcg_by_dimension(
     found = {}
     for dimension in settings.matryoshka_dims:
         ranks = rank_embedded(truncate(vectors, dimension), padded, ranker)
-        values = per_session(ranked(padded, ranks, ranks, settings.is_similarity))["ndcg@10"]
-        found[f"ndcg@10_dim{dimension}"] = float(values.mean())
+        sessions = ranked(padded, ranks, ranks, settings.is_similarity)
+        found[f"ndcg@10_dim{dimension}"] = mean_over_queries(sessions, per_session(sessions)["ndcg@10"])
     return found

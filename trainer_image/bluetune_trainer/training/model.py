@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bluetune_trainer.training.layout import Similarity
 from bluetune_trainer.training.tokens import (
     TOKENS_PER_CHUNK_CPU,
     TOKENS_PER_CHUNK_GPU,
@@ -175,6 +176,10 @@ class Model(nn.Module, ABC):
     query_prompt: str = ""
     """Put before each query, for whoever serves the model."""
     item_prompt: str = ""
+    similarity: Similarity = "cosine"
+    """What vectors are to be compared by."""
+    unit: bool = True
+    """Whether all vectors have the length 1."""
 
     @abstractmethod
     def tower(self, kind: Kind) -> Tower:

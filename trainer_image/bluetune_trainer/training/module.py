@@ -10,15 +10,17 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
+from bluetune_trainer.errors import PluginFailed
 from bluetune_trainer.ranking.features import ExamplesType, RankingFeatures
 from bluetune_trainer.ranking.losses import RankingLossInterface
 from bluetune_trainer.ranking.rankers import Ranker
 from bluetune_trainer.training.batches import SessionBatch
 from bluetune_trainer.training.embedder import Embedder
+from bluetune_trainer.training.examples_fed import ExamplesFed
 from bluetune_trainer.training.groups import parameter_groups
 from bluetune_trainer.training.matryoshka import truncate
 from bluetune_trainer.training.params import TrainingSettings, TrialParams
-from bluetune_trainer.training.steps import StepPlan, rate_factor, warmup_steps
+from bluetune_trainer.training.steps import StepPlan, rate_of
 
 Evaluate = Callable[[Embedder], dict[str, float]]
 """Validation: metrics, `val_loss` among them."""
@@ -57,6 +59,21 @@ class FeatureMaker:
         )
 
 
+def loss_of(loss: RankingLossInterface, features: RankingFeatures) -> Tensor:
+    """The loss of a batch; zero, with gradient zero, where it has a mean over pairs and the batch holds none.
+
+    Raises:
+        PluginFailed: it is no number.
+    """
+    value: object = loss(features)
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        found = f"a tensor of {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise PluginFailed(f"{type(loss).__name__} must return a tensor of one number, it returned {found}")
+    if torch.isfinite(value) or features.has_pairs:
+        return value.reshape(())
+    return (features.ranks * 0.0).sum()
+
+
 class FineTuner(pl.LightningModule):
     """Automatic optimization: one AdamW, its rate set after every optimizer step."""
 
@@ -79,10 +96,15 @@ class FineTuner(pl.LightningModule):
         self._params = params
         self._settings = settings
         self._plan = plan
+        self._examples = ExamplesFed()
         self.strict_loading = False
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._examples.any = checkpoint["examples_fed"]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what is trained; the rest is the start version's."""
+        checkpoint["examples_fed"] = self._examples.any
         trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
         checkpoint["state_dict"] = {n: value for n, value in checkpoint["state_dict"].items() if n in trained}
 
@@ -94,8 +116,14 @@ class FineTuner(pl.LightningModule):
 
     def training_step(self, batch: SessionBatch, batch_idx: int) -> Tensor:
         vectors = self._embedder.embed(batch.texts)
-        loss: Tensor = self.loss(self._features(batch, vectors, self.examples()))
-        return loss * self._plan.weight(batch_idx)
+        features = self._features(batch, vectors, self.examples())
+        self._examples.see(features, in_batch=self.loss.in_batch_negatives)
+        return loss_of(self.loss, features) * self._plan.weight(batch_idx)
+
+    def nothing_was_fed(self) -> str | None:
+        """Why the trial learned from nothing so far, if that is so and no other kind of examples is to come."""
+        last = self.examples() == self._params.examples_order[-1]
+        return self._examples.problem(self._params) if last else None
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         self.log_dict(self._evaluate(self._embedder), batch_size=1)
@@ -103,11 +131,7 @@ class FineTuner(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         groups = parameter_groups(self, self.model, self._params)
         optimizer = torch.optim.AdamW(groups, fused=True)
-        settings = self._settings
-        warmup = warmup_steps(settings.warmup, self._plan.steps)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: rate_factor(step, warmup, settings.step_size, settings.gamma)
-        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate_of(self._settings, self._plan.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step", "frequency": 1}}
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:

@@ -1,15 +1,15 @@
 """Open a model's folder: with the plugin's own loader, or as what the folder holds."""
 
 from pathlib import Path
-from typing import Any
 
 from bluetune_api.method import Settings
 from bluetune_trainer.errors import PlanInvalid, PluginFailed
 from bluetune_trainer.plugin.method import FineTuningMethod
-from bluetune_trainer.training.clip import Clip
-from bluetune_trainer.training.encoder import Encoder, read_json
+from bluetune_trainer.training.clip import Clip, is_clip
+from bluetune_trainer.training.layout import read_modules, read_prompts, read_similarity
 from bluetune_trainer.training.model import Model
-from bluetune_trainer.training.two_towers import ROUTER, TwoTowers
+from bluetune_trainer.training.texts import open_text
+from bluetune_trainer.training.two_towers import TwoTowers, is_router
 
 
 def open_model(folder: Path, settings: Settings, plugin: FineTuningMethod | None = None) -> Model:
@@ -38,20 +38,21 @@ def open_served(folder: Path, settings: Settings, plugin: FineTuningMethod | Non
 
 
 def _by_content(folder: Path, settings: Settings) -> Model:
-    options: dict[str, Any] = {
-        "max_tokens": settings.max_tokens,
-        "query_prompt": settings.query_prompt,
-        "item_prompt": settings.item_prompt,
-    }
-    if (folder / ROUTER).is_file():
+    if is_router(folder):
         if settings.towers == "Shared":
             raise PlanInvalid("settings.towers is Shared, but the start version has two towers; use Separate")
-        return TwoTowers.load(folder, **options)
-    if read_json(folder / "config.json").get("model_type") == "clip":
+        return TwoTowers.load(
+            folder,
+            max_tokens=settings.max_tokens,
+            query_prompt=settings.query_prompt,
+            item_prompt=settings.item_prompt,
+        )
+    if is_clip(folder):
         if settings.towers == "Shared":
             raise PlanInvalid("settings.towers is Shared, but a CLIP model has two towers; use Separate")
         if settings.item_prompt:
             raise PlanInvalid("settings.itemPrompt: items of a CLIP model are pictures; leave it out")
         return Clip.load(folder, max_tokens=settings.max_tokens, query_prompt=settings.query_prompt)
-    encoder = Encoder.load(folder, **options)
+    prompts = read_prompts(folder).replaced(settings.query_prompt, settings.item_prompt)
+    encoder = open_text(read_modules(folder), prompts, read_similarity(folder), max_tokens=settings.max_tokens)
     return TwoTowers.of(encoder) if settings.towers == "Separate" else encoder

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from bluetune_trainer.errors import PlanInvalid
 from bluetune_trainer.training.attention import Group, group, packed_attention
 
 NAME = "bluetune_varlen"
@@ -78,17 +77,8 @@ current: ContextVar[Packing | None] = ContextVar("packing", default=None)
 
 
 def packable(backbone: nn.Module) -> bool:
-    """Whether its texts can be packed."""
+    """Whether its texts may be packed; whether that gives the same states is then tried (`agreement`)."""
     return getattr(backbone.config, "model_type", None) in PACKABLE
-
-
-def check_packable(backbone: nn.Module) -> None:
-    """Raise PlanInvalid for a model whose texts cannot be packed."""
-    if not packable(backbone):
-        kind = getattr(backbone.config, "model_type", type(backbone).__name__)
-        raise PlanInvalid(
-            f"settings.attention: Packed does not know models of type {kind!r}, only {', '.join(PACKABLE)}; use Padded"
-        )
 
 
 def packed_states(backbone: nn.Module, ids: Tensor, packing: Packing) -> Tensor:

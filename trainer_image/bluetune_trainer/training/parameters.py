@@ -52,6 +52,7 @@ PARAMETERS: dict[str, Kind] = {
     "margin": DIFFERENCE,
     "not_irrelevant_only": Kind("true or false", lambda v: isinstance(v, bool), continuous=False),
     "negative_downsampling": SHARE,
+    "unclicked_weight": SHARE,
     "min_abs_difference_threshold": DIFFERENCE,
     "max_abs_difference_threshold": DIFFERENCE,
     "examples_order": Kind("a list of numbers from 1 to 11", _orders, continuous=False),

@@ -14,7 +14,7 @@ from bluetune_trainer.training.parameters import parse_value
 class TrialParams:
     """What the search varies: the reference document's eleven parameters, and those of ours."""
 
-    num_fixed_layers: int = 3
+    num_fixed_layers: int = 0
     """Layers that stay as they are, from the bottom; above 0 the embeddings stay too."""
     query_lr: float = 1e-4
     """Learning rate of a query encoder of its own; where queries and items share weights, `items_lr` rules."""
@@ -30,10 +30,14 @@ class TrialParams:
     """Leave out sessions without a click; else their results are negatives for a partner session."""
     negative_downsampling: float = 1.0
     """Share of a session's unclicked results that is used; at least one stays."""
-    min_abs_difference_threshold: float = 0.0
-    """Pairs whose ranks differ by no more are left out."""
-    max_abs_difference_threshold: float = 1.0
-    """Pairs whose ranks differ by as much or more are left out."""
+    unclicked_weight: float = 1.0
+    """What a result that was shown and not clicked counts among the negatives of its session, where another item of
+    the batch counts 1. People do not look at all that is shown, and what a ranker put on top is likely relevant. Only
+    losses that trust negatives by their confidence go by it; it is 1 where a batch holds no other negative."""
+    min_abs_difference_threshold: float | None = None
+    """Pairs whose ranks differ by no more are left out; None: none is."""
+    max_abs_difference_threshold: float | None = None
+    """Pairs whose ranks differ by as much or more are left out; None: none is."""
     examples_order: tuple[int, ...] = (11,)
     """Kinds of examples (1 to 11), each fed for an equal part of the training, in this order."""
     temperature: float = 0.05
@@ -48,10 +52,11 @@ class TrialParams:
 def parse_params(values: Mapping[str, object]) -> TrialParams:
     """A trial's parameters; absent ones get their defaults. Raises PlanInvalid for what cannot be used."""
     params = TrialParams(**{name: parse_value(name, value) for name, value in values.items()})
-    if params.min_abs_difference_threshold >= params.max_abs_difference_threshold:
+    low, high = params.min_abs_difference_threshold, params.max_abs_difference_threshold
+    if low is not None and high is not None and low >= high:
         raise PlanInvalid(
-            f"initialParams: min_abs_difference_threshold ({params.min_abs_difference_threshold:g}) must be below"
-            f" max_abs_difference_threshold ({params.max_abs_difference_threshold:g}), or no pair is left"
+            f"initialParams: min_abs_difference_threshold ({low:g}) must be below max_abs_difference_threshold"
+            f" ({high:g}), or no pair is left"
         )
     return params
 
@@ -68,15 +73,17 @@ class TrainingSettings:
     position_bias: Literal["None", "SkipAbove", "IPS"] = "None"
     propensity: Propensity = field(default_factory=Propensity)
     metrics: tuple[str, ...] = ()
-    objective: str = "ndcg@10"
-    step_size: int = 500
-    gamma: float = 0.9
-    num_epochs: int = 2
+    objective: str = "gain"
+    step_size: int | None = None
+    """Where neither this nor `gamma` is set, the rate falls linearly."""
+    gamma: float | None = None
+    num_epochs: int | None = None
+    """None: see `steps.plan_steps`."""
     batch_size: int = 32
     accumulate_batches: int = 1
     gradient_clipping: float | None = None
     """Largest L2 norm of all gradients together; None: as large as they are."""
-    warmup: float = 0.0
+    warmup: float = 0.1
     grad_cache: bool = False
     devices: int = 1
     lora: Lora | None = None

@@ -8,7 +8,8 @@ from typing import Any
 
 from bluetune_api.method import Settings
 from bluetune_api.records import Trial
-from bluetune_trainer.errors import PluginFailed
+from bluetune_trainer.errors import PlanInvalid, PluginFailed
+from bluetune_trainer.plugin.loading import DISTANCES
 from bluetune_trainer.plugin.method import FineTuningMethod, overridden
 from bluetune_trainer.ranking import registry
 from bluetune_trainer.ranking.accumulators import MetricsAccumulator
@@ -16,6 +17,7 @@ from bluetune_trainer.ranking.confidences import ConfidenceCalculator, dummy_con
 from bluetune_trainer.ranking.losses import RankingLossInterface
 from bluetune_trainer.ranking.metrics import MetricCalculator
 from bluetune_trainer.ranking.rankers import Ranker
+from bluetune_trainer.training.checked import checked_confidences, checked_ranker
 from bluetune_trainer.training.model import Model, ReadFile, no_files
 from bluetune_trainer.training.opening import open_model, open_served
 from bluetune_trainer.training.params import resolve_settings
@@ -94,6 +96,12 @@ def choose_parts(settings: Settings, plugin: FineTuningMethod | None = None, *, 
         return own
 
     chosen = ranker or registry.ranker(named.ranker)
+    _check_direction(chosen, named.is_similarity)
+    if chosen not in registry.RANKERS.values():
+        chosen = checked_ranker(chosen)
+    weigh = confidence or registry.confidence_calculator(named.confidence_calculator)
+    if weigh not in registry.CONFIDENCES.values():
+        weigh = checked_confidences(weigh)
     splits = named.long_items == "Split"
     loss = new_loss()  # what is wrong with it is said before anything is computed
     return Parts(
@@ -103,7 +111,7 @@ def choose_parts(settings: Settings, plugin: FineTuningMethod | None = None, *, 
         new_loss=new_loss,
         ranker=ByParts(chosen, named.parts_rank) if splits else chosen,
         split_item=(overridden(method, "split_item") or split_to_fit) if splits else None,
-        confidence_calculator=confidence or registry.confidence_calculator(named.confidence_calculator),
+        confidence_calculator=weigh,
         metrics=list(metrics) if metrics is not None else [registry.metric(name) for name in named.metrics],
         accumulators=tuple(accumulators),
         item_variants=overridden(method, "item_variants"),
@@ -116,6 +124,17 @@ def choose_parts(settings: Settings, plugin: FineTuningMethod | None = None, *, 
             if o is not None
         ),
     )
+
+
+def _check_direction(ranker: Ranker, is_similarity: bool) -> None:
+    """A built-in ranker taken for its opposite would train the model backwards, whoever chose it."""
+    name = next((name for name, built_in in registry.RANKERS.items() if built_in is ranker), None)
+    if name is not None and is_similarity == (name in DISTANCES):
+        kind = "a distance" if name in DISTANCES else "a similarity"
+        raise PlanInvalid(
+            f"settings.isSimilarity: it is {str(is_similarity).lower()}, and the ranker {name} is {kind}; set it to"
+            f" {str(not is_similarity).lower()}"
+        )
 
 
 def _check_callable(hook: str, made: Any) -> None:

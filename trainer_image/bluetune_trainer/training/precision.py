@@ -14,7 +14,7 @@ _PAYS_FROM = 1.3
 def bf16_pays(device_type: str) -> bool:
     """Probe for about 50 ms how fast a transformer-shaped product is in either type."""
     if device_type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))  # a T4 has it emulated, and slow
     if device_type != "cpu":
         return False
     return _product_seconds(torch.float32) > _PAYS_FROM * _product_seconds(torch.bfloat16)

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+CHUNK_BYTES = 1 << 20
+
 
 def reserve(path: Path) -> None:
     """Give a file of its size all the disk that it takes.
@@ -13,5 +15,15 @@ def reserve(path: Path) -> None:
     Raises:
         OSError: the disk has no room.
     """
+    size = path.stat().st_size
     with path.open("r+b") as file:
-        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+            return
+        for begin in range(0, size, CHUNK_BYTES):  # macOS
+            file.seek(begin)
+            chunk = file.read(CHUNK_BYTES)
+            file.seek(begin)
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())

@@ -6,17 +6,21 @@ validation. By then the model is no more the start version, so that is opened ag
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from bluetune_trainer.evidence.observations import Scores
+from bluetune_trainer.ranking.collapse import mean_cosine
 from bluetune_trainer.ranking.metrics import summarize
+from bluetune_trainer.ranking.ties import RanksNotFinite, check_ranks
 from bluetune_trainer.training.embedder import Embedder
-from bluetune_trainer.training.evaluation import PaddedSessions, embed_all, rank_embedded, ranked
+from bluetune_trainer.training.evaluation import PaddedSessions, embed_all, item_vectors, rank_embedded, ranked
 from bluetune_trainer.training.matryoshka import ndcg_by_dimension
 from bluetune_trainer.training.params import TrainingSettings
 from bluetune_trainer.training.parts import Parts
+from bluetune_trainer.training.selection import GAIN, Selection
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +32,12 @@ class StartScores:
     previous: Tensor
     """[S, R] ranks of the validation sessions."""
     metrics: dict[str, float]
+    cosine: float
+    """Mean cosine of two different results of the validation sessions."""
     of_sample: Tensor | None = None
     """[S, R] ranks of the sample of training sessions, if an accumulator follows their metrics."""
+    pooled: Scores | None = None
+    """By which trials' gains are judged."""
 
 
 def score(
@@ -39,19 +47,30 @@ def score(
     settings: TrainingSettings,
     parts: Parts,
     on_step: Callable[[], None],
+    selection: Selection | None = None,
 ) -> StartScores:
-    """With the embedder's model. `on_step` is called between groups of texts, and may raise to stop."""
+    """With the embedder's model. `on_step` is called between groups of texts, and may raise to stop.
+
+    Raises RanksNotFinite where the start version, or the ranker, gives ranks without an order.
+    """
     vectors = embed_all(embedder, validation.texts, on_step)
     previous = rank_embedded(vectors, validation, parts.ranker)
+    try:
+        check_ranks(previous, validation.valid)
+    except RanksNotFinite as error:
+        raise RanksNotFinite(f"the start version, before any training: {error.message}") from error
     metrics = {
         **summarize(ranked(validation, previous, previous, settings.is_similarity), parts.metrics),
         **ndcg_by_dimension(vectors, validation, parts.ranker, settings),
     }
-    if sample is None:
-        return StartScores(previous, metrics)
-    return StartScores(
-        previous, metrics, rank_embedded(embed_all(embedder, sample.texts, on_step), sample, parts.ranker)
-    )
+    found = StartScores(previous, metrics, mean_cosine(item_vectors(vectors, validation)))
+    if selection is not None:
+        pooled = selection.scores(validation.texts, vectors, parts.ranker)
+        found = replace(found, pooled=pooled, metrics={**metrics, GAIN: 0.0})
+    if sample is not None:
+        of_sample = rank_embedded(embed_all(embedder, sample.texts, on_step), sample, parts.ranker)
+        found = replace(found, of_sample=of_sample)
+    return found
 
 
 class StartVersion:

@@ -59,7 +59,7 @@ def plan_packs(lengths: NDArray[np.int64], token_budget: int) -> list[NDArray[np
 
 def pad(rows: Sequence[NDArray[np.int32]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and attention mask, both [len(rows), longest]; the mask is 1 on real tokens."""
-    longest = max(len(row) for row in rows)
+    longest = max(1, *(len(row) for row in rows))
     ids = np.full((len(rows), longest), pad_id, np.int64)
     mask = np.zeros((len(rows), longest), np.int64)
     for i, row in enumerate(rows):

@@ -14,13 +14,14 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pydantic import TypeAdapter
-from pytorch_lightning.callbacks import EarlyStopping
 from torch.utils.data import DataLoader
 
 from bluetune_api.records import TrialPoint
 from bluetune_trainer.errors import Crashed, Stopped
-from bluetune_trainer.training.adapters import Adapters, trained_state
+from bluetune_trainer.ranking.ties import RanksNotFinite
+from bluetune_trainer.training.adapters import Adapters, trained_state, trained_weights
 from bluetune_trainer.training.checkpoint import SafetensorsIO, TrialCheckpoint, load
+from bluetune_trainer.training.early_stopping import EarlyStop, problem_with
 from bluetune_trainer.training.embedder import Embedder, freeze
 from bluetune_trainer.training.interpolation import Interpolation
 from bluetune_trainer.training.keeper import Keeper, OnStep, Paused, TrialFailed, best_in
@@ -31,7 +32,7 @@ from bluetune_trainer.training.ranks import rank, told, world
 from bluetune_trainer.training.recording import Recorder
 from bluetune_trainer.training.steps import StepPlan, plan_steps
 from bluetune_trainer.training.strategy import trainer_options
-from bluetune_trainer.training.task import Fold, TrainingTask
+from bluetune_trainer.training.task import Collapsed, Fold, TrainingTask
 
 STOP_SECONDS = 5.0
 """That a step may take after it was asked to stop."""
@@ -100,7 +101,8 @@ def run_trial(
     Whether a trial was left and gone on with, and how often, changes nothing about what comes of it.
 
     Raises:
-        TrialFailed: the loss is not finite.
+        TrialFailed: the loss or a rank is not finite, the model collapsed, no example was fed, or the metric to monitor
+            is not reported.
         Stopped: within a step of `stop` being set, with a checkpoint.
     """
     _quiet()
@@ -146,14 +148,26 @@ def _run(
     )
     adapters = Adapters(model, settings.lora) if settings.lora is not None else None
     loss = task.new_loss(params)
-    features = FeatureMaker(params, task.ranker, is_similarity=settings.is_similarity)
+    features = FeatureMaker(params, task.loss_ranker, is_similarity=settings.is_similarity)
     recorder = Recorder(task.accumulators, plan)
 
-    kept = Interpolation(model, params.interpolation)
+    kept = Interpolation(trained_weights(model, adapters), params.interpolation)
 
     def evaluate(embedder: Embedder) -> dict[str, float]:
-        with kept:
-            return recorder.validated(task.evaluate(embedder, loss, features), task.evaluate_sample(embedder))
+        if (problem := module.nothing_was_fed()) is not None:
+            raise TrialFailed(problem)
+        try:
+            with kept:
+                found = task.evaluate(embedder, loss, features, params)
+                metrics = recorder.validated(found, task.evaluate_sample(embedder))
+        except Collapsed as error:
+            raise TrialFailed(f"the model collapsed, {error}; lower items_lr") from error
+        except RanksNotFinite as error:
+            raise TrialFailed(f"{error}; lower items_lr") from error
+        missing = problem_with(settings.early_stopping, metrics) if settings.early_stopping.strict else None
+        if missing is not None:
+            raise TrialFailed(missing)
+        return metrics
 
     def weights() -> dict[str, torch.Tensor]:
         with kept:
@@ -185,7 +199,7 @@ def _run(
         # With two threads the backward of a gather adds rows in any order. On a GPU that would cost speed.
         deterministic="warn" if model.device.type == "cpu" else None,
         precision="32-true",  # the embedder casts by itself
-        max_epochs=settings.num_epochs,
+        max_epochs=plan.epochs,
         val_check_interval=plan.batches_between_validations,
         accumulate_grad_batches=plan.accumulation,
         gradient_clip_val=settings.gradient_clipping,
@@ -199,20 +213,14 @@ def _run(
         plugins=[SafetensorsIO()],
         callbacks=[
             recorder,
-            EarlyStopping(
-                monitor="val_loss",
-                mode="min",
-                patience=settings.early_stopping.patience,
-                min_delta=settings.early_stopping.min_delta,
-                check_on_train_epoch_end=False,
-            ),
+            EarlyStop(settings.early_stopping),
             keeper,
         ],
     )
     # Lightning would answer SIGTERM inside of whatever the processes do together; here `stop` asks to leave.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     batches = EpochBatches(
-        lambda random: batcher.epoch(settings.batch_size, random),
+        lambda random: batcher.epoch(settings.batch_size, random, plan.passes),
         [settings.seed, number],
         plan.batches_per_epoch,
         lambda: trainer.current_epoch,
@@ -242,6 +250,11 @@ def _run(
             adapters.remove()
     if keeper.best is None:
         raise TrialFailed("no validation took place")
+    if not paused and all(point.train_loss == 0 for point in keeper.history.points):
+        raise TrialFailed(
+            "no step had a pair of results to learn from; the ranks' differences lie outside of"
+            " min_abs_difference_threshold and max_abs_difference_threshold, or all sessions are clicked throughout"
+        )
     return TrialRun(
         model_state=keeper.best.weights,
         quality=keeper.best.metrics[settings.objective],

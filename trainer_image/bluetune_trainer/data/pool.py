@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bluetune_trainer.data.splits import informative, normalised
+from bluetune_trainer.data.measurable import informative, passed_over
+from bluetune_trainer.data.splits import normalised
 from bluetune_trainer.data.types import Catalogue, Sessions
 from bluetune_trainer.evidence.observations import Log
 
@@ -30,11 +31,15 @@ class Pool:
 
 
 def pool_of(sessions: Sessions, catalogue: Catalogue, seed: int, most: int = MOST_QUERIES) -> Pool:
-    """The sessions that say something: those with a result that was clicked, and one that was not."""
+    """The sessions that show something that was not clicked, if any of them says something.
+
+    One without a click counts, too: what it shows is not liked. Without them a ranker would be judged by those of its
+    lists alone that somebody liked.
+    """
     number: dict[str, int] = {}
     written: list[str] = []
     query = np.empty(len(sessions), np.int64)
-    told = informative(sessions)
+    told = passed_over(sessions) if informative(sessions).any() else np.zeros(len(sessions), np.bool_)
     for i in np.flatnonzero(told).tolist():
         name = normalised(sessions.queries[i])
         if name not in number:
@@ -61,5 +66,6 @@ def pool_of(sessions: Sessions, catalogue: Catalogue, seed: int, most: int = MOS
         place=places,
         gain=chosen.graded().astype(float),
         document=document[at.ravel()],
+        session=np.repeat(np.arange(len(chosen)), lengths),
     )
     return Pool(written, shown[first].astype(np.int64), log, len(chosen))
