@@ -41,9 +41,8 @@ class Judged:
 def semanlink(work: Path) -> Judged:
     """The tags that clicks are made for; the unseen ones are the quality benchmark's alone."""
     data = dataset.load()
-    split = data.judgments.split(0)
-    queries = [*split.seen.queries, *split.gate.queries]
-    relevant = [*split.seen.relevant, *split.gate.relevant]
+    seen = data.judgments.split(0).seen
+    queries, relevant = list(seen.queries), seen.relevant
     grades = np.zeros((len(queries), len(data.documents)), np.float32)
     for row, found in enumerate(relevant):
         grades[row, list(found)] = 1

@@ -42,8 +42,7 @@ def world(data: Semanlink, split: SplitName) -> World:
     """The world of a split."""
     if split == "tags":
         tags: Split = data.judgments.split(SPLIT_SEED)
-        seen = Judgments(tags.seen.queries + tags.gate.queries, tags.seen.relevant + tags.gate.relevant)
-        return World(data.documents, seen, data.documents, tags.unseen)
+        return World(data.documents, tags.seen, data.documents, tags.unseen)
     order = sorted(range(len(data.documents)), key=lambda i: (data.documents[i].date, data.documents[i].item_id))
     border = round(OLD_SHARE * len(order))
     (old, before), (new, after) = (_part(data, chosen) for chosen in (order[:border], order[border:]))

@@ -70,7 +70,7 @@ def gate_verdict(report: GateReport | None, gate: Gate) -> GateVerdict:
             return GateVerdict(
                 "GateNotMeasured",
                 f"{said}; too few to tell a gain from chance: at least {FEWEST_QUERIES} different queries are needed;"
-                " train on more sessions, or name spec.serving.gate.judgments",
+                " collect clicks on more of them, or name spec.serving.gate.judgments",
             )
         said += f" (at least {report.low:+.4f} at confidence {gate.confidence:g}{_tries(report)})"
         # an interval that begins at minDelta is that of a candidate which ranks nearly all queries as before

@@ -330,9 +330,9 @@ TASK_GROUPS: tuple[Group, ...] = (
                 " guard's field of `serving.gate` if the change is wanted, and run again",
             ),
             "GateNotMeasured": Entry(
-                "there was nothing to compare on: no held-out session with a result that was clicked and one that was"
-                " not, and no judgments, or fewer than ten different queries",
-                "write larger batches, or set `gate.judgments`",
+                "there was nothing to compare on: no session with a result that was clicked and one that was not, and"
+                " no judgments, or fewer than ten different queries",
+                "collect clicks on more different queries, or set `gate.judgments`",
             ),
             "GateStale": Entry(
                 "blue serves another version than the one that was compared with, or the gate's metric or confidence"

@@ -153,6 +153,9 @@ class CheckReport(ApiModel):
     """Sessions of a single result, which was clicked."""
     queries: int = 0
     """Different queries, without regard to case and white space."""
+    smallest_gain: float | None = None
+    """Gain in NDCG@10 that the gate sees four times in five, by how many different queries it will compare on; absent
+    where clicks do not decide, or no interval is asked for."""
     largest_query_share: float = 0
     """Share of the sessions that ask the most frequent query."""
     clicks_by_place: list[int] = Field(default_factory=list)

@@ -126,7 +126,7 @@ class TrialSummary(ApiModel):
 
 
 class TaskMetrics(ApiModel):
-    """What the gate compares: both on the held-out queries that no trial saw."""
+    """What the gate compares: both on queries that a training did not see."""
 
     baseline: Metrics | None = None
     """Of the live version."""

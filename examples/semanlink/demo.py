@@ -3,7 +3,7 @@
     .venv/bin/python examples/semanlink/demo.py [--seed N] [--sessions N]
 
 KUBE_CONTEXT names a cluster to use instead of the local one. Exit code 0: the task Succeeded and every blue pod serves
-its version.
+what the gate decided, its version or still the base.
 """
 
 import argparse
@@ -30,13 +30,17 @@ from semanlink.target import (
     code_fingerprint,
 )
 
+from bluetune_api.model import Gate
 from bluetune_api.objectstore import StoreError
+from bluetune_trainer.report.decision import decision
 from semanlink import blue, dataset, loading, manifests, summary, watch
 
 HERE = Path(__file__).resolve().parent
 MODEL, TASK, SECRET = "semanlink", "semanlink-1", "semanlink-store"
 BASE_MINUTES, TASK_MINUTES = 15, 40
 POLL_SECONDS, GRACE_SECONDS = 1.5, 15.0
+NOT_ROLLED_OUT = {"GateNotPassed", "GateUndecided", "GateNotMeasured"}
+"""Reasons of the gate: the version is kept, and the base stays."""
 
 
 def main() -> int:
@@ -92,13 +96,12 @@ class Demo:
             loading.upload_catalogue(storage, data.documents)
         with show.step("a batch of clicks to S3"):
             batch, clicked, clicks = loading.upload_clicks(storage, data, self._seed, self._sessions)
-        seen, gate, unseen = data.judgments.split(self._seed)
-        with show.step(f"judgments of {len(gate)} tags to S3, for the gate"):
-            loading.upload_judgments(storage, data.documents, gate)
+        seen, unseen = data.judgments.split(self._seed)
         show.say(
             f"    The clicks are SIMULATED from human judgments: {self._sessions} sessions on {len(seen)} tags,\n"
             f"    {clicked} with a click, {clicks} clicks (batch {batch}). {len(unseen)} other tags are kept for the\n"
-            "    comparison: no click was ever made for them. Everything else here is real.",
+            "    comparison: no click was ever made for them. Everything else here is real.\n"
+            "    The gate decides by clicks.",
             "dim",
         )
 
@@ -107,7 +110,7 @@ class Demo:
             show.heading("3  The search service serves the base: blue")
             for name in ("00-namespace", "10-search", "20-method", "30-model"):
                 target.run("kubectl", "apply", "-f", str(applied / f"{name}.yaml"))
-            self._follow("EmbeddingModel", "embeddingmodel", MODEL, watch.of_model, BASE_MINUTES)
+            model = self._follow("EmbeddingModel", "embeddingmodel", MODEL, watch.of_model, BASE_MINUTES)
             port = target.forward("search", 80, SEARCH_PORT)
             address = f"http://127.0.0.1:{port}"
             show.say(f"    Try it while the training runs: {address}")
@@ -121,10 +124,19 @@ class Demo:
         show.heading("5  What came of it")
         # by kubectl, a forwarded port leads to one pod, and that one is gone
         address = f"http://127.0.0.1:{target.forward('search', 80, SEARCH_PORT)}"
+        promoted = watch.condition(task["status"], "Promoted") == "True"
         with show.step("asking blue again, and each of its pods"):
-            after = summary.judged(blue.rankings(address, unseen.queries), data.documents, unseen)
-            served = blue.served(target)
-        summary.print_quality(show.console, before.scores, summary.keyword_scores(data.documents, unseen), after.scores)
+            answers, served = blue.rankings(address, unseen.queries), blue.served(target)
+        if not promoted:
+            with show.step("asking the new version, which blue does not serve"):
+                answers = loading.rankings_of(storage, task["status"]["bestModelId"], data, unseen.queries)
+        after = summary.judged(answers, data.documents, unseen)
+        keywords, where = summary.keyword_scores(data.documents, unseen), "blue now" if promoted else "not served"
+        summary.print_quality(show.console, before.scores, keywords, after.scores, where)
+        show.console.print()
+        measured = loading.result_of(storage, task["metadata"]["uid"]).gate
+        asked = Gate.model_validate(model["spec"]["serving"]["gate"])
+        summary.print_decision(show.console, decision(measured, asked), promoted, before.scores, after.scores)
         summary.print_queries(show.console, before, after, data.documents, unseen)
         show.console.print()
         summary.print_times(show.console, show.times, time.monotonic() - show.begun)
@@ -132,7 +144,8 @@ class Demo:
         if url := (task.get("status") or {}).get("reportUrl"):
             path = loading.save_report(storage, url, dataset.cache_folder())
             show.say(f"    The report of the run, for any browser: {path}\n    (in the store: {url})")
-        return self._verdict(task, served, address, storage.endpoint)
+        base = model["status"]["current"]["digest"]
+        return self._verdict(task, base, served, address, storage.endpoint)
 
     def _install(self) -> None:
         images = self._target.images
@@ -204,10 +217,10 @@ class Demo:
             raise DemoError(f"{title} {name} was not done after {minutes:.0f} minutes, at: {view.stage}. {why}")
         return found
 
-    def _verdict(self, task: dict[str, Any], served: dict[str, str], address: str, s3: str) -> int:
+    def _verdict(self, task: dict[str, Any], base: str, served: dict[str, str], address: str, s3: str) -> int:
         show, status = self._show, task["status"]
-        digest = status.get("digest", "")
         promoted = watch.condition(status, "Promoted") == "True"
+        digest = status.get("digest", "") if promoted else base
         right = bool(served) and all(found == digest for found in served.values())
         for pod, found in sorted(served.items()):
             show.say(f"  {'✓' if found == digest else '✗'} {pod} serves {found}")
@@ -222,8 +235,14 @@ class Demo:
         if promoted and right:
             show.say(f"\nThe task Succeeded, and blue serves {status.get('bestModelId')}, {digest}.", "bold green")
             return 0
-        why = watch.problems(status) if not promoted else f"the pods serve something else than {digest}"
-        show.say(f"\nBlue does not serve the new version: {why}", "bold red")
+        kept = watch.reason(status, "Promoted") in NOT_ROLLED_OUT
+        if kept and right:
+            show.say(
+                f"\nThe task Succeeded, and blue still serves the base, as the gate decided: {digest}.", "bold green"
+            )
+            return 0
+        why = f"the pods serve something else than {digest}" if promoted or kept else watch.problems(status)
+        show.say(f"\nBlue does not serve what it should: {why}", "bold red")
         where_to_look(show, self._target)
         return 1
 

@@ -63,8 +63,20 @@ def _served() -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 def test_it_says_that_clicks_are_simulated_and_what_came_of_them(output: str) -> None:
     assert "SIMULATED from human judgments" in output
-    for expected in ("before (zero-shot)", "BM25", "after (blue now)", "The task Succeeded, and blue serves"):
+    for expected in (
+        "before (zero-shot)",
+        "BM25",
+        "after (",
+        "The gate, by clicks: ",
+        "The judgments of ",
+        "The task Succeeded, and blue ",
+    ):
         assert expected in output
+
+
+def test_the_gate_decides_by_clicks_as_the_judgments_do(output: str) -> None:
+    assert "The gate, by clicks: Better." in output
+    assert "It was right: the new version is better." in output
 
 
 def test_every_blue_pod_serves_the_tasks_version(output: str) -> None:

@@ -47,7 +47,8 @@ def test_a_run_ends_with_a_better_model_and_says_so(finished: tuple[Shop, str, s
     report = Path(result.report_url).read_text(encoding="utf-8")
     assert f"{result.gate.candidate['ndcg@10']:.4f}" in report
     assert result.report_url in out
-    for part in (result.version, result.digest, "before", "after", "held-out sessions", str(shop.folder / "versions")):
+    said = ("before", "after", "GatePassed", "clicks, local judge")
+    for part in (result.version, result.digest, *said, str(shop.folder / "versions")):
         assert part in out
     for part in ("importing", "Searching", "trials 1/2", "Publishing", "100%"):
         assert part in err

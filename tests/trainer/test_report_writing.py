@@ -33,7 +33,7 @@ def _finished() -> Finished:
         left_out=0,
         outcome=SearchOutcome(run.best, Path("nowhere"), run.baseline, list(run.trials), 384, "", ""),
         start=Path("nowhere"),
-        measured=Measured(run.gate, run.evidence),
+        measured=Measured(run.gate, run.evidence, {}),
         published=Published(run.version, run.digest, run.uri, run.manifest),
         stages=list(run.stages),
     )

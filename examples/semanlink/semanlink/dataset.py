@@ -25,8 +25,8 @@ FOLDER = f"{PACKAGE}-{VERSION}/cherche/data/semanlink"
 DOWNLOAD_SECONDS = 300
 FEWEST_DOCUMENTS = 5
 """Tags with fewer documents say too little about a ranking."""
-SEEN_SHARE, GATE_SHARE = 0.6, 0.1
-"""Of the tags: clicks are made for the seen ones, the gate judges by its own, and the others are for the summary."""
+SEEN_SHARE = 0.7
+"""Of the tags: clicks are made for the seen ones, and the others are for the summary."""
 
 
 class DatasetError(Exception):
@@ -61,13 +61,11 @@ class Judgments:
         return len(self.queries)
 
     def split(self, seed: int) -> "Split":
-        """Three sets of queries, by a hash of each query and the seed."""
+        """Two sets of queries, by a hash of each query and the seed."""
         where = [_fraction(f"{seed}:{normalised(query)}") for query in self.queries]
-        gate_ends = SEEN_SHARE + GATE_SHARE
         return Split(
             seen=self._where([w < SEEN_SHARE for w in where]),
-            gate=self._where([SEEN_SHARE <= w < gate_ends for w in where]),
-            unseen=self._where([w >= gate_ends for w in where]),
+            unseen=self._where([w >= SEEN_SHARE for w in where]),
         )
 
     def _where(self, keep: Sequence[bool]) -> "Judgments":
@@ -76,12 +74,10 @@ class Judgments:
 
 
 class Split(NamedTuple):
-    """Queries by what they are for; no query is in two of them."""
+    """Queries by what they are for; no query is in both."""
 
     seen: Judgments
     """Clicks are simulated for these."""
-    gate: Judgments
-    """The gate's judgments."""
     unseen: Judgments
     """Nothing but the summary ever sees these."""
 
@@ -128,16 +124,6 @@ def parse(raw_documents: Sequence[Mapping[str, Any]], raw_tags: Mapping[str, Map
 def items_jsonl(documents: Sequence[Document]) -> bytes:
     """The catalogue as bluetune reads it, one JSON object a line."""
     lines = ({"item_id": d.item_id, "title": d.title, "description": d.description, "url": d.url} for d in documents)
-    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
-
-
-def judgments_jsonl(documents: Sequence[Document], judgments: Judgments) -> bytes:
-    """Judgments as the gate reads them, one JSON object a line."""
-    lines = (
-        {"query": query, "object_id": documents[position].item_id, "grade": 1}
-        for query, relevant in zip(judgments.queries, judgments.relevant, strict=True)
-        for position in sorted(relevant)
-    )
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
 
 

@@ -2,20 +2,25 @@
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from minio import Minio
 from numpy.typing import NDArray
 
 from bluetune_api import store_layout
+from bluetune_api.records import Result
 from bluetune_api.s3 import S3Store
 from bluetune_api.store_location import StoreLocation
 from semanlink import clicks, dataset
 from semanlink.base import base_folder
+from semanlink.metrics import DEPTH
 from semanlink.target import Storage
 
+Hit = dict[str, Any]
 BUCKET, MODEL_PREFIX, BASE_PREFIX = "bluetune", "semanlink", "bases/all-minilm-l6-v2"
 
 
@@ -52,11 +57,6 @@ def upload_catalogue(storage: Storage, documents: Sequence[dataset.Document]) ->
     open_store(storage, MODEL_PREFIX).put("items/items.jsonl", dataset.items_jsonl(documents))
 
 
-def upload_judgments(storage: Storage, documents: Sequence[dataset.Document], judgments: dataset.Judgments) -> None:
-    """Upload what the gate judges by."""
-    open_store(storage, MODEL_PREFIX).put("judgments/tags.jsonl", dataset.judgments_jsonl(documents, judgments))
-
-
 def upload_clicks(storage: Storage, data: dataset.Semanlink, seed: int, count: int) -> tuple[str, int, int]:
     """Simulate and upload a batch, its `_SUCCESS` last; returns its id, the sessions with a click, and the clicks."""
     seen = data.judgments.split(seed).seen
@@ -91,6 +91,26 @@ def zero_shot_cosines(data: dataset.Semanlink, queries: Sequence[str]) -> NDArra
         np.save(temporary, vectors)
         os.replace(temporary, kept)
     return np.asarray(encoder.encode(queries, "query") @ vectors.T, np.float32)
+
+
+def rankings_of(storage: Storage, version: str, data: dataset.Semanlink, queries: Sequence[str]) -> list[list[Hit]]:
+    """The ten best documents for each query, by a version that blue does not serve."""
+    from bluetune_trainer.store.versions import download_version
+    from bluetune_trainer.training.encoder import Encoder
+    from bluetune_trainer.training.precision import bf16_pays
+
+    with tempfile.TemporaryDirectory() as folder:
+        download_version(open_store(storage, MODEL_PREFIX), version, Path(folder))
+        encoder = Encoder.load(folder)
+    vectors = encoder.encode([document.text for document in data.documents], "item", bf16=bf16_pays("cpu"))
+    best = np.argsort(-(encoder.encode(queries, "query") @ vectors.T), axis=1, kind="stable")[:, :DEPTH]
+    found = [[data.documents[i] for i in row] for row in best.tolist()]
+    return [[{"object_id": document.item_id, "title": document.title} for document in row] for row in found]
+
+
+def result_of(storage: Storage, task_uid: str) -> Result:
+    """What the trainer wrote about a run."""
+    return Result.model_validate_json(open_store(storage, MODEL_PREFIX).get(store_layout.result(task_uid)))
 
 
 def _cache_file(folder: Path, texts: Sequence[str]) -> Path:

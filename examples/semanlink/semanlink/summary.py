@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bluetune_trainer.report.decision import Decision
 from semanlink import display, metrics
 from semanlink.bm25 import BM25
 from semanlink.dataset import Document, Judgments
@@ -52,16 +53,38 @@ def telling(before: Sequence[float], after: Sequence[float]) -> tuple[int, int, 
     return int(order[-1]), int(order[len(order) // 2]), int(order[0])
 
 
-def print_quality(console: Console, before: metrics.Scores, bm25: metrics.Scores, after: metrics.Scores) -> None:
-    """NDCG@10, MRR@10 and Recall@10."""
+def print_quality(
+    console: Console, before: metrics.Scores, bm25: metrics.Scores, after: metrics.Scores, where: str
+) -> None:
+    """NDCG@10, MRR@10 and Recall@10. `where` says what serves the new version."""
     rows = [
         [name, f"{scores.ndcg:.4f}", f"{scores.mrr:.4f}", f"{scores.recall:.4f}"]
-        for name, scores in (("before (zero-shot)", before), ("BM25", bm25), ("after (blue now)", after))
+        for name, scores in (("before (zero-shot)", before), ("BM25", bm25), (f"after ({where})", after))
     ]
     rows.append(["gain", *(f"{a - b:+.4f}" for a, b in zip(_three(after), _three(before), strict=True))])
     console.print(display.table(["", "NDCG@10", "MRR@10", "Recall@10"], rows, best=2))
+
+
+def print_decision(
+    console: Console, decided: Decision, promoted: bool, before: metrics.Scores, after: metrics.Scores
+) -> None:
+    """What the gate decided by clicks, and what people's judgments say of that."""
     low, high = interval(before.ndcg_by_query, after.ndcg_by_query)
-    console.print(f"  NDCG@10 gain, 95 % interval over queries: {low:+.4f} to {high:+.4f}", style="dim")
+    style = {"good": "bold green", "bad": "bold red", "open": "bold yellow"}[decided.tone]
+    console.print(Text.assemble("The gate, by clicks: ", (decided.title, style), f". {decided.verdict.message}."))
+    console.print(
+        f"The judgments of {len(before.ndcg_by_query)} unseen tags: NDCG@10 {after.ndcg - before.ndcg:+.4f}"
+        f" ({low:+.4f} to {high:+.4f}). {agreement(promoted, low, high)}"
+    )
+
+
+def agreement(promoted: bool, low: float, high: float) -> str:
+    """Whether the gate was right, by the interval of what people judged."""
+    if low > 0:
+        return "It was right: the new version is better." if promoted else "It was too careful: the new one is better."
+    if high < 0:
+        return "It was wrong: the new version is worse." if promoted else "It was right: the new version is worse."
+    return "They cannot tell the two versions apart."
 
 
 def _three(scores: metrics.Scores) -> tuple[float, float, float]:

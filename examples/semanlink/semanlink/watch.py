@@ -96,6 +96,11 @@ def condition(status: Json, kind: str) -> str:
     return str(next((c["status"] for c in status.get("conditions") or [] if c["type"] == kind), "Unknown"))
 
 
+def reason(status: Json, kind: str) -> str:
+    """The reason of a condition; empty if it is not there."""
+    return str(next((c.get("reason", "") for c in status.get("conditions") or [] if c["type"] == kind), ""))
+
+
 GOOD_WHEN_FALSE = {"Failed", "Stalled", "Reconciling", "ServingUnsafe", "LockInconsistent"}
 
 

@@ -46,20 +46,11 @@ def test_items_are_one_json_object_a_line() -> None:
     assert set(items[0]) == {"item_id", "title", "description", "url"}
 
 
-def test_judgments_are_one_json_object_a_line() -> None:
-    documents = dataset.parse([document(0), document(1)], TAGS).documents
-    lines = dataset.judgments_jsonl(documents, dataset.Judgments(("one",), (frozenset({1, 0}),))).splitlines()
-    assert [json.loads(line) for line in lines] == [
-        {"query": "one", "object_id": documents[n].item_id, "grade": 1} for n in (0, 1)
-    ]
-
-
 def test_the_split_is_by_query_and_seed() -> None:
     judgments = dataset.Judgments(tuple(f"tag {i}" for i in range(1000)), tuple(frozenset({i}) for i in range(1000)))
-    seen, gate, unseen = judgments.split(0)
-    assert len({*seen.queries, *gate.queries, *unseen.queries}) == len(seen) + len(gate) + len(unseen) == 1000
-    assert 550 < len(seen) < 650
-    assert 70 < len(gate) < 130
+    seen, unseen = judgments.split(0)
+    assert len({*seen.queries, *unseen.queries}) == len(seen) + len(unseen) == 1000
+    assert 650 < len(seen) < 750
     assert judgments.split(0).seen.queries == seen.queries != judgments.split(1).seen.queries
     assert all(relevant == {int(query.split()[1])} for query, relevant in zip(seen.queries, seen.relevant, strict=True))
 

@@ -49,6 +49,13 @@ def test_they_are_valid_and_refer_to_one_another() -> None:
     assert serving.container in [c["name"] for c in deployment["spec"]["template"]["spec"]["containers"]]
 
 
+def test_the_gate_decides_by_clicks() -> None:
+    serving = EmbeddingModel.model_validate(the("EmbeddingModel")).spec.serving
+    assert serving is not None
+    assert serving.gate.judgments is None
+    assert serving.gate.confidence > 0
+
+
 def test_the_service_and_the_model_speak_of_the_same_store() -> None:
     model = EmbeddingModel.model_validate(the("EmbeddingModel"))
     (container,) = the("Deployment")["spec"]["template"]["spec"]["containers"]

@@ -4,7 +4,9 @@ import pytest
 from rich.console import Console
 from semanlink.dataset import Document, Judgments
 
-from semanlink import summary
+from bluetune_api.model import Gate
+from bluetune_trainer.report.decision import decision
+from semanlink import metrics, summary
 
 
 def test_three_queries_tell_the_gain_the_middle_and_the_loss() -> None:
@@ -16,6 +18,32 @@ def test_the_interval_holds_the_mean_gain() -> None:
     low, high = summary.interval(before, after)
     assert 0.02 < low < 0.03 < high < 0.04
     assert summary.interval(before, before) == pytest.approx((0.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("promoted", "low", "high", "said"),
+    [
+        (True, 0.01, 0.05, "right: the new version is better"),
+        (True, -0.05, -0.01, "wrong: the new version is worse"),
+        (True, -0.01, 0.01, "cannot tell"),
+        (False, 0.01, 0.05, "too careful"),
+        (False, -0.05, -0.01, "right: the new version is worse"),
+        (False, -0.01, 0.01, "cannot tell"),
+    ],
+)
+def test_the_judgments_tell_afterwards_whether_the_gate_was_right(
+    promoted: bool, low: float, high: float, said: str
+) -> None:
+    assert said in summary.agreement(promoted, low, high)
+
+
+def test_what_the_gate_decided_is_said_with_what_the_judgments_say() -> None:
+    console = Console(width=200, record=True)
+    before, after = (metrics.Scores(mean, 0.0, 0.0, (mean,) * 3) for mean in (0.4, 0.5))
+    summary.print_decision(console, decision(None, Gate()), False, before, after)
+    text = console.export_text()
+    assert "The gate, by clicks: Not measured. the trainer measured nothing" in text
+    assert "The judgments of 3 unseen tags: NDCG@10 +0.1000 (+0.1000 to +0.1000). It was too careful" in text
 
 
 def test_results_that_people_judged_relevant_are_ticked() -> None:

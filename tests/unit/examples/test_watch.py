@@ -73,5 +73,11 @@ def test_problems_are_the_conditions_that_are_not_as_they_should_be() -> None:
     assert watch.problems({"conditions": conditions}) == "Broken: line 3; NoProbe"
 
 
+def test_a_reason_is_that_of_the_condition() -> None:
+    conditions = [{"type": "Promoted", "status": "False", "reason": "GateUndecided"}]
+    assert watch.reason({"conditions": conditions}, "Promoted") == "GateUndecided"
+    assert watch.reason({}, "Promoted") == ""
+
+
 def test_times_are_minutes_and_seconds() -> None:
     assert [watch.clock(seconds) for seconds in (0, 59.9, 61, 3600)] == ["0:00", "0:59", "1:01", "60:00"]

@@ -10,10 +10,12 @@ import pytest
 
 from bluetune_api.clickstream import Clickstream
 from bluetune_api.method import Items, Settings
+from bluetune_api.model import Gate
 from bluetune_api.records import CheckReport, MethodPlan
 from bluetune_trainer.data import loading
-from bluetune_trainer.data.inspect import in_short
+from bluetune_trainer.data.inspect import in_one_line, in_short
 from bluetune_trainer.errors import DataInvalid, Stopped
+from bluetune_trainer.evidence.power import smallest_gain
 from bluetune_trainer.plugin import TextFineTuningMethod
 
 PLUGIN = TextFineTuningMethod()
@@ -41,6 +43,55 @@ def test_a_good_batch_is_valid_and_its_objects_are_pinned(good_store: Any) -> No
     assert (report.coverage, report.catalogue_size, report.first) == (1.0, 3, "2026-03-02T10:00:00Z")
     assert [pinned.key for pinned in report.batch] == ["clickstream/b1/part.jsonl"]
     assert report.items[0].etag == good_store.stat("items/items.jsonl").etag
+
+
+def _asked(queries: int, results: str = "abc") -> Any:
+    lines = [_session(n, search_results=[{"object_id": i} for i in results]) for n in range(queries)]
+    return "\n".join(json.dumps(line) for line in lines).encode()
+
+
+@pytest.mark.parametrize(
+    ("queries", "gate", "compared"),
+    [
+        (100, Gate(), 90),
+        (1000, Gate(), 200),
+        (100, Gate(min_delta=-0.01), 90),
+        (100, Gate(folds=0), None),
+        (100, Gate(judgments="judgments/j.jsonl"), None),
+        (100, Gate(confidence=0), None),
+    ],
+)
+def test_the_check_says_how_small_a_gain_the_gate_will_see(
+    good_store: Any, queries: int, gate: Gate, compared: int | None
+) -> None:
+    good_store.put("clickstream/b1/part.jsonl", _asked(queries))
+    found = loading.check(good_store, "b1", MethodPlan(), PLUGIN, gate=gate, stop=threading.Event()).smallest_gain
+    if compared is None:
+        assert found is None
+    else:
+        noise = smallest_gain(compared, 0.95)
+        assert found == pytest.approx(gate.min_delta + noise, rel=0.12)  # the split is by a hash
+
+
+def test_a_batch_of_few_queries_is_told_what_would_help(good_store: Any) -> None:
+    good_store.put("clickstream/b1/part.jsonl", _asked(40))
+    report = _check(good_store)
+    assert report.smallest_gain is not None
+    assert report.smallest_gain > 0.05
+    (said,) = [note for note in report.notes if "the gate compares on" in note]
+    assert "Clicks on more different queries help (a batch with about" in said
+    assert "more sessions of the same queries do not" in said
+    assert "the gate sees a gain of 0.0" in in_one_line(report)
+
+
+def test_enough_queries_need_no_advice(good_store: Any) -> None:
+    good_store.put("clickstream/b1/part.jsonl", _asked(400))
+    assert not [note for note in _check(good_store).notes if "the gate" in note]
+
+
+def test_a_gate_that_will_have_nothing_to_decide_by_is_told_before_the_training(good_store: Any) -> None:
+    report = loading.check(good_store, "b1", MethodPlan(), PLUGIN, gate=Gate(folds=0), stop=threading.Event())
+    assert "the gate has nothing to decide by; set gate.folds to 2 or more" in " ".join(report.notes)
 
 
 def _clicked_results_only(store: Any) -> None:

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import torch
 
+from bluetune_api.model import Gate
 from bluetune_api.objectstore import ObjectChanged, StoreDenied, StoreError, StoreUnreachable
-from bluetune_api.records import CheckReport, Manifest, Probe, Progress
+from bluetune_api.records import CheckReport, GateJudge, GateReport, Manifest, Probe, Progress, Result, RunOwner
 from bluetune_api.task import TrialSummary
 from bluetune_trainer.cli import logs, main
-from bluetune_trainer.cli.display import Display, duration, line
+from bluetune_trainer.cli.display import Display, duration, line, summary
 from bluetune_trainer.errors import Crashed, DataInvalid, PlanInvalid, Stopped, as_trainer_error
 from bluetune_trainer.store.versions import publish
 
@@ -193,6 +194,37 @@ def test_progress_is_a_line_for_people() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0s"), (59, "59s"), (125, "2m05s"), (3725, "1h02m"), (-3, "0s")])
 def test_durations_are_short(seconds: int, text: str) -> None:
     assert duration(seconds) == text
+
+
+def _result(low: float) -> Result:
+    return Result(
+        kind="Train", owner=RunOwner.model_validate(OWNER), version="v0123456789ab", digest="sha256:" + "0" * 64,
+        uri="/store/versions/v0123456789ab/", best=TrialSummary(trial=0, quality=0.5), trials_done=1,
+        baseline={"ndcg@10": 0.4, "recall@10": 1.0}, candidate={"ndcg@10": 0.5, "recall@10": 1.0},
+        gate=GateReport(
+            metric="ndcg@10", against="v000000000001", baseline={"ndcg@10": 0.4}, candidate={"ndcg@10": 0.42},
+            delta=0.02, low=low, high=0.05, queries=60, sessions=90, queries_needed=700,
+            judges=[GateJudge(name="Local", delta=0.02, low=low, high=0.05)],
+        ),
+    )  # fmt: skip
+
+
+def test_a_run_ends_with_what_the_gate_decided() -> None:
+    undecided, better = summary(_result(-0.01), Gate()).splitlines(), summary(_result(0.01), Gate()).splitlines()
+    assert undecided[0].startswith("Undecided (GateUndecided): ndcg@10 as clicks in 90 sessions of 60 queries tell it")
+    assert undecided[0].endswith("what this run found out counts in the next one")
+    assert "about 700 different queries" in undecided[0]
+    assert "published  v0123456789ab, which a cluster would keep, and not roll out" in undecided
+    assert better[0].startswith("Better (GatePassed)")
+    assert "Better" not in "\n".join(undecided)
+    assert "  clicks, local judge    +0.0200  -0.0100  +0.0500" in undecided
+
+
+def test_a_metric_that_cannot_move_has_no_row() -> None:
+    text = summary(_result(0.01), Gate())
+    assert "  unchanged: recall@10 1.0000" in text
+    assert "recall@10     " not in text
+    assert "of 1 trial:" in text
 
 
 def test_without_a_terminal_lines_come_every_five_seconds_and_for_every_trial() -> None:

@@ -11,7 +11,14 @@ from bluetune_api.objectstore import StoreUnreachable
 from bluetune_api.records import MethodPlan, Plan, Progress, RunOwner, Trial
 from bluetune_api.store_location import StoreLocation
 from bluetune_trainer.errors import PlanInvalid, StoreFailed
-from bluetune_trainer.store.progress import SECONDS_BETWEEN_WRITES, ProgressWriter, whole_run
+from bluetune_trainer.store.progress import (
+    SECONDS_BETWEEN_WRITES,
+    FoldsBegan,
+    ProgressWriter,
+    after_search,
+    in_folds,
+    whole_run,
+)
 from bluetune_trainer.store.runs import StoredTrials, keep_plan, read
 
 
@@ -106,14 +113,46 @@ def _progress(percent: int, eta: int | None = None) -> Progress:
 
 
 @pytest.mark.parametrize(
-    ("percent", "eta", "whole", "left"),
-    [(0, None, 4, None), (0, 86, 4, 96), (50, 43, 47, 53), (100, 0, 90, 0)],
+    ("percent", "eta", "elapsed", "whole", "left"),
+    [(0, None, 5, 4, None), (0, 90, 0, 4, 100), (50, 45, 45, 47, 55), (100, 0, 90, 90, 10)],
 )
 def test_progress_of_the_search_is_fitted_into_the_run(
-    percent: int, eta: int | None, whole: int, left: int | None
+    percent: int, eta: int | None, elapsed: float, whole: int, left: int | None
 ) -> None:
-    found = whole_run(_progress(percent, eta))
+    found = whole_run(_progress(percent, eta), elapsed)
     assert (found.percent, found.eta_seconds) == (whole, left)
+
+
+def _folds(percent: int, eta: int | None, share: float = 0.0) -> FoldsBegan:
+    return FoldsBegan(_progress(percent, eta), share, elapsed=90.0)
+
+
+@pytest.mark.parametrize(
+    ("began", "share", "elapsed", "percent", "left"),
+    [
+        (_folds(40, 200), 0.0, 90, 40, 200),  # what the search said
+        (_folds(40, 200), 0.5, 175.5, 65, 114),  # as foreseen: 171 s of folds, then a ninth of all for the rest
+        (_folds(40, 200), 0.5, 261, 65, 172),  # twice as long as foreseen: half of that is believed
+        (_folds(40, 200), 1.0, 261, 90, 29),  # the rest
+        (_folds(40, 200, 0.4), 0.4, 90, 40, 124),  # an earlier attempt compared two of five
+        (_folds(40, None), 0.01, 91, 40, None),  # too early to tell
+        (_folds(40, None), 0.5, 180, 65, 120),
+    ],
+)
+def test_the_time_left_goes_on_through_the_folds(
+    began: FoldsBegan, share: float, elapsed: float, percent: int, left: int | None
+) -> None:
+    found = in_folds(began, share, elapsed)
+    assert (found.stage, found.percent, found.eta_seconds) == ("Evaluating", percent, left)
+
+
+def test_the_time_left_does_not_jump_where_a_stage_begins() -> None:
+    """A search of 4 trainings of 10 s, then folds of 5 trainings' time, then a tenth for the rest."""
+    told = [whole_run(_progress(100 * n // 9, 10 * (9 - n)), 10.0 * n).eta_seconds for n in range(1, 5)]
+    began = FoldsBegan(whole_run(_progress(44, 50), 40), 0.0, 40)
+    told += [in_folds(began, step / 5, 40 + 10.0 * step).eta_seconds for step in range(6)]
+    told.append(after_search(90, 90))
+    assert told == [90, 80, 70, 60, 60, 50, 40, 30, 20, 10, 10]
 
 
 def test_of_many_states_only_the_last_is_written_at_most_once_a_second(store: Any) -> None:

@@ -32,3 +32,8 @@ def test_a_rare_word_counts_more_and_a_missing_one_nothing() -> None:
 
 def test_texts_without_words_score_nothing() -> None:
     assert np.array_equal(Lexical(["", "!!"]).scores(["x"]), np.zeros((1, 2), np.float32))
+
+
+def test_its_library_writes_no_debug_lines_into_the_trainers_log(caplog: pytest.LogCaptureFixture) -> None:
+    Lexical(["a red lamp", "a blue chair"]).scores(["red"])
+    assert not caplog.records

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from bluetune_api.gate_verdict import gate_verdict
 from bluetune_api.model import Gate
-from bluetune_trainer.search.evidence import Evidence, Ranking, bootstrap_interval
+from bluetune_trainer.search.evidence import Evidence, Ranking
 from bluetune_trainer.search.gate import by_people
 from bluetune_trainer.search.judged import Judgment, by_query
 
@@ -35,32 +35,6 @@ def passes(difference: NDArray[np.float64], asked: list[str], gate: Gate) -> boo
 def share(gain: float, count: int, gate: Gate, runs: int = 120) -> float:
     asked = queries(count)
     return sum(passes(differences(gain, count, seed), asked, gate) for seed in range(runs)) / runs
-
-
-def test_the_interval_is_the_same_for_the_same_seed_and_holds_the_mean() -> None:
-    difference, asked = np.random.default_rng(0).normal(0.1, 0.2, 200), queries(200)
-    low, high = bootstrap_interval(difference, asked, 0.95, seed=4)
-    assert (low, high) == bootstrap_interval(difference, asked, 0.95, seed=4)
-    assert low < difference.mean() < high
-    error = difference.std() / np.sqrt(200)
-    assert high - low == pytest.approx(2 * 1.96 * error, rel=0.1)
-
-
-def test_a_lower_confidence_gives_a_narrower_interval() -> None:
-    difference, asked = np.random.default_rng(0).normal(0.1, 0.2, 200), queries(200)
-    wide, narrow = bootstrap_interval(difference, asked, 0.99, 0), bootstrap_interval(difference, asked, 0.8, 0)
-    assert wide[0] < narrow[0] < narrow[1] < wide[1]
-
-
-def test_ten_sessions_of_one_query_are_evidence_of_one_query() -> None:
-    one_each = np.random.default_rng(0).normal(0, 0.2, 40)
-    one_each += 0.03 - one_each.mean()
-    repeated, asked = np.repeat(one_each, 10), [q for q in queries(40) for q in (q, q.upper() + " ") for _ in range(5)]
-    assert bootstrap_interval(repeated, asked, 0.95, 1) == pytest.approx(
-        bootstrap_interval(one_each, queries(40), 0.95, 1)
-    )
-    alone = bootstrap_interval(repeated, queries(400), 0.95, 1)
-    assert alone[0] > 0 > bootstrap_interval(repeated, asked, 0.95, 1)[0], "as if independent, this noise would pass"
 
 
 @pytest.mark.slow

@@ -7,6 +7,8 @@ import numpy as np
 from bluetune_api.model import Gate
 from bluetune_api.records import (
     CheckReport,
+    EventCount,
+    GateJudge,
     GateReport,
     Manifest,
     ManifestFile,
@@ -20,7 +22,8 @@ from bluetune_api.records import (
 )
 from bluetune_api.store_location import StoreLocation
 from bluetune_trainer.report.content import Positions, RunFacts, Stage
-from bluetune_trainer.search.evidence import Evidence, Ranking, bootstrap_interval
+from bluetune_trainer.search.evidence import Evidence, Floats, Ranking
+from bluetune_trainer.training.cutting import CutTexts
 
 
 def facts(trials: int = 5, *, gate: GateReport | bool = True, word: str = "lamp", **changes: Any) -> RunFacts:
@@ -33,18 +36,18 @@ def facts(trials: int = 5, *, gate: GateReport | bool = True, word: str = "lamp"
         "plan": _plan(trials, word),
         "check": _check(word),
         "objective": "ndcg@10",
-        "seed": 3,
         "trials": done,
         "best": best,
-        "baseline": {"ndcg@10": 0.41239, "mrr@10": 0.5, "recall@10": 0.6, "irrelevant_dist_shift": 0.0},
+        "baseline": {"ndcg@10": 0.41239, "mrr@10": 0.5, "recall@10": 1.0, "irrelevant_dist_shift": 0.0},
         "gate": _gate(evidence) if gate is True else gate or None,
         "evidence": evidence,
         "texts": [
             f"{word} number {i}, with a description that goes on for longer than a line has room" for i in range(40)
         ],
         "positions": Positions(np.arange(200, 190, -1), np.array([90, 60, 44, 30, 21, 12, 8, 5, 3, 1]), 5, 1),
-        "split_sizes": (800, 100, 100),
-        "informative": (95, 90),
+        "split_sizes": (900, 100, 0),
+        "cut": CutTexts(texts=40, looked_at=40, cut=3, window=256),
+        "informative": (95, 0),
         "version": "v0123456789ab",
         "uri": "s3://bucket/shop/versions/v0123456789ab/",
         "digest": "sha256:" + "0123456789ab" + "0" * 52,
@@ -90,7 +93,7 @@ def _trial(number: int, random: np.random.Generator, word: str) -> Trial:
         metrics={
             "ndcg@10": best.quality,
             "mrr@10": 0.61,
-            "recall@10": 0.63,
+            "recall@10": 1.0,
             "irrelevant_dist_shift": 0.01,
             "val_loss": 1.0,
         },
@@ -103,33 +106,42 @@ def _trial(number: int, random: np.random.Generator, word: str) -> Trial:
 
 
 def _evidence(random: np.random.Generator, word: str, queries: int = 60) -> Evidence:
-    def ranking(lift: float) -> Ranking:
-        items = np.stack([random.permutation(40)[:10] for _ in range(queries)])
-        values = {
-            name: np.clip(random.normal(0.4 + lift, 0.1, queries), 0, 1) for name in ("ndcg@10", "mrr@10", "recall@10")
-        }
-        return Ranking(items, random.random((queries, 10)) < 0.2, values)
+    before = np.clip(random.normal(0.4, 0.1, queries), 0, 1)
+    # a third of the queries have the same ten best
+    gains = np.where(random.random(queries) < 0.33, 0.0, random.normal(0.06, 0.1, queries))
 
-    return Evidence([f"{word} {i}" for i in range(queries)], ranking(0), ranking(0.06))
+    clicked = random.random((queries, 40)) < 0.2
+
+    def ranking(values: Floats) -> Ranking:
+        items = np.stack([random.permutation(40)[:10] for _ in range(queries)])
+        return Ranking(items, np.take_along_axis(clicked, items, 1), {"ndcg@10": values})
+
+    return Evidence([f"{word} {i}" for i in range(queries)], ranking(before), ranking(before + gains))
 
 
 def _gate(evidence: Evidence) -> GateReport:
-    before, after = (
-        {name: float(values.mean()) for name, values in side.metrics.items()} | {"irrelevant_dist_shift": shift}
-        for side, shift in ((evidence.before, 0.0), (evidence.after, 0.02))
-    )
-    gained = evidence.after.metrics["ndcg@10"] - evidence.before.metrics["ndcg@10"]
-    low, high = bootstrap_interval(gained, evidence.queries, 0.9, 3)
+    before, after = (float(side.metrics["ndcg@10"].mean()) for side in (evidence.before, evidence.after))
+    delta = after - before
     return GateReport(
         metric="ndcg@10",
         against="v000000000002",
-        baseline=before,
-        candidate=after,
-        delta=after["ndcg@10"] - before["ndcg@10"],
-        low=low,
-        high=high,
+        baseline={"ndcg@10": before},
+        candidate={"ndcg@10": after},
+        delta=delta,
+        own_delta=delta,
+        low=delta - 0.031,
+        high=delta + 0.052,
         confidence=0.9,
-        sessions=len(evidence.queries),
+        risk=0.07,
+        judges=[
+            GateJudge(name="Local", delta=delta - 0.01, low=delta - 0.031, high=delta + 0.011),
+            GateJudge(name="Symmetric", delta=delta + 0.01, low=delta - 0.021, high=delta + 0.052),
+        ],
+        sessions=940,
+        queries=len(evidence.queries),
+        queries_needed=25,
+        folds=5,
+        examination=[1.0, 0.71, 0.6, 0.45, 0.36, 0.3, 0.22, 0.19, 0.16, 0.11],
     )
 
 
@@ -158,6 +170,11 @@ def _check(word: str) -> CheckReport:
         positives=1411,
         results=12_340,
         coverage=0.9871,
+        informative_sessions=940,
+        queries=67,
+        largest_query_share=0.061,
+        event_types=[EventCount(type=f"view of {word}", events=40, gain=0)],
+        notes=[f"events that do not count as clicks: view of {word} (40); clickstream.eventTypes says which count"],
         duplicates=4,
         broken_lines=2,
         offences=[Offence(key="clickstream/2026-03-02/a.jsonl", line=17, problem=f"not JSON: {word}")],

@@ -107,46 +107,96 @@ def test_its_numbers_are_those_of_the_records() -> None:
     assert gate is not None
     assert gate.low is not None
     assert gate.high is not None
-    for name in ("ndcg@10", "mrr@10", "recall@10"):
-        row = [numbers.metric(gate.baseline[name]), numbers.metric(gate.candidate[name])]
-        assert f"{numbers.metric_name(name)} {row[0]} {row[1]} " in text
+    for name in ("ndcg@10", "mrr@10"):
         shown = [numbers.metric(run.baseline[name]), numbers.metric(run.best.metrics[name])]
         assert f"{numbers.metric_name(name)} {shown[0]} {shown[1]} " in text
-    assert f"90 % interval of the change is {numbers.change(gate.low)} to {numbers.change(gate.high)}" in text
+    assert numbers.metric(gate.baseline["ndcg@10"]) + " → " + numbers.metric(gate.candidate["ndcg@10"]) in text
+    assert (
+        f"reach from {numbers.change(gate.low)} to {numbers.change(gate.high)}, with a risk of 7 % at each end" in text
+    )
+    assert "share a risk of 10 %" in text
+    for judge in gate.judges:
+        assert (
+            f"{numbers.change(judge.delta)}, from {numbers.change(judge.low)} to {numbers.change(judge.high)}" in text
+        )
+    for place, looked in enumerate(gate.examination, 1):
+        assert f"place {place}: looked at {looked:.2f} times as often as the first" in text
     for trial in run.trials:
         if trial.quality is not None:
             gain = numbers.change(trial.quality - run.baseline["ndcg@10"])
             assert f"{trial.trial} {numbers.metric(trial.quality)} {gain}" in text
-    for part in ("1 234", "987", "987 80 %", "1 411", "99 %", "2 broken lines", "4 duplicates", "7 min 01 s"):
+    for part in ("1 234", "987", "987 80 %", "1 411", "99 %", "2 broken lines", "4 duplicates", "7 min 01 s", "940"):
         assert part in text
     for clicks, shown_count in zip(run.positions.clicked, run.positions.shown, strict=True):
         assert f"{clicks} clicks on {shown_count} results shown" in text
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "delta", "title"),
-    [
-        (0.012, 0.03, 0.02, "Better"),
-        (-0.01, 0.03, 0.01, "Better, but it may be chance"),
-        (-0.03, 0.01, -0.01, "Worse, but it may be chance"),
-        (-0.03, -0.01, -0.02, "Worse"),
-        (-0.03, 0.03, 0.00001, "No change"),
-    ],
-)
-def test_the_headline_says_no_more_than_the_interval(low: float, high: float, delta: float, title: str) -> None:
+def _said(page: str) -> tuple[str, str]:
+    """Title and tone of the headline."""
+    ((tone, title),) = re.findall(r'<section class="headline (\w+)".*?<p class="verdict">([^<]*)</p>', page, re.S)
+    return title, tone
+
+
+def test_the_headline_says_what_the_gate_decided_and_no_more() -> None:
     gate = facts(3).gate
     assert gate is not None
-    page = render(facts(3, gate=gate.model_copy(update={"low": low, "high": high, "delta": delta})))
-    (said,) = re.findall(r'<p class="verdict">([^<]*)</p>', page)
-    assert said == title
-    assert ("Passes the gate" in page) == (low > 0.01)
+    page = render(facts(3, gate=gate.model_copy(update={"low": -0.01, "delta": 0.02, "own_delta": 0.02})))
+    assert _said(page) == ("Undecided", "open")
+    assert "GateUndecided." in page
+    assert "Better" not in page
+
+
+def test_what_is_measured_by_fewer_than_ten_queries_is_not_called_better() -> None:
+    gate = facts(3).gate
+    assert gate is not None
+    page = render(facts(3, gate=gate.model_copy(update={"queries": 9})))
+    assert _said(page) == ("Not measured", "open")
+    assert "Better" not in page
 
 
 def test_a_run_without_gate_says_so_and_claims_nothing() -> None:
-    text = Page(render(facts(4, gate=False, evidence=None))).text
-    assert "Better on validation, not confirmed" in text
-    assert "The gate had nothing to measure by" in text
+    page = render(facts(4, gate=False, evidence=None))
+    text = Page(page).text
+    assert _said(page) == ("Not measured", "open")
+    assert "Better" not in page
+    assert "The gate had nothing to decide by" in text
     assert "There is no query to show" in text
+
+
+def test_a_metric_that_cannot_move_is_named_and_has_no_row() -> None:
+    page = Page(render(facts(4)))
+    assert "Left out is what did not change: Recall@10 (1.0000)" in page.text
+    assert "Recall@10 1.0000 1.0000" not in page.text
+
+
+def test_folds_hold_out_and_judgments_are_told_apart() -> None:
+    gate = facts(3).gate
+    assert gate is not None
+    folds, held_out, judged = (
+        Page(render(facts(3, gate=gate.model_copy(update=change)))).text
+        for change in ({}, {"folds": None}, {"folds": None, "source": "Judgments", "examination": []})
+    )
+    assert "each compared by one of 5 trainings that did not see it" in folds
+    assert "held-out sessions of 60 different queries that no training saw" in held_out
+    assert "judged queries" in judged
+    assert "as clicks tell it" not in judged
+    assert "times as often as the first" in folds
+    assert "times as often as the first" not in judged
+    assert "what was judged relevant" in judged
+
+
+def test_a_second_run_says_which_run_it_is_and_what_counts() -> None:
+    gate = facts(3).gate
+    assert gate is not None
+    again = gate.model_copy(update={"attempt": 3, "earlier_runs": 1, "risk": 0.005, "own_delta": 0.03})
+    text = Page(render(facts(3, gate=again))).text
+    assert "no. 3 against this version evidence of 1 earlier counts" in text
+    assert "with a risk of 0.5 % at each end" in text
+    assert "in this run alone" in text
+
+
+def test_items_that_are_cut_are_said() -> None:
+    assert "3 of 40 items fill the window of 256 tokens" in Page(render(facts(3))).text
 
 
 def test_a_run_without_any_shown_result_is_still_a_report() -> None:
@@ -158,7 +208,7 @@ def test_a_run_without_any_shown_result_is_still_a_report() -> None:
 
 def test_it_says_by_how_many_sessions_it_was_judged_and_what_was_left_out_for_the_judgments() -> None:
     page = Page(render(facts())).text
-    assert "95 validation , 90 held out: one result was clicked and another was not" in page
+    assert "940 sessions with a click and a result that was passed over, 95 of them for validation, 0 held out" in page
     assert "judged queries, on which nothing is trained" not in page
     assert "7 sessions of judged queries, on which nothing is trained" in Page(render(facts(left_out=7))).text
 

@@ -5,8 +5,10 @@ import pytest
 
 from bluetune_trainer.data.types import Sessions, Split
 from bluetune_trainer.report import numbers
+from bluetune_trainer.report.comparison import changes, moved
 from bluetune_trainer.report.content import click_positions
 from bluetune_trainer.report.examples import choose
+from bluetune_trainer.report.plots.gains import gains_by_query, spread
 from bluetune_trainer.report.plots.parallel import axis
 from bluetune_trainer.report.plots.scale import Scale, log_ticks, tick_labels, ticks
 
@@ -26,6 +28,27 @@ def test_examples_are_those_that_gained_and_lost_most_each_query_once() -> None:
 def test_where_nothing_changed_the_examples_say_so(count: int) -> None:
     chosen = choose([f"q{i}" for i in range(count)], np.zeros(count))
     assert [why for _, why in chosen] == ["as good as before"] * min(count, 10)
+
+
+def test_metrics_that_did_not_change_are_apart_unless_none_did() -> None:
+    found = changes({"recall@10": 1.0, "ndcg@10": 0.4}, {"ndcg@10": 0.5, "recall@10": 1.0})
+    assert [[change.name for change in part] for part in moved(found)] == [["ndcg@10"], ["recall@10"]]
+    same = changes({"ndcg@10": 0.4}, {"ndcg@10": 0.4})
+    assert moved(same) == (same, [])
+
+
+def test_every_query_is_in_a_bar_and_those_that_stayed_in_the_middle() -> None:
+    gains = np.array([0.0, 0.0, 1e-12, 0.02, -0.01, 0.1, 5.0])
+    found = spread(gains)
+    assert (found.gained, found.lost, found.same) == (3, 1, 3)
+    drawn = str(gains_by_query(gains))
+    assert "3 queries: no change" in drawn
+    told = [int(part.split(" ")[0]) for part in drawn.split("<title>")[1:]]
+    assert sum(told) == len(gains)
+
+
+def test_queries_that_all_stayed_need_no_plot() -> None:
+    assert gains_by_query(np.zeros(5)) == ""
 
 
 def _sessions(clicked: list[bool], shown_rank: list[int] | None = None) -> Sessions:
@@ -82,6 +105,8 @@ def test_marks_are_round_and_told_apart(low: float, high: float, labels: list[st
         (numbers.change(-0.1), "−0.1000"),
         (numbers.percent(0.0004), "<1 %"),
         (numbers.percent(0.9999), "99.9 %"),
+        (numbers.risk(0.035), "3.5\u202f%"),
+        (numbers.risk(0.00125), "0.12\u202f%"),
         (numbers.duration(0.42), "0.4 s"),
         (numbers.duration(3725), "1 h 02 min"),
         (numbers.number(0.00012345), "1.23e−4"),

@@ -43,7 +43,7 @@ def checked_batch(store: ObjectStore, plan: Plan, resolved: Resolved, *, stop: t
         return stored
     assert plan.batch_id is not None  # noqa: S101 - the plan was judged when it was read
     with blaming(plan.method.plugin, *resolved.user_code):
-        report = check(store, plan.batch_id, resolved.method, resolved.plugin, stop=stop)
+        report = check(store, plan.batch_id, resolved.method, resolved.plugin, gate=plan.gate, stop=stop)
     return runs.create(store, store_layout.check(plan.owner.uid), report)
 
 

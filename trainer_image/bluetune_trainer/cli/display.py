@@ -4,11 +4,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TextIO
 
-from bluetune_api.records import Progress, Result
+from bluetune_api.model import Gate
+from bluetune_api.records import GateReport, Progress, Result
+from bluetune_trainer.report.comparison import changes, moved
+from bluetune_trainer.report.decision import JUDGES, decision
 
 WIDTH = 24
-FIRST = "ndcg@10 mrr@10 recall@10"
 SECONDS_BETWEEN_LINES = 5.0
+_SERVED = {True: "which a cluster would roll out", False: "which a cluster would keep, and not roll out"}
 
 
 class Display:
@@ -79,37 +82,46 @@ def duration(seconds: int) -> str:
     return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
 
 
-def summary(result: Result) -> str:
-    """How a run ended: metrics before and after, the trial that won, and where the model is."""
+def summary(result: Result, gate: Gate) -> str:
+    """How a run ended: what the gate decides and by what, the trial that won, and where the model is.
+
+    `gate` is what is asked for.
+    """
+    decided = decision(result.gate, gate)
     failed = f", {result.trials_failed} of them failed" if result.trials_failed else ""
-    lines = [f"published {result.version} from {result.trials_done} trials{failed}", ""]
-    lines += table("validation queries", result.baseline, result.candidate)
+    trials = f"{result.trials_done} {'trial' if result.trials_done == 1 else 'trials'}"
+    lines = [f"{decided.title} ({decided.verdict.reason}): {decided.verdict.message}", ""]
     if result.gate is not None:
-        lines.append("")
-        what = "judged queries" if result.gate.source == "Judgments" else "held-out sessions"
-        lines += table(f"{result.gate.sessions} {what}", result.gate.baseline, result.gate.candidate)
-        if result.gate.low is not None and result.gate.high is not None:
-            lines.append(
-                f"  {result.gate.metric} changed by {result.gate.delta:+.4f}"
-                f" ({result.gate.confidence:.0%} interval {result.gate.low:+.4f} to {result.gate.high:+.4f})"
-            )
+        lines += [*judges(result.gate), ""]
+    lines += table("validation sessions", result.baseline, result.candidate)
     if result.best is not None:
         params = ", ".join(f"{name}={_short(value)}" for name, value in sorted(result.best.params.items()))
-        lines += ["", f"best trial {result.best.trial}: {params}"]
+        lines += ["", f"best trial {result.best.trial} of {trials}{failed}: {params}"]
+    lines += [f"published  {result.version}, {_SERVED[decided.verdict.reason == 'GatePassed']}"]
     lines += [f"model      {result.uri.rstrip('/')}", f"digest     {result.digest}"]
     if result.report_url or result.report_problem:
         lines.append(f"report     {result.report_url or result.report_problem}")
     return "\n".join(lines)
 
 
-def table(title: str, before: Mapping[str, float], after: Mapping[str, float]) -> list[str]:
-    """Metrics side by side, those that both have; the usual ones first."""
-    names = sorted(before.keys() & after.keys(), key=lambda name: (name not in FIRST, FIRST.find(name), name))
-    width = max([len(title), *(len(name) for name in names)]) + 2
-    rows = [f"  {title:{width}}{'before':>9}{'after':>9}{'change':>9}"]
-    rows += [
-        f"  {name:{width}}{before[name]:9.4f}{after[name]:9.4f}{after[name] - before[name]:+9.4f}" for name in names
+def judges(report: GateReport) -> list[str]:
+    """What each judge of the gate says."""
+    title = f"gain in {report.metric}"
+    width = max([len(title), *(len(JUDGES[judge.name]) for judge in report.judges)]) + 2
+    return [
+        f"  {title:{width}}{'mean':>9}{'from':>9}{'to':>9}",
+        *(f"  {JUDGES[j.name]:{width}}{j.delta:+9.4f}{j.low:+9.4f}{j.high:+9.4f}" for j in report.judges),
     ]
+
+
+def table(title: str, before: Mapping[str, float], after: Mapping[str, float]) -> list[str]:
+    """Metrics side by side, the usual ones first; those that did not change are named below."""
+    found, still = moved(changes(before, after))
+    width = max([len(title), *(len(change.name) for change in found)]) + 2
+    rows = [f"  {title:{width}}{'before':>9}{'after':>9}{'change':>9}"]
+    rows += [f"  {c.name:{width}}{c.before:9.4f}{c.after:9.4f}{c.delta:+9.4f}" for c in found]
+    if still:
+        rows.append(f"  unchanged: {', '.join(f'{change.name} {change.before:.4f}' for change in still)}")
     return rows
 
 

@@ -67,7 +67,7 @@ def run_manifests(
     done = read_result(store, plan.owner.uid)
     if done is not None:
         display.say("this run is finished; its result:")
-        return summary(done)
+        return summary(done, _gate(manifests))
     display.say("importing torch, transformers and lightning")
     from bluetune_trainer.cli.training import run_train
     from bluetune_trainer.training.machine import find_machine
@@ -87,7 +87,7 @@ def run_manifests(
     finally:
         writer.close()
         display.close()
-    return summary(result)
+    return summary(result, _gate(manifests))
 
 
 def _missing_gpus(manifests: Manifests) -> str:

@@ -86,7 +86,6 @@ def _facts(run: Finished, stop: threading.Event) -> RunFacts:
         plan=run.plan.model_copy(update={"method": asked}),
         check=run.check,
         objective=settings.objective,
-        seed=settings.seed,
         trials=run.outcome.trials,
         best=run.outcome.best,
         baseline=run.outcome.baseline,
@@ -95,6 +94,7 @@ def _facts(run: Finished, stop: threading.Event) -> RunFacts:
         texts=run.catalogue.texts,
         positions=click_positions(split),
         split_sizes=(len(split.train), len(split.validation), len(split.gate)),
+        cut=run.outcome.cut,
         informative=(int(informative(split.validation).sum()), int(informative(split.gate).sum())),
         left_out=run.left_out,
         version=run.published.version,
@@ -113,9 +113,7 @@ def _on_validation(run: Finished, stop: threading.Event) -> Evidence | None:
 
     against = run.plan.start_version or ""
     plan, gate = run.plan, run.plan.gate.model_copy(update={"judgments": None})
-    log.info(
-        "no held-out session tells rankings apart: the report shows validation queries", extra={"run": plan.owner.uid}
-    )
+    log.info("the gate had nothing to compare: the report shows validation queries", extra={"run": plan.owner.uid})
     measured = measure_gate(
         run.start,
         run.outcome.model_folder,

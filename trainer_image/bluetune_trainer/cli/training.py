@@ -38,7 +38,7 @@ from bluetune_trainer.errors import PlanInvalid, TrainerError, raise_if
 from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.resolve import Resolved
 from bluetune_trainer.report.card import CardFacts, write_card
-from bluetune_trainer.report.comparison import changes
+from bluetune_trainer.report.comparison import changes, moved
 from bluetune_trainer.report.content import Stage
 from bluetune_trainer.search.contract import Candidate, CrossFit, SearchOutcome
 from bluetune_trainer.store import progress as run_progress
@@ -144,6 +144,7 @@ class _Stages:
         self._last = Progress(stage="Loading", percent=0, updated_at=run_progress.now())
         self._began = time.monotonic()
         self._stages: list[tuple[str, float]] = []
+        self._folds: run_progress.FoldsBegan | None = None
 
     def so_far(self) -> list[Stage]:
         """The stages of this attempt, the last one until now."""
@@ -158,24 +159,25 @@ class _Stages:
         log.info("stage", extra={"stage": stage})
         self._mark(stage)
         percent = 100 if stage == "Done" else run_progress.SHARES[stage][0]
-        elapsed = time.monotonic() - self._began
-        eta = round(elapsed * (100 - percent) / percent) if percent else None
+        eta = run_progress.after_search(percent, time.monotonic() - self._began)
         update = {"stage": stage, "percent": percent, "eta_seconds": eta, "trial": None, "epoch": None}
         self._last = self._last.model_copy(update={**update, "updated_at": run_progress.now()})
         self._report(self._last)
 
     def evaluating(self, share: float) -> None:
         """Say what share of the folds is done; the stage begins with the first."""
-        if self._last.stage != "Evaluating":
-            self.enter("Evaluating")
-        begin, end = run_progress.SHARES["Evaluating"]
-        percent = begin + int(share * (end - begin))
-        self._last = self._last.model_copy(update={"percent": percent, "updated_at": run_progress.now()})
+        elapsed = time.monotonic() - self._began
+        if self._folds is None:
+            log.info("stage", extra={"stage": "Evaluating"})
+            self._mark("Evaluating")
+            self._folds = run_progress.FoldsBegan(self._last, share, elapsed)
+        found = run_progress.in_folds(self._folds, share, elapsed)
+        self._last = found.model_copy(update={"updated_at": run_progress.now()})
         self._report(self._last)
 
     def of_search(self, part: Progress) -> None:
         self._mark(part.stage)
-        self._last = run_progress.whole_run(part)
+        self._last = run_progress.whole_run(part, time.monotonic() - self._began)
         self._report(self._last)
 
 
@@ -281,7 +283,7 @@ def _publish(
         sessions_with_clicks=checked.sessions_with_clicks,
         params=outcome.best.params,
         loss=type(parts.new_loss()).__name__,  # a plugin's hook goes before settings.loss
-        changes=changes(outcome.baseline, outcome.best.metrics),
+        changes=moved(changes(outcome.baseline, outcome.best.metrics))[0],
         metadata=plan.metadata,
     )
     write_card(outcome.model_folder, card)

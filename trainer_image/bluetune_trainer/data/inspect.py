@@ -1,21 +1,24 @@
 """The check's report of a batch, and its messages."""
 
+from bluetune_api.model import Gate
 from bluetune_api.records import CheckReport, MethodPlan
 from bluetune_trainer.data.clicks import rfc3339
 from bluetune_trainer.data.event_types import EventTypes
 from bluetune_trainer.data.notes import catalogue_notes, event_counts, notes
 from bluetune_trainer.data.problems import Observed, batch_problems, data_problems
+from bluetune_trainer.data.sight import sight_of
 from bluetune_trainer.data.tally import FIRST
 
 
-def report(seen: Observed, method: MethodPlan) -> CheckReport:
-    """check.json of a batch."""
+def report(seen: Observed, method: MethodPlan, gate: Gate) -> CheckReport:
+    """check.json of a batch. `gate` is what will be asked of a model that learns from it."""
     problems = batch_problems(seen) or data_problems(seen, method)
     tally, types = seen.sessions, EventTypes(method.clickstream.event_types)
+    sight = sight_of(seen.split, gate)
     return CheckReport(
         valid=not problems,
         problems=problems,
-        notes=[*notes(tally, types, method.clickstream), *catalogue_notes(seen.catalogue)],
+        notes=[*notes(tally, types, method.clickstream), *catalogue_notes(seen.catalogue), *sight.notes],
         batch_id=seen.batch_id,
         format=tally.format,
         batch=seen.batch,
@@ -29,6 +32,7 @@ def report(seen: Observed, method: MethodPlan) -> CheckReport:
         all_clicked_sessions=tally.all_clicked,
         one_result_sessions=tally.one_result,
         queries=tally.queries,
+        smallest_gain=sight.smallest_gain,
         largest_query_share=round(tally.most_frequent / tally.sessions, 4) if tally.sessions else 0,
         clicks_by_place=tally.clicks_by_place,
         event_types=event_counts(tally.events, types),
@@ -52,10 +56,12 @@ def report(seen: Observed, method: MethodPlan) -> CheckReport:
 
 def in_one_line(checked: CheckReport) -> str:
     """Counts of a batch, in one line."""
+    gain = checked.smallest_gain
+    sees = f"; the gate sees a gain of {gain:.3f} in NDCG@10 four times in five" if gain is not None else ""
     return (
         f"{checked.sessions} sessions, {checked.sessions_with_clicks} with clicks, {checked.duplicates} duplicates,"
         f" {checked.broken_lines} broken lines, {checked.coverage:.0%} of results known,"
-        f" {checked.informative_sessions} informative sessions of {checked.queries} different queries"
+        f" {checked.informative_sessions} informative sessions of {checked.queries} different queries{sees}"
     )
 
 

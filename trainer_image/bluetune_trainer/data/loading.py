@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bluetune_api import store_layout
+from bluetune_api.model import Gate
 from bluetune_api.objectstore import ObjectStore
 from bluetune_api.records import CheckReport, MethodPlan, PinnedObject
 from bluetune_trainer.data.catalogue import read_catalogue
@@ -32,15 +33,29 @@ def check(
     method: MethodPlan,
     plugin: FineTuningMethod,
     *,
+    gate: Gate | None = None,
     stop: threading.Event,
 ) -> CheckReport:
-    """Pin a batch and its catalogue as they are now, read them, and judge them. Never raises for bad data."""
+    """Pin a batch and its catalogue as they are now, read them, and judge them. Never raises for bad data.
+
+    `gate` is what will be asked of a model that learns from the batch, if that is not the preset.
+    """
+    gate = gate or Gate()
     marker = store.stat(store_layout.batch_marker(batch_id)) is not None
     (batch, log), (items, items_log) = listing(store, store_layout.batch(batch_id)), listing(store, method.items.path)
     logs = [found for found in (log, items_log) if found is not None]
     readable = marker and batch and items and not logs
-    seen, _ = _observe(store, batch_id, method, plugin, batch if readable else [], items if readable else [], stop=stop)
-    return report(replace(seen, marker=marker, batch=batch, items=items, transaction_logs=logs), method)
+    seen, _ = _observe(
+        store,
+        batch_id,
+        method,
+        plugin,
+        batch if readable else [],
+        items if readable else [],
+        hold_out=gate.judgments is None,
+        stop=stop,
+    )
+    return report(replace(seen, marker=marker, batch=batch, items=items, transaction_logs=logs), method, gate)
 
 
 def check_judgments(

@@ -65,7 +65,7 @@ class Sessions:
 
 @dataclass(frozen=True)
 class Split:
-    """Sessions by a hash of the normalised query: 80/10/10, the same in every run, no query on two sides."""
+    """Sessions by a hash of the normalised query: the same in every run on a batch, no query on two sides."""
 
     train: Sessions
     validation: Sessions

@@ -1,5 +1,6 @@
 """How well texts match a query word by word: a judge that shares no error with two versions of one embedding model."""
 
+import logging
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ import bm25s
 import numpy as np
 from numpy.typing import NDArray
 
+logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets DEBUG, and so writes past what the root lets through
 K1, B = 1.2, 0.75
 """Lucene's defaults."""
 _WORD = re.compile(r"\w+")

@@ -18,6 +18,15 @@ def smallest_gain(queries: int, confidence: float) -> float:
     return _needed(confidence) * QUERY_NOISE / math.sqrt(queries)
 
 
+def seen_with(reach: float, risk: float) -> float:
+    """Gain that passes four times in five, where half of the interval is this wide and leaves out `risk` at each end.
+
+    That is what the noise of a log allows, as the interval measured it, not as it was to be expected.
+    """
+    normal = NormalDist()
+    return reach * (1 + normal.inv_cdf(OFTEN) / normal.inv_cdf(1 - risk))
+
+
 def queries_for(gain: float, error: float, queries: int, confidence: float) -> int:
     """Different queries at which a gain of this size passes four times in five, by the error seen on `queries`."""
     return math.ceil(queries * (_needed(confidence) * error / gain) ** 2)

@@ -80,7 +80,7 @@ class FineTuningMethod:
         """Which sessions are trained on, which judge trials, and which only the gate sees.
 
         Returns:
-            The three parts, made with `sessions.subset(positions)`; None for 80/10/10 by a hash of the query.
+            The three parts, made with `sessions.subset(positions)`; None for the preset, by a hash of the query.
         """
         return None
 

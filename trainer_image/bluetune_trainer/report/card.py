@@ -173,7 +173,7 @@ def _training(facts: CardFacts) -> str:
     lines = [f"## Training\n\nBatch {code(facts.batch_id)}"]
     if facts.sessions is not None:
         lines[0] += f": {facts.sessions} search sessions, {facts.sessions_with_clicks} of them with a click"
-    lines[0] += ". They are split into training, validation and a part that only the gate sees."
+    lines[0] += ". The trials were judged on queries that none of them learned from."
     rows = [(name, code(value)) for name, value in sorted(facts.params.items())]
     if facts.loss:
         rows.insert(0, ("loss", code(facts.loss)))

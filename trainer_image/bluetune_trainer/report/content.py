@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from bluetune_api.records import CheckReport, GateReport, Manifest, Plan, Trial
 from bluetune_trainer.data.types import Sessions, Split
 from bluetune_trainer.search.evidence import Evidence
+from bluetune_trainer.training.cutting import CutTexts
 
 MOST_POSITIONS = 20
 
@@ -42,7 +43,6 @@ class RunFacts:
     check: CheckReport
     objective: str
     """Metric that trials were judged by."""
-    seed: int
     trials: Sequence[Trial]
     """All finished ones, by number."""
     best: Trial
@@ -58,6 +58,8 @@ class RunFacts:
     """Sessions for training, validation and gate."""
     informative: tuple[int, int]
     """Validation and gate sessions in which one result was clicked and another was not."""
+    cut: CutTexts | None
+    """Items that are longer than the model's window; None where they are no texts, or are split."""
     version: str
     uri: str
     digest: str

@@ -42,6 +42,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
+def risk(share: float) -> str:
+    """`3.5 %`, `0.25 %`: two digits, however small."""
+    return f"{100 * share:.2g}\u202f%"
+
+
 def duration(seconds: float) -> str:
     """`0.4 s`, `48 s`, `2 min 05 s`, `1 h 02 min`."""
     if seconds < 9.95:

@@ -10,11 +10,13 @@ from markupsafe import Markup
 
 from bluetune_api.records import Trial
 from bluetune_trainer.report import numbers
-from bluetune_trainer.report.comparison import confidence, headline, held_out_changes, judgement, validation_changes
+from bluetune_trainer.report.comparison import gate_changes, headline, moved, validation_changes
 from bluetune_trainer.report.content import RunFacts
+from bluetune_trainer.report.evidence import facts_of, interval_words
 from bluetune_trainer.report.examples import examples
-from bluetune_trainer.report.plots.bars import clicks_by_position, lying
+from bluetune_trainer.report.plots.bars import clicks_by_position, examination_by_place, lying
 from bluetune_trainer.report.plots.curves import curves
+from bluetune_trainer.report.plots.gains import gains_by_query, spread
 from bluetune_trainer.report.plots.intervals import intervals
 from bluetune_trainer.report.plots.parallel import MOST_UPRIGHT, WIDE, axes_of, stacked, upright
 from bluetune_trainer.report.trials import Row, constant, of_preset, rows, varying
@@ -25,8 +27,9 @@ def render(facts: RunFacts) -> str:
     environment = _environment()
     style, script = (_source(environment, name) for name in ("style.css", "script.js"))
     table = rows(facts.trials, facts.best.trial, facts.baseline.get(facts.objective))
-    evidence = facts.evidence
-    metric = facts.plan.gate.metric
+    evidence, gate, metric = facts.evidence, facts.gate, facts.plan.gate.metric
+    gains = evidence.after.metrics[metric] - evidence.before.metrics[metric] if evidence is not None else None
+    validation, still = moved(validation_changes(facts))
     return environment.get_template("page.html.j2").render(
         policy=_policy(style, script),
         style=Markup(style),  # noqa: S704 - our own file
@@ -35,11 +38,16 @@ def render(facts: RunFacts) -> str:
         plan=facts.plan,
         check=facts.check,
         head=headline(facts),
-        held_out=held_out_changes(facts),
-        validation=validation_changes(facts),
-        confidence=confidence(facts),
-        interval_plot=intervals(held_out_changes(facts), confidence(facts)),
+        gate_changes=gate_changes(facts),
+        gate_facts=facts_of(gate, facts.plan.gate) if gate is not None else [],
+        interval_words=interval_words(gate) if gate is not None else "",
+        interval_plot=intervals(gate.judges, facts.plan.gate.min_delta, metric) if gate is not None else "",
+        validation=validation,
+        still=still,
+        gains_plot=gains_by_query(gains) if gains is not None else "",
+        spread=spread(gains) if gains is not None else None,
         position_plot=clicks_by_position(facts.positions) if len(facts.positions.shown) else None,
+        examination_plot=examination_by_place(gate.examination) if gate is not None and gate.examination else None,
         curves=_curves(facts),
         rows=table,
         varying=varying(facts.trials),
@@ -75,7 +83,6 @@ def _environment() -> jinja2.Environment:
         numbers.metric_name,
     ):
         environment.filters[function.__name__] = function
-    environment.filters["judgement"] = judgement
     return environment
 
 

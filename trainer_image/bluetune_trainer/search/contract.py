@@ -8,6 +8,7 @@ from typing import Protocol
 from bluetune_api.records import Progress, Trial
 from bluetune_trainer.data.types import Sessions
 from bluetune_trainer.search.comparison import Comparison
+from bluetune_trainer.training.cutting import CutTexts
 
 ReportProgress = Callable[[Progress], None]
 """Called between steps. `percent` and `eta_seconds` are of the search alone; the caller fits them into the run."""
@@ -73,6 +74,11 @@ class CrossFit:
     on_step: Callable[[float], None]
     """Told what share of all folds is done."""
 
+    @property
+    def trainings(self) -> float:
+        """Full trainings that the folds take: each leaves out its share of the sessions."""
+        return self.folds - 1
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -101,5 +107,7 @@ class SearchOutcome:
     """Put before each query."""
     item_prompt: str
     """Put before each item."""
+    cut: CutTexts | None = None
+    """Items that are longer than the model's window; None where they are no texts, or are split."""
     comparison: Comparison | None = None
     """The folds against the live version, where the search was asked to cross-fit."""

@@ -74,7 +74,7 @@ def run_search(
         task = prepare(start_folder, catalogue, split, settings, parts, workdir, partial(raise_if, stop))
         space = complete_space(method.initial_params, preset(task.subject))
         _tell_of_preset(space, method)
-        outcome = _search(task, space, method, trials, progress, stop, workdir, candidates, checkpoint_seconds)
+        outcome = _search(task, space, method, trials, progress, stop, workdir, candidates, checkpoint_seconds, cross)
         if cross is None:
             return outcome
         return replace(outcome, comparison=cross_fit(task, outcome.best, split.train, cross, stop, workdir))
@@ -90,6 +90,7 @@ def _search(
     workdir: Path,
     candidates: Sequence[Candidate],
     checkpoint_seconds: float,
+    cross: CrossFit | None,
 ) -> SearchOutcome:
     log.info("task prepared", extra={"bf16": task.bf16, "train_sessions": len(task.train)})
     usable = _usable(candidates, space, task.model)
@@ -108,6 +109,7 @@ def _search(
         checkpoint_seconds,
         sorted(trials.finished(), key=lambda t: t.trial),
         {trial.trial: trial for trial in trials.waiting()},
+        afterwards=0 if cross is None else cross.trainings,
     )
     search.report()
     while (move := next_move(search.standings(), total, len(search.plan.rungs))) is not None:
@@ -128,6 +130,7 @@ def _search(
         dimension=task.model.dimension,
         query_prompt=task.model.query_prompt,
         item_prompt=task.model.item_prompt,
+        cut=task.cut,
     )
 
 
@@ -177,6 +180,8 @@ class _Search:
     finished: list[Trial]
     waiting: dict[int, Trial] = field(default_factory=dict)
     """As they were at the last rung that they reached."""
+    afterwards: float = 0
+    """Full trainings that come after the search."""
     _here: int | None = None
 
     def standings(self) -> dict[int, Standing]:
@@ -299,7 +304,8 @@ class _Search:
         work = Work(
             done=sum(t.epochs / whole for t in others) + (share if number is not None else 0),
             seconds=sum(t.seconds for t in others) + spent,
-            left=max(work_left(self.standings(), self.total, self._shares()) - max(share - begun, 0), 0),
+            left=self.afterwards
+            + max(work_left(self.standings(), self.total, self._shares()) - max(share - begun, 0), 0),
         )
         start = self.task.start.known
         baseline = start.metrics[self.task.settings.objective] if start is not None else None

@@ -14,25 +14,78 @@ log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_WRITES = 1.0
 SECONDS_TO_CLOSE = 10.0
+LEAST_SHARE = 0.02
+"""Of all folds, that says how long the others take."""
 
 SHARES = {"Loading": (0, 4), "Baseline": (4, 8), "Searching": (8, 90), "Evaluating": (90, 95), "Publishing": (95, 100)}
-"""Percent of the whole run at which a stage begins and ends."""
+"""Percent of the whole run at which a stage begins and ends. Folds belong to the search's share: the search counts
+their trainings as its own."""
 
 
-def whole_run(part: Progress) -> Progress:
+def whole_run(part: Progress, elapsed: float) -> Progress:
     """Progress of the search as progress of the run: percent and seconds left also cover what comes after it.
 
     Args:
-        part: `percent` and `eta_seconds` are of the search alone (Baseline and Searching).
+        part: `percent` and `eta_seconds` are of the search alone (Baseline and Searching), with the folds after it.
+        elapsed: seconds since the attempt began.
     """
     begin, end = SHARES["Baseline"][0], SHARES["Searching"][1]
-    percent = begin + part.percent * (end - begin) // 100
-    eta = part.eta_seconds
-    if eta is not None:
-        remaining = max(100 - part.percent, 1)
-        after = (eta / remaining * 100) * (100 - end) / (end - begin) if part.percent < 100 else 0
-        eta = round(eta + after)
-    return part.model_copy(update={"percent": min(percent, end), "eta_seconds": eta})
+    percent = min(begin + part.percent * (end - begin) // 100, end)
+    eta = None if part.eta_seconds is None else _with_the_rest(part.eta_seconds, elapsed)
+    return part.model_copy(update={"percent": percent, "eta_seconds": eta})
+
+
+@dataclass(frozen=True)
+class FoldsBegan:
+    """How things stood when folds were first heard of in this attempt."""
+
+    progress: Progress
+    share: float
+    """Of all folds, that was done by then: an earlier attempt may have compared some."""
+    elapsed: float
+    """Seconds since the attempt began."""
+
+
+def in_folds(began: FoldsBegan, share: float, elapsed: float) -> Progress:
+    """Progress while folds are trained.
+
+    How long they take is at first what the search said before the first one, and more and more what they took so far.
+
+    Args:
+        share: of all folds, that is done; below 1 where time is left.
+        elapsed: seconds since the attempt began.
+    """
+    before, end = began.progress, SHARES["Searching"][1]
+    spent, left = elapsed - began.elapsed, 1 - share
+    done = (share - began.share) / (1 - began.share) if began.share < 1 else 1.0
+    percent = before.percent + int(done * max(end - before.percent, 0))
+    eta: float | None = None
+    if before.eta_seconds is not None:
+        foreseen = _without_the_rest(before.eta_seconds, began.elapsed)
+        eta = left * ((1 - done) * foreseen + spent / max(1 - began.share, LEAST_SHARE))
+    elif share - began.share > LEAST_SHARE:
+        eta = left * spent / (share - began.share)
+    told = None if eta is None else _with_the_rest(eta, elapsed)
+    return before.model_copy(
+        update={"stage": "Evaluating", "percent": percent, "eta_seconds": told, "trial": None, "epoch": None}
+    )
+
+
+def after_search(percent: int, elapsed: float) -> int | None:
+    """Seconds left at a stage after the search, by what share of the run it begins at."""
+    return round(elapsed * (100 - percent) / percent) if percent else None
+
+
+def _with_the_rest(left: float, elapsed: float) -> int:
+    """Seconds to the end of the run, from those to the end of search and folds."""
+    end = SHARES["Searching"][1]
+    return round(left + (elapsed + left) * (100 - end) / end)
+
+
+def _without_the_rest(eta: float, elapsed: float) -> float:
+    """The other way round."""
+    end = SHARES["Searching"][1]
+    return max(eta - (elapsed + eta) * (100 - end) / 100, 0.0)
 
 
 @dataclass

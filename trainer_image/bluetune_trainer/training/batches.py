@@ -38,7 +38,7 @@ class NumberedSessions:
     shown_rank: NDArray[np.int32]
     """total: place at which each was shown, from 0; the best one of a result that was shown twice."""
     gains: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
-    """total: what each gained by its events, the most of one that was shown twice; empty where every click is worth 1."""
+    """total: what each gained by its events, the most of one shown twice; empty where every click is worth 1."""
 
     def __len__(self) -> int:
         return len(self.queries)

@@ -26,9 +26,10 @@ from bluetune_trainer.ranking.rankers import Ranker, scaled
 from bluetune_trainer.ranking.ties import check_ranks
 from bluetune_trainer.training.activations import ActivationCaches
 from bluetune_trainer.training.batches import Batcher, Ints, MinedNegatives, NumberedSessions, number_sessions
+from bluetune_trainer.training.cutting import CutTexts, count_cut
 from bluetune_trainer.training.early_stopping import known_metrics, problem_with
 from bluetune_trainer.training.embedder import Embedder, Filling
-from bluetune_trainer.training.encoder import pack
+from bluetune_trainer.training.encoder import Encoder, pack
 from bluetune_trainer.training.evaluation import (
     PaddedSessions,
     embed_all,
@@ -114,6 +115,8 @@ class TrainingTask:
     """The one instance, which all trials use in turn."""
     train_queries: Sequence[str]
     """Of `train`, as they were written."""
+    cut: CutTexts | None
+    """Items that are longer than the model's window; None where they are no texts, or are split."""
     _fill_order: Callable[[], tuple[FillOrder, int]]
     """With how many rows every trial needs; made when first wanted."""
     subject: Subject
@@ -277,6 +280,7 @@ def prepare(
     train = number_sessions(split.train, catalogue, table)
     validation = number_sessions(split.validation, catalogue, table)
     log.info("sessions numbered", extra={"inputs": len(table)})
+    cut = _cut(model, catalogue, parts)
     for name, sessions in (("training", train), ("validation", validation)):
         if not sessions.with_click().any():
             raise DataInvalid(f"no {name} session has a click; the batch needs more sessions of more different queries")
@@ -362,6 +366,7 @@ def prepare(
         model=model,
         subject=subject_of(model, settings, parts),
         train_queries=[query for query, n in zip(split.train.queries, np.diff(split.train.offsets), strict=True) if n],
+        cut=cut,
         _fill_order=cache(partial(_filled, table, train, padded.texts, settings)),
         _phrases=cache(partial(_phrases, split, catalogue, table, settings.seed)),
         _start_state={name: value.detach().cpu().clone() for name, value in model.state_dict().items()},
@@ -408,6 +413,20 @@ def _opened(parts: Parts, folder: Path, settings: TrainingSettings) -> Model:
     model = parts.load(folder).to(device())
     pack(model, settings.attention)
     return model
+
+
+def _cut(model: Model, catalogue: Catalogue, parts: Parts) -> CutTexts | None:
+    """Count the items that are cut, and say so in the log before anything is trained."""
+    tower = model.tower("item")
+    if parts.split_item is not None or not isinstance(tower, Encoder):
+        return None
+    found = count_cut(tower, catalogue.texts, parts.files)
+    if found.cut:
+        log.warning(
+            "items fill the model's window, and what goes beyond is not read: settings.maxTokens, settings.longItems",
+            extra={"cut": found.cut, "lookedAt": found.looked_at, "items": found.texts, "window": found.window},
+        )
+    return found
 
 
 def _filled(

@@ -49,6 +49,36 @@ def clicks_by_position(positions: Positions) -> Markup:
     return figure(WIDTH, height, "Clicks by position", *parts)
 
 
+def examination_by_place(looked: Sequence[float]) -> Markup:
+    """How likely the result at each place is looked at, against the first place."""
+    height, left, right, top, bottom = 210.0, 40.0, WIDTH - 6.0, 38.0, 170.0
+    y = Scale(0, 1, bottom, top)
+    slot = (right - left) / max(len(looked), 1)
+    parts: list[Markup] = []
+    for tick in (0.0, 0.5, 1.0):
+        parts += [line(left, y(tick), right, y(tick), "grid")]
+        parts += [text(left - 6, y(tick) + 4, f"{tick:.1f}", anchor="end")]
+    for i, share in enumerate(looked):
+        x, middle = left + i * slot, left + (i + 0.5) * slot
+        bar = el(
+            "rect",
+            el("title", f"place {i + 1}: looked at {share:.2f} times as often as the first"),
+            x=round(x + slot * 0.14, 1),
+            y=round(y(share), 1),
+            width=round(slot * 0.72, 1),
+            height=round(bottom - y(share), 1),
+            rx=2,
+            class_="bar",
+        )
+        parts += [bar, text(middle, y(share) - 5, f"{share:.2f}", "value", "middle")]
+        last = i == len(looked) - 1
+        parts.append(text(middle, bottom + 15, f"{i + 1}+" if last else str(i + 1), anchor="middle"))
+    parts.append(line(left, bottom, right, bottom, "axis"))
+    parts.append(text((left + right) / 2, height - 6, "place on the page", "label", "middle"))
+    parts.append(text(0, 11, "looked at, the first place is 1", "label"))
+    return figure(WIDTH, height, "Examination by place", *parts)
+
+
 def lying(rows: Sequence[tuple[str, float, str]], label: str) -> Markup:
     """Rows of (name, value, value as text)."""
     left = min(max([len(name) for name, _, _ in rows], default=0) * CHARACTER + 10, 150)
