@@ -251,7 +251,7 @@ def test_where_activations_would_not_fit_a_step_computes_its_frozen_layers_witho
 def test_a_step_computes_little_but_its_own_texts_in_the_first_trials_order(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = learning_runs.prepared(tiny, tmp_path)
+    task = learning_runs.prepared(tiny, tmp_path, batch_size=5)
     task.new_model()
     computed = 0
     real = ActivationCache.put

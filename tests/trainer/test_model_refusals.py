@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bluetune_trainer.cli.bases import require_safetensors
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertForMaskedLM
 
 from bluetune_api.method import Settings
 from bluetune_trainer.errors import PlanInvalid
+from bluetune_trainer.store.bases import require_safetensors
 from bluetune_trainer.training.encoder import Encoder
 from bluetune_trainer.training.layout import write_json
 from bluetune_trainer.training.opening import open_model

@@ -20,11 +20,12 @@ def test_the_table_holds_phrases_only_when_a_trial_wants_them(tiny: Path, tmp_pa
     before = len(task.table)
     batch = next(task.batcher(TrialParams()).epoch(20, np.random.default_rng(0)))
     assert len(task.table) == before
-    assert len(batch.query_at) == 20
+    sessions = len(batch.query_at)
+    assert 0 < sessions <= 20
     wanted = next(task.batcher(TrialParams(phrases_per_session=0.5)).epoch(20, np.random.default_rng(0)))
     assert len(task.table) > before
-    assert len(wanted.query_at) == 30
-    assert (wanted.valid[20:].sum(1) == 1).all()
+    assert len(wanted.query_at) == sessions + round(0.5 * sessions)
+    assert (wanted.valid[sessions:].sum(1) == 1).all()
     assert np.isin(batch.texts, wanted.texts).all()
 
 
@@ -32,7 +33,8 @@ def test_nothing_is_made_for_a_loss_that_compares_results_of_one_session_only(ti
     task = prepared(tiny, tmp_path, loss="ProbMarginRankingLoss", matryoshka_dims=(8,))
     before = len(task.table)
     batch = next(task.batcher(TrialParams(phrases_per_session=2.0)).epoch(20, np.random.default_rng(0)))
-    assert (len(task.table), len(batch.query_at)) == (before, 20)
+    assert len(task.table) == before
+    assert len(batch.query_at) <= 20
 
 
 @pytest.mark.slow

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bluetune_trainer.evidence.examination import Examined
 from bluetune_trainer.evidence.observations import Compared, Log, compared
 
 LOOKED = np.array([1.0, 0.8, 0.6, 0.45, 0.35, 0.28, 0.2, 0.15, 0.12, 0.1])
+KNOWN = Examined(LOOKED, np.ones(1))
 RELEVANT = 0.1
 CLICKED_ANYWAY = 0.1
 

@@ -8,10 +8,9 @@ import pytest
 from bluetune_trainer.evidence.examination import Examined, examination
 from bluetune_trainer.evidence.judges import CLICK_JUDGES, DISCOUNTS, ClickJudge, Moments, estimate, moments
 from bluetune_trainer.evidence.observations import Log, compared, joined, ranks_of
-from unit.trainer_evidence.clicked_world import LOOKED, Truth
+from unit.trainer_evidence.clicked_world import KNOWN, LOOKED, Truth
 
 EVEN = Examined(np.ones(10), np.ones(1))
-KNOWN = Examined(LOOKED, np.ones(1))
 
 
 @pytest.mark.parametrize("judge", CLICK_JUDGES)

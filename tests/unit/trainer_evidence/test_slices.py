@@ -5,7 +5,7 @@ import pytest
 
 from bluetune_trainer.evidence.judges import CLICK_JUDGES, ClickJudge, estimate, gain_of, moments
 from bluetune_trainer.evidence.slices import script_of, slices_of
-from unit.trainer_evidence.clicked_world import LOOKED, Truth
+from unit.trainer_evidence.clicked_world import KNOWN, Truth
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_loss_that_the_mean_hides_shows_in_its_slice(judge: ClickJudge) -> Non
     truth = Truth.drawn(200)
     spoiled = np.arange(200) < 50
     candidate = np.where(spoiled[:, None], truth.worse, truth.better)
-    known = moments(judge, truth.compared(truth.log(2000), candidate), LOOKED)
+    known = moments(judge, truth.compared(truth.log(2000), candidate), KNOWN)
     whole, lost = estimate(known), gain_of(known, spoiled)
     assert whole.gain > 0
     assert lost[0] < -3 * float(np.sqrt((lost[1] ** 2).sum()))
@@ -58,7 +58,7 @@ def test_a_loss_that_the_mean_hides_shows_in_its_slice(judge: ClickJudge) -> Non
 @pytest.mark.parametrize("judge", CLICK_JUDGES)
 def test_the_gain_of_all_is_that_of_the_estimate(judge: ClickJudge) -> None:
     truth = Truth.drawn(60)
-    known = moments(judge, truth.compared(truth.log(200), truth.better), LOOKED)
+    known = moments(judge, truth.compared(truth.log(200), truth.better), KNOWN)
     whole, (gain, influence) = estimate(known), gain_of(known, np.ones(60, np.bool_))
     assert gain == pytest.approx(whole.gain)
     assert influence == pytest.approx(whole.influence)
