@@ -38,7 +38,7 @@ def result(delta: float, low: float) -> Result:
     [
         (-0.01, -0.03, 0.0, "False", "GateNotPassed"),
         (0.01, -0.01, 0.0, "Unknown", "RolloutRequested"),
-        (0.01, -0.01, 0.95, "False", "GateNotPassed"),
+        (0.01, -0.01, 0.95, "False", "GateUndecided"),
         (0.03, 0.01, 0.95, "Unknown", "RolloutRequested"),
     ],
 )

@@ -11,7 +11,6 @@ import pytest
 from bluetune_api.method import SearchDimension, Settings
 from bluetune_api.records import MethodPlan
 from bluetune_trainer import CosineProbMarginRankingLoss
-from bluetune_trainer.data.splits import place
 from bluetune_trainer.errors import PluginFailed
 from bluetune_trainer.plugin.method import FineTuningMethod, overridden
 from bluetune_trainer.plugin.resolve import Resolved, resolve
@@ -26,6 +25,7 @@ def test_the_builders_settings_space_and_trials_are_the_runs(plugin: Make) -> No
         is_similarity=True,
         step_size=500,
         gamma=0.9,
+        warmup=0.0,
         num_epochs=3,
         batch_size=1,
         test_each_n_inputs=1e9,
@@ -103,14 +103,14 @@ def test_plain_parts_take_a_session_as_it_is(plugin: Make, load: Load) -> None:
     assert load(plugin("pass")).catalogue.texts[:2] == ["title 0", "title 1"]
 
 
-def test_the_gates_tenth_is_the_usual_one_and_the_splitter_divides_the_rest(plugin: Make, load: Load) -> None:
+def test_of_few_queries_none_is_held_out_and_the_splitter_divides_all(plugin: Make, load: Load) -> None:
     loaded = load(plugin("pass"))
     split, sessions = loaded.split, loaded.sessions
-    assert set(split.gate.queries) == {query for query in sessions.queries if place(query) >= 0.9} != set()
     train, test = set(split.train.queries), set(split.validation.queries)
     assert not train & test
+    assert len(split.gate) == 0
     assert len(test) == -(-len(train | test) // 5)
-    assert sum(len(part) for part in (split.train, split.validation, split.gate)) == len(sessions) == 60
+    assert sum(len(part) for part in (split.train, split.validation)) == len(sessions) == 60
 
 
 @pytest.mark.parametrize(

@@ -249,7 +249,8 @@ def __init__(self):
 """
     resolved = plugin(seen)
     assert (resolved.method.settings.seed, resolved.method.settings.num_epochs) == (7, 3)
-    assert set(resolved.method.initial_params) == {"margin", "examples_order", "temperature"}
+    listed = {"margin", "examples_order", "unclicked_weight", "phrases_per_session", "interpolation"}
+    assert set(resolved.method.initial_params) == {*listed, "temperature"}
     assert resolved.method.initial_max_evals == 5
     assert [a.name for a in resolved.plugin.accumulators(Settings())] == ["test_loss"]
     loaded = load(resolved)
@@ -417,7 +418,7 @@ def test_what_a_converter_leaves_out_is_counted(plugin: Make, load: Load) -> Non
     """
     loaded = load(plugin(with_parts(body)))
     assert (loaded.tally.left_out, len(loaded.sessions)) == (30, 30)
-    assert "30 sessions were left out by the plugin" in notes(loaded.tally, EventTypes(), Clickstream())
+    assert "sessions that the plugin left out: 30" in notes(loaded.tally, EventTypes(), Clickstream())
 
 
 def test_a_converter_that_shortens_lists_does_not_shorten_them_again_for_a_splitter(plugin: Make, load: Load) -> None:
