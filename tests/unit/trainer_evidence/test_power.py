@@ -6,7 +6,7 @@ from statistics import NormalDist
 import pytest
 
 from bluetune_trainer.evidence.power import QUERY_NOISE, queries_for, seen_with, smallest_gain
-from bluetune_trainer.evidence.sequence import risk_of
+from bluetune_trainer.evidence.risk import risk_of
 
 
 def often(gain: float, error: float, risk: float) -> float:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bluetune_trainer.evidence.power import QUERY_NOISE, queries_for, smallest_gain
-from bluetune_trainer.evidence.sequence import Run, risk_of, together
+from bluetune_trainer.evidence.risk import risk_of
+from bluetune_trainer.evidence.sequence import Run, together
 
 
 def test_all_runs_together_take_the_whole_risk_and_no_more() -> None:

@@ -3,7 +3,7 @@
 import math
 from statistics import NormalDist
 
-from bluetune_trainer.evidence.sequence import risk_of
+from bluetune_trainer.evidence.risk import risk_of
 
 QUERY_NOISE = 0.15
 """Standard deviation of a query's gain in NDCG@10, with the error of the clicks: 0.1 to 0.2 on the judged sets of

@@ -16,7 +16,8 @@ from bluetune_trainer.errors import DataInvalid
 from bluetune_trainer.evidence.examination import examination
 from bluetune_trainer.evidence.judges import CLICK_JUDGES, DISCOUNTS, Moments, estimate, moments
 from bluetune_trainer.evidence.power import queries_for
-from bluetune_trainer.evidence.sequence import Run, risk_of, together
+from bluetune_trainer.evidence.risk import risk_of
+from bluetune_trainer.evidence.sequence import Run, together
 from bluetune_trainer.search.comparing import compare, open_version
 from bluetune_trainer.search.comparison import Comparison
 from bluetune_trainer.search.evidence import DEFAULT_CONFIDENCE, Evidence, Ranking
