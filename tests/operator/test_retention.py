@@ -41,7 +41,7 @@ def touch(blue: Blue, number: int) -> None:
 def leftovers(blue: Blue) -> list[str]:
     """What belongs to no version."""
     store, there = blue.store(), versions(blue)
-    keys = [info.key for folder in (VERSIONS, "indexes/", RETIRED) for info in store.list(folder)]
+    keys = [info.key for folder in (VERSIONS, "indexes/", "evidence/", RETIRED) for info in store.list(folder)]
     return [key for key in keys if key.split("/")[1].removesuffix(".json") not in there]
 
 
@@ -52,6 +52,7 @@ def test_old_versions_go_whole_and_those_in_use_stay_when_the_operator_dies_mean
     old = [blue.publish(f"old {n}")[0] for n in range(2)]
     pinned, _ = blue.publish("pinned")
     blue.store().put(store_layout.index(old[0]) + "table/data.lance", b"vectors")
+    blue.store().put(store_layout.kept_evidence(old[0], "of-a-task"), b"{}")
     half = store_layout.version("v00000000dead") + "config.json"
     blue.store().put(half, b"somebody is publishing")
     time.sleep(1.1)  # the store's times are whole seconds

@@ -242,7 +242,13 @@ def test_the_policy_in_the_documentation_is_enough_and_no_more(trusting: s3.Serv
     assert trainer.get("versions/v/manifest.json") == b"{}"
     assert trainer.create("runs/u/result.json", b"{}")
     assert not trainer.create("runs/u/result.json", b"{}")
-    for key in ("keys/0", store_layout.index("v") + "0", store_layout.retired("v"), store_layout.manifest("v")):
+    for key in (
+        "keys/0",
+        store_layout.index("v") + "0",
+        store_layout.retired("v"),
+        store_layout.manifest("v"),
+        store_layout.kept_evidence("v", "u"),
+    ):
         trainer.put(key, b"{}")
         trainer.delete(key)
     # what they must not
