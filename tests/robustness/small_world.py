@@ -46,5 +46,14 @@ def plan(kind: str, uid: str, **fields: Any) -> Plan:
     location = {"endpoint": "minio:9000", "bucket": "models"}
     owner = {**OWNER, "uid": uid, "kind": "EmbeddingModel" if kind == "Import" else OWNER["kind"]}
     return Plan.model_validate(
-        {"kind": kind, "owner": owner, "model": "m", "store": location, "batchId": "b", "method": METHOD, **fields}
+        {
+            "kind": kind,
+            "owner": owner,
+            "model": "m",
+            "store": location,
+            "batchId": "b",
+            "method": METHOD,
+            "gate": {"folds": 2},
+            **fields,
+        }
     )

@@ -40,6 +40,8 @@ CLICKS_ALONE = {
     "unclicked_weight": {"choice": [1]},
 }
 """Parameters in place of the preset's, for models and runs so small that they have to learn all from a few clicks."""
+FOLDS = 2
+"""As few as there can be: each is one more training."""
 RESULTS = 8
 SECONDS = 500
 
@@ -144,8 +146,10 @@ def _manifests(base: Path) -> list[dict[str, Any]]:
         },
         "initialMaxEvals": 2,
     }
+    serving = {"deployment": "blue", "container": "server", "gate": {"folds": FOLDS}}
+    model = {"base": {"uri": str(base)}, "methodRef": {"name": "clicks"}, "store": store, "serving": serving}
     return [
-        of("EmbeddingModel", "shop", {"base": {"uri": str(base)}, "methodRef": {"name": "clicks"}, "store": store}),
+        of("EmbeddingModel", "shop", model),
         of("FineTuningMethod", "clicks", method),
         of("FineTuningTask", "first", {"modelRef": {"name": "shop"}, "metadata": {"why": "test"}}),
     ]

@@ -201,7 +201,7 @@ def test_distances_rank_the_same_results_the_other_way_round(trial: Trial) -> No
 @pytest.mark.parametrize("loss", ["ListwiseSoftmaxLoss", "InfoNCELoss", "CosineProbMarginRankingLoss"])
 def test_every_loss_learns_from_distances(trial: Trial, ranker: str, loss: str) -> None:
     watch = trial({"ranker": ranker, "loss": loss, "num_epochs": 10}, items_lr=3e-3, temperature=0.1)
-    assert watch.run.quality > watch.task.baseline["ndcg@10"] + 0.08
+    assert watch.run.metrics["ndcg@10"] > watch.task.baseline["ndcg@10"] + 0.08
 
 
 def test_the_thresholds_drop_exactly_the_pairs_outside(trial: Trial) -> None:

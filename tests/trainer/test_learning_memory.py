@@ -166,7 +166,7 @@ def test_a_trial_with_adapters_learns_and_is_a_plain_model_afterwards(
 ) -> None:
     task = prepared(num_epochs=6, lora=Lora(rank=8, alpha=16))
     run = train(task, items_lr=2e-2)
-    assert run.quality > task.baseline["ndcg@10"] + 0.05
+    assert run.metrics["ndcg@10"] > task.baseline["ndcg@10"] + 0.05
     model = task.new_model()
     model.load_state_dict(run.model_state, strict=False)
     model.save(tmp_path / "published")

@@ -135,7 +135,8 @@ def test_validations_come_after_so_many_sessions_whatever_the_batch_and_in_every
 def test_a_trial_stops_after_its_patience_with_val_loss_and_keeps_the_best_validation_not_the_last(
     prepared: Prepare, patience: int
 ) -> None:
-    task = prepared(num_epochs=30, early_stopping=EarlyStopping(patience=patience), test_each_n_inputs=1.0, gamma=1.0)
+    stopping = EarlyStopping(patience=patience)
+    task = prepared(num_epochs=30, early_stopping=stopping, test_each_n_inputs=1.0, gamma=1.0, objective="ndcg@10")
     run = train(task, items_lr=0.05)
     losses = [point.val_loss for point in run.history]
     worse = [
