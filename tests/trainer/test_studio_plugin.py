@@ -54,7 +54,6 @@ def test_the_documents_plugin_publishes_a_better_version(studio: Shop) -> None:
             *("num_fixed_layers", "query_lr", "items_lr", "query_weight_decay", "items_weight_decay", "margin"),
             *("not_irrelevant_only", "negative_downsampling", "examples_order"),
             *("phrases_per_session", "interpolation", "unclicked_weight"),
-            *("min_abs_difference_threshold", "max_abs_difference_threshold"),
         }
         assert trial.params["examples_order"] == [11]
         assert (trial.params["phrases_per_session"], trial.params["interpolation"]) == (0.0, 1.0)

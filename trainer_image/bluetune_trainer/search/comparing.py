@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from bluetune_trainer.data.pool import Pool, pool_of
 from bluetune_trainer.data.types import Catalogue, Sessions
-from bluetune_trainer.evidence.lexical import Lexical
 from bluetune_trainer.evidence.observations import Scores, compared
 from bluetune_trainer.search.comparison import Comparison
 from bluetune_trainer.training.embedder import Embedder
@@ -19,6 +18,7 @@ from bluetune_trainer.training.model import Kind
 from bluetune_trainer.training.params import TrainingSettings
 from bluetune_trainer.training.parts import Parts
 from bluetune_trainer.training.precision import use_bf16
+from bluetune_trainer.training.selection import by_words
 
 Ints = NDArray[np.int64]
 Step = Callable[[], None] | None
@@ -45,11 +45,11 @@ def compare(
     if not pool.queries:
         return None
     texts = [catalogue.texts[item] for item in pool.documents.tolist()]
-    by_live, by_candidate = (
-        scores(open_version(folder, settings, parts), pool.queries, texts, settings, parts, on_step)
-        for folder in (live, candidate)
-    )
-    found = compared(pool.log, by_live, by_candidate, Lexical(texts).scores(pool.queries))
+    opened = open_version(live, settings, parts)
+    words = by_words(opened.table.model, pool.queries, texts)
+    by_live = scores(opened, pool.queries, texts, settings, parts, on_step)
+    by_candidate = scores(open_version(candidate, settings, parts), pool.queries, texts, settings, parts, on_step)
+    found = compared(pool.log, by_live, by_candidate, words)
     return Comparison(
         queries=pool.queries,
         sessions=pool.sessions,

@@ -106,6 +106,7 @@ class ClipImage(Tower):
     """
 
     HEAD = ("vision_model.post_layernorm.", "projection.")
+    reads_words = False
 
     def __init__(self, clip: Any, processor: Any, *, unit: bool) -> None:
         super().__init__()

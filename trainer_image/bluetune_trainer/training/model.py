@@ -63,6 +63,8 @@ class Tower(nn.Module, ABC):
     on_demand: ClassVar[bool] = False
     """Whether an input may be prepared when it is first needed. Not where it may be found to be unusable (a picture
     that is missing): that should be known before training begins."""
+    reads_words: ClassVar[bool] = True
+    """Whether an input says by its words what it is about; the name of a picture does not."""
 
     @property
     @abstractmethod

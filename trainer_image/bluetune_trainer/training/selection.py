@@ -4,6 +4,7 @@ Metrics within the lists that people were shown favour the version that chose th
 compares versions: by the two judges of `evidence`, on the documents that were shown for any validation query.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,11 +20,19 @@ from bluetune_trainer.evidence.observations import Scores, compared
 from bluetune_trainer.ranking.rankers import Ranker
 from bluetune_trainer.training.batches import Ints
 from bluetune_trainer.training.inputs import InputTable
+from bluetune_trainer.training.model import Model
 
 MOST_QUERIES = 500
 """Queries that trials are compared on; of more, some are drawn, always the same."""
 GAIN = "gain"
 """Name of the metric: the mean of both judges, in NDCG@10 of a page whose ten results all would be clicked."""
+
+
+def by_words(model: Model, queries: Sequence[str], items: Sequence[str]) -> Scores:
+    """[Q, P] scores of items by the words of queries; all 0 where an input of the model is no text."""
+    if not all(tower.reads_words for tower in model.towers()):
+        return np.zeros((len(queries), len(items)), np.float32)
+    return Lexical(items).scores(queries)
 
 
 @dataclass
@@ -51,7 +60,7 @@ class Selection:
             pool,
             table.add(pool.queries, "query"),
             table.add(texts, "item"),
-            Lexical(texts).scores(pool.queries),
+            by_words(table.model, pool.queries, texts),
             is_similarity,
         )
 
