@@ -180,14 +180,16 @@ class Demo:
         self._target.run("kubectl", "apply", "-f", "-", stdin=json.dumps(secret))
 
     def _manifests(self, folder: Path) -> Path:
-        """This folder; or a copy with the images of another cluster, and without the GPU if it has none."""
+        """A copy of this folder with the cluster's images, and without the GPU if no pod could use one.
+
+        The local node's GPU is a number that Kubernetes counts: a pod that is given it finds none, and would end.
+        """
         nodes = json.loads(self._target.run("kubectl", "get", "nodes", "-o", "json"))["items"]
-        has_gpu = any(node["status"].get("allocatable", {}).get(GPU, "0") != "0" for node in nodes)
         image = self._target.images.search
-        if has_gpu and image == SEARCH_IMAGE:
-            return HERE
+        counted = any(node["status"].get("allocatable", {}).get(GPU, "0") != "0" for node in nodes)
+        has_gpu = counted and image != SEARCH_IMAGE
         if not has_gpu:
-            self._show.say(f"    No node has {GPU}: the Jobs ask for none, and train on the CPU.")
+            self._show.say(f"    No node has {GPU} that works: the Jobs ask for none, and train on the CPU.")
         for path in HERE.glob("*.yaml"):
             (folder / path.name).write_text(manifests.rendered(path.read_text(), search_image=image, gpu=has_gpu))
         return folder

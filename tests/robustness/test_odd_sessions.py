@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bluetune_api.objectstore import LocalStore
-from bluetune_api.records import Plan
+from bluetune_api.records import Plan, Result
 from bluetune_trainer.cli.checking import run_check
 from bluetune_trainer.errors import DataInvalid
 
@@ -136,10 +136,7 @@ WORLDS: dict[str, tuple[dict[str, str], list[dict[str, Any]]]] = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("world", WORLDS)
-def test_they_train_to_a_version_without_a_nan(tmp_path: Path, minilm: Path, world: str) -> None:
+def _trained(tmp_path: Path, minilm: Path, world: str) -> tuple[LocalStore, Result]:
     from bluetune_trainer.cli.importing import run_import
     from bluetune_trainer.cli.training import run_train
     from trainer.learning_world import write_tiny_encoder
@@ -150,10 +147,24 @@ def test_they_train_to_a_version_without_a_nan(tmp_path: Path, minilm: Path, wor
     first = run_import(
         store, plan("Import", baseUri=str(base), owner=owner), lambda _location: store, stop=threading.Event()
     )
+    started = plan("Train", startVersion=first.version)
+    return store, run_train(store, started, stop=threading.Event(), report=lambda _progress: None)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_items_that_all_have_one_text_are_refused_because_no_model_can_tell_them_apart(
+    tmp_path: Path, minilm: Path
+) -> None:
+    with pytest.raises(DataInvalid, match="every model would rank them perfectly"):
+        _trained(tmp_path, minilm, "all items have the same text")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_they_train_to_a_version_without_a_nan(tmp_path: Path, minilm: Path) -> None:
     try:
-        result = run_train(
-            store, plan("Train", startVersion=first.version), stop=threading.Event(), report=lambda _progress: None
-        )
+        store, result = _trained(tmp_path, minilm, "every oddity in one batch")
     except Exception as error:
         pytest.fail(f"{type(error).__name__}: {error}")
     assert result.trials_failed == 0
