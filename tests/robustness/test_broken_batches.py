@@ -92,15 +92,17 @@ def run(folder: Path, make: Make, seeds: range, capture: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 def test_broken_batches_end_in_a_report(folder: Path, capsys: pytest.CaptureFixture[str], make: Make) -> None:
-    valid = run(folder, make, range(150), capsys)
-    assert 0 < valid < 75  # most are too broken to train on, and not every broken line spoils a batch
+    valid = run(folder, make, range(75), capsys)
+    assert 0 < valid < 38  # most are too broken to train on, and not every broken line spoils a batch
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("part", range(10))
-@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
-def test_ten_thousand_broken_batches_end_in_a_report(
+@pytest.mark.parametrize(
+    ("make", "part"),
+    [(MAKERS[name], part) for name, parts in (("sessions", 10), ("other formats", 3)) for part in range(parts)],
+)
+def test_thousands_of_broken_batches_end_in_a_report(
     folder: Path, capsys: pytest.CaptureFixture[str], make: Make, part: int
 ) -> None:
     run(folder, make, range(1000 * part, 1000 * (part + 1)), capsys)
