@@ -17,6 +17,19 @@ class Catalogue:
     """id → position."""
 
 
+def chosen(offsets: NDArray[np.int64], index: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Some rows of a ragged table: their offsets, and where their cells lie.
+
+    Args:
+        offsets: [n + 1] where each row begins.
+        index: [m] rows to take, in this order.
+    """
+    starts, lengths = offsets[index], np.diff(offsets)[index]
+    taken = np.zeros(len(index) + 1, np.int64)
+    np.cumsum(lengths, out=taken[1:])
+    return taken, np.repeat(starts - taken[:-1], lengths) + np.arange(taken[-1])
+
+
 @dataclass(frozen=True)
 class Sessions:
     """n sessions with their results as one ragged array.
@@ -48,10 +61,7 @@ class Sessions:
 
     def subset(self, index: NDArray[np.int64]) -> "Sessions":
         """The sessions at these positions, in this order."""
-        starts, lengths = self.offsets[index], np.diff(self.offsets)[index]
-        offsets = np.zeros(len(index) + 1, np.int64)
-        np.cumsum(lengths, out=offsets[1:])
-        flat = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
+        offsets, flat = chosen(self.offsets, index)
         return Sessions(
             queries=[self.queries[i] for i in index],
             items=self.items[flat],

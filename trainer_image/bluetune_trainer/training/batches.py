@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from bluetune_trainer.data.types import Catalogue, Sessions
+from bluetune_trainer.data.types import Catalogue, Sessions, chosen
 from bluetune_trainer.training.dealing import deal
 from bluetune_trainer.training.inputs import InputTable
 from bluetune_trainer.training.phrases import Phrases
@@ -49,9 +49,7 @@ class NumberedSessions:
 
     def subset(self, index: Ints) -> "NumberedSessions":
         """The sessions at these positions, in this order."""
-        starts, lengths = self.offsets[index], np.diff(self.offsets)[index]
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        flat = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
+        offsets, flat = chosen(self.offsets, index)
         return NumberedSessions(
             self.queries[index],
             self.items[flat],
