@@ -20,6 +20,7 @@ from bluetune_trainer.errors import StoreFailed
 from bluetune_trainer.search.comparison import Comparison, put_together
 from bluetune_trainer.search.contract import CrossFit
 from bluetune_trainer.training.params import parse_params
+from bluetune_trainer.training.ranks import alone
 from bluetune_trainer.training.task import Fold, TrainingTask
 from bluetune_trainer.training.trial import run_trial, trial_steps
 
@@ -69,7 +70,8 @@ def _fold(
     shutil.rmtree(folder, ignore_errors=True)
     model.save(folder)
     log.info("fold trained", extra={"fold": number, "quality": run.quality})
-    return asked.compare(folder, held_out)
+    with alone():
+        return asked.compare(folder, held_out)
 
 
 def _read(content: bytes, number: int) -> Comparison:

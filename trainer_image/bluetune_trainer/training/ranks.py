@@ -7,7 +7,8 @@ through its own texts; their sum over ranks is the gradient of the batch. DDP ta
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,28 @@ from torch import Tensor, distributed
 from bluetune_trainer.errors import PluginFailed
 
 
+_alone = False
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """What rank 0 does here, rank 0 does by itself: the others wait for what rank 0 tells them next."""
+    global _alone
+    before, _alone = _alone, True
+    try:
+        yield
+    finally:
+        _alone = before
+
+
 def world() -> int:
     """Processes that work together."""
-    return distributed.get_world_size() if distributed.is_initialized() else 1
+    return distributed.get_world_size() if distributed.is_initialized() and not _alone else 1
 
 
 def rank() -> int:
     """Number of this process, from 0."""
-    return distributed.get_rank() if distributed.is_initialized() else 0
+    return distributed.get_rank() if distributed.is_initialized() and not _alone else 0
 
 
 def device() -> torch.device:
