@@ -101,7 +101,7 @@ def test_bad_data_ends_with_counts_and_the_broken_lines(shop: Shop) -> None:
     assert done.returncode == 10, done.stderr
     message = shop.termination()["message"]
     assert "100 of 340 lines of the batch are broken" in message
-    assert "clickstream/monday/part-0.jsonl:241: search_query: a text is expected, this is None" in message
+    assert "clickstream/monday/part-0.jsonl:241: search_query: a text is expected, fields are 'session_id'" in message
     assert shop.termination()["reason"] == "DataInvalid"
     batch.write_text("".join(batch.read_text().splitlines(keepends=True)[:240]))
     shop.change(lambda documents: documents["EmbeddingModel"]["spec"]["base"].update(uri="/nowhere"))

@@ -35,7 +35,7 @@ def gallery(tmp_path: Path) -> Shop:
         spec = documents["FineTuningMethod"]["spec"]
         spec["plugin"] = "TextImageFineTuningMethod"
         spec["items"] = {"textFields": ["picture"]}
-        spec["settings"].update(maxTokens=24, numEpochs=4)
+        spec["settings"].update(maxTokens=24, numEpochs=8)
         spec["initialParams"] = {
             "num_fixed_layers": {"choice": [1]},
             "items_lr": {"choice": [3e-3]},
