@@ -16,7 +16,8 @@ from trainer.shop import write_shop
 
 pytestmark = pytest.mark.timeout(1800)
 
-IMPORT_SECONDS, TASK_SECONDS = 300, 600
+IMPORT_SECONDS, CHECK_SECONDS, TASK_SECONDS = 300, 300, 600
+GPU = "nvidia.com/gpu"
 SESSIONS = 120
 
 
@@ -30,19 +31,18 @@ def resource(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": "bluetune.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
-def manifests(bucket: Bucket) -> list[dict[str, Any]]:
-    """A Secret with the store's keys, a method that asks for the GPU, and a model."""
+def manifests(bucket: Bucket, **limits: str) -> list[dict[str, Any]]:
+    """A Secret with the store's keys, a method whose pods have these limits, and a model."""
     keys = {"AWS_ACCESS_KEY_ID": bucket.server.access_key, "AWS_SECRET_ACCESS_KEY": bucket.server.secret_key}
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "store"}, "stringData": keys}
     settings = {"numEpochs": 1, "batchSize": 16, "testEachNInputs": 1.0, "precision": "FP32", "maxTokens": 32}
-    limits = {"nvidia.com/gpu": "1", "memory": "6Gi"}
     method = {
         "items": {"textFields": ["title"]},
         "settings": settings,
         "initialParams": {"num_fixed_layers": {"choice": [4]}, "items_lr": {"choice": [1e-4]}},
         "initialMaxEvals": 1,
         "podTemplate": {
-            "resources": {"limits": limits, "requests": {"cpu": "500m", "memory": "1Gi"}},
+            "resources": {"limits": {"memory": "6Gi", **limits}, "requests": {"cpu": "500m", "memory": "1Gi"}},
             "env": [{"name": "OMP_NUM_THREADS", "value": "2"}],
         },
     }
@@ -107,11 +107,18 @@ def test_from_clicks_to_a_published_version(
     upload(bucket, write_shop(tmp_path, base, sessions=SESSIONS).folder, "shop")
 
     # the model's base becomes its first version
-    kubectl.apply(*manifests(bucket))
+    kubectl.apply(*manifests(bucket, **{GPU: "1"}))
     model = wait(kubectl, "Ready", "embeddingmodel/shop", IMPORT_SECONDS)
     first = model["status"]["current"]["version"]
 
-    # a task: checked on the CPU, trained where a GPU is asked for, published
+    # a task that asks for a GPU of a node that counts one and has none: it does not compute on the CPU for days
+    kubectl.apply(resource("FineTuningTask", "blind", {"modelRef": {"name": "shop"}}))
+    failed = wait(kubectl, "Failed", "finetuningtask/blind", CHECK_SECONDS)
+    (why,) = (c for c in failed["status"]["conditions"] if c["type"] == "Failed")
+    assert why["reason"] == "GpuNotVisible", why
+
+    # a task: checked, trained, published
+    kubectl.apply(*manifests(bucket))
     kubectl.apply(resource("FineTuningTask", "first", {"modelRef": {"name": "shop"}}))
     status = wait(kubectl, "Succeeded", "finetuningtask/first", TASK_SECONDS)["status"]
     assert status["startVersion"] == first
@@ -130,5 +137,5 @@ def test_from_clicks_to_a_published_version(
         (container,) = pod["spec"]["containers"]
         assert container["image"] == trainer_image
         assert pod["spec"]["automountServiceAccountToken"] is False
-        gpu = "nvidia.com/gpu" in container["resources"].get("limits", {})
-        assert gpu == (pod["metadata"]["labels"]["bluetune.dev/job"] == "train")
+        asked = GPU in container["resources"].get("limits", {})
+        assert asked == (pod["metadata"]["labels"]["bluetune.dev/job"] == "train" and "blind" in pod["metadata"]["name"])
