@@ -41,22 +41,31 @@ class EventTable(ApiModel):
             "preset",
         ),
         Rule(
-            "!has(self.preset) || has(self.searchList)",
-            "a preset needs the name of the list that shows search results: others (recommendations, categories) would"
-            " be taken for it",
-            lambda t: t.preset is None or t.search_list is not None,
+            "!has(self.preset) || (self.preset in ['Elastic', 'Metarank']) != has(self.searchList)",
+            "the presets GA4, Segment and Snowplow need the name of the list that shows search results: others"
+            " (recommendations, categories) would be taken for it; Elastic and Metarank have no other lists",
+            lambda t: t.preset is None or (t.preset in ("Elastic", "Metarank")) != (t.search_list is not None),
             "searchList",
         ),
     )
 
-    preset: Literal["GA4", "Segment"] | None = None
-    """`GA4`: rows of Google Analytics' BigQuery export. `Segment`: track calls of the e-commerce specification."""
+    preset: Literal["GA4", "Segment", "Snowplow", "Elastic", "Metarank"] | None = None
+    """`GA4`: rows of Google Analytics' BigQuery export. `Segment`: track calls of the e-commerce specification.
+    `Snowplow`: enriched events with site searches and e-commerce actions. `Elastic`: events of behavioral analytics.
+    `Metarank`: its rankings, with a field `query`, and interactions."""
     columns: EventColumns | None = None
     """Of a table of one's own, one event a row."""
     search_list: ShortText | None = None
-    """Name or id of the list of search results (GA4's item_list_name or item_list_id, Segment's list_id)."""
+    """Name or id of the list of search results: GA4's item_list_name or item_list_id, Segment's list_id, or how the
+    name of Snowplow's list begins."""
     shown_types: TypeNames = Field(
-        default_factory=lambda: ["impression", "view_item_list", "view_search_results", "Product List Viewed"]
+        default_factory=lambda: [
+            "impression",
+            "view_item_list",
+            "view_search_results",
+            "Product List Viewed",
+            "list_view",
+        ]
     )
     """Types of events that say what was shown. Case, spaces, `_` and `-` do not matter."""
     pause_minutes: Annotated[int, Field(ge=1, le=1440)] = 30

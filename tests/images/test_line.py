@@ -138,4 +138,6 @@ def test_from_clicks_to_a_published_version(
         assert container["image"] == trainer_image
         assert pod["spec"]["automountServiceAccountToken"] is False
         asked = GPU in container["resources"].get("limits", {})
-        assert asked == (pod["metadata"]["labels"]["bluetune.dev/job"] == "train" and "blind" in pod["metadata"]["name"])
+        assert asked == (
+            pod["metadata"]["labels"]["bluetune.dev/job"] == "train" and "blind" in pod["metadata"]["name"]
+        )

@@ -11,6 +11,7 @@ from bluetune_trainer.data.event_types import EventTypes
 from bluetune_trainer.data.sessions import read_sessions
 from bluetune_trainer.data.tally import SessionTally
 from bluetune_trainer.data.types import Catalogue
+from bluetune_trainer.data.web_analytics import SNOWPLOW_ACTION, SNOWPLOW_PRODUCTS, SNOWPLOW_SEARCH
 from robustness.broken import anything, spoil
 
 TABLES: dict[str, tuple[EventTable, dict[str, Any]]] = {
@@ -43,6 +44,39 @@ TABLES: dict[str, tuple[EventTable, dict[str, Any]]] = {
             "timestamp": "2026-03-02T10:00:00Z",
             "event": "Product List Viewed",
             "properties": {"query": "lamp", "list_id": "found", "products": [{"product_id": "a", "position": 1}]},
+        },
+    ),
+    "Snowplow": (
+        EventTable(preset="Snowplow", search_list="found"),
+        {
+            "event_name": "snowplow_ecommerce_action",
+            "domain_userid": "u",
+            "domain_sessionid": "s",
+            "collector_tstamp": "2026-03-02 10:00:00.000",
+            SNOWPLOW_ACTION: {"type": "list_click", "name": "found"},
+            SNOWPLOW_PRODUCTS: [{"id": "a", "position": 1}],
+            SNOWPLOW_SEARCH: {"terms": ["lamp"]},
+        },
+    ),
+    "Elastic": (
+        EventTable(preset="Elastic"),
+        {
+            "@timestamp": "2026-03-02T10:00:00.000Z",
+            "event": {"action": "search_click"},
+            "session": {"id": "s"},
+            "user": {"id": "u"},
+            "search": {"query": "lamp", "results": {"items": [{"document": {"id": "a", "index": "x"}}]}},
+            "document": {"id": "a", "index": "x"},
+        },
+    ),
+    "Metarank": (
+        EventTable(preset="Metarank"),
+        {
+            "event": "ranking",
+            "id": "r",
+            "timestamp": "1772445600000",
+            "fields": [{"name": "query", "value": "lamp"}],
+            "items": [{"id": "a", "relevancy": 1.0}],
         },
     ),
 }

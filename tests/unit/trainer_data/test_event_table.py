@@ -11,13 +11,17 @@ from bluetune_trainer.data import event_table, loading
 from bluetune_trainer.data.clicks import BrokenSession
 from bluetune_trainer.data.event_types import EventTypes
 from bluetune_trainer.data.tally import SessionTally
-from bluetune_trainer.data.tracked import Tracked, tracker
+from bluetune_trainer.data.tracked import Tracked
+from bluetune_trainer.data.trackers import tracker
 from bluetune_trainer.plugin import TextFineTuningMethod
 
 Row = dict[str, Any]
 OWN = EventTable(columns=EventColumns())
 GA4 = EventTable(preset="GA4", search_list="Search results")
 SEGMENT = EventTable(preset="Segment", search_list="search")
+SNOWPLOW = EventTable(preset="Snowplow", search_list="Search results")
+ELASTIC = EventTable(preset="Elastic")
+METARANK = EventTable(preset="Metarank")
 TEN = 1_772_445_600
 
 
@@ -41,6 +45,46 @@ def ga4(name: str, second: int = 0, term: str | None = None, items: str = "", of
 
 def segment(name: str, **properties: Any) -> Row:
     return {"anonymousId": "u", "timestamp": "2026-03-02T10:00:00.000Z", "event": name, "properties": properties}
+
+
+def snowplow(kind: str | None = None, name: str | None = None, terms: Any = None, products: Any = None) -> Row:
+    action, product, search = (
+        "unstruct_event_com_snowplowanalytics_snowplow_ecommerce_snowplow_ecommerce_action_1",
+        "contexts_com_snowplowanalytics_snowplow_ecommerce_product_1_0_1",
+        "unstruct_event_com_snowplowanalytics_snowplow_site_search_1",
+    )
+    return {
+        "event_name": "snowplow_ecommerce_action" if kind else "site_search",
+        "domain_userid": "u",
+        "domain_sessionid": "s",
+        "collector_tstamp": "2026-03-02 10:00:00.000",
+        action: None if kind is None else {"type": kind, "name": name},
+        product: products,
+        search: None if terms is None else {"terms": terms},
+    }
+
+
+def elastic(action: str, second: int = 0, query: str = "lamp", results: str = "", clicked: str | None = None) -> Row:
+    row: Row = {
+        "@timestamp": (TEN + second) * 1000,
+        "event": {"action": action},
+        "session": {"id": "s"},
+        "user": {"id": "u"},
+        "search": {"query": query, "results": {"items": [{"document": {"id": i, "index": "x"}} for i in results]}},
+    }
+    return row if clicked is None else row | {"document": {"id": clicked, "index": "x"}}
+
+
+def ranking(number: str, query: str | None, items: str, second: int = 0) -> Row:
+    fields = [{"name": "source", "value": "search"}] + ([] if query is None else [{"name": "query", "value": query}])
+    listed = [{"id": i, "relevancy": 1.0} for i in items]
+    time = str((TEN + second) * 1000)
+    return {"event": "ranking", "id": number, "timestamp": time, "user": "u", "fields": fields, "items": listed}
+
+
+def interaction(item: str, number: str | None, second: int, kind: str = "click") -> Row:
+    time = str((TEN + second) * 1000)
+    return {"event": "interaction", "id": f"{second}", "timestamp": time, "type": kind, "item": item, "ranking": number}
 
 
 @pytest.mark.parametrize(
@@ -74,6 +118,35 @@ def segment(name: str, **properties: Any) -> Row:
             segment("Product Clicked", product_id="a", position=2, category="shoes"),
             Tracked("u", TEN, "Product Clicked", None, [("a", 2)]),
         ),
+        (SNOWPLOW, snowplow(terms=["red", "lamp"]), Tracked("u\ns", TEN, "site_search", "red lamp", [])),
+        (
+            SNOWPLOW,
+            snowplow("list_view", "Search results: red lamp", products=[{"id": "a", "position": 1}, {"id": "b"}]),
+            Tracked("u\ns", TEN, "list_view", None, [("a", 1), ("b", None)]),
+        ),
+        (
+            SNOWPLOW,
+            snowplow("list_click", "Search results", products='[{"id": "a", "position": 2}]'),
+            Tracked("u\ns", TEN, "list_click", None, [("a", 2)]),
+        ),
+        (
+            SNOWPLOW,
+            snowplow("list_view", "Home", products=[{"id": "a"}]),
+            Tracked("u\ns", TEN, "list_view", None, [], 1),
+        ),
+        (
+            ELASTIC,
+            elastic("search_click", results="ab", clicked="b"),
+            Tracked("s\nu", TEN, "search_click", "lamp", [("b", None)], shown=[("a", None), ("b", None)]),
+        ),
+        (
+            ELASTIC,
+            {"@timestamp": TEN, "event.action": "page_view", "session.id": "s"},
+            Tracked("s\n", TEN, "page_view", None, [], shown=[]),
+        ),
+        (METARANK, ranking("r", "lamp", "ab"), Tracked("r", TEN, "ranking", "lamp", [], shown=[("a", 0), ("b", 1)])),
+        (METARANK, interaction("b", "r", 0), Tracked("r", TEN, "click", None, [("b", None)])),
+        (METARANK, {"event": "item", "timestamp": TEN, "item": "a"}, Tracked("", TEN, "item", None, [])),
     ],
 )
 def test_an_event_is_read_from_its_row(table: EventTable, row: Row, event: Tracked) -> None:
@@ -91,6 +164,14 @@ def test_an_event_is_read_from_its_row(table: EventTable, row: Row, event: Track
         (GA4, ga4("x") | {"event_params": "{}"}, "event_params: a list of objects is expected"),
         (SEGMENT, {"event": "x"}, "properties: an object is expected, fields are 'event'"),
         (SEGMENT, segment("x", products={}), "products: a list of objects is expected"),
+        (SNOWPLOW, snowplow(terms="lamp"), "site_search_1.terms: a list is expected, this is 'lamp'"),
+        (SNOWPLOW, snowplow("list_view", products="[{"), "product_1_0_1: JSON is expected, this is '[{'"),
+        (SNOWPLOW, snowplow("list_view", products=[1]), "product_1_0_1: objects are expected"),
+        (ELASTIC, {"@timestamp": TEN, "session": {"id": "s"}}, "event.action: a text is expected"),
+        (ELASTIC, elastic("search") | {"search": {"results": {"items": [1]}}}, "items: a list of objects is expected"),
+        (METARANK, {"event": "ranking", "timestamp": "now"}, "timestamp: a time is expected"),
+        (METARANK, ranking("r", "x", "a") | {"fields": [{"name": "query", "value": [1]}]}, "fields.query: a text is"),
+        (METARANK, interaction("a", "r", 0) | {"item": None}, "item: a text is expected"),
     ],
 )
 def test_a_broken_row_names_the_field(table: EventTable, row: Row, says: str) -> None:
@@ -137,6 +218,32 @@ def test_searches_are_found_by_user_time_and_query() -> None:
     assert found[0]["created_at"] == TEN + 1
     assert tally.notes == ["searches found by user, time and query: 3"]
     assert tally.events.types == {"impression": 4, "search": 4}
+
+
+def test_a_click_brings_the_list_that_its_search_did_not_log() -> None:
+    found, tally = read(
+        elastic("search", 0, results="ab"),
+        elastic("page_view", 1) | {"search": None},
+        elastic("search_click", 5, results="ab", clicked="b"),
+        elastic("search_click", 90, "boat", results="xy", clicked="y"),
+        table=ELASTIC,
+    )
+    assert brief(found) == [("lamp", "ab", "b"), ("boat", "xy", "y")]
+    assert tally.events.types == {"page_view": 1, "search": 1}
+
+
+def test_a_click_belongs_to_the_ranking_that_it_names() -> None:
+    found, tally = read(
+        ranking("1", "lamp", "ab"),
+        ranking("2", "boat", "bc", 10),
+        interaction("a", "1", 20),
+        interaction("b", "2", 30),
+        interaction("b", None, 40),
+        ranking("3", None, "de", 50),
+        table=METARANK,
+    )
+    assert brief(found) == [("lamp", "ab", "a"), ("boat", "bc", "b")]
+    assert "items that were shown or clicked outside of a search, which do nothing: 3" in tally.notes
 
 
 def test_events_of_one_time_are_taken_as_query_list_click() -> None:

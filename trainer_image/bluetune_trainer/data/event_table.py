@@ -11,7 +11,8 @@ from bluetune_trainer.data.clicks import BrokenSession
 from bluetune_trainer.data.event_types import EventTypes, plain
 from bluetune_trainer.data.notes import counted
 from bluetune_trainer.data.tally import SessionTally
-from bluetune_trainer.data.tracked import Tracked, tracker
+from bluetune_trainer.data.tracked import Tracked
+from bluetune_trainer.data.trackers import tracker
 
 Line = tuple[str, int, dict[str, Any]]
 QUERY, SHOWN = 0, 1
@@ -64,6 +65,8 @@ class _Log:
         self._of_other_lists += event.of_other_lists
         if event.query is not None:
             self._append(key, line, event, QUERY, event.query, None)
+        for item, place in event.shown:
+            self._append(key, line, event, SHOWN, item, place)
         if not gain:
             self._tally.events.count(event.type)
         elif not event.items and not event.of_other_lists:

@@ -18,7 +18,6 @@ from torch import Tensor, distributed
 
 from bluetune_trainer.errors import PluginFailed
 
-
 _alone = False
 
 
