@@ -98,3 +98,16 @@ class Clickstream(ApiModel):
     and lists, and purchases count 1 each; impressions, views, hovers, scrolls and the like do not count."""
     max_results: Annotated[int, Field(ge=2, le=10000)] = 100
     """Results of a search that are kept: those clicked first, then the others in the order shown. It bounds memory."""
+    max_clicks: Annotated[int, Field(ge=1, le=10000)] = 50
+    """Clicked results of a search above which no person made them: such a session is left out."""
+    max_searches_per_client: Annotated[int, Field(ge=1)] | None = None
+    """Searches of a client (`user_id` or `client_id`) in a batch above which it is taken for a program, and all of its
+    sessions are left out. Absent: no limit, as some logs give all anonymous users one id."""
+    exclude_queries: Annotated[list[Annotated[str, Field(min_length=1, max_length=256)]], Field(max_length=256)] = (
+        Field(default_factory=list)
+    )
+    """Queries whose sessions are left out, for example of a monitor; case and white space do not matter, and `*` stands
+    for anything."""
+    personal_data: Literal["LeaveOut", "Keep"] = "LeaveOut"
+    """What becomes of sessions whose query holds an e-mail address or the number of a payment card. Left out, they are
+    in no training, log, status or report."""

@@ -32,7 +32,7 @@ def _read(record: dict[str, Any], **gains: float) -> tuple[Session, EventTally]:
 
 
 def test_a_good_session_is_read() -> None:
-    assert _read(GOOD)[0] == ("s", "lamp", TEN, ["a", "b"], None, {"b": 1.0}, False)
+    assert _read(GOOD)[0] == ("s", "lamp", TEN, ["a", "b"], None, {"b": 1.0}, False, None)
 
 
 @pytest.mark.parametrize(

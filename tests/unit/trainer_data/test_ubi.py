@@ -52,6 +52,7 @@ def test_a_session_is_joined_by_query_id_from_what_was_seen() -> None:
     assert record == {
         "session_id": "q1",
         "search_query": "lamp",
+        "client_id": None,
         "created_at": 1_772_445_600.0,
         "search_results": [{"object_id": o, "rank": n} for n, o in enumerate("abc", 1)],
         "events": [{"object_id": "b", "event_type": "click"}, {"object_id": "b", "event_type": "add_to_cart"}],

@@ -14,6 +14,8 @@ overlaps no other's."""
 LATEST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 MOST_RANK = 100_000
 """A larger rank is a score or an id."""
+CLIENTS = ("user_id", "client_id")
+"""Fields that say who searched; the first one that is there counts."""
 _TEXT = {str}
 
 
@@ -37,6 +39,8 @@ class Session(NamedTuple):
     """Gains of the ids that an event of a type that counts names; they need not be among the results."""
     ranks_ignored: bool = False
     """Whether ranks were logged that are of no use."""
+    client: str | None = None
+    """Who searched."""
 
 
 def session_of(record: Mapping[str, Any], types: EventTypes, tally: EventTally) -> Session:
@@ -81,7 +85,7 @@ def session_of(record: Mapping[str, Any], types: EventTypes, tally: EventTally) 
         clicked = {}
     elif irrelevant is not None and irrelevant is not False:
         raise BrokenSession(f"is_irrelevant: true or false is expected, this is {shortened(irrelevant)}")
-    return Session(search, query, created, shown, ranks, clicked, ignored)
+    return Session(search, query, created, shown, ranks, clicked, ignored, _client(record))
 
 
 def fields_of(record: Mapping[str, Any]) -> str:
@@ -91,6 +95,12 @@ def fields_of(record: Mapping[str, Any]) -> str:
 
 def _found(record: Mapping[str, Any], field: str) -> str:
     return f"this is {shortened(record[field])}" if field in record else f"fields are {fields_of(record)}"
+
+
+def _client(record: Mapping[str, Any]) -> str | None:
+    """Who searched, where it is said in a form that can be used; nothing else depends on it."""
+    found = next((record[name] for name in CLIENTS if record.get(name) not in (None, "")), None)
+    return str(found) if type(found) in (str, int) else None
 
 
 def _search(record: Mapping[str, Any]) -> str:

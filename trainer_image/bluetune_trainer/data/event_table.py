@@ -89,6 +89,7 @@ class _Log:
     def sessions(self) -> Iterator[Line]:
         """A session for each search, user by user; notes come last."""
         texts, kinds, keys = list(self._texts), list(self._kinds), list(self._keys)
+        users = [who.partition("\n")[0] for who in self._who]
         user, time = np.array(self._user, np.int32), np.array(self._time, np.float64)
         role = np.minimum(np.array(self._kind, np.int32), SHOWN + 1)
         open_: _Search | None = None
@@ -103,7 +104,7 @@ class _Log:
                 if open_ is None or open_.query != text:
                     yield from _ended(open_)
                     number += 1
-                    open_ = _Search(keys[self._key[at]], self._line[at], number, text, last_time)
+                    open_ = _Search(keys[self._key[at]], self._line[at], number, text, last_time, users[last_user])
             elif open_ is None:
                 self._without_search += 1
                 if kind != SHOWN:
@@ -123,8 +124,9 @@ class _Log:
 class _Search:
     """A search that may go on."""
 
-    def __init__(self, key: str, line: int, number: int, query: str, created: float) -> None:
+    def __init__(self, key: str, line: int, number: int, query: str, created: float, user: str) -> None:
         self.key, self.line, self.number, self.query, self.created = key, line, number, query, created
+        self.user = user
         self.shown: dict[str, int] = {}
         self.events: list[dict[str, Any]] = []
 
@@ -139,6 +141,7 @@ def _ended(search: _Search | None) -> Iterator[Line]:
     record = {
         "session_id": str(search.number),
         "search_query": search.query,
+        "user_id": search.user,
         "created_at": search.created,
         "search_results": results,
         "events": search.events,

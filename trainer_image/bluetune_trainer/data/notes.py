@@ -27,6 +27,12 @@ def notes(tally: SessionTally, types: EventTypes, clickstream: Clickstream) -> l
         *([f"events that do not count as clicks: {others}; clickstream.eventTypes says which count"] if others else []),
         *counted(
             ("sessions that the plugin left out", tally.left_out),
+            *tally.set_aside.items(),
+            (
+                f"sessions of clients with more than {clickstream.max_searches_per_client}"
+                " (clickstream.maxSearchesPerClient), which were left out",
+                tally.of_busy_clients,
+            ),
             ("events without an object_id, which do nothing", events.without_object),
             ("clicks on what is not among the search's results, which do nothing", tally.clicks_not_shown),
             (

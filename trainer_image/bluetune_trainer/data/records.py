@@ -8,6 +8,8 @@ from typing import Any, BinaryIO, NoReturn
 import pyarrow
 import pyarrow.parquet
 
+from bluetune_trainer.data.personal import masked
+
 MAX_LINE_BYTES = 4 << 20
 """A longer line is counted as broken, and never held in memory."""
 PARQUET_ROWS = 64
@@ -73,7 +75,7 @@ def parquet(path: Path) -> Iterator[Record]:
 
 
 def shortened(value: object, limit: int = 60) -> str:
-    """A value as it looks in JSON, cut for a message, safe to print and to store."""
+    """A value as it looks in JSON, cut for a message, safe to print and to store: without personal data."""
     text = value.decode(errors="replace").strip() if isinstance(value, bytes) else repr(value)
-    text = text.encode(errors="replace").decode()
+    text = masked(text.encode(errors="replace").decode())
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -12,6 +12,7 @@ from bluetune_api.clickstream import Clickstream
 from bluetune_trainer.data.clicks import BrokenSession, Session, session_of
 from bluetune_trainer.data.counting import count
 from bluetune_trainer.data.event_types import EventTypes
+from bluetune_trainer.data.hygiene import NOBODY, Hygiene, without_busy_clients
 from bluetune_trainer.data.rows import Rows, cap, merge
 from bluetune_trainer.data.tally import SessionTally
 from bluetune_trainer.data.types import Catalogue, Sessions
@@ -45,7 +46,7 @@ def read_sessions(
     """
     clickstream = clickstream or Clickstream()
     types = EventTypes(clickstream.event_types)
-    builder = _Builder(catalogue, tally, types, clickstream.max_results)
+    builder, hygiene = _Builder(catalogue, tally, types, clickstream.max_results), Hygiene(clickstream)
     for key, line, raw in records:
         try:
             record = raw if transform is None else _transformed(transform, raw)
@@ -63,8 +64,15 @@ def read_sessions(
             tally.offend(key, line, "an id or search_query holds half of a surrogate pair, which is no character")
             continue
         tally.use(key)
-        builder.add(session, search)
-    rows, tally.duplicates, tally.merged = merge(builder.rows())
+        problem = hygiene.problem(session.query, len(session.clicked))
+        if problem is None:
+            builder.add(session, search)
+        else:
+            tally.set_aside[problem] += 1
+    rows, tally.of_busy_clients = without_busy_clients(
+        builder.rows(), builder.clients(), clickstream.max_searches_per_client
+    )
+    rows, tally.duplicates, tally.merged = merge(rows)
     rows = cap(rows, clickstream.max_results)
     count(rows, tally)
     return _known(rows, builder.gains())
@@ -80,7 +88,7 @@ class _Builder:
         self._interned: dict[str, str] = {}
         self._items, self._ranks, self._levels = array("i"), array("i"), array("H")
         self._lengths, self._created = array("q"), array("d")
-        self._searches, self._contents = array("Q"), array("Q")
+        self._searches, self._contents, self._clients = array("Q"), array("Q"), array("Q")
         self._ranked = bytearray()
         self._lowest: int | None = None
 
@@ -118,7 +126,12 @@ class _Builder:
         self._queries.append(self._interned.setdefault(session.query, session.query))
         self._created.append(session.created)
         self._searches.append(search)
+        self._clients.append(NOBODY if session.client is None else _number(session.client, "replace"))
         self._contents.append(hash((session.created, frozenset(clicked.items()))) & 0xFFFF_FFFF_FFFF_FFFF)
+
+    def clients(self) -> NDArray[np.uint64]:
+        """A number of each session's client; NOBODY where it names none."""
+        return np.array(self._clients, np.uint64)
 
     def gains(self) -> NDArray[np.float32]:
         """Different gains, ascending, from 0: those of the types, and those that a plugin made of them."""
@@ -145,7 +158,11 @@ def _hash(session: Session) -> int:
     """Of what makes two lines the same search. Raises UnicodeEncodeError if an id or the query is no text."""
     places = "" if session.ranks is None else ",".join(map(str, session.ranks))
     parts = "\0".join((session.search, session.query, places, *session.results))
-    return int.from_bytes(blake2b(parts.encode(), digest_size=8).digest(), "big")
+    return _number(parts)
+
+
+def _number(text: str, errors: str = "strict") -> int:
+    return int.from_bytes(blake2b(text.encode(errors=errors), digest_size=8).digest(), "big")
 
 
 def _known(rows: Rows, gains: NDArray[np.float32]) -> Sessions:

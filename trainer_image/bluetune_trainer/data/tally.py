@@ -95,6 +95,10 @@ class SessionTally(Lines):
     notes: list[str] = field(default_factory=list)
     """What it made of the batch."""
     events: EventTally = field(default_factory=EventTally)
+    set_aside: Counter[str] = field(default_factory=Counter)
+    """Sessions that hygiene left out, by the reason in words."""
+    of_busy_clients: int = 0
+    """Sessions of clients with more of them than the method allows."""
     sessions: int = 0
     duplicates: int = 0
     """Lines that repeat a session, its time and its clicks."""

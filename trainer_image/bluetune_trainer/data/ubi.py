@@ -103,6 +103,8 @@ class _Log:
         self._numbers: dict[str, int] = {}
         self._texts: list[str | None] = []
         self._created, self._happened = array("d"), array("d")
+        self._clients: dict[str, int] = {"": 0}
+        self._client = array("i")
         self._hits: dict[int, dict[int, None]] = {}
         self._typed_ahead: set[int] = set()
         self._queried = bytearray()
@@ -134,7 +136,13 @@ class _Log:
             self._created.append(np.inf)
             self._happened.append(np.inf)
             self._queried.append(False)
+            self._client.append(0)
         return number
+
+    def _asked_by(self, number: int, record: Mapping[str, Any]) -> None:
+        client = record.get("client_id")
+        if type(client) is str and client:
+            self._client[number] = self._clients.setdefault(client, len(self._clients))
 
     def _add_query(self, key: str, line: int, query: Mapping[str, Any]) -> None:
         query_id, hits = _text(query, "query_id"), _hits(query)
@@ -142,6 +150,7 @@ class _Log:
             raise BrokenSession(f"query_id: an id is expected, fields are {fields_of(query)}")
         text, created = _text(query, "user_query"), _time(query)
         number = self._number(query_id, key, line)
+        self._asked_by(number, query)
         self._repeated += self._queried[number]
         self._queried[number] = True
         self._texts[number] = text or self._texts[number]
@@ -169,6 +178,7 @@ class _Log:
             self._without_query += 1
         else:
             number = self._number(query_id, key, line)
+            self._asked_by(number, event)
             self._texts[number] = self._texts[number] or _text(event, "user_query")
             if happened is not None:
                 self._happened[number] = min(happened, self._happened[number])
@@ -188,7 +198,7 @@ class _Log:
 
     def sessions(self, known: Collection[str]) -> Iterator[Line]:
         """A session for each search; notes and problems of all of them come last."""
-        ids, kinds = list(self._ids), list(self._kinds)
+        ids, kinds, clients = list(self._ids), list(self._kinds), list(self._clients)
         search, item = np.array(self._search, np.int32), np.array(self._item, np.int32)
         kind, rank = np.array(self._kind, np.int32), self._ranks()
         order = np.lexsort((rank, search))
@@ -227,6 +237,7 @@ class _Log:
                 {
                     "session_id": first.query_id,
                     "search_query": text,
+                    "client_id": clients[self._client[number]] or None,
                     "created_at": created if created < np.inf else None,
                     "search_results": shown,
                     "events": [{"object_id": object_id, "event_type": name} for object_id, name in deeds],
