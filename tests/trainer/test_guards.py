@@ -13,6 +13,7 @@ from bluetune_trainer.data.types import Catalogue, Split
 from bluetune_trainer.search.gate import Measured, measure_gate
 from bluetune_trainer.search.guarding import guarded
 from bluetune_trainer.search.judged import Judgment
+from bluetune_trainer.search.version import Version
 from bluetune_trainer.training.encoder import Encoder
 from bluetune_trainer.training.params import resolve_settings
 from bluetune_trainer.training.parts import choose_parts
@@ -66,12 +67,11 @@ def measured(
 ) -> Measured:
     catalogue, split = shop
     plan = MethodPlan()
-    found = measure_gate(
-        live, candidate, catalogue, split.gate, plan, gate, against="v000000000000", judgments=judgments
-    )
+    settings, parts = resolve_settings(plan.settings), choose_parts(plan.settings)
+    before, after = Version(live, settings, parts), Version(candidate, settings, parts)
+    found = measure_gate(before, after, catalogue, split.gate, gate, against="v000000000000", judgments=judgments)
     assert found is not None
-    settings = resolve_settings(plan.settings)
-    return guarded(found, live, candidate, catalogue, split, gate, settings, choose_parts(plan.settings))
+    return guarded(found, before, after, catalogue, split, gate)
 
 
 def by_name(found: Measured) -> dict[str, GateGuard]:

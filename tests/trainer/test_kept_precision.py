@@ -10,7 +10,7 @@ from bluetune_api.objectstore import LocalStore
 from bluetune_api.records import RunPrecision
 from bluetune_api.store_layout import precision
 from bluetune_trainer.errors import GpuNotVisible
-from bluetune_trainer.search import comparing
+from bluetune_trainer.search import version
 from bluetune_trainer.store.runs import keep_precision, read
 from robustness.small_world import METHOD, fill, plan
 from trainer.learning_world import write_tiny_encoder
@@ -38,8 +38,8 @@ def test_a_run_computes_as_its_first_attempt_did(
 
     store, start = world
     measured_in: list[str] = []
-    use = comparing.use_bf16
-    monkeypatch.setattr(comparing, "use_bf16", lambda named, device: measured_in.append(named) or use(named, device))
+    use = version.use_bf16
+    monkeypatch.setattr(version, "use_bf16", lambda named, device: measured_in.append(named) or use(named, device))
     auto = {**METHOD, "settings": {**METHOD["settings"], "precision": "Auto"}}
     for kept in ("BF16", "FP32"):
         keep_precision(store, kept, RunPrecision(precision=kept, machine="another"))

@@ -16,7 +16,10 @@ from bluetune_trainer.search.contract import SearchOutcome
 from bluetune_trainer.search.gate import measure_gate
 from bluetune_trainer.search.judged import Judgment
 from bluetune_trainer.search.run import run_search
+from bluetune_trainer.search.version import Version
 from bluetune_trainer.training.encoder import Encoder
+from bluetune_trainer.training.params import resolve_settings
+from bluetune_trainer.training.parts import choose_parts
 from trainer.learning_world import FolderTrials, world, write_tiny_encoder
 
 pytestmark = pytest.mark.slow
@@ -134,11 +137,15 @@ def test_sessions_without_a_click_are_nothing_to_learn_from(tiny: Path, tmp_path
         run_search(tiny, catalogue, split, method(), FolderTrials(tmp_path), lambda p: None, Event(), tmp_path)
 
 
+def version(folder: Path) -> Version:
+    settings = method().settings
+    return Version(folder, resolve_settings(settings), choose_parts(settings))
+
+
 def test_the_gate_measures_the_candidate_on_queries_that_no_trial_saw(tiny: Path, undisturbed: SearchOutcome) -> None:
     catalogue, split = world()
-    measured = measure_gate(
-        tiny, undisturbed.model_folder, catalogue, split.gate, method(), Gate(), against="v000000000000"
-    )
+    before, after = version(tiny), version(undisturbed.model_folder)
+    measured = measure_gate(before, after, catalogue, split.gate, Gate(), against="v000000000000")
     assert measured is not None
     report, seen = measured.report, measured.evidence
     assert report.source == "Clicks"
@@ -148,7 +155,7 @@ def test_the_gate_measures_the_candidate_on_queries_that_no_trial_saw(tiny: Path
     assert report.low < report.delta < report.high
     assert report.delta > 0
     assert report.delta == pytest.approx(report.candidate["ndcg@10"] - report.baseline["ndcg@10"])
-    same = measure_gate(tiny, tiny, catalogue, split.gate, method(), Gate(), against="v000000000000")
+    same = measure_gate(before, version(tiny), catalogue, split.gate, Gate(), against="v000000000000")
     assert same is not None
     assert (same.report.delta, same.report.low, same.report.high) == (0, 0, 0)
     assert seen.queries == list(dict.fromkeys(split.gate.queries))
@@ -174,7 +181,7 @@ def test_the_gate_ranks_the_whole_catalogue_against_judgments(tiny: Path) -> Non
     catalogue, split = world()
     judgments = [Judgment("find dax", 3, 2.0), Judgment("find dax", 5, 1.0), Judgment("want mog", 7, 1.0)]
     measured = measure_gate(
-        tiny, tiny, catalogue, split.gate, method(), Gate(), against="v000000000000", judgments=judgments
+        version(tiny), version(tiny), catalogue, split.gate, Gate(), against="v000000000000", judgments=judgments
     )
     report = measured.report
     assert (report.source, report.sessions) == ("Judgments", 2)

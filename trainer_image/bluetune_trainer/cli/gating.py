@@ -19,6 +19,7 @@ from bluetune_trainer.search.gate import Measured, by_clicks, measure_gate
 from bluetune_trainer.search.guarding import guarded
 from bluetune_trainer.search.judged import Judgment
 from bluetune_trainer.search.remembered import earlier_of, to_keep
+from bluetune_trainer.search.version import Version
 from bluetune_trainer.store import runs
 from bluetune_trainer.store.evidence import earlier_evidence, keep_evidence
 from bluetune_trainer.store.versions import download_version, files_of
@@ -64,6 +65,7 @@ class GateOfRun:
     def measure(self, split: Split, outcome: SearchOutcome) -> Measured | None:
         """The answer, whose evidence is kept for later runs; None if there is nothing to decide by."""
         plan = self._plan
+        new = self._version(outcome.model_folder)
         candidate = digest_of(str([(f.path, f.sha256) for f in files_of(outcome.model_folder)]).encode())
         kept = earlier_evidence(self._store, self._live, plan.owner.uid)
         earlier = earlier_of(kept, candidate=candidate, batch_id=plan.batch_id, metric=plan.gate.metric)
@@ -73,15 +75,13 @@ class GateOfRun:
             )
         else:
             measured = measure_gate(
-                self._live_folder,
-                outcome.model_folder,
+                self._live_version,
+                new,
                 self._catalogue,
                 split.gate,
-                self._method,
                 plan.gate,
                 against=self._live,
                 judgments=self._judgments,
-                parts=self._parts,
                 earlier=earlier,
                 on_step=self._step,
             )
@@ -96,13 +96,11 @@ class GateOfRun:
         )
         return guarded(
             measured,
-            self._live_folder,
-            outcome.model_folder,
+            self._live_version,
+            new,
             self._catalogue,
             split,
             plan.gate,
-            resolve_settings(self._method.settings),
-            self._parts,
             self._step,
         )
 
@@ -115,5 +113,11 @@ class GateOfRun:
         return folder
 
     def _compare(self, folder: Path, held_out: Sessions) -> Comparison | None:
-        settings = resolve_settings(self._method.settings)
-        return compare(self._live_folder, folder, self._catalogue, held_out, settings, self._parts, self._step)
+        return compare(self._live_version, self._version(folder), self._catalogue, held_out, self._step)
+
+    @cached_property
+    def _live_version(self) -> Version:
+        return self._version(self._live_folder)
+
+    def _version(self, folder: Path) -> Version:
+        return Version(folder, resolve_settings(self._method.settings), self._parts)

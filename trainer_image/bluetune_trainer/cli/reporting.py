@@ -18,6 +18,7 @@ from bluetune_trainer.report.page import render
 from bluetune_trainer.search.contract import SearchOutcome
 from bluetune_trainer.search.evidence import Evidence
 from bluetune_trainer.search.gate import Measured, measure_gate
+from bluetune_trainer.search.version import Version
 from bluetune_trainer.store.versions import Published
 from bluetune_trainer.training.params import resolve_settings
 from bluetune_trainer.training.parts import Parts
@@ -114,15 +115,14 @@ def _on_validation(run: Finished, stop: threading.Event) -> Evidence | None:
     against = run.plan.start_version or ""
     plan, gate = run.plan, run.plan.gate.model_copy(update={"judgments": None})
     log.info("the gate had nothing to compare: the report shows validation queries", extra={"run": plan.owner.uid})
+    settings = resolve_settings(run.method.settings)
     measured = measure_gate(
-        run.start,
-        run.outcome.model_folder,
+        Version(run.start, settings, run.parts),
+        Version(run.outcome.model_folder, settings, run.parts),
         run.catalogue,
         run.split.validation,
-        run.method,
         gate,
         against=against,
-        parts=run.parts,
         on_step=partial(raise_if, stop),
     )
     return None if measured is None else measured.evidence

@@ -3,13 +3,12 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bluetune_api.model import Gate
-from bluetune_api.records import GateJudge, GateReport, JudgeName, MethodPlan
+from bluetune_api.records import GateJudge, GateReport, JudgeName
 from bluetune_trainer.data.splits import normalised
 from bluetune_trainer.data.types import Catalogue, Sessions
 from bluetune_trainer.errors import DataInvalid
@@ -18,12 +17,11 @@ from bluetune_trainer.evidence.judges import CLICK_JUDGES, DISCOUNTS, Moments, e
 from bluetune_trainer.evidence.power import queries_for
 from bluetune_trainer.evidence.risk import risk_of
 from bluetune_trainer.evidence.sequence import Run, together
-from bluetune_trainer.search.comparing import compare, open_version
+from bluetune_trainer.search.comparing import compare
 from bluetune_trainer.search.comparison import Comparison
 from bluetune_trainer.search.evidence import DEFAULT_CONFIDENCE, Evidence, Ranking
 from bluetune_trainer.search.judged import Judgment, by_query, judged
-from bluetune_trainer.training.params import resolve_settings
-from bluetune_trainer.training.parts import Parts, choose_parts
+from bluetune_trainer.search.version import Version
 from bluetune_trainer.training.threads import fit_threads
 
 
@@ -50,16 +48,14 @@ class Measured:
 
 
 def measure_gate(
-    live_folder: Path,
-    candidate_folder: Path,
+    live: Version,
+    candidate: Version,
     catalogue: Catalogue,
     held_out: Sessions,
-    method: MethodPlan,
     gate: Gate,
     *,
     against: str,
     judgments: Sequence[Judgment] | None = None,
-    parts: Parts | None = None,
     earlier: Earlier | None = None,
     on_step: Callable[[], None] | None = None,
 ) -> Measured | None:
@@ -70,28 +66,26 @@ def measure_gate(
     judgments, but none of them says that an item is relevant.
     """
     fit_threads()
-    settings = resolve_settings(method.settings)
-    parts = parts or choose_parts(method.settings)
     if not judgments:
-        found = compare(live_folder, candidate_folder, catalogue, held_out, settings, parts, on_step)
+        found = compare(live, candidate, catalogue, held_out, on_step)
         return None if found is None else by_clicks(found, gate, against=against, earlier=earlier)
     grades = by_query(judgments)
     if not grades:
         raise DataInvalid(
             f"gate.judgments: none of {len(judgments)} judgments has a grade above 0 for an item of the catalogue"
         )
-    live, candidate = (
+    before, after = (
         judged(
-            open_version(folder, settings, parts),
+            version.embedder,
             catalogue,
             grades,
-            parts.ranker,
-            is_similarity=settings.is_similarity,
+            version.parts.ranker,
+            is_similarity=version.settings.is_similarity,
             on_step=on_step,
         )
-        for folder in (live_folder, candidate_folder)
+        for version in (live, candidate)
     )
-    return by_people(Evidence(list(grades), live, candidate), gate, against=against, earlier=earlier)
+    return by_people(Evidence(list(grades), before, after), gate, against=against, earlier=earlier)
 
 
 def by_people(evidence: Evidence, gate: Gate, *, against: str, earlier: Earlier | None = None) -> Measured:

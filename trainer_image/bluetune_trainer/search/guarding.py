@@ -4,7 +4,6 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +17,10 @@ from bluetune_trainer.evidence.guards import SliceGain
 from bluetune_trainer.evidence.judges import gain_of
 from bluetune_trainer.evidence.observations import Scores
 from bluetune_trainer.evidence.slices import slices_of
-from bluetune_trainer.search.comparing import Step, open_version, scores
 from bluetune_trainer.search.gate import Measured
 from bluetune_trainer.search.sample import MOST_PHRASES, PhrasesOfUnshown, Sample, phrases_of_unshown, sample_of
-from bluetune_trainer.training.embedder import Embedder
+from bluetune_trainer.search.version import Step, Version
 from bluetune_trainer.training.encoder import Encoder
-from bluetune_trainer.training.params import TrainingSettings
-from bluetune_trainer.training.parts import Parts
 
 log = logging.getLogger(__name__)
 
@@ -54,21 +50,17 @@ class _Ranked:
 
 def guarded(
     measured: Measured,
-    live: Path,
-    candidate: Path,
+    live: Version,
+    candidate: Version,
     catalogue: Catalogue,
     split: Split,
     gate: Gate,
-    settings: TrainingSettings,
-    parts: Parts,
     on_step: Step = None,
 ) -> Measured:
     """What was measured, with guards. `on_step` may raise to stop."""
-    embedder = open_version(live, settings, parts)
-    of_texts = all(isinstance(tower, Encoder) for tower in embedder.model.towers())
-    asked = _asked(measured.evidence.queries, catalogue, split, gate, settings.seed, phrases=of_texts)
-    before = _ranked(embedder, asked, settings, parts, on_step)
-    after = _ranked(open_version(candidate, settings, parts), asked, settings, parts, on_step)
+    of_texts = all(isinstance(tower, Encoder) for tower in live.model.towers())
+    asked = _asked(measured.evidence.queries, catalogue, split, gate, live.settings.seed, phrases=of_texts)
+    before, after = _ranked(live, asked, on_step), _ranked(candidate, asked, on_step)
     documents, confidence = len(asked.sample.texts), measured.report.confidence
     own, others = asked.phrases.own, asked.phrases.others
     found = [
@@ -90,9 +82,9 @@ def guarded(
     return replace(measured, report=measured.report.model_copy(update={"guards": found}))
 
 
-def _ranked(embedder: Embedder, asked: _Asked, settings: TrainingSettings, parts: Parts, on_step: Step) -> _Ranked:
+def _ranked(version: Version, asked: _Asked, on_step: Step) -> _Ranked:
     queries = [*asked.evidence, *asked.phrases.queries, *(guarded.query for guarded in asked.guarded)]
-    ranks = scores(embedder, queries, asked.sample.texts, settings, parts, on_step)
+    ranks = version.scores(queries, asked.sample.texts, on_step)
     return _Ranked(*np.split(ranks, np.cumsum([len(asked.evidence), len(asked.phrases.queries)])))
 
 
