@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from bluetune_api.base import ApiModel, Rule, ShortText
+from bluetune_api.base import ApiModel, Duration, Rule, ShortText
 
 Gain = Annotated[float, Field(gt=0, le=1000)]
 Column = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -89,3 +89,7 @@ class Clickstream(ApiModel):
     and lists, and purchases count 1 each; impressions, views, hovers, scrolls and the like do not count."""
     max_results: Annotated[int, Field(ge=2, le=10000)] = 100
     """Results of a search that are kept: those clicked first, then the others in the order shown. It bounds memory."""
+    settle: Duration | None = None
+    """A batch without a marker (`_SUCCESS`, or the `_committed_*` of Databricks) is complete when nothing was added to
+    it for so long, for example `2h`. Choose more than the longest pause of what writes it: what is added later is not
+    learned from. Absent: a batch needs a marker."""

@@ -18,9 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bluetune_api.batches import ListingTooLong
 from bluetune_api.credentials import ACCESS_KEY, SECRET_KEY, SESSION_TOKEN, StaticKeys, static_keys
 from bluetune_api.identity import WorkloadIdentity, workload_identity
-from bluetune_api.objectstore import ObjectInfo, ObjectNotFound, ObjectTooLarge, StoreDenied, StoreUnreachable
+from bluetune_api.objectstore import (
+    ObjectInfo,
+    ObjectNotFound,
+    ObjectTooLarge,
+    Page,
+    StoreDenied,
+    StoreUnreachable,
+)
 from bluetune_api.reasons import Reason
 from bluetune_api.s3 import S3Store
 from bluetune_api.store_location import StoreSpec
@@ -104,13 +112,13 @@ class AsyncStore:
         """All objects below a prefix, if they are not too many to be a model's."""
         return await self._call(lambda: list(self._store.list(prefix, most=MOST_OBJECTS)))
 
+    async def page(self, prefix: str, after: str = "") -> Page:
+        """The objects below a prefix whose keys come after a key: one request, with a time limit of its own."""
+        return await self._call(lambda: self._store.page(prefix, after))
+
     async def folders(self, prefix: str) -> list[str]:
         """Names of the folders right below a prefix that ends in a slash."""
         return await self._call(lambda: self._store.folders(prefix))
-
-    async def run(self, call: Callable[[S3Store], T]) -> T:
-        """Several steps in one go, in one thread; they must be short."""
-        return await self._call(lambda: call(self._store))
 
     def uri(self, key: str = "") -> str:
         """Address of an object, for people."""
@@ -302,6 +310,8 @@ def problem_of(error: Exception) -> StoreProblem:
         return StoreProblem("StoreUnreachable", f"{error}; it is tried again")
     if isinstance(error, ObjectTooLarge):
         return StoreProblem("ObjectTooLarge", f"{error}; it is not what the trainer writes: remove it")
+    if isinstance(error, ListingTooLong):
+        return StoreProblem("ListingTooLong", str(error))
     if isinstance(error, ObjectNotFound):
         return StoreProblem("BucketOrObjectNotFound", f"{error}; create it, or correct spec.store")
     return StoreProblem("StoreError", str(error))
