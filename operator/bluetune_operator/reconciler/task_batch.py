@@ -13,7 +13,7 @@ from bluetune_api.objectstore import Page, StoreError
 from bluetune_api.records import Manifest, Result, TriedBatch
 from bluetune_operator.adapters.store import AsyncStore, StoreProblem, problem_of
 from bluetune_operator.core.gate import Promotion
-from bluetune_operator.core.kinds import TASKS, is_deleting, uid_of
+from bluetune_operator.core.kinds import METHODS, MODELS, TASKS, is_deleting, name_of, uid_of
 from bluetune_operator.core.references import start_version
 from bluetune_operator.core.run_record import METHOD_DIGEST, MODEL_DIGEST, method_digest, model_digest
 from bluetune_operator.core.tried import TRIED, BatchChoice, Recipe, choose_batch
@@ -61,6 +61,8 @@ async def choice(run: Run) -> Stay | None:
         reachable = problem.reason != "StoreUnreachable"
         run.draft.now_doing(status.phase or "Pending", problem.reason, str(problem), stalled=reachable)
         return Stay(TOO_MANY_SECONDS if problem.reason == "ListingTooLong" else STORE_SECONDS)
+    if chosen.tried and await _was_edited(run):
+        return Stay(0.05)
     if chosen.batch_id is None:
         run.draft.set(start_version=start)
         run.draft.succeed("AlreadyTried" if chosen.tried else "NoNewBatch", message)
@@ -93,6 +95,18 @@ async def _newest_batch(run: Run, start: str, live: str | None) -> tuple[BatchCh
 
         await _list_all(run, store, folder, take)
     return choose_batch(found.complete, learned, recipe, tried), found
+
+
+async def _was_edited(run: Run) -> bool:
+    """Whether method or model, read live, are others than this decision stands on: applied together with the task."""
+    for kind, seen in ((METHODS, run.raw_method), (MODELS, run.raw_model)):
+        assert seen is not None  # noqa: S101 - without its method a run has no recipe
+        found = await run.context.kube.get(kind, run.namespace, name_of(seen))
+        if found is None or found["metadata"]["resourceVersion"] != seen["metadata"]["resourceVersion"]:
+            if found is not None:
+                run.context.cache.put_ahead(kind, found)
+            return True
+    return False
 
 
 async def _list_all(run: Run, store: AsyncStore, prefix: str, take: Take) -> None:
