@@ -185,7 +185,7 @@ class BatchSearch:
         if not is_batch_id(name):
             return "its name cannot be a batch's"
         if root.delta or any(one.delta for one in inner):
-            return "a Delta table"
+            return "a Delta table: it has a _delta_log"
         completed = folder.completed()
         if completed is not None:
             return completed

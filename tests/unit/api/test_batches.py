@@ -119,7 +119,7 @@ def test_what_was_passed_over_is_named_with_the_cause_the_newest_first() -> None
     keys = {"old/p": 1.0, "dt=2/p": 9.0, "d/_delta_log/0.json": 5.0, "d/p": 5.0, "a//p": 7.0, "loose.jsonl": 3.0}
     told = found(keys).in_words()
     assert told == (
-        "passed over: 'dt=2' (no _SUCCESS), 'a/' (its name cannot be a batch's), 'd' (a Delta table), 'old' (no"
+        "passed over: 'dt=2' (no _SUCCESS), 'a/' (its name cannot be a batch's), 'd' (a Delta table: it has a _delta_log), 'old' (no"
         " _SUCCESS); 1 file lies right in clickstream/, where only folders are batches"
     )
     many = found({f"f{n}/p": float(n) for n in range(9)}).in_words()
@@ -160,7 +160,7 @@ def test_a_listing_without_an_end_is_given_up_with_what_to_do(monkeypatch: pytes
         ("hours", None, "complete batches lie below it: name one of them ('hours/05', 'hours/06')"),
         ("nothing", None, "no files lie in it"),
         ("beside", None, None),
-        ("d", None, "a Delta table"),
+        ("d", None, "a Delta table: it has a _delta_log"),
     ],
 )
 def test_a_batch_that_is_named_is_complete_or_it_is_said_why_not(

@@ -122,7 +122,7 @@ def test_where_there_is_no_batch_folders_that_are_none_are_named() -> None:
     store |= {"clickstream/dt=1/part.jsonl": b"", "clickstream/table/_delta_log/0.json": b""}
     reason, message = end(run(system, "t"))
     assert reason == "NoNewBatch"
-    assert "passed over: 'dt=1' (no _SUCCESS), 'table' (a Delta table)" in message
+    assert "passed over: 'dt=1' (no _SUCCESS), 'table' (a Delta table: it has a _delta_log)" in message
 
 
 def test_a_batch_settles_by_time_where_the_method_says_so() -> None:
