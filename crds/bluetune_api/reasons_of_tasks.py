@@ -54,7 +54,8 @@ TASK_GROUPS: tuple[Group, ...] = (
         "On `LockAcquired` and `Ready` of a task.",
         {
             "Waiting": Entry(
-                "another task holds the model, or is before this one in the queue; `status.queue` has the position",
+                "another task holds the model, or is before this one in the queue; `status.queue` has the position, which is"
+                " rounded up behind the tenth",
                 "wait, raise `spec.priority`, or cancel the holder",
             ),
             "Busy": Entry("the lock was held when a task came that does not wait", "see `Refused`"),

@@ -52,6 +52,8 @@ REST_SECONDS = 5.0
 """How long an endpoint that did not answer is left alone."""
 SECRET_SECONDS = 5.0
 """How long a Secret that was read is believed."""
+IDLE_SECONDS = 900.0
+"""How long a store that nobody asks for stays open, and its Secrets in memory: namespaces come and go."""
 
 
 class StoreProblem(Exception):
@@ -80,6 +82,11 @@ class AsyncStore:
         self._endpoint = endpoint
         self._crash_point = crash_point
         self._fence = fence
+
+    @property
+    def endpoint(self) -> object:
+        """What its calls share with those of other stores at the same place; to be compared."""
+        return self._endpoint
 
     async def get(self, key: str) -> bytes:
         """Content of a record. Raises ObjectNotFound, ObjectTooLarge."""
@@ -175,6 +182,9 @@ class Stores:
         self._open: dict[tuple[str, str], tuple[tuple[Any, ...], AsyncStore]] = {}
         self._secrets: dict[tuple[str, str], tuple[float, Object | None]] = {}
         self._reading: dict[tuple[str, str], asyncio.Lock] = {}
+        self._used: dict[tuple[str, str], float] = {}
+        """When each open store was last asked for."""
+        self._tidied = time.monotonic()
         self._crash_point = crash_point or CrashPoint(None)
         self._ca_folder: Path | None = None
 
@@ -193,6 +203,8 @@ class Stores:
         versions, keys = await self._keys(namespace, spec, since)
         where = (namespace, spec.uri() + "@" + spec.endpoint)
         signature = (spec.model_dump_json(), versions)
+        self._used[where] = time.monotonic()
+        self._tidy(self._used[where])
         kept = self._open.get(where)
         if kept is not None and kept[0] == signature:
             return kept[1]
@@ -216,6 +228,24 @@ class Stores:
         )
         self._open[where] = (signature, opened)
         return opened
+
+    def _tidy(self, now: float) -> None:
+        """Keep nothing of stores that nobody has asked for in a while; whoever still holds one may use it."""
+        if now < self._tidied + IDLE_SECONDS:
+            return
+        self._tidied, since = now, now - IDLE_SECONDS
+        for where in [where for where, used in self._used.items() if used < since]:
+            del self._used[where]
+            self._open.pop(where, None)
+        for where in [where for where, (read, _) in self._secrets.items() if read < since]:
+            del self._secrets[where]
+        for where in [where for where in self._reading if where not in self._secrets]:
+            if not self._reading[where].locked():
+                del self._reading[where]
+        used = {id(store.endpoint) for _, store in self._open.values()}
+        for name in [name for name, endpoint in self._endpoints.items() if id(endpoint) not in used]:
+            if now >= self._endpoints[name].rests_until and not self._endpoints[name].gate.locked():
+                del self._endpoints[name]
 
     async def _keys(self, namespace: str, spec: StoreSpec, since: float) -> tuple[tuple[str, ...], _Keys]:
         versions: list[str] = []

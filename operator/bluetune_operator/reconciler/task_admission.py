@@ -13,6 +13,7 @@ from bluetune_operator.adapters.store import StoreProblem, problem_of
 from bluetune_operator.core.key_claim import same_work
 from bluetune_operator.core.kinds import LEASES, LOCK, METHODS, MODELS, TASKS, Key, lease_name, name_of, uid_of
 from bluetune_operator.core.lock import (
+    EXACT_POSITIONS,
     LETS_PASS,
     Inconsistent,
     Ours,
@@ -22,6 +23,7 @@ from bluetune_operator.core.lock import (
     holder_of,
     may_take,
     regains,
+    shown_position,
     taken_as_it_is,
     waits,
 )
@@ -190,9 +192,13 @@ def _wait(run: Run, verdict: Wait) -> Stay:
         run.draft.say("LockAcquired", False, "Busy", verdict.message)
         run.draft.fail("Refused", message, phase="Refused")
         return Stay()
-    run.draft.set(queue=Queue(position=verdict.position, blocked_by=verdict.blocked_by))
-    run.draft.say("LockAcquired", False, "Waiting", verdict.message)
-    run.draft.now_doing("Waiting", "Waiting", f"{verdict.message}; position {verdict.position} in the queue")
+    position = shown_position(verdict.position)
+    near = verdict.position <= EXACT_POSITIONS
+    # far back, who holds the model is none of its news: a write for each waiter whenever the holder changes
+    why = verdict.message if near else "the model is busy, and other tasks are before this one in the queue"
+    run.draft.set(queue=Queue(position=position, blocked_by=verdict.blocked_by if near else None))
+    run.draft.say("LockAcquired", False, "Waiting", why)
+    run.draft.now_doing("Waiting", "Waiting", f"{why}; position {position} in the queue{'' if near else ' or before'}")
     return Stay() if verdict.blocked_by else Stay(REMNANT_SECONDS)  # the lock wakes its waiters
 
 

@@ -281,3 +281,32 @@ def test_stores_opened_at_once_read_their_secret_once_and_fresh_ones_again(serve
         return at_once, len(server.requests)
 
     assert call(server, scenario) == (1, 2)
+
+
+def test_stores_and_secrets_of_namespaces_that_are_gone_are_not_kept(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.answers = [secret(**KEYS)]
+    now = [1000.0]
+    monkeypatch.setattr(store_module.time, "monotonic", lambda: now[0])
+
+    def preview(number: int) -> Object:
+        made = model()
+        made["metadata"]["namespace"] = f"preview-{number}"
+        made["spec"]["store"]["endpoint"] = f"store-{number}:9000"
+        return made
+
+    async def scenario(kube: KubeApi) -> None:
+        stores = Stores(kube)
+        for number in range(50):
+            await stores.open(preview(number))
+            now[0] += 60.0
+        lasting = await stores.open(preview(49))
+        kept = (stores._open, stores._secrets, stores._reading, stores._endpoints, stores._used)
+        assert all(len(cache) <= 2 * store_module.IDLE_SECONDS / 60 + 1 for cache in kept), [*map(len, kept)]
+        assert await stores.open(preview(49)) is lasting
+        now[0] += 10 * store_module.IDLE_SECONDS
+        await stores.open(model())
+        assert [len(cache) for cache in kept] == [1] * len(kept)
+
+    call(server, scenario)
