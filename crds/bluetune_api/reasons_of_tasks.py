@@ -54,7 +54,7 @@ TASK_GROUPS: tuple[Group, ...] = (
         "On `LockAcquired` and `Ready` of a task.",
         {
             "Waiting": Entry(
-                "another task holds the model, or is before this one in the queue; `status.queue` has the position, which is"
+                "another task holds the model, or is before this one in the queue; `status.queue` has the position,"
                 " rounded up behind the tenth",
                 "wait, raise `spec.priority`, or cancel the holder",
             ),
