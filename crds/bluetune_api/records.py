@@ -528,7 +528,7 @@ class KeyClaim(ApiModel):
 
 
 class TriedBatch(ApiModel):
-    """tried/<start version>/<digest>.json: a run that gave a version which did not go into production."""
+    """keys/tried/<start version>/<digest>.json: a run that gave a version which did not go into production."""
 
     format_version: Literal[1] = 1
     """Of this record."""

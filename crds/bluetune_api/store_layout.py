@@ -133,7 +133,7 @@ def idempotency_key(key: str) -> str:
 
 def tried(start_version: str) -> str:
     """Folder of what was tried from a version."""
-    return f"tried/{start_version}/"
+    return f"keys/tried/{start_version}/"
 
 
 def tried_batch(start_version: str, digest: str) -> str:

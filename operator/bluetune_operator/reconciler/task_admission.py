@@ -74,9 +74,10 @@ async def _referred(run: Run) -> Problem | None:
     try:
         store = await run.context.stores.open(run.raw_model, fresh=not run.draft.holds("Accepted"))
         if not run.draft.holds("Accepted"):
-            why_not = await why_incomplete(run, store, method) if spec.batch_id else None
-            if why_not is not None:
-                return Problem("BatchNotFound", why_not)
+            if spec.batch_id is not None:
+                known = method if isinstance(method, FineTuningMethod) else None
+                if (why_not := await why_incomplete(run, store, known)) is not None:
+                    return Problem("BatchNotFound", why_not)
             if spec.start_from and await store.stat(store_layout.manifest(spec.start_from)) is None:
                 where = store.uri(store_layout.manifest(spec.start_from))
                 return Problem("VersionNotFound", f"startFrom {spec.start_from}: {where} does not exist")

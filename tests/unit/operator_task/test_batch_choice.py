@@ -107,7 +107,7 @@ def test_a_record_that_cannot_be_read_still_counts() -> None:
     system = System(1)
     run(system, "first")
     store = system.world.store.kept
-    (key,) = (key for key in store if key.startswith("tried/"))
+    (key,) = (key for key in store if key.startswith("keys/tried/"))
     assert TriedBatch.model_validate_json(store[key]).task == "first"
     store[key] = b"<html>"
     reason, message = end(run(system, "again"))
