@@ -1,7 +1,7 @@
 """A model's object store, opened with the keys in its Secret; a dead store never blocks the operator.
 
-Store calls run in their own threads, few at a time for each endpoint, with short timeouts. An endpoint that did not
-answer is left alone for a few seconds: calls then fail at once with what was said last.
+Store calls run in their own threads, few at a time for each namespace, with short timeouts. An endpoint that did not
+answer a namespace is left alone by it for a few seconds: calls then fail at once with what was said last.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,7 +41,8 @@ from bluetune_operator.core.kinds import SECRETS, Object, namespace_of
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-THREADS, THREADS_PER_ENDPOINT = 16, 6
+THREADS, THREADS_PER_NAMESPACE, THREADS_PER_ENDPOINT = 48, 8, 6
+"""A store that swallows requests keeps the threads of its own namespace busy, and no other's."""
 ATTEMPTS, CONNECT_SECONDS, READ_SECONDS = 2, 2.0, 8.0
 CALL_SECONDS = 25.0
 MOST_OBJECTS = 50_000
@@ -66,7 +67,10 @@ class StoreProblem(Exception):
 
 @dataclass
 class _Endpoint:
+    """What the stores of one namespace in one bucket share. Other namespaces see nothing of it, nor its words."""
+
     gate: asyncio.Semaphore
+    tenant: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(THREADS_PER_NAMESPACE))
     rests_until: float = 0.0
     said: str = ""
 
@@ -146,7 +150,7 @@ class AsyncStore:
     async def _call(self, call: Callable[[], T]) -> T:
         if time.monotonic() < self._endpoint.rests_until:
             raise StoreUnreachable(self._endpoint.said)
-        async with self._endpoint.gate:
+        async with self._endpoint.gate, self._endpoint.tenant:
             try:
                 return await self._workers.run(call, CALL_SECONDS)
             except (StoreUnreachable, TimeoutError) as error:
@@ -178,7 +182,8 @@ class Stores:
         self._fence = fence
         self._environment = os.environ if environment is None else environment
         self._workers = Workers("store", THREADS)
-        self._endpoints: dict[str, _Endpoint] = {}
+        self._endpoints: dict[tuple[str, str, str], _Endpoint] = {}
+        self._tenants: dict[str, asyncio.Semaphore] = {}
         self._open: dict[tuple[str, str], tuple[tuple[Any, ...], AsyncStore]] = {}
         self._secrets: dict[tuple[str, str], tuple[float, Object | None]] = {}
         self._reading: dict[tuple[str, str], asyncio.Lock] = {}
@@ -208,7 +213,10 @@ class Stores:
         kept = self._open.get(where)
         if kept is not None and kept[0] == signature:
             return kept[1]
-        endpoint = self._endpoints.setdefault(spec.endpoint, _Endpoint(asyncio.Semaphore(THREADS_PER_ENDPOINT)))
+        tenant = self._tenants.setdefault(namespace, asyncio.Semaphore(THREADS_PER_NAMESPACE))
+        endpoint = self._endpoints.setdefault(
+            (namespace, spec.endpoint, spec.bucket), _Endpoint(asyncio.Semaphore(THREADS_PER_ENDPOINT), tenant)
+        )
         opened = AsyncStore(
             S3Store(
                 spec.location(),
@@ -246,6 +254,8 @@ class Stores:
         for name in [name for name, endpoint in self._endpoints.items() if id(endpoint) not in used]:
             if now >= self._endpoints[name].rests_until and not self._endpoints[name].gate.locked():
                 del self._endpoints[name]
+        for namespace in self._tenants.keys() - {namespace for namespace, _, _ in self._endpoints}:
+            del self._tenants[namespace]
 
     async def _keys(self, namespace: str, spec: StoreSpec, since: float) -> tuple[tuple[str, ...], _Keys]:
         versions: list[str] = []
