@@ -22,8 +22,8 @@ _AFTER_SLASH = "0"
 """What sorts right after the slash: a folder's name with this after it is where the folder ends."""
 PAGE, MAX_PAGES = 1000, 2000
 """Objects in an answer of S3, and answers of a listing. Of a large batch that has its marker, one answer is read."""
-NAMED = 5
-"""Folders that a message names."""
+NAMED, NAMED_CHARACTERS = 5, 120
+"""Folders that a message names, and of how long a name it shows the beginning."""
 
 
 class ListingTooLong(StoreError):
@@ -57,7 +57,7 @@ class Found:
         """What was passed over, as the end of a sentence; empty if there is nothing."""
         told = []
         if self.passed_over:
-            named = ", ".join(f"{one.folder!r} ({one.why})" for one in self.passed_over[:NAMED])
+            named = ", ".join(f"{one.folder[:NAMED_CHARACTERS]!r} ({one.why})" for one in self.passed_over[:NAMED])
             more = len(self.passed_over) - NAMED
             told.append(f"passed over: {named}" + (f" and {more} more" if more > 0 else ""))
         if self.loose:
@@ -210,7 +210,7 @@ class BatchSearch:
             if one.folder == batch_id:
                 return one.why
         if found.complete:
-            named = ", ".join(repr(one.batch_id) for one in found.complete[:NAMED])
+            named = ", ".join(repr(one.batch_id[:NAMED_CHARACTERS]) for one in found.complete[:NAMED])
             return f"complete batches lie below it: name one of them ({named})"
         return "no files lie in it"
 

@@ -25,8 +25,9 @@ class CompleteBatch:
 
 
 def is_batch_id(name: str) -> bool:
-    """Whether a folder below `clickstream/` can be a batch, as `base.BatchId` has it."""
-    return len(name) <= MAX_BATCH_ID and _BATCH_ID.fullmatch(name) is not None
+    """Whether a folder below `clickstream/` can be a batch: as `base.BatchId` has it, and nothing in it is invisible or
+    turns the writing direction."""
+    return len(name) <= MAX_BATCH_ID and name.isprintable() and _BATCH_ID.fullmatch(name) is not None
 
 
 def method_plan(method: FineTuningMethodSpec, overrides: Overrides | None = None) -> MethodPlan:

@@ -77,8 +77,9 @@ async def _newest_batch(run: Run, start: str, live: str | None) -> tuple[BatchCh
     manifest = Manifest.model_validate_json(await store.get(store_layout.manifest(start)))
     learned = frozenset(manifest.lineage_batches)
     method = run.method if run.method_problem is None else None
+    began = time.monotonic()
     search = BatchSearch(learned=learned, settle=_settle(method), now=run.draft.now.timestamp())
-    await _list_all(run, store, store_layout.CLICKSTREAM, search.take)
+    await _list_all(run, store, store_layout.CLICKSTREAM, search.take, began)
     found = search.found()
     recipe = None
     if method is not None:
@@ -93,7 +94,7 @@ async def _newest_batch(run: Run, start: str, live: str | None) -> tuple[BatchCh
             tried.update(info.key.removeprefix(folder).removesuffix(".json") for info in page.objects)
             return page.after
 
-        await _list_all(run, store, folder, take)
+        await _list_all(run, store, folder, take, began)
     return choose_batch(found.complete, learned, recipe, tried), found
 
 
@@ -109,14 +110,16 @@ async def _was_edited(run: Run) -> bool:
     return False
 
 
-async def _list_all(run: Run, store: AsyncStore, prefix: str, take: Take) -> None:
+async def _list_all(run: Run, store: AsyncStore, prefix: str, take: Take, began: float) -> None:
     """List page by page; each has its own time limit, and between two of them the task may be cancelled.
+
+    `began` is when the first listing of this reconcile began, by the monotonic clock: all of them share one limit.
 
     Raises:
         _LeftAlone: it was.
         ListingTooLong: there are more pages than anybody should wait for.
     """
-    after, began = "", time.monotonic()
+    after = ""
     for number in range(MAX_PAGES):
         following = take(await store.page(prefix, after))
         if following is None:
@@ -197,7 +200,7 @@ async def why_incomplete(run: Run, store: AsyncStore, method: FineTuningMethod |
     root = await store.stat(store_layout.CLICKSTREAM + store_layout.SUCCESS_MARKER)
     search.take(Page([root] if root is not None else []))
     try:
-        await _list_all(run, store, store_layout.batch(batch_id), search.take)
+        await _list_all(run, store, store_layout.batch(batch_id), search.take, time.monotonic())
     except _LeftAlone:
         return None  # the next look cancels it
     why = search.why_not(batch_id)

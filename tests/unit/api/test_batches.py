@@ -119,13 +119,14 @@ def test_what_was_passed_over_is_named_with_the_cause_the_newest_first() -> None
     keys = {"old/p": 1.0, "dt=2/p": 9.0, "d/_delta_log/0.json": 5.0, "d/p": 5.0, "a//p": 7.0, "loose.jsonl": 3.0}
     told = found(keys).in_words()
     assert told == (
-        "passed over: 'dt=2' (no _SUCCESS), 'a/' (its name cannot be a batch's), 'd' (a Delta table: it has a _delta_log), 'old' (no"
-        " _SUCCESS); 1 file lies right in clickstream/, where only folders are batches"
+        "passed over: 'dt=2' (no _SUCCESS), 'a/' (its name cannot be a batch's), 'd' (a Delta table: it has a"
+        " _delta_log), 'old' (no _SUCCESS); 1 file lies right in clickstream/, where only folders are batches"
     )
     many = found({f"f{n}/p": float(n) for n in range(9)}).in_words()
     assert many.startswith("passed over: 'f8' (no _SUCCESS), 'f7'")
     assert many.endswith("and 4 more")
     assert found(["a/_SUCCESS"]).in_words() == ""
+    assert len(found({"x" * 500 + str(n) + "/p": 1.0 for n in range(9)}).in_words()) < 1000
 
 
 def test_ten_thousand_batches_cost_a_request_for_a_thousand_objects() -> None:
@@ -201,7 +202,9 @@ def test_pages_may_end_anywhere() -> None:
     assert [one.batch_id for one in whole.complete] == ["a", "b/x", "b/y", "c/z"]
 
 
-@pytest.mark.parametrize("name", ["..", "a/..", "../a", "/a", "a/", "a//b", ".a", "_a", "a/_b", "", " a", 'a"', "a\n"])
+@pytest.mark.parametrize(
+    "name", ["..", "a/..", "../a", "/a", "a/", "a//b", ".a", "_a", "a/_b", "", " a", 'a"', "a\n", "a\u202eb", "a\u200b"]
+)
 def test_no_batch_is_hidden_or_leads_elsewhere(name: str) -> None:
     assert not is_batch_id(name)
 

@@ -1,19 +1,34 @@
 """Which batch a run takes: never one it would learn the same from again, unless it is asked for."""
 
+import asyncio
 import random
+import time
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from bluetune_api import store_layout
+from bluetune_api.batches import ListingTooLong
+from bluetune_api.objectstore import Page, StoreUnreachable
 from bluetune_api.plans import CompleteBatch
 from bluetune_api.records import TriedBatch
+from bluetune_api.s3 import S3Store
+from bluetune_operator.adapters import store as store_module
+from bluetune_operator.adapters.cache import ObjectCache
+from bluetune_operator.adapters.faults import CrashPoint
+from bluetune_operator.adapters.store import AsyncStore, _Endpoint
+from bluetune_operator.adapters.workers import Workers
 from bluetune_operator.core.kinds import JOBS, METHODS, TASKS, Object, condition
 from bluetune_operator.core.tried import BatchChoice, Recipe, choose_batch
+from bluetune_operator.reconciler import task_batch
+from bluetune_operator.reconciler.task_run import Run
 from unit.operator_lock_model.apiserver import copied
 from unit.operator_lock_model.system import System
 from unit.operator_lock_model.world import METHOD
+from unit.operator_task.cached_objects import task
 
 RECIPE = Recipe("v000000000001", "v000000000001", "method", "model", deploy=True)
 A, B, C = (CompleteBatch(name, when) for name, when in (("a", 1.0), ("b", 2.0), ("c", 3.0)))
@@ -57,6 +72,84 @@ def test_a_version_that_nobody_asked_for_in_production_does_not_stop_a_run_that_
     assert choose_batch([A], [], asks, {asks_not.digest("a")}).batch_id == "a"
     assert choose_batch([A], [], asks_not, {asks.digest("a")}).batch_id is None
     assert choose_batch([A], [], None, {asks.digest("a")}).batch_id == "a"
+
+
+class Pages:
+    """A listing of so many pages, each of which takes its time; and what happens meanwhile."""
+
+    def __init__(self, pages: int, seconds: float = 0.0, meanwhile: Callable[[], None] = lambda: None) -> None:
+        self.left = pages
+        self.seconds = seconds
+        self.meanwhile = meanwhile
+
+    def page(self, prefix: str, after: str) -> Page:
+        self.left -= 1
+        time.sleep(self.seconds)
+        self.meanwhile()
+        return Page([], f"{prefix}{self.left:05d}" if self.left else None)
+
+    def uri(self, key: str) -> str:
+        return f"s3://b/{key}"
+
+
+def listed(pages: Pages, cache: ObjectCache) -> None:
+    """List all of a store, as for a task that is in the cache."""
+
+    async def scenario() -> None:
+        workers = Workers("s", 1)
+        store = AsyncStore(cast("S3Store", pages), workers, _Endpoint(asyncio.Semaphore(1)), CrashPoint(None), None)
+        reconciled = SimpleNamespace(context=SimpleNamespace(cache=cache), namespace="n", name="t", uid="uid-t")
+        try:
+            await task_batch._list_all(
+                cast("Run", reconciled), store, "clickstream/", lambda page: page.after, time.monotonic()
+            )
+        finally:
+            workers.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.fixture
+def cache() -> ObjectCache:
+    """With one task."""
+    made = ObjectCache()
+    made.put(TASKS, task("t"))
+    return made
+
+
+def test_a_store_that_answers_each_page_is_no_dead_one_however_many_there_are(
+    cache: ObjectCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "CALL_SECONDS", 0.5)
+    pages = Pages(20, seconds=0.05)
+    listed(pages, cache)
+    assert pages.left == 0
+    with pytest.raises(StoreUnreachable, match="no answer within"):
+        listed(Pages(2, seconds=0.8), cache)
+
+
+@pytest.mark.parametrize("what", ["cancel", "delete", "create again"])
+def test_a_listing_ends_between_two_pages_when_its_task_is_over(cache: ObjectCache, what: str) -> None:
+    def over() -> None:
+        cache.remove(TASKS, task("t"))
+        if what != "delete":
+            again = task("t", version=2, cancel=what == "cancel")
+            again["metadata"]["uid"] = "uid-t" if what == "cancel" else "another"
+            cache._gone.clear()
+            cache.put(TASKS, again)
+
+    pages = Pages(100, meanwhile=over)
+    with pytest.raises(task_batch._LeftAlone):
+        listed(pages, cache)
+    assert pages.left == 99
+
+
+def test_a_listing_that_takes_too_long_says_so_and_not_that_the_store_is_away(
+    cache: ObjectCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_batch, "LISTING_SECONDS", 0.1)
+    with pytest.raises(ListingTooLong, match=r"s3://b/clickstream/ was listed for .* name the batch in spec.batchId"):
+        listed(Pages(100, seconds=0.03), cache)
 
 
 def run(system: System, name: str, **spec: Any) -> Object:

@@ -378,3 +378,22 @@ def test_a_batch_without_a_marker_is_complete_when_nothing_was_added_for_long_en
     assert report.valid == valid, report.problems
     if settle and not valid:
         assert "not complete (added to less than clickstream.settle ago)" in report.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("commit", "sessions"),
+    [
+        ({"added": ["part.jsonl"], "removed": ["old.jsonl"]}, 60),
+        ({"added": ["part.jsonl", "old.jsonl"], "removed": []}, 120),
+        ({"removed": None}, 120),
+        ({"removed": 7}, 120),
+        ("no record", 120),
+    ],
+)
+def test_files_that_a_commit_of_databricks_replaced_are_no_data(good_store: Any, commit: Any, sessions: int) -> None:
+    good_store.delete("clickstream/b1/_SUCCESS")
+    good_store.write("clickstream/b1/old.jsonl", *(_session(n, session_id=f"old-{n}") for n in range(60)))
+    good_store.put("clickstream/b1/_started_17", b"")
+    good_store.write("clickstream/b1/_committed_17", commit)
+    report = _check(good_store)
+    assert (report.valid, report.sessions) == (True, sessions), report.problems
