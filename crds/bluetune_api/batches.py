@@ -18,8 +18,9 @@ from bluetune_api.plans import CompleteBatch, is_batch_id
 _COMMITTED, _STARTED = re.compile(r"_committed_(\d+)"), re.compile(r"_started_(\d+)")
 _DELTA_LOG = "_delta_log"
 _HIDDEN = ("_", ".")
-_AFTER_SLASH = "0"
-"""What sorts right after the slash: a folder's name with this after it is where the folder ends."""
+_LAST = "/~"
+"""After a folder's name: what nearly all files in it come before. It lies within the folder, so that whatever a server
+makes of a key that is not there, nothing beside the folder is skipped (SeaweedFS skips a folder of that name)."""
 PAGE, MAX_PAGES = 1000, 2000
 """Objects in an answer of S3, and answers of a listing. Of a large batch that has its marker, one answer is read."""
 NAMED, NAMED_CHARACTERS = 5, 120
@@ -128,7 +129,7 @@ class BatchSearch:
             folder.started.add(match[1])
 
     def _past_known(self, after: str) -> str:
-        """Where the folder ends that the listing is in, if nothing more of it can matter; else the key itself."""
+        """Where the folder about ends that the listing is in, if nothing more of it can matter; else the key itself."""
         path = after.removeprefix(store_layout.CLICKSTREAM).split("/")[:-1]
         for depth in range(1, len(path) + 1):
             name = "/".join(path[:depth])
@@ -136,7 +137,7 @@ class BatchSearch:
             known = name in self._learned or (folder is not None and folder.marker is not None)
             hidden = path[depth - 1].startswith(_HIDDEN) and self._settle is None
             if known or hidden:
-                return store_layout.CLICKSTREAM + name + _AFTER_SLASH
+                return max(after, store_layout.CLICKSTREAM + name + _LAST)
         return after
 
     def found(self) -> Found:

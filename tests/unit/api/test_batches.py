@@ -195,7 +195,8 @@ def test_a_folder_of_files_is_listed_without_reading_them(tmp_path: Path, monkey
 def test_pages_may_end_anywhere() -> None:
     """Whatever is skipped at the end of a page, what is found is the same."""
     keys = {f"{top}/{inner}/{name}": 1.0 for top in "ab" for inner in "xy" for name in ("0", "_SUCCESS", "p")}
-    keys |= {"a/_SUCCESS": 1.0, "b/_temporary/0/p": 1.0, "c/p": 1.0, "c/z/_SUCCESS": 1.0}
+    keys |= {"a/_SUCCESS": 1.0, "a/~": 1.0, "a/~~": 1.0, "a/é": 1.0, "a0": 1.0}
+    keys |= {"b/_temporary/0/p": 1.0, "c/p": 1.0, "c/z/_SUCCESS": 1.0}
     whole = find_batches(Listed(keys), now=NOW)  # type: ignore[arg-type]
     for size in range(1, 12):
         assert find_batches(Listed(keys, size), now=NOW).complete == whole.complete  # type: ignore[arg-type]
