@@ -113,7 +113,7 @@ class Bench:
 
             async def create(number: int) -> None:
                 name = f"{label}-{number}"
-                task = resource(TASKS, self.namespace, name, spec={"modelRef": {"name": f"m{number}"}})
+                task = resource(TASKS, self.namespace, name, spec={"modelRef": {"name": f"m{number}"}, "batchId": "b1"})
                 created[name] = time.monotonic()
                 await self.kube.create(TASKS, task)
 

@@ -128,7 +128,7 @@ class Scale:
 
         async def create(namespace: str, model: int, number: int) -> None:
             async with gate:
-                spec = {"modelRef": {"name": f"m{model}"}}
+                spec = {"modelRef": {"name": f"m{model}"}, "batchId": "b1"}
                 await self.kube.create(TASKS, resource(TASKS, namespace, f"t{model}-{number}", spec=spec))
 
         wanted = [

@@ -70,8 +70,13 @@ VersionId = Annotated[str, StringConstraints(max_length=13, pattern=VERSION_PATT
 """A model version: `v` and the first 12 hexadecimal digits of its manifest's sha256."""
 Digest = Annotated[str, StringConstraints(max_length=71, pattern=DIGEST_PATTERN)]
 """`sha256:` and the 64 hexadecimal digits of the sha256 of a version's manifest.json."""
-BatchId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-"""The folder of a clickstream batch, below `clickstream/`."""
+_FOLDER = r"[^\x00-\x20\x7f\x22\\/._][^\x00-\x1f\x7f\x22\\/]*"
+"""A folder's name in a batch id. What begins with `_` or `.` is hidden, and so is no batch; nor can it lead upwards."""
+BATCH_PATTERN = rf"^{_FOLDER}(/{_FOLDER})*$"
+MAX_BATCH_ID = 512
+"""Characters; a key of S3 has 1,024 bytes, with the model's prefix before and a file's name after this."""
+BatchId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_BATCH_ID, pattern=BATCH_PATTERN)]
+"""The folder of a clickstream batch, below `clickstream/`: `2026-01-31`, `dt=2026-01-31/hour=05`."""
 ImportPath = Annotated[
     str,
     StringConstraints(
@@ -81,6 +86,8 @@ ImportPath = Annotated[
     ),
 ]
 """A built-in's name, or `package.module:Name`."""
+Duration = Annotated[str, StringConstraints(min_length=2, max_length=8, pattern=r"^[1-9][0-9]*[smhd]$")]
+"""A number of seconds, minutes, hours or days: `90s`, `15m`, `2h`, `1d`."""
 Timestamp = Annotated[str, Field(max_length=32, json_schema_extra={"format": "date-time"})]
 """RFC 3339, UTC."""
 ShortText = Annotated[str, StringConstraints(max_length=256)]
@@ -88,6 +95,11 @@ Text = Annotated[str, StringConstraints(max_length=2048)]
 Uri = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 Free = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
 """An object whose inside belongs to another API (an affinity, a Job template) and is checked there."""
+
+
+def seconds_of(duration: str) -> float:
+    """A `Duration` in seconds."""
+    return float(duration[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[duration[-1]]
 
 
 class ObjectReference(ApiModel):

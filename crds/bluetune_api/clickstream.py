@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from bluetune_api.base import ApiModel, Rule, ShortText
+from bluetune_api.base import ApiModel, Duration, Rule, ShortText
 
 Gain = Annotated[float, Field(gt=0, le=1000)]
 Column = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -111,3 +111,7 @@ class Clickstream(ApiModel):
     personal_data: Literal["LeaveOut", "Keep"] = "LeaveOut"
     """What becomes of sessions whose query holds an e-mail address or the number of a payment card. Left out, they are
     in no training, log, status or report."""
+    settle: Duration | None = None
+    """A batch without a marker (`_SUCCESS`, or the `_committed_*` of Databricks) is complete when nothing was added to
+    it for so long, for example `2h`. Choose more than the longest pause of what writes it: what is added later is not
+    learned from. Absent: a batch needs a marker."""

@@ -65,6 +65,16 @@ class ObjectInfo:
     """Seconds since the epoch."""
 
 
+@dataclass(frozen=True)
+class Page:
+    """A part of a listing."""
+
+    objects: list[ObjectInfo]
+    """In the order of their keys; `etag` may be empty."""
+    after: str | None = None
+    """The key that the next page comes after; None: this was the last one."""
+
+
 class ObjectStore(Protocol):
     """Where a model's batches, runs and versions are. Every operation is safe to repeat."""
 
@@ -88,6 +98,9 @@ class ObjectStore(Protocol):
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """All objects below a prefix, in the order of their keys."""
+
+    def page(self, prefix: str, after: str = "") -> Page:
+        """The objects below a prefix whose keys come after a key: as many as one request gives."""
 
     def folders(self, prefix: str) -> builtins.list[str]:
         """Names of the folders right below a prefix that ends in a slash."""
@@ -224,12 +237,23 @@ class LocalStore:
         return ObjectInfo(path.relative_to(self._root).as_posix(), status.st_size, etag, status.st_mtime)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        for _, path in self._files(prefix):
+            yield self._info(path)
+
+    def page(self, prefix: str, after: str = "") -> Page:
+        """All of them at once; no file is read for its etag."""
+        found = []
+        for key, path in self._files(prefix):
+            if key > after:
+                status = path.stat()
+                found.append(ObjectInfo(key, status.st_size, "", status.st_mtime))
+        return Page(found)
+
+    def _files(self, prefix: str) -> builtins.list[tuple[str, Path]]:
         folder = self._path(prefix) if prefix.endswith("/") or not prefix else self._path(prefix).parent
         found = (p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".tmp-"))
-        keys = {p.relative_to(self._root).as_posix(): p for p in found}
-        for key in sorted(keys):
-            if key.startswith(prefix):
-                yield self._info(keys[key])
+        keys = ((p.relative_to(self._root).as_posix(), p) for p in found)
+        return sorted((key, path) for key, path in keys if key.startswith(prefix))
 
     def folders(self, prefix: str) -> builtins.list[str]:
         folder = self._path(prefix)

@@ -7,22 +7,27 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from bluetune_api.base import ApiModel
+from bluetune_api.base import BATCH_PATTERN, MAX_BATCH_ID, ApiModel
 from bluetune_api.method import FineTuningMethodSpec, Settings
 from bluetune_api.records import MethodPlan
 from bluetune_api.task import Overrides
 
-BATCH_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-"""What a batch's folder may be called; the same as `base.BatchId`."""
+_BATCH_ID = re.compile(BATCH_PATTERN)
 
 
 @dataclass(frozen=True)
 class CompleteBatch:
-    """A batch whose `_SUCCESS` exists."""
+    """A batch to which nothing will be added."""
 
     batch_id: str
     completed: float
-    """When its `_SUCCESS` was last written, in seconds since the epoch."""
+    """When its marker was last written, or the last of its files if it has none, in seconds since the epoch."""
+
+
+def is_batch_id(name: str) -> bool:
+    """Whether a folder below `clickstream/` can be a batch: as `base.BatchId` has it, and nothing in it is invisible or
+    turns the writing direction."""
+    return len(name) <= MAX_BATCH_ID and name.isprintable() and _BATCH_ID.fullmatch(name) is not None
 
 
 def method_plan(method: FineTuningMethodSpec, overrides: Overrides | None = None) -> MethodPlan:
@@ -50,7 +55,7 @@ def _present(settings: ApiModel | None) -> dict[str, object]:
 
 
 def select_batch(batches: Iterable[CompleteBatch], lineage: Collection[str]) -> str | None:
-    """The newest batch that the start version has not learned from, by the time of `_SUCCESS` and then by id.
+    """The newest batch that the start version has not learned from, by the time it was complete and then by id.
 
     Args:
         batches: the complete ones.
@@ -59,5 +64,5 @@ def select_batch(batches: Iterable[CompleteBatch], lineage: Collection[str]) -> 
     Returns:
         Its id; None if there is nothing new to learn.
     """
-    new = [batch for batch in batches if batch.batch_id not in lineage and BATCH_ID.fullmatch(batch.batch_id)]
+    new = [batch for batch in batches if batch.batch_id not in lineage and is_batch_id(batch.batch_id)]
     return max(new, key=lambda batch: (batch.completed, batch.batch_id)).batch_id if new else None

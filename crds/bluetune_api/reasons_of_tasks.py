@@ -31,7 +31,9 @@ TASK_GROUPS: tuple[Group, ...] = (
                 "see `kubectl get emodel`: its reason is in the message",
             ),
             "BatchNotFound": Entry(
-                "`spec.batchId` names a batch without a `_SUCCESS` object", "write the batch, and `_SUCCESS` last"
+                "`spec.batchId` names a batch that is not complete: it has no `_SUCCESS`, and the message says why it"
+                " is not complete without",
+                "write the batch, and `_SUCCESS` last; or set the method's `clickstream.settle`",
             ),
             "VersionNotFound": Entry(
                 "`spec.startFrom`, or a version that is to be served or read, has no `manifest.json` in the store",
@@ -52,7 +54,8 @@ TASK_GROUPS: tuple[Group, ...] = (
         "On `LockAcquired` and `Ready` of a task.",
         {
             "Waiting": Entry(
-                "another task holds the model, or is before this one in the queue; `status.queue` has the position",
+                "another task holds the model, or is before this one in the queue; `status.queue` has the position,"
+                " rounded up behind the tenth",
                 "wait, raise `spec.priority`, or cancel the holder",
             ),
             "Busy": Entry("the lock was held when a task came that does not wait", "see `Refused`"),
@@ -165,7 +168,7 @@ TASK_GROUPS: tuple[Group, ...] = (
             ),
             "NoBatch": Entry(
                 "`bluetune-trainer run -f`: there is no complete batch",
-                "write one, and `_SUCCESS` last",
+                "write one, and `_SUCCESS` last; the message names folders with data that are no batch, and why",
             ),
             "ItemFileMissing": Entry(
                 "an item of the catalogue names a picture that is not in the store", "upload it, or leave the item out"
@@ -251,6 +254,11 @@ TASK_GROUPS: tuple[Group, ...] = (
             "StoreUnreachable": Entry(
                 "the store did not answer, after retries", "check `store.endpoint`, `secure` and the network"
             ),
+            "ListingTooLong": Entry(
+                "the batches cannot be found: `clickstream/` holds more objects, in folders without `_SUCCESS`, than"
+                " can be listed in two minutes",
+                "write `_SUCCESS` into each batch, move old ones away, or name the batch in `spec.batchId`",
+            ),
             "BucketOrObjectNotFound": Entry(
                 "the bucket, or an object that must be there, does not exist", "create it, or correct `spec.store`"
             ),
@@ -295,7 +303,13 @@ TASK_GROUPS: tuple[Group, ...] = (
             "Completed": Entry("the version is published, as asked", ""),
             "NoNewBatch": Entry(
                 "there is no complete batch that the start version has not learned from",
-                "nothing; or write a batch and apply a new task",
+                "nothing; or write a batch and apply a new task. The message names folders with data that are no batch,"
+                " and why: give each its `_SUCCESS`, or set the method's `clickstream.settle`",
+            ),
+            "AlreadyTried": Entry(
+                "every complete batch that the start version has not learned from was tried from it with this method"
+                " and this gate, and gave a version that did not go into production; the message names that run",
+                "nothing; or write a batch, change the method, or name the batch in `spec.batchId` to run it again",
             ),
             "Promoted": Entry("blue serves the new version", ""),
             "Cancelled": Entry(

@@ -487,7 +487,7 @@ class Manifest(ApiModel):
     batch_id: BatchId | None = None
     """Batch it was trained on."""
     lineage_batches: list[BatchId] = Field(default_factory=list)
-    """Every batch that it or its ancestors were trained on, oldest first, 100 at most."""
+    """Every batch that it or its ancestors were trained on, oldest first."""
     params: dict[str, Any] = Field(default_factory=dict)
     """Hyperparameters of the trial that won."""
     params_from: VersionId | None = None
@@ -525,3 +525,18 @@ class KeyClaim(ApiModel):
     """uid of the task."""
     task: SubdomainName
     """Its name."""
+
+
+class TriedBatch(ApiModel):
+    """keys/tried/<start version>/<digest>.json: a run that gave a version which did not go into production."""
+
+    format_version: Literal[1] = 1
+    """Of this record."""
+    batch_id: BatchId
+    """Batch it learned from."""
+    task: SubdomainName
+    """The run's task."""
+    version: VersionId
+    """What it published."""
+    reason: Annotated[str, StringConstraints(max_length=64)]
+    """Why that did not go into production."""

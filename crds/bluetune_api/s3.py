@@ -23,6 +23,7 @@ from bluetune_api.objectstore import (
     NoConditionalWrites,
     ObjectInfo,
     ObjectTooLarge,
+    Page,
     StoreDenied,
     StoreError,
 )
@@ -35,6 +36,8 @@ T = TypeVar("T")
 
 CONNECT_SECONDS, READ_SECONDS = 5.0, 60.0
 CHUNK_BYTES = 1 << 18
+PAGE_OBJECTS = 1000
+"""In an answer of ListObjectsV2."""
 MOST_FOLDERS = 10_000
 """That are listed: who may write to a store must not keep its readers busy for ever."""
 PATIENT_ATTEMPTS, PATIENT_SECONDS = 60, 90.0
@@ -259,9 +262,31 @@ class S3Store:
 
     def list(self, prefix: str, *, most: int | None = None) -> Iterator[ObjectInfo]:
         """All objects below a prefix; more than `most` are refused with StoreError."""
+        after: str | None = ""
+        count = 0
+        while after is not None:
+            page = self.page(prefix, after)
+            count += len(page.objects)
+            if most is not None and count > most:
+                raise StoreError(
+                    f"{self.uri(prefix)} holds more than {most} objects; remove what does not belong there"
+                )
+            yield from page.objects
+            after = page.after
 
-        def call() -> list[ObjectInfo]:
-            listed = self._client.list_objects(self._bucket, prefix=self._key(prefix), recursive=True)
+    def page(self, prefix: str, after: str = "") -> Page:
+        def call() -> Page:
+            listed = builtins.list(
+                islice(  # what minio-py asks for in one request
+                    self._client.list_objects(
+                        self._bucket,
+                        prefix=self._key(prefix),
+                        recursive=True,
+                        start_after=self._key(after) if after else None,
+                    ),
+                    PAGE_OBJECTS,
+                )
+            )
             found = [
                 ObjectInfo(
                     self._relative(o.object_name or ""),
@@ -269,16 +294,13 @@ class S3Store:
                     (o.etag or "").strip('"'),
                     o.last_modified.timestamp() if o.last_modified else 0.0,
                 )
-                for o in islice(listed, most + 1 if most is not None else None)
+                for o in listed
                 if not o.is_dir
             ]
-            if most is not None and len(found) > most:
-                raise StoreError(
-                    f"{self.uri(prefix)} holds more than {most} objects; remove what does not belong there"
-                )
-            return found
+            last = self._relative(listed[-1].object_name or "") if len(listed) == PAGE_OBJECTS else None
+            return Page(found, last)
 
-        yield from self._call("list", prefix, call)
+        return self._call("list", prefix, call)
 
     def folders(self, prefix: str) -> builtins.list[str]:
         def call() -> list[str]:

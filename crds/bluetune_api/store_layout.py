@@ -131,6 +131,16 @@ def idempotency_key(key: str) -> str:
     return "keys/" + hashlib.sha256(key.encode()).hexdigest()
 
 
+def tried(start_version: str) -> str:
+    """Folder of what was tried from a version."""
+    return f"keys/tried/{start_version}/"
+
+
+def tried_batch(start_version: str, digest: str) -> str:
+    """Record of a batch that was tried from a version; the digest is of all that its result depends on."""
+    return f"{tried(start_version)}{digest}.json"
+
+
 def evidence(live_version: str) -> str:
     """Folder of what runs found out against a live version."""
     return f"evidence/{live_version}/"

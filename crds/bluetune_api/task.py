@@ -83,9 +83,9 @@ class Queue(ApiModel):
     """Place in the model's queue."""
 
     position: Annotated[int, Field(ge=1)]
-    """1 is next."""
+    """1 is next. Behind the tenth it is rounded up to tens, behind the hundredth to hundreds."""
     blocked_by: ShortText | None = None
-    """Task that holds the lock."""
+    """Task that holds the lock; told to the first ten."""
 
 
 class TaskProgress(ApiModel):

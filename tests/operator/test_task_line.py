@@ -38,7 +38,7 @@ def test_the_second_task_of_a_model_waits_for_the_first(operator: Fixture, world
     world.basics()
     world.kubectl.apply(world.task("first", metadata={"train": "sleep:3"}))
     world.until("ftt/first", lambda o: "startTime" in (o.get("status") or {}))
-    world.kubectl.apply(world.task("second"))
+    world.kubectl.apply(world.task("second", batchId="b1"))
     waiting = world.until("ftt/second", lambda o: (o.get("status") or {}).get("phase") == "Waiting")
     assert waiting["status"]["queue"] == {"position": 1, "blockedBy": "first"}
     assert "jobName" not in waiting["status"]
@@ -65,7 +65,20 @@ def test_nothing_new_to_learn_is_a_success_that_says_so(operator: Fixture, world
     world.kubectl.apply(world.task("t"))
     task = world.ended("t")
     assert conditions_of(task)["Succeeded"] == ("True", "NoNewBatch")
-    assert "clickstream" in task["status"]["message"]
+    assert "passed over: 'b1' (no _SUCCESS)" in task["status"]["message"]
+
+
+def test_a_batch_in_folders_of_dates_is_found_and_tried_once(operator: Fixture, world: Fixture) -> None:
+    world.basics()
+    world.batch("dt=2026-01-31/hour=05 00")
+    world.kubectl.apply(world.task("first"))
+    assert world.ended("first")["status"]["batchId"] == "dt=2026-01-31/hour=05 00"
+    world.kubectl.apply(world.task("older"))
+    assert world.ended("older")["status"]["batchId"] == "b1"
+    world.kubectl.apply(world.task("again"))
+    again = world.ended("again", 15)
+    assert conditions_of(again)["Succeeded"] == ("True", "AlreadyTried")
+    assert "by task 'first'" in again["status"]["message"]
 
 
 def test_a_second_task_with_the_same_key_takes_the_result_over(operator: Fixture, world: Fixture) -> None:

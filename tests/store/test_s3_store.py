@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bluetune_api import s3
+from bluetune_api.batches import find_batches
 from bluetune_api.objectstore import ObjectChanged, ObjectNotFound, StoreDenied
 from bluetune_api.s3 import S3Store
 from bluetune_api.store_location import StoreLocation
@@ -181,3 +183,34 @@ def test_wrong_keys_are_denied_at_once_with_what_to_check(
     ):
         with pytest.raises(StoreDenied, match="credentials Secret"):
             action()
+
+
+ODD = ["2026-02-01 00", "at=05%3A00", "dt=2026-01-31/hour=05", "a+b&c", "été", "a#b", "x~y(1)"]
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_a_listing_in_pages_has_every_object_once_whatever_their_names(
+    store: S3Store, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(s3, "PAGE_OBJECTS", size)
+    keys = sorted(f"clickstream/{name}/{file}" for name in ODD for file in ("part 0.jsonl", "_SUCCESS"))
+    for key in keys:
+        store.put(key, b"x")
+    assert [info.key for info in store.list("clickstream/")] == keys
+    assert [info.key for info in store.page("clickstream/", keys[-2]).objects] == keys[-1:]
+    assert store.page("clickstream/", keys[-1]).objects == []
+
+
+@pytest.mark.parametrize("size", [1, 2, 1000])
+def test_batches_are_found_wherever_a_page_ends(store: S3Store, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(s3, "PAGE_OBJECTS", size)
+    batches = [*ODD, "big", "big0", "bigger"]
+    for name in batches:
+        store.put(f"clickstream/{name}/_SUCCESS", b"")
+        for number in range(3):
+            store.put(f"clickstream/{name}/part-{number}.jsonl", b"x")
+    store.put("clickstream/open/part.jsonl", b"x")
+    store.put("clickstream/b/_temporary/0/part.jsonl", b"x")
+    found = find_batches(store, learned=["big"], now=0.0)
+    assert [one.batch_id for one in found.complete] == sorted(set(batches) - {"big"})
+    assert [one.folder for one in found.passed_over] == ["open"]

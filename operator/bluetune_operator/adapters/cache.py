@@ -136,6 +136,15 @@ class ObjectCache:
             self.remove(kind, thing)
         return vanished
 
+    def drop(self, kind: Kind, namespace: str) -> list[Object]:
+        """Keep no object of a namespace that cannot be seen any more; return them. They may come back as they were."""
+        dropped = [thing for thing in self.all(kind) if namespace_of(thing) == namespace]
+        for thing in dropped:
+            self._unlink(kind, thing)
+            self._ahead.discard(uid_of(thing))
+            del self._objects[kind.plural][namespace, name_of(thing)]
+        return dropped
+
     def uids(self, kind: Kind) -> set[str]:
         """uids of all objects of a kind."""
         return {uid_of(thing) for thing in self.all(kind)}

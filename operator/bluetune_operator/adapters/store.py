@@ -1,7 +1,7 @@
 """A model's object store, opened with the keys in its Secret; a dead store never blocks the operator.
 
-Store calls run in their own threads, few at a time for each endpoint, with short timeouts. An endpoint that did not
-answer is left alone for a few seconds: calls then fail at once with what was said last.
+Store calls run in their own threads, few at a time for each namespace, with short timeouts. An endpoint that did not
+answer a namespace is left alone by it for a few seconds: calls then fail at once with what was said last.
 """
 
 import asyncio
@@ -14,13 +14,21 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bluetune_api.batches import ListingTooLong
 from bluetune_api.credentials import ACCESS_KEY, SECRET_KEY, SESSION_TOKEN, StaticKeys, static_keys
 from bluetune_api.identity import WorkloadIdentity, workload_identity
-from bluetune_api.objectstore import ObjectInfo, ObjectNotFound, ObjectTooLarge, StoreDenied, StoreUnreachable
+from bluetune_api.objectstore import (
+    ObjectInfo,
+    ObjectNotFound,
+    ObjectTooLarge,
+    Page,
+    StoreDenied,
+    StoreUnreachable,
+)
 from bluetune_api.reasons import Reason
 from bluetune_api.s3 import S3Store
 from bluetune_api.store_location import StoreSpec
@@ -33,7 +41,8 @@ from bluetune_operator.core.kinds import SECRETS, Object, namespace_of
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-THREADS, THREADS_PER_ENDPOINT = 16, 6
+THREADS, THREADS_PER_NAMESPACE, THREADS_PER_ENDPOINT = 48, 8, 6
+"""A store that swallows requests keeps the threads of its own namespace busy, and no other's."""
 ATTEMPTS, CONNECT_SECONDS, READ_SECONDS = 2, 2.0, 8.0
 CALL_SECONDS = 25.0
 MOST_OBJECTS = 50_000
@@ -44,6 +53,8 @@ REST_SECONDS = 5.0
 """How long an endpoint that did not answer is left alone."""
 SECRET_SECONDS = 5.0
 """How long a Secret that was read is believed."""
+IDLE_SECONDS = 900.0
+"""How long a store that nobody asks for stays open, and its Secrets in memory: namespaces come and go."""
 
 
 class StoreProblem(Exception):
@@ -56,7 +67,10 @@ class StoreProblem(Exception):
 
 @dataclass
 class _Endpoint:
+    """What the stores of one namespace in one bucket share. Other namespaces see nothing of it, nor its words."""
+
     gate: asyncio.Semaphore
+    tenant: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(THREADS_PER_NAMESPACE))
     rests_until: float = 0.0
     said: str = ""
 
@@ -72,6 +86,11 @@ class AsyncStore:
         self._endpoint = endpoint
         self._crash_point = crash_point
         self._fence = fence
+
+    @property
+    def endpoint(self) -> object:
+        """What its calls share with those of other stores at the same place; to be compared."""
+        return self._endpoint
 
     async def get(self, key: str) -> bytes:
         """Content of a record. Raises ObjectNotFound, ObjectTooLarge."""
@@ -104,13 +123,13 @@ class AsyncStore:
         """All objects below a prefix, if they are not too many to be a model's."""
         return await self._call(lambda: list(self._store.list(prefix, most=MOST_OBJECTS)))
 
+    async def page(self, prefix: str, after: str = "") -> Page:
+        """The objects below a prefix whose keys come after a key: one request, with a time limit of its own."""
+        return await self._call(lambda: self._store.page(prefix, after))
+
     async def folders(self, prefix: str) -> list[str]:
         """Names of the folders right below a prefix that ends in a slash."""
         return await self._call(lambda: self._store.folders(prefix))
-
-    async def run(self, call: Callable[[S3Store], T]) -> T:
-        """Several steps in one go, in one thread; they must be short."""
-        return await self._call(lambda: call(self._store))
 
     def uri(self, key: str = "") -> str:
         """Address of an object, for people."""
@@ -131,7 +150,7 @@ class AsyncStore:
     async def _call(self, call: Callable[[], T]) -> T:
         if time.monotonic() < self._endpoint.rests_until:
             raise StoreUnreachable(self._endpoint.said)
-        async with self._endpoint.gate:
+        async with self._endpoint.gate, self._endpoint.tenant:
             try:
                 return await self._workers.run(call, CALL_SECONDS)
             except (StoreUnreachable, TimeoutError) as error:
@@ -163,10 +182,14 @@ class Stores:
         self._fence = fence
         self._environment = os.environ if environment is None else environment
         self._workers = Workers("store", THREADS)
-        self._endpoints: dict[str, _Endpoint] = {}
+        self._endpoints: dict[tuple[str, str, str], _Endpoint] = {}
+        self._tenants: dict[str, asyncio.Semaphore] = {}
         self._open: dict[tuple[str, str], tuple[tuple[Any, ...], AsyncStore]] = {}
         self._secrets: dict[tuple[str, str], tuple[float, Object | None]] = {}
         self._reading: dict[tuple[str, str], asyncio.Lock] = {}
+        self._used: dict[tuple[str, str], float] = {}
+        """When each open store was last asked for."""
+        self._tidied = time.monotonic()
         self._crash_point = crash_point or CrashPoint(None)
         self._ca_folder: Path | None = None
 
@@ -185,10 +208,15 @@ class Stores:
         versions, keys = await self._keys(namespace, spec, since)
         where = (namespace, spec.uri() + "@" + spec.endpoint)
         signature = (spec.model_dump_json(), versions)
+        self._used[where] = time.monotonic()
+        self._tidy(self._used[where])
         kept = self._open.get(where)
         if kept is not None and kept[0] == signature:
             return kept[1]
-        endpoint = self._endpoints.setdefault(spec.endpoint, _Endpoint(asyncio.Semaphore(THREADS_PER_ENDPOINT)))
+        tenant = self._tenants.setdefault(namespace, asyncio.Semaphore(THREADS_PER_NAMESPACE))
+        endpoint = self._endpoints.setdefault(
+            (namespace, spec.endpoint, spec.bucket), _Endpoint(asyncio.Semaphore(THREADS_PER_ENDPOINT), tenant)
+        )
         opened = AsyncStore(
             S3Store(
                 spec.location(),
@@ -208,6 +236,26 @@ class Stores:
         )
         self._open[where] = (signature, opened)
         return opened
+
+    def _tidy(self, now: float) -> None:
+        """Keep nothing of stores that nobody has asked for in a while; whoever still holds one may use it."""
+        if now < self._tidied + IDLE_SECONDS:
+            return
+        self._tidied, since = now, now - IDLE_SECONDS
+        for where in [where for where, used in self._used.items() if used < since]:
+            del self._used[where]
+            self._open.pop(where, None)
+        for where in [where for where, (read, _) in self._secrets.items() if read < since]:
+            del self._secrets[where]
+        for where in [where for where in self._reading if where not in self._secrets]:
+            if not self._reading[where].locked():
+                del self._reading[where]
+        used = {id(store.endpoint) for _, store in self._open.values()}
+        for name in [name for name, endpoint in self._endpoints.items() if id(endpoint) not in used]:
+            if now >= self._endpoints[name].rests_until and not self._endpoints[name].gate.locked():
+                del self._endpoints[name]
+        for namespace in self._tenants.keys() - {namespace for namespace, _, _ in self._endpoints}:
+            del self._tenants[namespace]
 
     async def _keys(self, namespace: str, spec: StoreSpec, since: float) -> tuple[tuple[str, ...], _Keys]:
         versions: list[str] = []
@@ -302,6 +350,8 @@ def problem_of(error: Exception) -> StoreProblem:
         return StoreProblem("StoreUnreachable", f"{error}; it is tried again")
     if isinstance(error, ObjectTooLarge):
         return StoreProblem("ObjectTooLarge", f"{error}; it is not what the trainer writes: remove it")
+    if isinstance(error, ListingTooLong):
+        return StoreProblem("ListingTooLong", str(error))
     if isinstance(error, ObjectNotFound):
         return StoreProblem("BucketOrObjectNotFound", f"{error}; create it, or correct spec.store")
     return StoreProblem("StoreError", str(error))

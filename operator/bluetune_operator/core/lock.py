@@ -33,6 +33,17 @@ LETS_PASS = frozenset(
 """Reasons of Accepted=False that are the task's own trouble; what is wrong with the model or its store stops all."""
 
 
+EXACT_POSITIONS = 10
+"""Of a queue, those near its head are told their place each time it changes. Behind them places are told in steps: a
+write for each task at each change would be a square of their number."""
+
+
+def shown_position(position: int) -> int:
+    """A place in the queue as the status has it: exact up to ten, then up to the next ten, then the next hundred."""
+    step = 1 if position <= EXACT_POSITIONS else 10 if position <= 100 else 100
+    return -(-position // step) * step
+
+
 @dataclass(frozen=True)
 class Holder:
     """A task that holds a lock. The uid counts: a name can come back."""

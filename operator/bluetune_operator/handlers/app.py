@@ -101,10 +101,11 @@ async def _run(config: Config) -> int:
         health.lead()
         metrics.leader.set(1)
         await informer.resync()
+        metrics.lost_namespaces(informer.lost)
         dispatcher = Dispatcher(queue, reconcilers, health, metrics)
         parts = [
             asyncio.create_task(guard.keep(), name="lease"),
-            asyncio.create_task(_resync(informer, config.resync_seconds), name="resync"),
+            asyncio.create_task(_resync(informer, metrics, config.resync_seconds), name="resync"),
             *(asyncio.create_task(dispatcher.work(), name=f"worker-{n}") for n in range(config.workers)),
         ]
         logger.info("started; serving %s", ", ".join(config.namespaces) or "the whole cluster")
@@ -122,7 +123,7 @@ async def _watch(informer: Informer, config: Config) -> None:
     """kopf's part: watch, until a signal comes. It must start last: it ends all tasks that are newer than itself."""
     await kopf.operator(
         registry=registry_for(informer),
-        settings=settings(),
+        settings=settings(config),
         standalone=True,
         clusterwide=not config.namespaces,
         namespaces=list(config.namespaces),
@@ -151,11 +152,12 @@ async def _until_one_ends(parts: list[asyncio.Task[None]], watching: Coroutine[N
     return code
 
 
-async def _resync(informer: Informer, period: float) -> None:
+async def _resync(informer: Informer, metrics: Metrics, period: float) -> None:
     while True:
         await informer.until_list_is_due(period)
         try:
             await informer.resync()
+            metrics.lost_namespaces(informer.lost)
         except (ApiError, ApiUnavailable) as error:
             logger.warning("the full list failed: %s", error)  # liveness fails after three of them
 

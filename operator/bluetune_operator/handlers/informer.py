@@ -6,6 +6,8 @@ Kopf stores nothing in the objects this way: no finalizers, no annotations.
 import asyncio
 import logging
 import zlib
+from collections.abc import Iterator
+from itertools import chain, repeat
 from typing import Any
 
 import kopf
@@ -13,6 +15,7 @@ import kopf
 from bluetune_operator.adapters.cache import ObjectCache
 from bluetune_operator.adapters.kube import KubeApi
 from bluetune_operator.core.config import Config
+from bluetune_operator.core.errors import ApiError
 from bluetune_operator.core.kinds import (
     CHILD_SELECTOR,
     DEPLOYMENTS,
@@ -51,6 +54,8 @@ WATCHED: dict[Kind, str | None] = {
 
 CALM_SECONDS = 0.3
 """A model only shows what its tasks do: it waits this long for more news, so that each costs it no reconcile."""
+FIRST_SECONDS, REFUSED_SECONDS = (1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0), 30.0
+"""How soon to watch again what was refused; less than after what time a change that a list showed must be seen."""
 ANEW_SECONDS = 5.0
 """Watches that were cut begin anew at about the same time."""
 
@@ -69,6 +74,7 @@ class Informer:
         self._streaming: set[Kind] = set()
         """Kinds whose watch has told of a change."""
         self._anew = asyncio.Event()
+        self._lost: set[str] = set()
 
     def seen(self, kind: Kind, type_: str | None, thing: Object) -> None:
         """A watch event: ADDED, MODIFIED, DELETED, or None for an object of the first list."""
@@ -134,25 +140,62 @@ class Informer:
         self._told[key] = facts
         return True
 
+    @property
+    def lost(self) -> frozenset[str]:
+        """Watched namespaces that cannot be listed: deleted with their Role, or without it."""
+        return frozenset(self._lost)
+
     async def resync(self) -> None:
         """List everything, take it over, and have reconciled what the watches missed, and later all that is under way.
 
-        The first list is all news. Raises ApiError, ApiUnavailable.
+        The first list is all news. A namespace of several that refuses is left out until it can be listed again: the
+        others go on. Raises ApiError, ApiUnavailable.
         """
-        for kind, selector in WATCHED.items():
-            for scope in self._config.scopes:
-                known, present = self._cache.uids(kind), set[str]()
-                async for page in self._kube.pages(kind, scope, labels=selector):
-                    kept = [thing for thing in page if self._keep(kind, thing)]
-                    present.update(uid_of(thing) for thing in kept)
-                    self._listed(kind, kept)
-                for thing in self._cache.remove_absent(kind, scope, present, known):
-                    logger.info("%s %s/%s vanished unseen", kind.name, namespace_of(thing), name_of(thing))
+        refused: dict[str, ApiError] = {}
+        for scope in self._config.scopes:
+            try:
+                for kind, selector in WATCHED.items():
+                    await self._list(kind, selector, scope)
+            except ApiError as error:
+                if scope is None or error.status not in (403, 404):
+                    raise
+                refused[scope] = error
+        if len(refused) == len(self._config.scopes):
+            raise next(iter(refused.values()))
+        self._leave_out(refused)
+        self._health.synced()
+
+    async def _list(self, kind: Kind, selector: str | None, scope: str | None) -> None:
+        known, present = self._cache.uids(kind), set[str]()
+        async for page in self._kube.pages(kind, scope, labels=selector):
+            kept = [thing for thing in page if self._keep(kind, thing)]
+            present.update(uid_of(thing) for thing in kept)
+            self._listed(kind, kept)
+        for thing in self._cache.remove_absent(kind, scope, present, known):
+            logger.info("%s %s/%s vanished unseen", kind.name, namespace_of(thing), name_of(thing))
+            if kind == TASKS:
+                self._is_news_for_model("DELETED", thing)
+            self._wake(kind, thing)
+        await asyncio.sleep(0)
+
+    def _leave_out(self, refused: dict[str, ApiError]) -> None:
+        """Forget what a lost namespace holds: nothing there is reconciled in vain. Say what was lost, and found."""
+        for namespace in self._lost - refused.keys():
+            logger.info("namespace %s can be listed again, and is served", namespace)
+        for namespace, error in refused.items():
+            if namespace not in self._lost:
+                logger.warning(
+                    "namespace %s is not served any more: %s; the others go on. If it was deleted, take it out of"
+                    " watchNamespaces; else run helm upgrade, which makes its Role again",
+                    namespace,
+                    error,
+                )
+            for kind in WATCHED:
+                for thing in self._cache.drop(kind, namespace):
                     if kind == TASKS:
                         self._is_news_for_model("DELETED", thing)
                     self._wake(kind, thing)
-                await asyncio.sleep(0)
-        self._health.synced()
+        self._lost = set(refused)
 
     def _listed(self, kind: Kind, page: list[Object]) -> None:
         missed = [thing for thing in page if not self._cache.same(kind, thing)]
@@ -215,9 +258,22 @@ class _NoEssence(kopf.DiffBaseStorage):
         """Store nothing."""
 
 
-def settings() -> kopf.OperatorSettings:
+class _Patient:
+    """Backoffs without an end: where several namespaces are watched, one that refuses must not end the others' watches.
+
+    What is wrong with the API server itself ends the process all the same: the Lease is lost, or the full lists and the
+    watch of it fail, which the liveness probe sees.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        return chain(FIRST_SECONDS, repeat(REFUSED_SECONDS))
+
+
+def settings(config: Config) -> kopf.OperatorSettings:
     """How kopf watches."""
     chosen = kopf.OperatorSettings()
+    if config.namespaces:
+        chosen.networking.error_backoffs = _Patient()
     chosen.peering.standalone = True
     chosen.posting.enabled = False
     chosen.posting.loggers = False

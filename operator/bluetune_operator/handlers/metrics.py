@@ -1,6 +1,7 @@
 """What Prometheus may scrape."""
 
 from collections import Counter as Tally
+from collections.abc import Collection
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -46,12 +47,24 @@ class Metrics:
             "bluetune_leader", "1 on the replica that works, 0 on one that waits.", registry=self.registry
         )
         self._tasks = Gauge("bluetune_tasks", "Tasks by phase.", ["phase"], registry=self.registry)
+        self._lost = Gauge(
+            "bluetune_namespace_lost",
+            "1 for a watched namespace that the operator may not list, or that is gone: nothing in it is served.",
+            ["namespace"],
+            registry=self.registry,
+        )
         for name, text, read in (
             ("bluetune_queue_depth", "Keys that wait for a worker.", queue.depth),
             ("bluetune_queue_later", "Keys that are due at a later time.", queue.later),
             ("bluetune_queue_failing", "Keys whose last reconcile failed.", queue.failing),
         ):
             Gauge(name, text, registry=self.registry).set_function(read)
+
+    def lost_namespaces(self, namespaces: Collection[str]) -> None:
+        """These of the watched namespaces cannot be listed."""
+        self._lost.clear()
+        for namespace in namespaces:
+            self._lost.labels(namespace).set(1)
 
     def phase(self, key: Key, phase: str | None) -> None:
         """See `Observer`."""

@@ -4,7 +4,17 @@ import logging
 
 from bluetune_operator.adapters.leases import live_work, read_lease, write_holder
 from bluetune_operator.core.kinds import LEASES, MODELS, TASKS, Key, Object, lease_name, name_of, uid_of
-from bluetune_operator.core.lock import Holder, has_ended, holder_of, may_free, queue, says_it_holds, waits
+from bluetune_operator.core.lock import (
+    EXACT_POSITIONS,
+    Holder,
+    has_ended,
+    holder_of,
+    may_free,
+    queue,
+    says_it_holds,
+    shown_position,
+    waits,
+)
 from bluetune_operator.reconciler.base import Context
 
 logger = logging.getLogger(__name__)
@@ -62,6 +72,9 @@ class LockReconciler:
     def _wake(self, namespace: str, model: str, holder: Holder | None) -> None:
         """Wake who is next, and if the queue or its head has changed the others, and duplicates of tasks that ended."""
         tasks = self._context.cache.of_model(TASKS, namespace, model)
+        if not tasks:
+            self._seen.pop((namespace, model), None)
+            return
         waiting = queue(tasks, holder)
         done = sorted(uid_of(task) for task in tasks if has_ended(task))
         seen = (holder, tuple(uid_of(task) for task in waiting), tuple(done))
@@ -72,7 +85,9 @@ class LockReconciler:
         self._seen[namespace, model] = seen
         for task in [*waiting[:1], *(t for t in tasks if _is_duplicate(t) or _is_named(t, holder))]:
             self._context.enqueue(Key(TASKS.name, namespace, name_of(task)), 0)
-        for task in waiting[1:]:
+        for position, task in enumerate(waiting[1:], 2):
+            if position > EXACT_POSITIONS and _position(task) == shown_position(position):
+                continue  # it has nothing new to say
             self._context.enqueue(Key(TASKS.name, namespace, name_of(task)), MOVED_SECONDS, urgent=False)
 
 
@@ -81,6 +96,12 @@ def _holder(lease: Object | None) -> Holder | None:
         return holder_of(lease)
     except ValueError:
         return None  # the tasks that wait say LockInconsistent
+
+
+def _position(task: Object) -> int | None:
+    """The place in the queue that a task's status shows."""
+    shown = ((task.get("status") or {}).get("queue") or {}).get("position")
+    return int(shown) if shown is not None else None
 
 
 def _is_named(task: Object, holder: Holder | None) -> bool:

@@ -14,6 +14,7 @@ from bluetune_api.objectstore import StoreError
 from bluetune_operator.adapters.leases import read_lease
 from bluetune_operator.adapters.store import AsyncStore, StoreProblem, problem_of
 from bluetune_operator.core.conditions import find
+from bluetune_operator.core.errors import ApiError
 from bluetune_operator.core.kinds import (
     JOBS,
     LEASES,
@@ -163,10 +164,21 @@ class ModelReconciler:
 
     async def _claim(self, model: Object, status: EmbeddingModelStatus) -> Failure | None:
         """Whether an older model has what this one claims; asked live before the first Job is made."""
-        if status.base_version is not None:
-            return claimed_by_another(model, self._context.cache.all(MODELS))
-        found = [m for scope in self._context.config.scopes for m in await self._context.kube.list(MODELS, scope)]
-        return claimed_by_another(model, found)
+        cache, job = self._context.cache, import_name(name_of(model))
+        if status.base_version is not None or cache.get(JOBS, namespace_of(model), job) is not None:
+            return claimed_by_another(model, cache.all(MODELS))
+        return claimed_by_another(model, await self._all_models())
+
+    async def _all_models(self) -> list[Object]:
+        """Live, but for namespaces that are lost: the informer says which."""
+        found: list[Object] = []
+        for scope in self._context.config.scopes:
+            try:
+                found += await self._context.kube.list(MODELS, scope)
+            except ApiError as error:
+                if scope is None or error.status not in (403, 404):
+                    raise
+        return found
 
     async def _open(self, model: Object) -> tuple[AsyncStore | None, Failure | None]:
         try:

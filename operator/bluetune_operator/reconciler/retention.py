@@ -139,7 +139,12 @@ class RetentionReconciler:
 
     async def _remove_files(self, subject: _Subject, store: AsyncStore, version: str) -> None:
         believed = -BELIEVED_SECONDS
-        for folder in (store_layout.version(version), store_layout.index(version), store_layout.evidence(version)):
+        for folder in (
+            store_layout.version(version),
+            store_layout.index(version),
+            store_layout.evidence(version),
+            store_layout.tried(version),
+        ):
             for info in await store.objects(folder):
                 if time.monotonic() - believed > BELIEVED_SECONDS:
                     await self._still_free(subject)

@@ -9,7 +9,8 @@ from bluetune_operator.core.lock import has_ended, waits
 from bluetune_operator.core.references import Problem, parsed
 from bluetune_operator.core.task_status import Draft
 from bluetune_operator.reconciler.base import Context
-from bluetune_operator.reconciler.task_admission import choice, lock, references, suspended_waiter
+from bluetune_operator.reconciler.task_admission import lock, references, suspended_waiter
+from bluetune_operator.reconciler.task_batch import choice
 from bluetune_operator.reconciler.task_end import cancelled, ended, promote, publish
 from bluetune_operator.reconciler.task_key import claim, duplicate
 from bluetune_operator.reconciler.task_run import Run, Step

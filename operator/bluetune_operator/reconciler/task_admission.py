@@ -1,23 +1,19 @@
-"""Steps up to the lock: references, suspension, the idempotency key, the queue, and what is chosen under the lock."""
+"""Steps up to the lock: references, suspension, the idempotency key, the queue."""
 
 import logging
 from datetime import timedelta
 
-from pydantic import ValidationError
-
 from bluetune_api import store_layout
-from bluetune_api.batches import complete_batches
 from bluetune_api.method import FineTuningMethod
 from bluetune_api.model import EmbeddingModel
 from bluetune_api.objectstore import StoreError
-from bluetune_api.plans import select_batch
-from bluetune_api.records import Manifest
 from bluetune_api.task import Queue
 from bluetune_operator.adapters.leases import live_work, read_lease, write_holder
-from bluetune_operator.adapters.store import AsyncStore, StoreProblem, problem_of
+from bluetune_operator.adapters.store import StoreProblem, problem_of
 from bluetune_operator.core.key_claim import same_work
 from bluetune_operator.core.kinds import LEASES, LOCK, METHODS, MODELS, TASKS, Key, lease_name, name_of, uid_of
 from bluetune_operator.core.lock import (
+    EXACT_POSITIONS,
     LETS_PASS,
     Inconsistent,
     Ours,
@@ -27,11 +23,13 @@ from bluetune_operator.core.lock import (
     holder_of,
     may_take,
     regains,
+    shown_position,
     taken_as_it_is,
     waits,
 )
-from bluetune_operator.core.references import Problem, method_name, resolve_method, resolve_model, start_version
+from bluetune_operator.core.references import Problem, method_name, resolve_method, resolve_model
 from bluetune_operator.core.times import moment_of, stamp
+from bluetune_operator.reconciler.task_batch import why_incomplete
 from bluetune_operator.reconciler.task_run import Run, Stay
 
 logger = logging.getLogger(__name__)
@@ -76,9 +74,10 @@ async def _referred(run: Run) -> Problem | None:
     try:
         store = await run.context.stores.open(run.raw_model, fresh=not run.draft.holds("Accepted"))
         if not run.draft.holds("Accepted"):
-            if spec.batch_id and await store.stat(store_layout.batch_marker(spec.batch_id)) is None:
-                where = store.uri(store_layout.batch_marker(spec.batch_id))
-                return Problem("BatchNotFound", f"batch {spec.batch_id!r} is not complete: {where} does not exist")
+            if spec.batch_id is not None:
+                known = method if isinstance(method, FineTuningMethod) else None
+                if (why_not := await why_incomplete(run, store, known)) is not None:
+                    return Problem("BatchNotFound", why_not)
             if spec.start_from and await store.stat(store_layout.manifest(spec.start_from)) is None:
                 where = store.uri(store_layout.manifest(spec.start_from))
                 return Problem("VersionNotFound", f"startFrom {spec.start_from}: {where} does not exist")
@@ -194,46 +193,14 @@ def _wait(run: Run, verdict: Wait) -> Stay:
         run.draft.say("LockAcquired", False, "Busy", verdict.message)
         run.draft.fail("Refused", message, phase="Refused")
         return Stay()
-    run.draft.set(queue=Queue(position=verdict.position, blocked_by=verdict.blocked_by))
-    run.draft.say("LockAcquired", False, "Waiting", verdict.message)
-    run.draft.now_doing("Waiting", "Waiting", f"{verdict.message}; position {verdict.position} in the queue")
+    position = shown_position(verdict.position)
+    near = verdict.position <= EXACT_POSITIONS
+    # far back, who holds the model is none of its news: a write for each waiter whenever the holder changes
+    why = verdict.message if near else "the model is busy, and other tasks are before this one in the queue"
+    run.draft.set(queue=Queue(position=position, blocked_by=verdict.blocked_by if near else None))
+    run.draft.say("LockAcquired", False, "Waiting", why)
+    run.draft.now_doing("Waiting", "Waiting", f"{why}; position {position} in the queue{'' if near else ' or before'}")
     return Stay() if verdict.blocked_by else Stay(REMNANT_SECONDS)  # the lock wakes its waiters
-
-
-async def choice(run: Run) -> Stay | None:
-    """Choose start version and batch, once, under the lock; recorded in the status before anything is started."""
-    status = run.draft.status
-    if status.batch_id and status.start_version:
-        return None
-    start = start_version(run.task, run.model)
-    assert start is not None  # noqa: S101 - the model would not be ready without one
-    current = run.model.status.current if run.model.status else None
-    try:
-        batch = run.task.spec.batch_id or await _newest_batch(run.store, start)
-    except ValidationError as error:
-        message = f"{run.store.uri(store_layout.manifest(start))} cannot be read: {error.errors()[0]['msg']}"
-        run.draft.fail("VersionInvalid", message)
-        return Stay()
-    except (StoreProblem, StoreError) as error:
-        return store_trouble(run, error)
-    if batch is None:
-        run.draft.set(start_version=start)
-        message = (
-            f"no complete batch that {start} has not learned from at {run.store.uri(store_layout.CLICKSTREAM)}; write"
-            f" one, and {store_layout.SUCCESS_MARKER} into its folder last"
-        )
-        run.draft.succeed("NoNewBatch", message)
-        return Stay()
-    run.draft.set(batch_id=batch, start_version=start, live_version=current.version if current else None)
-    run.draft.now_doing("Running", "Starting", f"batch {batch} is to be checked")
-    return Stay(0)
-
-
-async def _newest_batch(store: AsyncStore, start: str) -> str | None:
-    manifest = Manifest.model_validate_json(await store.get(store_layout.manifest(start)))
-    learned = manifest.lineage_batches
-    batches = await store.run(lambda s: complete_batches(s, skip=learned))
-    return select_batch(batches, learned)
 
 
 def store_trouble(run: Run, error: Exception) -> Stay:

@@ -29,6 +29,7 @@ from bluetune_operator.core.references import parsed
 from bluetune_operator.core.times import stamp
 from bluetune_operator.core.workloads import is_finished_job
 from bluetune_operator.reconciler.task_admission import expired, still_held, store_trouble
+from bluetune_operator.reconciler.task_batch import remember
 from bluetune_operator.reconciler.task_key import forfeit
 from bluetune_operator.reconciler.task_run import JOB_NAMES, Run, Stay, own_job
 
@@ -156,7 +157,6 @@ async def publish(run: Run) -> Stay | None:
     if manifest is None or digest_of(manifest) != result.digest:
         where = run.store.uri(store_layout.manifest(result.version))
         return _unusable(run, "ResultInvalid", f"{where} is not the manifest that the result names")
-    _record(run, result)
     answer = promotion(
         wanted=run.task.spec.deploy_as_blue,
         result=result,
@@ -164,6 +164,11 @@ async def publish(run: Run) -> Stay | None:
         serving=run.model.spec.serving,
         model=run.model.status,
     )
+    try:
+        await remember(run, result, answer)
+    except (StoreProblem, StoreError) as error:
+        return store_trouble(run, error)
+    _record(run, result)
     run.draft.say("Promoted", answer.promoted, answer.reason, answer.message)
     if answer.promoted == "Unknown":
         run.draft.now_doing("Deploying", answer.reason, answer.message)

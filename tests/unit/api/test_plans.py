@@ -1,12 +1,8 @@
 """Method with overrides, and the batch that a run takes."""
 
-from pathlib import Path
-
 import pytest
 
-from bluetune_api.batches import complete_batches
 from bluetune_api.method import EarlyStopping, FineTuningMethodSpec, SearchDimension, Settings, Uniform
-from bluetune_api.objectstore import LocalStore
 from bluetune_api.plans import CompleteBatch, method_plan, select_batch
 from bluetune_api.task import Overrides
 
@@ -62,18 +58,10 @@ def test_the_number_of_trials_can_be_overridden() -> None:
         ([("a", 2.0), ("b", 1.0)], [], "a"),
         ([("a", 1.0), ("b", 1.0)], [], "b"),
         ([("a", 1.0), ("b", 2.0), ("c", 3.0)], ["c"], "b"),
-        ([("-bad", 9.0), ("a", 1.0)], [], "a"),
+        ([("_bad", 9.0), ("a", 1.0)], [], "a"),
     ],
 )
 def test_the_newest_batch_that_is_not_in_the_lineage_is_taken(
     batches: list[tuple[str, float]], lineage: list[str], chosen: str | None
 ) -> None:
     assert select_batch([CompleteBatch(*batch) for batch in batches], lineage) == chosen
-
-
-def test_only_batches_with_a_marker_are_complete(tmp_path: Path) -> None:
-    store = LocalStore(tmp_path)
-    for key in ("clickstream/a/x.jsonl", "clickstream/a/_SUCCESS", "clickstream/b/x.jsonl", "clickstream/c/_SUCCESS"):
-        store.put(key, b"")
-    assert [batch.batch_id for batch in complete_batches(store)] == ["a", "c"]
-    assert [batch.batch_id for batch in complete_batches(store, skip=["c"])] == ["a"]

@@ -1,12 +1,10 @@
 """A model's object store in memory, and what the trainer writes into it."""
 
 import hashlib
-from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeVar
 
 from bluetune_api import store_layout
-from bluetune_api.objectstore import ObjectInfo, ObjectNotFound
+from bluetune_api.objectstore import ObjectInfo, ObjectNotFound, Page
 from bluetune_api.records import (
     CheckReport,
     GateReport,
@@ -20,7 +18,6 @@ from bluetune_api.records import (
     version_of,
 )
 
-T = TypeVar("T")
 BATCH = "b1"
 
 
@@ -57,10 +54,10 @@ class MemoryStore:
         ]
 
     async def folders(self, prefix: str) -> list[str]:
-        return _Sync(self).folders(prefix)
+        return sorted({key.removeprefix(prefix).split("/")[0] for key in self.kept if key.startswith(prefix)})
 
-    async def run(self, call: Callable[[Any], T]) -> T:
-        return call(_Sync(self))
+    async def page(self, prefix: str, after: str = "") -> Page:
+        return Page([info for info in await self.objects(prefix) if info.key > after])
 
     def uri(self, key: str = "") -> str:
         return f"s3://bucket/m/{key}"
@@ -84,18 +81,6 @@ class MemoryStore:
         self.kept.setdefault(store_layout.manifest(version), manifest)
         live = plan.live_version or plan.start_version or ""
         self.kept.setdefault(store_layout.result(plan.owner.uid), _result(plan.owner.uid, live, version, digest))
-
-
-class _Sync:
-    def __init__(self, store: MemoryStore) -> None:
-        self._store = store
-
-    def folders(self, prefix: str) -> list[str]:
-        found = {key.removeprefix(prefix).split("/")[0] for key in self._store.kept if key.startswith(prefix)}
-        return sorted(found)
-
-    def stat(self, key: str) -> ObjectInfo | None:
-        return ObjectInfo(key, 0, "etag", 0.0) if key in self._store.kept else None
 
 
 @cache

@@ -24,7 +24,7 @@ from bluetune_operator.core.lock import has_ended
 from bluetune_operator.core.serving_patch import VERSION_ANNOTATION
 from bluetune_operator.core.workloads import is_active_pod, is_finished_job
 from unit.operator_lock_model.apiserver import ApiServer, copied
-from unit.operator_lock_model.store import MemoryStore
+from unit.operator_lock_model.store import BATCH, MemoryStore
 
 Move = tuple[str, ...]
 """What is done, and to what."""
@@ -217,7 +217,7 @@ class World:
             "apiVersion": TASKS.api_version,
             "kind": TASKS.name,
             "metadata": {"name": name, "creationTimestamp": created},
-            "spec": {"modelRef": {"name": MODEL}, "maxRetries": 1, **spec},
+            "spec": {"modelRef": {"name": MODEL}, "maxRetries": 1, "batchId": BATCH, **spec},
         }
         self.server.create("person", TASKS, body)
 

@@ -106,6 +106,14 @@ def test_metrics_count_tasks_by_phase() -> None:
     assert "bluetune_queue_depth 0.0" in text
 
 
+def test_metrics_name_the_namespaces_that_are_lost() -> None:
+    metrics = Metrics(WorkQueue())
+    metrics.lost_namespaces({"staging"})
+    assert 'bluetune_namespace_lost{namespace="staging"} 1.0' in metrics.text().decode()
+    metrics.lost_namespaces(frozenset())
+    assert "bluetune_namespace_lost{" not in metrics.text().decode()
+
+
 @pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])
 def test_a_message_of_others_is_one_line_and_plays_no_tricks(formatter: logging.Formatter) -> None:
     evil = "no batch\n2026-01-01 INFO the task was promoted\x1b[2J\u202e\ud800"

@@ -281,3 +281,79 @@ def test_stores_opened_at_once_read_their_secret_once_and_fresh_ones_again(serve
         return at_once, len(server.requests)
 
     assert call(server, scenario) == (1, 2)
+
+
+def test_stores_and_secrets_of_namespaces_that_are_gone_are_not_kept(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.answers = [secret(**KEYS)]
+    now = [1000.0]
+    monkeypatch.setattr(store_module.time, "monotonic", lambda: now[0])
+
+    def preview(number: int) -> Object:
+        made = model()
+        made["metadata"]["namespace"] = f"preview-{number}"
+        made["spec"]["store"]["endpoint"] = f"store-{number}:9000"
+        return made
+
+    async def scenario(kube: KubeApi) -> None:
+        stores = Stores(kube)
+        for number in range(50):
+            await stores.open(preview(number))
+            now[0] += 60.0
+        lasting = await stores.open(preview(49))
+        kept = (stores._open, stores._secrets, stores._reading, stores._endpoints, stores._tenants, stores._used)
+        assert all(len(cache) <= 2 * store_module.IDLE_SECONDS / 60 + 1 for cache in kept), [*map(len, kept)]
+        assert await stores.open(preview(49)) is lasting
+        now[0] += 10 * store_module.IDLE_SECONDS
+        await stores.open(model())
+        assert [len(cache) for cache in kept] == [1] * len(kept)
+
+    call(server, scenario)
+
+
+def test_a_dead_store_of_one_namespace_tells_another_nothing(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "REST_SECONDS", 60.0)
+    server.answers = [secret(**KEYS)]
+
+    async def told(stores: Stores, namespace: str, prefix: str) -> str:
+        made = model()
+        made["metadata"]["namespace"] = namespace
+        made["spec"]["store"]["prefix"] = prefix
+        store = await stores.open(made)
+        with pytest.raises(StoreUnreachable) as raised:
+            await store.get("key")
+        return str(raised.value)
+
+    async def scenario(kube: KubeApi) -> None:
+        stores = Stores(kube)
+        assert "secret-project" in await told(stores, "tenant-a", "secret-project")
+        assert "secret-project" not in await told(stores, "tenant-b", "mine")
+
+    call(server, scenario)
+
+
+def test_calls_that_hang_in_one_namespace_leave_threads_to_another(tmp_path: Path) -> None:
+    class Hanging(LocalStore):
+        def stat(self, key: str) -> Any:
+            held.wait(20)
+
+    held = threading.Event()
+
+    async def scenario() -> None:
+        workers = Workers("s", store_module.THREADS)
+        tenant, other = (asyncio.Semaphore(store_module.THREADS_PER_NAMESPACE) for _ in range(2))
+
+        def opened(store: LocalStore, whose: asyncio.Semaphore) -> AsyncStore:
+            endpoint = _Endpoint(asyncio.Semaphore(store_module.THREADS_PER_ENDPOINT), whose)
+            return AsyncStore(store, workers, endpoint, CrashPoint(None), None)  # type: ignore[arg-type]
+
+        hanging = [asyncio.create_task(opened(Hanging(tmp_path), tenant).stat("k")) for _ in range(100)]
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(5):
+            assert await opened(LocalStore(tmp_path), other).stat("k") is None
+        held.set()
+        await asyncio.gather(*hanging)
+        workers.close()
+
+    asyncio.run(scenario())

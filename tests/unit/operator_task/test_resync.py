@@ -9,7 +9,7 @@ import pytest
 from bluetune_operator.adapters.cache import ObjectCache
 from bluetune_operator.adapters.kube import KubeApi
 from bluetune_operator.core.config import Config
-from bluetune_operator.core.errors import ApiUnavailable
+from bluetune_operator.core.errors import ApiError, ApiUnavailable
 from bluetune_operator.core.kinds import METHODS, MODELS, TASKS, Key, Kind
 from bluetune_operator.handlers import informer
 from bluetune_operator.handlers.health import Health
@@ -20,25 +20,30 @@ PERIOD = Config().resync_seconds
 
 
 class Server:
-    """Answers lists, a page for each list of objects; None breaks off."""
+    """Answers lists, a page for each list of objects; None breaks off, and a scope may be refused."""
 
     def __init__(self, **pages: list[list[dict[str, Any]] | None]) -> None:
         self.pages_of = pages
+        self.refused: dict[str | None, ApiError] = {}
 
-    async def pages(self, kind: Kind, _: str | None, *, labels: str | None) -> AsyncIterator[list[dict[str, Any]]]:
+    async def pages(self, kind: Kind, scope: str | None, *, labels: str | None) -> AsyncIterator[list[dict[str, Any]]]:
+        if scope in self.refused:
+            raise self.refused[scope]
         for page in self.pages_of.get(kind.plural, []):
             if page is None:
                 raise ApiUnavailable("cut")
-            yield page
+            yield [one for one in page if scope is None or one["metadata"]["namespace"] == scope]
 
 
 class Listing:
     """An informer and what it put on the queue: after how many seconds, by key."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, *namespaces: str) -> None:
         self.cache = ObjectCache()
         self.added: dict[str, float] = {}
-        self.informer = Informer(cast("KubeApi", server), self.cache, Config(), Health(PERIOD), self._add)
+        self.health = Health(PERIOD)
+        config = Config(namespaces=namespaces)
+        self.informer = Informer(cast("KubeApi", server), self.cache, config, self.health, self._add)
 
     def resync(self) -> dict[str, float]:
         self.added.clear()
@@ -120,3 +125,56 @@ def test_a_watch_that_begins_anew_is_followed_by_a_full_list_as_it_tells_of_no_d
     assert not asyncio.run(is_due(first, (TASKS, None), (MODELS, "ADDED"), first))
     assert asyncio.run(is_due(first, (MODELS, "ADDED"), anew))
     assert not asyncio.run(is_due(first, (MODELS, "ADDED"), (TASKS, "DELETED")))
+
+
+FORBIDDEN = ApiError(403, "Forbidden", "cannot list resource embeddingmodels in the namespace staging")
+
+
+def in_staging(name: str) -> dict[str, Any]:
+    made = task(name)
+    made["metadata"]["namespace"] = "staging"
+    return made
+
+
+def test_a_namespace_that_is_refused_is_left_out_and_the_others_are_served() -> None:
+    server = Server(finetuningtasks=[[task("here"), in_staging("there")]])
+    listing = Listing(server, "n", "staging")
+    listing.resync()
+    assert listing.cache.get(TASKS, "staging", "there") is not None
+    server.refused["staging"] = FORBIDDEN
+    synced = listing.health.last_sync
+    added = listing.resync()
+    assert listing.informer.lost == {"staging"}
+    assert listing.health.last_sync != synced
+    assert listing.cache.get(TASKS, "n", "here") is not None
+    assert listing.cache.get(TASKS, "staging", "there") is None
+    assert added["FineTuningTask/there"] == 0
+    del server.refused["staging"]
+    listing.resync()
+    assert listing.informer.lost == frozenset()
+    assert listing.cache.get(TASKS, "staging", "there") is not None
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "error"),
+    [
+        ((), FORBIDDEN),
+        (("n",), FORBIDDEN),
+        (("n", "staging"), ApiError(404, "NotFound", "the server could not find the requested resource")),
+        (("n", "staging"), ApiError(401, "Unauthorized", "Unauthorized")),
+    ],
+)
+def test_an_operator_that_may_list_nothing_says_so(namespaces: tuple[str, ...], error: ApiError) -> None:
+    server = Server()
+    server.refused = dict.fromkeys(namespaces or (None,), error)
+    listing = Listing(server, *namespaces)
+    with pytest.raises(ApiError, match=error.message):
+        listing.resync()
+    assert listing.health.last_sync is None
+
+
+def test_an_api_server_that_does_not_answer_is_no_lost_namespace() -> None:
+    listing = Listing(Server(finetuningtasks=[None]), "n", "staging")
+    with pytest.raises(ApiUnavailable):
+        listing.resync()
+    assert listing.informer.lost == frozenset()

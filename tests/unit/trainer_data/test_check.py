@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -355,3 +357,43 @@ def test_reading_ends_when_the_run_is_stopped(good_store: Any) -> None:
     stop.set()
     with pytest.raises(Stopped):
         loading.check(good_store, "b1", MethodPlan(), PLUGIN, stop=stop)
+
+
+def test_a_batch_in_folders_of_dates_is_read(good_store: Any) -> None:
+    good_store.put("clickstream/dt=2026-01-31/hour=05/part.jsonl", good_store.get("clickstream/b1/part.jsonl"))
+    assert not _check(good_store, batch="dt=2026-01-31/hour=05").valid
+    good_store.put("clickstream/dt=2026-01-31/hour=05/_SUCCESS", b"")
+    report = _check(good_store, batch="dt=2026-01-31/hour=05")
+    assert (report.valid, report.sessions, report.batch_id) == (True, 60, "dt=2026-01-31/hour=05")
+
+
+@pytest.mark.parametrize(("settle", "age", "valid"), [(None, 9e6, False), ("2h", 9e6, True), ("2h", 60.0, False)])
+def test_a_batch_without_a_marker_is_complete_when_nothing_was_added_for_long_enough(
+    good_store: Any, settle: str | None, age: float, valid: bool
+) -> None:
+    good_store.delete("clickstream/b1/_SUCCESS")
+    then = time.time() - age
+    os.utime(good_store.uri("clickstream/b1/part.jsonl"), (then, then))
+    report = _check(good_store, MethodPlan(clickstream=Clickstream(settle=settle)))
+    assert report.valid == valid, report.problems
+    if settle and not valid:
+        assert "not complete (added to less than clickstream.settle ago)" in report.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("commit", "sessions"),
+    [
+        ({"added": ["part.jsonl"], "removed": ["old.jsonl"]}, 60),
+        ({"added": ["part.jsonl", "old.jsonl"], "removed": []}, 120),
+        ({"removed": None}, 120),
+        ({"removed": 7}, 120),
+        ("no record", 120),
+    ],
+)
+def test_files_that_a_commit_of_databricks_replaced_are_no_data(good_store: Any, commit: Any, sessions: int) -> None:
+    good_store.delete("clickstream/b1/_SUCCESS")
+    good_store.write("clickstream/b1/old.jsonl", *(_session(n, session_id=f"old-{n}") for n in range(60)))
+    good_store.put("clickstream/b1/_started_17", b"")
+    good_store.write("clickstream/b1/_committed_17", commit)
+    report = _check(good_store)
+    assert (report.valid, report.sessions) == (True, sessions), report.problems

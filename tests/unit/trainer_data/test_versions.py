@@ -140,7 +140,7 @@ def test_a_manifest_cannot_write_outside_of_the_folder(store: Any, tmp_path: Pat
         ([], "a", ["a"]),
         (["a"], "b", ["a", "b"]),
         (["a", "b"], "a", ["b", "a"]),
-        ([f"n{n}" for n in range(100)], "new", [*(f"n{n}" for n in range(1, 100)), "new"]),
+        ([f"n{n}" for n in range(9000)], "new", [*(f"n{n}" for n in range(9000)), "new"]),
     ],
 )
 def test_the_lineage_grows_by_the_batch(before: list[str], batch: str | None, after: list[str]) -> None:

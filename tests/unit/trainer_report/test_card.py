@@ -80,3 +80,10 @@ def test_the_same_facts_give_the_same_card_and_a_base_has_a_short_one() -> None:
 def test_a_folder_that_sentence_transformers_cannot_open_does_not_say_so() -> None:
     card = model_card(_facts(sentence_transformers=False, transformers=False))
     assert "sentence" not in card.lower()
+
+
+def test_a_long_lineage_is_named_by_its_newest_batches() -> None:
+    card = model_card(_facts(lineage_batches=[f"hour={n:05d}" for n in range(3000)]))
+    assert "- learned from: 2980 earlier batches (manifest.json has them), `hour=02980`, " in card
+    assert "`hour=02999`" in card
+    assert "hour=02979" not in card

@@ -8,12 +8,13 @@ changed data or manifests begin a new one.
 import hashlib
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from bluetune_api import store_layout
-from bluetune_api.base import ApiModel
-from bluetune_api.batches import complete_batches
+from bluetune_api.base import ApiModel, seconds_of
+from bluetune_api.batches import find_batches, why_incomplete
 from bluetune_api.model import Gate
 from bluetune_api.objectstore import LocalStore
 from bluetune_api.plans import method_plan, select_batch
@@ -52,9 +53,10 @@ def run_manifests(
     method = method_plan(manifests.method.spec, manifests.task.spec.overrides)
     display = Display(sys.stderr)
     prepared = prepare(_plan(manifests, "Check", "none", method=method))  # a typo shall not cost the reading of a batch
-    batch_id = _batch(store, manifests)
+    batch_id, passed_over = _batch(store, manifests, method)
     if batch_id is None:
-        return f"nothing to do: the start version has learned from every complete batch in {store.uri('clickstream/')}"
+        where = store.uri(store_layout.CLICKSTREAM)
+        return f"nothing to do: the start version has learned from every complete batch in {where}{passed_over}"
     uid = _run_id(store, manifests, method, batch_id)
     check = _plan(manifests, "Check", uid, batch_id=batch_id, method=method)
     checked = run_check(store, check, stop=stop)
@@ -145,27 +147,34 @@ def _base_version(
     return run_import(store, plan, open_store, stop=stop).version
 
 
-def _batch(store: LocalStore, manifests: Manifests) -> str | None:
-    """The batch that the task names, or the newest one that the start version has not learned from."""
+def _batch(store: LocalStore, manifests: Manifests, method: MethodPlan) -> tuple[str | None, str]:
+    """The batch that the task names, or the newest one that the start version has not learned from; and what is none.
+
+    The latter is the end of a sentence, or empty.
+    """
     spec = manifests.task.spec
     if spec.batch_id is not None:
-        return spec.batch_id
-    batches = complete_batches(store)
-    if not batches:
-        folders = store.folders(store_layout.CLICKSTREAM)
-        unfinished = f"; {', '.join(folders[:5])} have no {store_layout.SUCCESS_MARKER}" if folders else ""
+        return spec.batch_id, ""
+    learned = read_manifest(store, spec.start_from)[0].lineage_batches if spec.start_from else []  # a base has none
+    found = find_batches(store, learned=frozenset(learned), settle=_settle(method), now=time.time())
+    passed_over = f"; {found.in_words()}" if found.in_words() else ""
+    if not found.complete and not learned:
         raise DataInvalid(
-            f"there is no complete batch in {store.uri(store_layout.CLICKSTREAM)}{unfinished}: put session files into"
+            f"there is no complete batch in {store.uri(store_layout.CLICKSTREAM)}{passed_over}: put session files into"
             f" {store_layout.CLICKSTREAM}<batch>/, and an empty {store_layout.SUCCESS_MARKER} when they are complete",
             reason="NoBatch",
         )
-    learned = read_manifest(store, spec.start_from)[0].lineage_batches if spec.start_from else []  # a base has none
-    return select_batch(batches, learned)
+    return select_batch(found.complete, learned), passed_over
+
+
+def _settle(method: MethodPlan) -> float | None:
+    settle = method.clickstream.settle
+    return seconds_of(settle) if settle is not None else None
 
 
 def _run_id(store: LocalStore, manifests: Manifests, method: MethodPlan, batch_id: str) -> str:
     start = manifests.task.spec.start_from or manifests.model.spec.base.uri
-    complete = store.stat(store_layout.batch_marker(batch_id)) is not None
+    complete = why_incomplete(store, batch_id, settle=_settle(method), now=time.time()) is None
     inputs = [*pin(store, store_layout.batch(batch_id)), *pin(store, method.items.path)]
     return _uid(manifests.task.metadata.name, batch_id, str(complete), start, method, _gate(manifests), *inputs)
 

@@ -3,11 +3,14 @@
 import logging
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from bluetune_api import store_layout
+from bluetune_api.base import seconds_of
+from bluetune_api.batches import why_incomplete
 from bluetune_api.model import Gate
 from bluetune_api.objectstore import ObjectStore
 from bluetune_api.records import CheckReport, MethodPlan, PinnedObject
@@ -41,10 +44,11 @@ def check(
     `gate` is what will be asked of a model that learns from the batch, if that is not the preset.
     """
     gate = gate or Gate()
-    marker = store.stat(store_layout.batch_marker(batch_id)) is not None
+    settle = method.clickstream.settle
+    incomplete = why_incomplete(store, batch_id, settle=seconds_of(settle) if settle else None, now=time.time())
     (batch, log), (items, items_log) = listing(store, store_layout.batch(batch_id)), listing(store, method.items.path)
     logs = [found for found in (log, items_log) if found is not None]
-    readable = marker and batch and items and not logs
+    readable = incomplete is None and batch and items and not logs
     seen, _ = _observe(
         store,
         batch_id,
@@ -55,7 +59,7 @@ def check(
         hold_out=gate.judgments is None,
         stop=stop,
     )
-    return report(replace(seen, marker=marker, batch=batch, items=items, transaction_logs=logs), method, gate)
+    return report(replace(seen, incomplete=incomplete, batch=batch, items=items, transaction_logs=logs), method, gate)
 
 
 def check_judgments(
@@ -156,7 +160,7 @@ def _observe(
     seen = Observed(
         batch_id=batch_id,
         items_path=method.items.path,
-        marker=True,
+        incomplete=None,
         batch=list(batch),
         items=list(items),
         sessions=sessions_tally,

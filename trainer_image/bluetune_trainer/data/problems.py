@@ -34,8 +34,8 @@ class Observed:
 
     batch_id: str
     items_path: str
-    marker: bool
-    """Whether `_SUCCESS` is there."""
+    incomplete: str | None
+    """Why the batch is not complete; None: it is."""
     batch: list[PinnedObject]
     items: list[PinnedObject]
     sessions: SessionTally
@@ -52,9 +52,12 @@ def batch_problems(seen: Observed) -> list[str]:
         return [delta_problem(log) for log in seen.transaction_logs]
     if not seen.batch:
         return [f"there are no sessions in {folder}: put {READABLE} files there"]
-    if not seen.marker:
+    if seen.incomplete is not None:
         marker = store_layout.batch_marker(seen.batch_id)
-        return [f"the batch is not complete: {marker} is missing; write it (empty) after the batch's last file"]
+        return [
+            f"the batch is not complete ({seen.incomplete}): {marker} is missing; write it (empty) after the batch's"
+            " last file, or set clickstream.settle of the method"
+        ]
     if not seen.items:
         return [f"there is no catalogue at {seen.items_path}: put the items there, or set the method's items.path"]
     return []

@@ -1,5 +1,7 @@
 """Pinned objects of the store as a stream of records: one file on disk at a time."""
 
+import json
+import re
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -18,6 +20,9 @@ from bluetune_trainer.errors import DataInvalid, Stopped
 
 TRANSACTION_LOG = "_delta_log"
 """Folder of a Delta table's log. It says which of the files beside it are current."""
+COMMIT = re.compile(r"_committed_\d+")
+"""Record of a commit of Databricks: `{"added": [...], "removed": [...]}`, names of files beside it."""
+MAX_COMMIT_BYTES = 16 << 20
 MAX_FILE_BYTES = 64 << 20
 """Largest file that an item may name: pictures of several at a time are in memory."""
 
@@ -41,14 +46,28 @@ def listing(store: ObjectStore, path: str) -> Listing:
     if not path.endswith("/"):
         info = store.stat(path)
         return Listing([PinnedObject(key=info.key, etag=info.etag, size=info.size)] if info else [])
-    objects, log = [], None
+    objects, log, commits = [], None, []
     for info in store.list(path):
         parts = info.key.removeprefix(path).split("/")
+        if COMMIT.fullmatch(parts[-1]):
+            commits.append(info.key)
         if TRANSACTION_LOG in parts[:-1]:
             log = path + "/".join(parts[: parts.index(TRANSACTION_LOG) + 1]) + "/"
         if not any(part.startswith(("_", ".")) for part in parts):
             objects.append(PinnedObject(key=info.key, etag=info.etag, size=info.size))
-    return Listing(objects, log)
+    removed = {key for commit in commits for key in _removed(store, commit)}
+    return Listing([one for one in objects if one.key not in removed], log)
+
+
+def _removed(store: ObjectStore, commit: str) -> Iterator[str]:
+    """Files that a commit of Databricks replaced: they lie beside the new ones until they are vacuumed."""
+    try:
+        names = json.loads(store.get(commit, most=MAX_COMMIT_BYTES))["removed"]
+    except (ObjectNotFound, ObjectTooLarge, ValueError, KeyError, TypeError, RecursionError):
+        return  # it is no such record, and names none
+    folder = commit.rpartition("/")[0] + "/"
+    if isinstance(names, list):
+        yield from (folder + name for name in names if isinstance(name, str))
 
 
 def pin(store: ObjectStore, path: str) -> list[PinnedObject]:

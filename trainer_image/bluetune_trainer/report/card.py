@@ -20,6 +20,9 @@ _SIMILARITIES = {
 }
 _HUB = re.compile(r"hf://([\w.-]+/[\w.-]+?)(@.*)?")
 
+SHOWN_BATCHES = 20
+"""Batches of the lineage that a card names: the newest."""
+
 
 @dataclass(frozen=True)
 class CardFacts:
@@ -205,6 +208,9 @@ def _lineage(facts: CardFacts) -> str:
     rows = [("first imported from", facts.base_uri), ("parent version", facts.parent)]
     lines = [f"- {name}: {code(value)}" for name, value in rows if value]
     if facts.lineage_batches:
-        lines.append("- learned from: " + ", ".join(code(batch) for batch in facts.lineage_batches))
+        earlier = len(facts.lineage_batches) - SHOWN_BATCHES
+        newest = ", ".join(code(batch) for batch in facts.lineage_batches[-SHOWN_BATCHES:])
+        more = f"{earlier} earlier batches (manifest.json has them), " if earlier > 0 else ""
+        lines.append(f"- learned from: {more}{newest}")
     lines += [f"- {code(name)}: {code(value)}" for name, value in sorted(facts.metadata.items())]
     return "## Lineage\n\n" + "\n".join(lines) if lines else ""

@@ -201,7 +201,7 @@ def safe(path: str, listed_in: str) -> PurePosixPath:
     return pure
 
 
-def lineage(parent: Manifest, batch_id: str | None, *, limit: int = 100) -> list[str]:
-    """Every batch that a version and its ancestors learned from, oldest first; the newest ones if there are many."""
+def lineage(parent: Manifest, batch_id: str | None) -> list[str]:
+    """Every batch that a version and its ancestors learned from, oldest first: one that is forgotten would be new."""
     batches = [batch for batch in parent.lineage_batches if batch != batch_id]
-    return [*batches, *([batch_id] if batch_id else [])][-limit:]
+    return [*batches, *([batch_id] if batch_id else [])]
