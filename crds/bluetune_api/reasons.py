@@ -27,12 +27,14 @@ ConditionType = Literal[
     "Imported",
     "ServingUnsafe",
     "LockInconsistent",
+    "StoreUnsafe",
 ]
 """Of tasks, models and methods."""
 
 Reason = Literal[
     "Accepted",
     "Acquired",
+    "Adopted",
     "AllTrialsFailed",
     "AlreadyClaimed",
     "AlreadyCurrent",
@@ -50,6 +52,7 @@ Reason = Literal[
     "CheckMissing",
     "Checking",
     "Completed",
+    "ConditionalWrites",
     "Consistent",
     "ContainerCreating",
     "ContainerNotFound",
@@ -153,6 +156,7 @@ Reason = Literal[
     "StoreDenied",
     "StoreError",
     "StoreFailed",
+    "StoreTakenOver",
     "StoreUnreachable",
     "Suspended",
     "TaskCancelled",

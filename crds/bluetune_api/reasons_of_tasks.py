@@ -256,7 +256,7 @@ TASK_GROUPS: tuple[Group, ...] = (
             ),
             "NoConditionalWrites": Entry(
                 "the store does not refuse to create an object that exists (`If-None-Match` on PutObject), so two runs"
-                " could overwrite each other",
+                " could overwrite each other; also on `StoreUnsafe` of a model",
                 "use a store that does, or a newer release of this one",
             ),
             "ObjectTooLarge": Entry(

@@ -54,7 +54,9 @@ def _limits(schema: Schema) -> str:
 def _rows(schema: Schema, path: str, fixed: set[str]) -> Iterator[str]:
     required = set(schema.get("required", ()))
     for name, child in schema["properties"].items():
-        marks = [mark for mark, holds in (("required", name in required), ("immutable", f"{path}{name}" in fixed)) if holds]
+        marks = [
+            mark for mark, holds in (("required", name in required), ("immutable", f"{path}{name}" in fixed)) if holds
+        ]
         default = child.get("default")
         if default not in (None, {}):
             marks.append(f"default `{_literal(default)}`")

@@ -13,6 +13,7 @@ from bluetune_operator.reconciler.task_admission import choice, lock, references
 from bluetune_operator.reconciler.task_end import cancelled, ended, promote, publish
 from bluetune_operator.reconciler.task_key import claim, duplicate
 from bluetune_operator.reconciler.task_run import Run, Step
+from bluetune_operator.reconciler.task_store import owned
 from bluetune_operator.reconciler.task_work import check, train
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ STEPS: tuple[Step, ...] = (
     suspended_waiter,
     duplicate,
     lock,
+    owned,
     claim,
     choice,
     check,

@@ -33,11 +33,10 @@ from bluetune_operator.core.lock import (
 from bluetune_operator.core.references import Problem, method_name, resolve_method, resolve_model, start_version
 from bluetune_operator.core.times import moment_of, stamp
 from bluetune_operator.reconciler.task_run import Run, Stay
+from bluetune_operator.reconciler.task_store import STORE_SECONDS, store_of, store_trouble
 
 logger = logging.getLogger(__name__)
 
-STORE_SECONDS = 10.0
-"""A store sends no events: how soon to look again for what is missing in it, or whether it answers."""
 REMNANT_SECONDS = 5.0
 """How soon to look again whether pods that a former holder left behind are gone."""
 
@@ -74,7 +73,7 @@ async def _referred(run: Run) -> Problem | None:
         run.method_problem = method  # a run goes on without its method; only a new Job needs it
     assert run.raw_model is not None  # noqa: S101 - resolve_model has judged it
     try:
-        store = await run.context.stores.open(run.raw_model, fresh=not run.draft.holds("Accepted"))
+        store = await store_of(run, run.raw_model, fresh=not run.draft.holds("Accepted"))
         if not run.draft.holds("Accepted"):
             if spec.batch_id and await store.stat(store_layout.batch_marker(spec.batch_id)) is None:
                 where = store.uri(store_layout.batch_marker(spec.batch_id))
@@ -234,14 +233,6 @@ async def _newest_batch(store: AsyncStore, start: str) -> str | None:
     learned = manifest.lineage_batches
     batches = await store.run(lambda s: complete_batches(s, skip=learned))
     return select_batch(batches, learned)
-
-
-def store_trouble(run: Run, error: Exception) -> Stay:
-    """The store cannot be used for the moment: say so and try again; a run that holds the lock keeps it."""
-    problem = problem_of(error)
-    phase = run.draft.status.phase or "Pending"
-    run.draft.now_doing(phase, problem.reason, str(problem), stalled=problem.reason != "StoreUnreachable")
-    return Stay(STORE_SECONDS)
 
 
 def expired(run: Run) -> float | None:

@@ -28,9 +28,10 @@ from bluetune_operator.core.progress import best_of, finished_progress, shown, s
 from bluetune_operator.core.references import parsed
 from bluetune_operator.core.times import stamp
 from bluetune_operator.core.workloads import is_finished_job
-from bluetune_operator.reconciler.task_admission import expired, still_held, store_trouble
+from bluetune_operator.reconciler.task_admission import expired, still_held
 from bluetune_operator.reconciler.task_key import forfeit
 from bluetune_operator.reconciler.task_run import JOB_NAMES, Run, Stay, own_job
+from bluetune_operator.reconciler.task_store import store_of, store_trouble
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +124,7 @@ async def _best_kept(run: Run) -> tuple[TrialSummary | None, str | None]:
     if run.raw_model is None:
         return None, None
     try:
-        store = await run.context.stores.open(run.raw_model)
+        store = await store_of(run, run.raw_model)
         folders = [name for name in await store.folders(store_layout.best(run.uid)) if name.isdecimal()]
         records = [await store.get_or_none(store_layout.trial(run.uid, int(name))) for name in folders[:BEST_FOLDERS]]
         best = best_trial([Trial.model_validate_json(data) for data in records if data is not None])

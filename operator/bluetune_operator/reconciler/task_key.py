@@ -9,8 +9,10 @@ from bluetune_operator.adapters.store import StoreProblem
 from bluetune_operator.core.key_claim import ClaimantState, KeyVerdict, key_verdict
 from bluetune_operator.core.kinds import TASKS, condition_status, uid_of
 from bluetune_operator.core.progress import best_of
-from bluetune_operator.reconciler.task_admission import follow_first, store_trouble
+from bluetune_operator.reconciler.store_claim import store_refusal
+from bluetune_operator.reconciler.task_admission import follow_first
 from bluetune_operator.reconciler.task_run import Run, Stay
+from bluetune_operator.reconciler.task_store import store_of, store_trouble
 
 UNREADABLE = KeyClaim(task_uid="0", task="0")
 """A claim that is none: no object has such a uid, so it is nobody's, and replaced under the lock."""
@@ -63,7 +65,12 @@ async def forfeit(run: Run) -> None:
     """
     if run.draft.status.batch_id is None or run.raw_model is None:
         return
-    store = await run.context.stores.open(run.raw_model)
+    store = await store_of(run, run.raw_model)
+    refused = await store_refusal(run.raw_model, store)
+    if refused is not None and refused.reason == "AlreadyClaimed":
+        return  # it is another's now, and so are its keys
+    if refused is not None:
+        raise StoreProblem(refused.reason, refused.message)
     await store.create(store_layout.forfeit(run.uid), b"")
 
 

@@ -14,6 +14,7 @@ from bluetune_api import store_layout
 from bluetune_api.objectstore import LocalStore, ObjectInfo
 from bluetune_api.records import Manifest, ManifestFile, Probe, digest_of, version_of
 from bluetune_api.s3 import S3Store
+from bluetune_api.store_identity import StoreOwner
 from bluetune_operator.adapters.cache import ObjectCache
 from bluetune_operator.adapters.faults import CrashPoint
 from bluetune_operator.adapters.store import AsyncStore, _Endpoint
@@ -73,6 +74,8 @@ class World:
         self.current = publish(self.store, "current")
         self.newest = publish(self.store, "newest")
         self._age()
+        owner = StoreOwner(namespace="ns", name="shop", uid="u")
+        self.store.put(store_layout.OWNER, owner.encode())
         self.spec: Object = {
             "base": {"uri": "/models/base"},
             "store": {"endpoint": "s:9000", "bucket": "bucket", "credentialsSecretRef": {"name": "keys"}},
