@@ -311,7 +311,10 @@ TASK_GROUPS: tuple[Group, ...] = (
         "Why a version goes into production, or does not",
         "On `Promoted`. A version that does not is kept.",
         {
-            "NotRequested": Entry("`spec.deployAsBlue` is false", ""),
+            "NotRequested": Entry(
+                "`spec.deployAsBlue` is false, of the task itself or of the one whose result it took over by its key",
+                "to roll that version out, name it in the model's `spec.serving.rollbackTo`",
+            ),
             "RolloutRequested": Entry("the gate lets it pass: the model's rollout is about to begin", ""),
             "GatePassed": Entry("the candidate is better by as much as the gate asks", ""),
             "GateNotPassed": Entry(
