@@ -34,7 +34,8 @@ TASK_GROUPS: tuple[Group, ...] = (
                 "`spec.batchId` names a batch without a `_SUCCESS` object", "write the batch, and `_SUCCESS` last"
             ),
             "VersionNotFound": Entry(
-                "`spec.startFrom`, or a version that is to be served or read, has no `manifest.json` in the store",
+                "a version that is to be started from (`spec.startFrom`), served or read has no `manifest.json` in the"
+                " store",
                 "name a version that exists (`versions/` in the model's prefix)",
             ),
             "NameTaken": Entry(

@@ -42,6 +42,7 @@ from bluetune_operator.core.rollout_choice import (
     Target,
     active,
     choose,
+    compared_with_another,
     lost_right,
     request_of,
     unread,
@@ -273,7 +274,8 @@ class ModelReconciler:
         if request is not None and request.task is not None:
             live = await self._context.kube.get(TASKS, namespace, request.task)
             holder = held_by(await read_lease(self._context.kube, namespace, name_of(subject.model)))
-            request = request_of([live] if live else [], holder)
+            stale = live is None or compared_with_another(live, status.current)
+            request = request_of([live] if live is not None and not stale else [], holder)
         choice = choose(
             Situation(
                 status=status,

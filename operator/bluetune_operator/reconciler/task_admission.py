@@ -9,7 +9,7 @@ from bluetune_api import store_layout
 from bluetune_api.batches import complete_batches
 from bluetune_api.method import FineTuningMethod
 from bluetune_api.model import EmbeddingModel
-from bluetune_api.objectstore import StoreError
+from bluetune_api.objectstore import ObjectNotFound, StoreError
 from bluetune_api.plans import select_batch
 from bluetune_api.records import Manifest
 from bluetune_api.task import Queue
@@ -212,6 +212,10 @@ async def choice(run: Run) -> Stay | None:
     except ValidationError as error:
         message = f"{run.store.uri(store_layout.manifest(start))} cannot be read: {error.errors()[0]['msg']}"
         run.draft.fail("VersionInvalid", message)
+        return Stay()
+    except ObjectNotFound:  # nothing brings it back by itself, and others wait for the lock
+        where = run.store.uri(store_layout.manifest(start))
+        run.draft.fail("VersionNotFound", f"the start version {start} is not in the store: {where} does not exist")
         return Stay()
     except (StoreProblem, StoreError) as error:
         return store_trouble(run, error)

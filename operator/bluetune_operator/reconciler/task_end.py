@@ -26,6 +26,7 @@ from bluetune_operator.core.kinds import (
 )
 from bluetune_operator.core.progress import best_of, finished_progress, shown, shown_metrics
 from bluetune_operator.core.references import parsed
+from bluetune_operator.core.rollout_choice import compared_with_another
 from bluetune_operator.core.times import stamp
 from bluetune_operator.core.workloads import is_finished_job
 from bluetune_operator.reconciler.task_admission import expired, still_held
@@ -223,6 +224,14 @@ async def promote(run: Run) -> Stay | None:
             return Stay()
         run.draft.say("Promoted", False, "RolloutFailed", message)
         run.draft.fail("RolloutFailed", message)
+        return Stay()
+    if ours is None and serving is not None and compared_with_another(run.raw, current):
+        message = (
+            f"blue served {status.live_version or 'nothing'} when this run was compared, and serves another version"
+        )
+        message += f" now ({current.version if current is not None else 'none'}); run again"
+        run.draft.say("Promoted", False, "GateStale", message)
+        run.draft.succeed("GateStale", message)
         return Stay()
     if ours is None and (serving is None or serving.rollback_to is not None):
         reason: Reason = "NoServing" if serving is None else "Pinned"

@@ -299,3 +299,59 @@ def test_a_version_that_the_store_lost_is_not_patched_in_again(stage: Stage) -> 
     assert stage.patched == []
     assert stage.ready()[:2] == ("False", "VersionNotFound")
     assert live in stage.ready()[2]
+
+
+def test_a_version_that_is_lost_during_its_rollout_is_not_patched_in(stage: Stage) -> None:
+    stage.settle()
+    stage.patched.clear()
+    note = stage.server.on_change
+
+    def lose(change: Change) -> None:
+        note(change)
+        rollout = ((change.after or {}).get("status") or {}).get("rollout") or {}
+        if change.kind == MODELS.plural and rollout.get("step") == "Patch" and rollout["to"] != stage.base:
+            stage.store.kept.pop(store_layout.manifest(rollout["to"]), None)
+
+    stage.server.on_change = lose
+    stage.system.world.add("a", deployAsBlue=True)
+    stage.settle()
+    assert (stage.patched, stage.served()) == ([], stage.base)
+    task = stage.server.get(TASKS, "a")
+    assert task is not None
+    assert "VersionNotFound" in condition(task, "Promoted")["message"]  # type: ignore[index]
+
+
+def test_a_version_that_was_compared_with_another_than_blue_serves_is_not_rolled_out(stage: Stage) -> None:
+    stage.settle()
+    stage.patched.clear()
+    other, digest, manifest = published("other", None)
+    stage.store.kept[store_layout.manifest(other)] = manifest
+    note = stage.server.on_change
+
+    def replace(change: Change) -> None:
+        """Somebody has made the model again, with another version, when the task asks."""
+        note(change)
+        asks = change.after is not None and (condition(change.after, "Promoted") or {}).get("status") == "Unknown"
+        if change.kind == TASKS.plural and asks and stage.status()["current"]["version"] == stage.base:
+            model = stage.model()
+            model["status"]["current"] |= {"version": other, "digest": digest}
+            stage.server.put("person", MODELS, model)
+
+    stage.server.on_change = replace
+    stage.system.world.add("a", deployAsBlue=True)
+    stage.settle()
+    task = stage.server.get(TASKS, "a")
+    assert task is not None
+    assert condition(task, "Promoted")["reason"] == "GateStale"  # type: ignore[index]
+    assert set(stage.patched) <= {other}
+
+
+def test_a_task_whose_start_version_is_gone_ends_and_frees_the_lock(stage: Stage) -> None:
+    live = stage.promoted()
+    del stage.store.kept[store_layout.manifest(live)]
+    stage.system.world.add("b")
+    stage.settle()
+    task = stage.server.get(TASKS, "b")
+    assert task is not None
+    assert condition(task, "Failed")["reason"] == "VersionNotFound"  # type: ignore[index]
+    assert stage.status().get("lock") is None
