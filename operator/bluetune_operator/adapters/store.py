@@ -106,7 +106,8 @@ class AsyncStore:
 
     async def require_conditional_writes(self) -> None:
         """Raise NoConditionalWrites for a store that creates an object twice; it writes the first time alone."""
-        await self._write(lambda: require_conditional_writes(self._store))
+        if await self._call(lambda: self._fenced(lambda: require_conditional_writes(self._store))):
+            self._crash_point.written()
 
     async def delete(self, key: str) -> None:
         """Remove an object; no error if there is none."""
@@ -131,14 +132,14 @@ class AsyncStore:
     async def _write(self, call: Callable[[], T]) -> T:
         """A call that is not sent while the fence is closed (NotLeading)."""
 
-        def fenced() -> T:
-            if self._fence is not None:
-                self._fence.check()
-            return call()
-
-        answer = await self._call(fenced)
+        answer = await self._call(lambda: self._fenced(call))
         self._crash_point.written()
         return answer
+
+    def _fenced(self, call: Callable[[], T]) -> T:
+        if self._fence is not None:
+            self._fence.check()
+        return call()
 
     async def _call(self, call: Callable[[], T]) -> T:
         if time.monotonic() < self._endpoint.rests_until:

@@ -18,13 +18,15 @@ from bluetune_operator.core.errors import Conflict
 from bluetune_operator.core.kinds import MODELS, Object, is_deleting, name_of, namespace_of, uid_of
 from bluetune_operator.core.model_claims import store_claimed_by_another
 from bluetune_operator.core.rollout import Failure
+from bluetune_operator.core.rollout_choice import active
 from bluetune_operator.core.store_owner import not_held, owner_from, owner_step, take_over_from
 from bluetune_operator.reconciler.base import Context
 
 logger = logging.getLogger(__name__)
 
-BELIEVED_SECONDS = 60.0
-"""How long a look at owner.json is believed by a reconcile that writes nothing."""
+BELIEVED_SECONDS, ROLLOUT_BELIEVED_SECONDS = 60.0, 5.0
+"""How long a look at owner.json is believed by a reconcile that writes nothing there; during a rollout its reindex Job
+does."""
 PROBE_SECONDS = 3600.0
 """How soon a store without conditional writes is asked again: somebody may have upgraded it."""
 
@@ -73,7 +75,8 @@ class StoreClaims:
         """Claim the store, or see that it is held."""
         key, what = (namespace_of(model), name_of(model)), (uid_of(model), spec.store.location())
         believed, since = self._held.get(key, (None, 0.0))
-        if believed == what and time.monotonic() - since < BELIEVED_SECONDS and not self._probe_is_due(model, status):
+        limit = ROLLOUT_BELIEVED_SECONDS if active(status.rollout) else BELIEVED_SECONDS
+        if believed == what and time.monotonic() - since < limit and not self._probe_is_due(model, status):
             return Hold(held=True)
         try:
             refused = await self._refusal(model, status, store)
