@@ -355,3 +355,21 @@ def test_a_task_whose_start_version_is_gone_ends_and_frees_the_lock(stage: Stage
     assert task is not None
     assert condition(task, "Failed")["reason"] == "VersionNotFound"  # type: ignore[index]
     assert stage.status().get("lock") is None
+
+
+def test_a_version_that_the_store_lost_is_not_reindexed(stage: Stage) -> None:
+    model = stage.model()
+    stage.store.kept[store_layout.OWNER] = StoreOwner(
+        namespace=NAMESPACE, name=MODEL, uid=model["metadata"]["uid"]
+    ).encode()
+    del stage.store.kept[store_layout.manifest(stage.base)]
+    del model["status"]["current"]
+    model["spec"]["serving"]["reindex"] = {"template": {"backoffLimit": 0, "template": {"spec": {"containers": []}}}}
+    stage.server.put("person", MODELS, model)
+    stage.settle()
+    assert stage.server.all(JOBS) == []
+    assert stage.ready()[:2] == ("False", "VersionNotFound")
+    stage.store.kept[store_layout.manifest(stage.base)] = published("base", None)[2]
+    stage.edit(retention={"keepVersions": 9})  # a change of the model is worth another try at once
+    stage.settle()
+    assert [job["metadata"]["labels"]["bluetune.dev/job"] for job in stage.server.all(JOBS)] == ["reindex"]
