@@ -16,7 +16,7 @@ from bluetune_api.model import CurrentVersion, Serving
 from bluetune_api.store_identity import CurrentRecord, PromotedVersion
 from bluetune_api.store_location import StoreLocation
 from bluetune_operator.core.rollout import Failure
-from bluetune_operator.core.serving_patch import DIGEST_ANNOTATION, VERSION_ANNOTATION
+from bluetune_operator.core.serving_patch import DIGEST_ANNOTATION, VERSION_ANNOTATION, served_uri
 from bluetune_operator.core.times import moment_of, stamp
 
 
@@ -68,7 +68,7 @@ def deployed(
     version, digest = annotations.get(VERSION_ANNOTATION), annotations.get(DIGEST_ANNOTATION)
     if not version or not digest:
         return None
-    uri, served = store.uri(store_layout.version(version)), _served_uri(template, serving.container)
+    uri, served = store.uri(store_layout.version(version)), served_uri(deployment, serving.container)
     if served is not None and served != uri:
         return None
     try:
@@ -96,16 +96,6 @@ def adoption(judged: Sequence[Judged]) -> Candidate | Failure | None:
                 " version in the store, or name the one to serve in spec.serving.rollbackTo"
             )
             return Failure(problem.reason, text)
-    return None
-
-
-def _served_uri(template: Mapping[str, Any], container: str) -> str | None:
-    for each in (template.get("spec") or {}).get("containers") or ():
-        if each.get("name") == container:
-            for variable in each.get("env") or ():
-                if variable.get("name") == "BLUETUNE_URI":
-                    value: str | None = variable.get("value")
-                    return value
     return None
 
 

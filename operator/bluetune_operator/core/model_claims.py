@@ -1,21 +1,23 @@
 """What a model claims for itself alone: its part of the store, and its Deployment.
 
 Who holds it keeps it: an edit of another model, or an earlier creation time, dispossesses nobody. A store is held by
-owner.json (`store_owner.py`), a Deployment by the status of the model that serves it. What nobody holds yet goes to the
-model that was created first.
+owner.json (`store_owner.py`), a Deployment by the status of the model that serves it; where that was lost, by the model
+whose store the Deployment serves. What nobody holds yet goes to the model that was created first.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from bluetune_api import store_layout
 from bluetune_operator.core.kinds import name_of, namespace_of, uid_of
 from bluetune_operator.core.rollout import Failure
+from bluetune_operator.core.serving_patch import served_uri
 
 Model = Mapping[str, Any]
 
 
-def claimed_by_another(model: Model, models: Iterable[Model]) -> Failure | None:
-    """Which other model has what this one claims, as far as their resources tell.
+def claimed_by_another(model: Model, models: Iterable[Model], deployment: Model | None = None) -> Failure | None:
+    """Which other model has what this one claims, as far as their resources and the Deployment tell.
 
     Models of all watched namespaces count. One of the same name does not: it is this one, or a former one that the
     cache still holds. A model whose base is published has held its store: whether it still does, owner.json says alone.
@@ -25,19 +27,27 @@ def claimed_by_another(model: Model, models: Iterable[Model]) -> Failure | None:
         return failure
     if (place := _deployment(model)) is None:
         return None
-    other = _rival(model, others, lambda m: _deployment(m) == place, holds_deployment)
+
+    def order(each: Model) -> int:
+        return 0 if holds_deployment(each) else 1 if _is_served(each, deployment) else 2
+
+    other = _rival(model, others, lambda m: _deployment(m) == place, order)
     if other is None:
         return None
-    text = f"Deployment {place[1]} belongs to model {_called(other, model)}, {_why(other, holds_deployment)}"
+    text = f"Deployment {place[1]} belongs to model {_called(other, model)}, {_WHY[order(other)]}"
     return Failure("AlreadyClaimed", f"{text}; name another Deployment in spec.serving.deployment")
 
 
 def store_claimed_by_another(model: Model, models: Iterable[Model]) -> Failure | None:
     """Which other model has this one's prefix, before owner.json says so."""
-    other = _rival(model, models, lambda m: _store(m) == _store(model), _has_base)
+
+    def order(each: Model) -> int:
+        return 0 if _has_base(each) else 2
+
+    other = _rival(model, models, lambda m: _store(m) == _store(model), order)
     if other is None:
         return None
-    text = f"the store prefix {_store_text(model)} belongs to model {_called(other, model)}, {_why(other, _has_base)}"
+    text = f"the store prefix {_store_text(model)} belongs to model {_called(other, model)}, {_WHY[order(other)]}"
     return Failure("AlreadyClaimed", f"{text}; make a new model with a spec.store.prefix of its own")
 
 
@@ -47,21 +57,28 @@ def holds_deployment(model: Model) -> bool:
     return place is not None and (model.get("status") or {}).get("deployment") == place[1]
 
 
-def _rival(
-    model: Model, models: Iterable[Model], claims: Callable[[Model], bool], holds: Callable[[Model], bool]
-) -> Model | None:
-    """The model that goes before this one, of those that claim the same: a holder, else the first one."""
+_WHY = ("which has claimed it before", "whose version it serves", "which is older")
 
-    def rank(each: Model) -> tuple[bool, str, str]:
-        return (not holds(each), *_seniority(each))
+
+def _rival(
+    model: Model, models: Iterable[Model], claims: Callable[[Model], bool], order: Callable[[Model], int]
+) -> Model | None:
+    """The model that goes before this one, of those that claim the same: by `order`, then by age."""
+
+    def rank(each: Model) -> tuple[int, str, str]:
+        return (order(each), *_seniority(each))
 
     others = (other for other in models if _place(other) != _place(model) and claims(other))
     first = min(others, key=rank, default=None)
     return first if first is not None and rank(first) < rank(model) else None
 
 
-def _why(other: Model, holds: Callable[[Model], bool]) -> str:
-    return "which has claimed it before" if holds(other) else "which is older"
+def _is_served(model: Model, deployment: Model | None) -> bool:
+    """Whether the Deployment serves a version out of this model's store."""
+    uri = served_uri(deployment, model["spec"]["serving"]["container"])
+    _, bucket, prefix = _store(model)
+    folder = "/".join(part for part in ("s3:/", bucket, prefix, store_layout.VERSIONS) if part)
+    return uri is not None and uri.startswith(folder)
 
 
 def _has_base(model: Model) -> bool:

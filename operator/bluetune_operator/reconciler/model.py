@@ -16,6 +16,7 @@ from bluetune_operator.adapters.store import AsyncStore, StoreProblem, problem_o
 from bluetune_operator.core.adoption import Candidate
 from bluetune_operator.core.conditions import find
 from bluetune_operator.core.kinds import (
+    DEPLOYMENTS,
     JOBS,
     LEASES,
     MODELS,
@@ -195,10 +196,12 @@ class ModelReconciler:
 
     async def _claim(self, model: Object, status: EmbeddingModelStatus) -> Failure | None:
         """Whether another model has what this one claims; asked live before the first Job is made."""
+        serving = model["spec"].get("serving") or {}
+        blue = self._context.cache.get(DEPLOYMENTS, namespace_of(model), serving.get("deployment", ""))
         if status.base_version is not None:
-            return claimed_by_another(model, self._context.cache.all(MODELS))
+            return claimed_by_another(model, self._context.cache.all(MODELS), blue)
         found = [m for scope in self._context.config.scopes for m in await self._context.kube.list(MODELS, scope)]
-        return claimed_by_another(model, found)
+        return claimed_by_another(model, found, blue)
 
     async def _open(self, model: Object) -> tuple[AsyncStore | None, Failure | None]:
         try:

@@ -80,3 +80,20 @@ def test_claims(case: str, mine: dict[str, Any], others: list[dict[str, Any]], w
     failure = claimed_by_another(mine, [*others, mine])
     assert (failure is None) == (words is None), case
     assert (words or "") in (failure.message if failure else "")
+
+
+@pytest.mark.parametrize(
+    ("case", "uri", "first"),
+    [
+        ("it serves the younger one's store, whose status was lost", "s3://b/young/versions/v1/", "young"),
+        ("it serves the older one's store", "s3://b/old/versions/v1/", "old"),
+        ("it serves another store", "s3://b/oldest/versions/v1/", "old"),
+        ("it serves none", None, "old"),
+    ],
+)
+def test_where_no_status_says_who_holds_a_deployment_it_says_so_itself(case: str, uri: str | None, first: str) -> None:
+    container = {"name": "c", "env": [{"name": "BLUETUNE_URI", "value": uri}] if uri else []}
+    deployment = {"spec": {"template": {"spec": {"containers": [container]}}}}
+    models = [model("old", 1, deployment="x"), model("young", 6, deployment="x")]
+    refused = [m["metadata"]["name"] for m in models if claimed_by_another(m, models, deployment)]
+    assert refused == [name for name in ("old", "young") if name != first], case
