@@ -14,8 +14,8 @@ from bluetune_operator.core.kinds import name_of, namespace_of, uid_of
 from bluetune_operator.core.rollout import Failure
 from bluetune_operator.core.untrusted import clean
 
-Step = Literal["Claim", "Ours", "TakeOver"]
-"""Create owner.json; go on; replace owner.json."""
+Step = Literal["Claim", "Ours", "Complete", "TakeOver"]
+"""Create owner.json; go on; add the cluster, which could not be told before; replace owner.json."""
 
 SHOWN_CHARACTERS = 200
 
@@ -46,7 +46,7 @@ def owner_step(found: bytes | None, ours: StoreOwner, named: str | None, where: 
     if isinstance(owner, Failure):
         return owner
     if owner.uid == ours.uid:
-        return "Ours"
+        return "Complete" if owner.cluster is None and ours.cluster is not None else "Ours"
     same_name = (owner.namespace, owner.name) == (ours.namespace, ours.name)
     if same_name and owner.cluster is not None and owner.cluster == ours.cluster:
         return "TakeOver"

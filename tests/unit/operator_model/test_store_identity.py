@@ -167,6 +167,13 @@ def test_a_model_of_the_same_name_in_another_cluster_does_not_take_over(stage: S
     assert stage.ready()[1] == "AlreadyClaimed"
 
 
+def test_the_cluster_is_added_once_it_can_be_told(stage: Stage) -> None:
+    uid = stage.model()["metadata"]["uid"]
+    stage.store.kept[store_layout.OWNER] = StoreOwner(namespace=NAMESPACE, name=MODEL, uid=uid).encode()
+    stage.settle()
+    assert stage.owner() == StoreOwner(cluster="cluster", namespace=NAMESPACE, name=MODEL, uid=uid)
+
+
 def test_an_endpoint_that_leads_to_another_store_is_not_claimed(stage: Stage) -> None:
     stage.store.kept.clear()  # what the new address holds
     stage.settle()
@@ -246,6 +253,9 @@ def test_where_the_store_does_not_confirm_what_is_live_a_person_decides(stage: S
         del stage.store.kept[store_layout.manifest(live)]
     stage.make_again()
     stage.settle()
+    stage.system.world.add("b")
+    stage.settle()
+    assert stage.server.get(JOBS, "b-check") is None, "it would start from the base"
     status, reason, message = stage.ready()
     assert (status, reason) == ("False", "VersionNotFound" if damage == "manifest gone" else "VersionInvalid")
     assert "spec.serving.rollbackTo" in message
@@ -253,6 +263,7 @@ def test_where_the_store_does_not_confirm_what_is_live_a_person_decides(stage: S
     stage.edit(serving={**stage.model()["spec"]["serving"], "rollbackTo": stage.base})
     stage.settle()
     assert stage.served() == stage.base
+    assert stage.server.get(JOBS, "b-check") is not None
 
 
 def test_while_the_store_is_away_nothing_is_rolled_out(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
