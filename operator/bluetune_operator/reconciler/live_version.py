@@ -1,6 +1,7 @@
 """Which version is live, kept in the store: written at each promotion, read by a model whose status is lost."""
 
 import logging
+import time
 
 from bluetune_api import store_layout
 from bluetune_api.model import CurrentVersion, EmbeddingModelStatus
@@ -15,8 +16,8 @@ from bluetune_operator.reconciler.store_claim import store_refusal
 
 logger = logging.getLogger(__name__)
 
-KEPT = 1000
-"""Records that are remembered to be in the store."""
+KEPT, BELIEVED_SECONDS = 1000, 600.0
+"""Records that are remembered to be in the store, and for how long: what another operator wrote late is put right."""
 
 
 async def adopted(subject: Subject, deployment: Object | None) -> Candidate | Failure | None:
@@ -64,7 +65,7 @@ class LiveVersions:
     """Keeps current.json what the status says."""
 
     def __init__(self) -> None:
-        self._written: dict[str, bytes] = {}
+        self._written: dict[str, tuple[bytes, float]] = {}
 
     async def record(self, model: Object, store: AsyncStore, status: EmbeddingModelStatus) -> bool:
         """Write current.json unless it says so already; False if that is to be tried again."""
@@ -72,7 +73,8 @@ class LiveVersions:
         if current is None:
             return True
         data = record_of(current, status.history or ()).encode()
-        if self._written.get(uid_of(model)) == data:
+        written, since = self._written.get(uid_of(model), (None, 0.0))
+        if written == data and time.monotonic() - since < BELIEVED_SECONDS:
             return True
         try:
             if await store.get_or_none(store_layout.CURRENT) != data:
@@ -83,7 +85,7 @@ class LiveVersions:
         except (StoreError, StoreProblem) as error:
             logger.warning("current.json is not written: %s", problem_of(error), extra={"model": name_of(model)})
             return False
-        self._written[uid_of(model)] = data
+        self._written[uid_of(model)] = data, time.monotonic()
         while len(self._written) > KEPT:
             self._written.pop(next(iter(self._written)))
         return True

@@ -12,6 +12,7 @@ from bluetune_api.records import Result, RunOwner
 from bluetune_api.store_identity import TAKE_OVER_ANNOTATION, StoreOwner
 from bluetune_operator.core.kinds import DEPLOYMENTS, JOBS, MODELS, TASKS, Object, condition
 from bluetune_operator.core.serving_patch import VERSION_ANNOTATION
+from bluetune_operator.reconciler import live_version
 from unit.operator_lock_model.apiserver import Change, copied
 from unit.operator_lock_model.store import published
 from unit.operator_lock_model.system import System
@@ -220,6 +221,17 @@ def test_each_promotion_is_written_down(stage: Stage) -> None:
     assert (record["version"], record["digest"]) == (live, stage.status()["current"]["digest"])
     assert record["promotedAt"] == stage.status()["current"]["promotedAt"]
     assert [each["version"] for each in record["history"]] == [stage.base]
+
+
+def test_a_record_that_another_operator_wrote_late_is_put_right(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.settle()
+    late = stage.store.kept[store_layout.CURRENT]
+    live = stage.promoted()
+    stage.store.kept[store_layout.CURRENT] = late
+    monkeypatch.setattr(live_version, "BELIEVED_SECONDS", 0.0)
+    stage.edit(retention={"keepVersions": 9})
+    stage.settle()
+    assert json.loads(stage.store.kept[store_layout.CURRENT])["version"] == live
 
 
 @pytest.mark.parametrize("how", ["make_again", "lose_status"])
