@@ -271,6 +271,8 @@ class EmbeddingModelStatus(ApiModel):
     """Tasks in the queue."""
     job_name: ShortText | None = None
     """The import Job."""
+    deployment: Name | None = None
+    """The Deployment that this model holds; another one that names it waits."""
     base_version: VersionId | None = None
     """Version that the base was published as."""
     base_digest: Digest | None = None
@@ -278,7 +280,8 @@ class EmbeddingModelStatus(ApiModel):
     observed_generation: Annotated[int, Field(ge=0)] | None = None
     """Generation that the status speaks of."""
     conditions: Conditions | None = None
-    """`Imported`, `Ready`, `Reconciling`, `Stalled`, `ServingUnsafe`, `LockInconsistent`."""
+    """`Imported`, `Ready`, `Reconciling`, `Stalled`, `ServingUnsafe`, `StoreUnsafe`,
+    `LockInconsistent`."""
 
 
 class EmbeddingModel(Resource):

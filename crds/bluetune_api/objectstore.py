@@ -112,16 +112,19 @@ class ObjectStore(Protocol):
         """Address of an object, for people."""
 
 
-def require_conditional_writes(store: ObjectStore) -> None:
+def require_conditional_writes(store: ObjectStore) -> bool:
     """Raise NoConditionalWrites for a store that creates an object twice.
 
-    The first time this writes an object. From then on a store that has them refuses that: one request, which changes
-    nothing.
+    The first time this writes an object, and returns True. From then on a store that has them refuses that: one
+    request, which changes nothing.
     """
     first, second = (uuid4().hex.encode() for _ in range(2))  # different, so that a lost answer is not taken for ours
     key = store_layout.CONDITIONAL_WRITES
-    if store.create(key, first) and store.create(key, second):
+    if not store.create(key, first):
+        return False
+    if store.create(key, second):
         raise NoConditionalWrites(store.uri(""))
+    return True
 
 
 @contextlib.contextmanager

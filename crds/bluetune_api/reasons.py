@@ -27,12 +27,14 @@ ConditionType = Literal[
     "Imported",
     "ServingUnsafe",
     "LockInconsistent",
+    "StoreUnsafe",
 ]
 """Of tasks, models and methods."""
 
 Reason = Literal[
     "Accepted",
     "Acquired",
+    "Adopted",
     "AllTrialsFailed",
     "AlreadyClaimed",
     "AlreadyCurrent",
@@ -51,6 +53,7 @@ Reason = Literal[
     "CheckMissing",
     "Checking",
     "Completed",
+    "ConditionalWrites",
     "Consistent",
     "ContainerCreating",
     "ContainerNotFound",
@@ -155,6 +158,7 @@ Reason = Literal[
     "StoreDenied",
     "StoreError",
     "StoreFailed",
+    "StoreTakenOver",
     "StoreUnreachable",
     "Suspended",
     "TaskCancelled",

@@ -10,7 +10,20 @@ MODEL_GROUPS: tuple[Group, ...] = (
             "Importing": Entry("the base is being published as the model's first version", ""),
             "InvalidSpec": Entry("the model does not fit the types; the message names the field", "correct that field"),
             "AlreadyClaimed": Entry(
-                "an older model has the same store prefix or the same Deployment", "change this one's"
+                "another model holds the Deployment, or the store: `owner.json` in the prefix names it, here or in"
+                " another cluster; this one writes and deletes nothing there",
+                "give this one a prefix or a Deployment of its own; if the other one is gone for good,"
+                " [take its store over](operations.md#whose-a-store-is)",
+            ),
+            "StoreTakenOver": Entry(
+                "an Event: the model took its store over from a former owner, one of its own name that is gone, or the"
+                " one that its annotation `bluetune.dev/take-over-from` names",
+                "",
+            ),
+            "Adopted": Entry(
+                "an Event: the model had no status, and took over the version that is live, as `current.json` or the"
+                " Deployment says; nothing was rolled out",
+                "",
             ),
             "Available": Entry("the model can be used", ""),
             "Serving": Entry("blue serves the current version", ""),
@@ -78,8 +91,9 @@ MODEL_GROUPS: tuple[Group, ...] = (
     ),
     Group(
         "Warnings about a model",
-        "On `ServingUnsafe` and `LockInconsistent` of an EmbeddingModel.",
+        "On `ServingUnsafe`, `StoreUnsafe` and `LockInconsistent` of an EmbeddingModel.",
         {
+            "ConditionalWrites": Entry("the store refuses to create an object that is there (`StoreUnsafe=False`)", ""),
             "ServingUnsafe": Entry(
                 "the Deployment cannot switch versions without dropping requests; bluetune rolls out all the same",
                 "change what the message lists: strategy, readiness probe, preStop, grace period"

@@ -36,7 +36,8 @@ TASK_GROUPS: tuple[Group, ...] = (
                 "write the batch, and `_SUCCESS` last; or set the method's `clickstream.settle`",
             ),
             "VersionNotFound": Entry(
-                "`spec.startFrom`, or a version that is to be served or read, has no `manifest.json` in the store",
+                "a version that is to be started from (`spec.startFrom`), served or read has no `manifest.json` in the"
+                " store",
                 "name a version that exists (`versions/` in the model's prefix)",
             ),
             "NameTaken": Entry(
@@ -264,7 +265,7 @@ TASK_GROUPS: tuple[Group, ...] = (
             ),
             "NoConditionalWrites": Entry(
                 "the store does not refuse to create an object that exists (`If-None-Match` on PutObject), so two runs"
-                " could overwrite each other",
+                " could overwrite each other; also on `StoreUnsafe` of a model",
                 "use a store that does, or a newer release of this one",
             ),
             "ObjectTooLarge": Entry(
@@ -325,7 +326,10 @@ TASK_GROUPS: tuple[Group, ...] = (
         "Why a version goes into production, or does not",
         "On `Promoted`. A version that does not is kept.",
         {
-            "NotRequested": Entry("`spec.deployAsBlue` is false", ""),
+            "NotRequested": Entry(
+                "`spec.deployAsBlue` is false, of the task itself or of the one whose result it took over by its key",
+                "to roll that version out, name it in the model's `spec.serving.rollbackTo`",
+            ),
             "RolloutRequested": Entry("the gate lets it pass: the model's rollout is about to begin", ""),
             "GatePassed": Entry("the candidate is better by as much as the gate asks", ""),
             "GateNotPassed": Entry(

@@ -5,7 +5,7 @@ from typing import Any
 
 from bluetune_api import API_VERSION
 from bluetune_api.exit_codes import ExitCode
-from bluetune_api.resource import Resource, immutable_fields
+from bluetune_api.resource import Resource, immutable_paths
 from bluetune_api.schema import Schema, part, structural_schema
 
 EXIT_DESCRIPTIONS = {
@@ -54,7 +54,9 @@ def _limits(schema: Schema) -> str:
 def _rows(schema: Schema, path: str, fixed: set[str]) -> Iterator[str]:
     required = set(schema.get("required", ()))
     for name, child in schema["properties"].items():
-        marks = [mark for mark, holds in (("required", name in required), ("immutable", name in fixed)) if holds]
+        marks = [
+            mark for mark, holds in (("required", name in required), ("immutable", f"{path}{name}" in fixed)) if holds
+        ]
         default = child.get("default")
         if default not in (None, {}):
             marks.append(f"default `{_literal(default)}`")
@@ -66,7 +68,7 @@ def _rows(schema: Schema, path: str, fixed: set[str]) -> Iterator[str]:
         elif "additionalProperties" in child:
             inner, suffix = child["additionalProperties"], ".*."
         if "properties" in inner:
-            yield from _rows(inner, f"{path}{name}{suffix}", set())
+            yield from _rows(inner, f"{path}{name}{suffix}", fixed)
 
 
 def _literal(value: Any) -> str:
@@ -114,7 +116,7 @@ def reference_page(resources: tuple[type[Resource], ...]) -> str:
             schema = structural_schema(model)
             lines += ["", f"### {resource.__name__}.{name}", ""]
             lines += ["| field | type | | values | meaning |", "|---|---|---|---|---|"]
-            lines += _rows(schema, "", set(immutable_fields(model)))
+            lines += _rows(schema, "", immutable_paths(model))
             if rules := list(_rules(schema, name)):
                 lines += ["", "Rules:", "", *rules]
     lines += ["", "## Exit codes of the trainer", "", "| code | meaning | what the Job does |", "|---|---|---|"]

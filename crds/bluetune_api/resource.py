@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
@@ -61,7 +61,39 @@ def immutable_fields(model: type[BaseModel]) -> list[str]:
     ]
 
 
+def immutable_paths(model: type[BaseModel]) -> set[str]:
+    """Dotted camelCase paths of the fields that cannot change, also those of objects below; of lists there are none."""
+    paths = set(immutable_fields(model))
+    for name, inner in _objects(model).items():
+        paths |= {f"{name}.{path}" for path in immutable_paths(inner)}
+    return paths
+
+
 def changed_immutable_fields(old: dict[str, Any], new: dict[str, Any], spec: type[BaseModel]) -> list[str]:
-    """Names of immutable spec fields that differ between two raw specs."""
-    missing = object()
-    return [name for name in immutable_fields(spec) if old.get(name, missing) != new.get(name, missing)]
+    """Paths of immutable fields that differ between two raw specs; absent is what the API server fills in."""
+    changed = [name for name in immutable_fields(spec) if _filled(old, name, spec) != _filled(new, name, spec)]
+    for name, inner in _objects(spec).items():
+        before, after = old.get(name), new.get(name)
+        # as in the cluster, where a rule about a change of an object needs the object on both sides
+        if name not in changed and isinstance(before, dict) and isinstance(after, dict):
+            changed += [f"{name}.{path}" for path in changed_immutable_fields(before, after, inner)]
+    return changed
+
+
+def _filled(raw: dict[str, Any], name: str, model: type[BaseModel]) -> Any:
+    if name in raw:
+        return raw[name]
+    field = next(f for n, f in model.model_fields.items() if (f.alias or to_camel(n)) == name)
+    return None if field.is_required() else field.get_default(call_default_factory=True)
+
+
+def _objects(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """Fields that are an object of a type, or none."""
+    found: dict[str, type[BaseModel]] = {}
+    for name, field in model.model_fields.items():
+        if get_origin(field.annotation) in (list, dict):
+            continue
+        for option in (field.annotation, *get_args(field.annotation)):
+            if isinstance(option, type) and issubclass(option, BaseModel):
+                found[field.alias or to_camel(name)] = option
+    return found

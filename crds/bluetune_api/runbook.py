@@ -52,6 +52,9 @@ CONDITIONS: dict[ConditionType, ConditionEntry] = {
     "Stalled": ConditionEntry("task, model", "a person has to do something; for readers of kstatus", ""),
     "Imported": ConditionEntry("model", "the base is published", "why it is not yet"),
     "ServingUnsafe": ConditionEntry("model", "the Deployment cannot switch without dropping requests", ""),
+    "StoreUnsafe": ConditionEntry(
+        "model", "the store has no conditional writes; what is lost is in the message", "it has them"
+    ),
     "LockInconsistent": ConditionEntry("model", "Lease and work contradict each other", ""),
 }
 
@@ -68,8 +71,9 @@ kubectl describe ftt NAME              # all conditions, and the Events
 
 Look the reason up below; [When something goes wrong](troubleshooting.md) is the way there.
 
-An Event is written when the reason of `Ready` changes, and for `PlanCurrent=False`, `ServingUnsafe`, `LockInconsistent`
-and the steps of a rollout. It has that reason and message, and is a Warning where a person has to do something.
+An Event is written when the reason of `Ready` changes, and for `PlanCurrent=False`, `ServingUnsafe`, `StoreUnsafe`,
+`LockInconsistent` and the steps of a rollout. It has that reason and message, and is a Warning where a person has to do
+something.
 """
 
 

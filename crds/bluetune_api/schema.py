@@ -233,7 +233,7 @@ def custom_resource_definition(resource: type[Resource]) -> Schema:
                 "plural": resource.PLURAL,
                 "singular": kind.lower(),
                 "shortNames": list(resource.SHORT_NAMES),
-                "categories": ["all", "bluetune"],
+                "categories": ["bluetune"],  # not `all`: `kubectl delete all --all` must not delete models
             },
             "versions": [
                 {

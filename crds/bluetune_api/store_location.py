@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from bluetune_api.base import ApiModel, ObjectReference, Rule, SubdomainName
+from bluetune_api.base import ApiModel, ObjectReference, Rule, SubdomainName, immutable
 
 Endpoint = Annotated[
     str,
@@ -25,11 +25,12 @@ class StoreLocation(ApiModel):
     """A prefix in an S3 bucket: all that a trainer needs besides its keys."""
 
     endpoint: Endpoint
-    """Host and port of the S3 API, without a scheme, for example `minio.storage:9000`."""
-    bucket: Bucket
-    """Name of the bucket."""
-    prefix: Prefix = ""
-    """Folder in the bucket that belongs to this model alone, without slashes at its ends."""
+    """Host and port of the S3 API, without a scheme, for example `minio.storage:9000`. It may change to another address
+    of the same bucket."""
+    bucket: Bucket = immutable("Name of the bucket.")
+    prefix: Prefix = immutable(
+        "Folder in the bucket that belongs to this model alone, without slashes at its ends.", ""
+    )
     region: Region = "us-east-1"
     """Region to sign requests for."""
     secure: bool = True

@@ -118,6 +118,8 @@ def test_the_operator_may_do_what_it_needs_and_no_more(render: Render) -> None:
     }
     assert "*" not in str(role["rules"])
     assert allowed["", "secrets"] == {"get"}
+    (one,) = [rule for rule in role["rules"] if rule["resources"] == ["namespaces"]]
+    assert (one["resourceNames"], one["verbs"]) == (["kube-system"], ["get"])
     assert allowed["", "pods"] == {"list", "watch"}
     assert allowed["apps", "deployments"] == {"get", "list", "watch", "patch"}
     assert allowed["bluetune.dev", "finetuningtasks/status"] == {"update"}
@@ -133,6 +135,7 @@ def test_the_operator_may_do_what_it_needs_and_no_more(render: Render) -> None:
         "deployments",
         "leases",
         "secrets",
+        "namespaces",
         "events",
     }
     (binding,) = of_kind(objects, "ClusterRoleBinding")

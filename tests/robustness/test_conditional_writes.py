@@ -60,3 +60,7 @@ def test_answers_that_are_lost_do_not_make_it_look_like_a_store_without_them(s3_
 def test_a_folder_has_them(tmp_path: Path) -> None:
     for _ in range(2):
         require_conditional_writes(LocalStore(tmp_path))
+
+
+def test_it_says_whether_it_wrote(tmp_path: Path) -> None:
+    assert [require_conditional_writes(LocalStore(tmp_path)) for _ in range(3)] == [True, False, False]

@@ -22,12 +22,14 @@ from bluetune_api.batches import ListingTooLong
 from bluetune_api.credentials import ACCESS_KEY, SECRET_KEY, SESSION_TOKEN, StaticKeys, static_keys
 from bluetune_api.identity import WorkloadIdentity, workload_identity
 from bluetune_api.objectstore import (
+    NoConditionalWrites,
     ObjectInfo,
     ObjectNotFound,
     ObjectTooLarge,
     Page,
     StoreDenied,
     StoreUnreachable,
+    require_conditional_writes,
 )
 from bluetune_api.reasons import Reason
 from bluetune_api.s3 import S3Store
@@ -115,6 +117,11 @@ class AsyncStore:
         """Create an object if there is none; False if there is."""
         return await self._write(lambda: self._store.create(key, data))
 
+    async def require_conditional_writes(self) -> None:
+        """Raise NoConditionalWrites for a store that creates an object twice; it writes the first time alone."""
+        if await self._call(lambda: self._fenced(lambda: require_conditional_writes(self._store))):
+            self._crash_point.written()
+
     async def delete(self, key: str) -> None:
         """Remove an object; no error if there is none."""
         await self._write(lambda: self._store.delete(key))
@@ -138,14 +145,14 @@ class AsyncStore:
     async def _write(self, call: Callable[[], T]) -> T:
         """A call that is not sent while the fence is closed (NotLeading)."""
 
-        def fenced() -> T:
-            if self._fence is not None:
-                self._fence.check()
-            return call()
-
-        answer = await self._call(fenced)
+        answer = await self._call(lambda: self._fenced(call))
         self._crash_point.written()
         return answer
+
+    def _fenced(self, call: Callable[[], T]) -> T:
+        if self._fence is not None:
+            self._fence.check()
+        return call()
 
     async def _call(self, call: Callable[[], T]) -> T:
         if time.monotonic() < self._endpoint.rests_until:
@@ -197,12 +204,13 @@ class Stores:
         """Take no more calls."""
         self._workers.close()
 
-    async def open(self, model: Object, *, fresh: bool = False) -> AsyncStore:
-        """The store of an EmbeddingModel; `fresh` reads its Secrets again, however lately they were read.
+    async def open(self, model: Object, store: StoreSpec | None = None, *, fresh: bool = False) -> AsyncStore:
+        """The store of an EmbeddingModel, or the one that a run of it began with; `fresh` reads its Secrets again,
+        however lately they were read.
 
         Raises StoreProblem (SecretNotFound, SecretInvalid, WorkloadIdentityUnavailable) if its keys cannot be had.
         """
-        spec = StoreSpec.model_validate(model["spec"]["store"])
+        spec = store or StoreSpec.model_validate(model["spec"]["store"])
         namespace = namespace_of(model)
         since = time.monotonic() - (0.0 if fresh else SECRET_SECONDS)
         versions, keys = await self._keys(namespace, spec, since)
@@ -348,6 +356,8 @@ def problem_of(error: Exception) -> StoreProblem:
         return StoreProblem("StoreDenied", str(error))
     if isinstance(error, StoreUnreachable):
         return StoreProblem("StoreUnreachable", f"{error}; it is tried again")
+    if isinstance(error, NoConditionalWrites):
+        return StoreProblem("NoConditionalWrites", str(error))
     if isinstance(error, ObjectTooLarge):
         return StoreProblem("ObjectTooLarge", f"{error}; it is not what the trainer writes: remove it")
     if isinstance(error, ListingTooLong):

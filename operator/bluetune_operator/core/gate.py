@@ -5,7 +5,7 @@ from typing import Literal
 
 from bluetune_api.gate_verdict import gate_verdict
 from bluetune_api.model import EmbeddingModelStatus, Serving
-from bluetune_api.reasons import Reason
+from bluetune_api.reasons import Reason, known_reason
 from bluetune_api.records import Result
 
 
@@ -16,6 +16,31 @@ class Promotion:
     promoted: Literal["True", "False", "Unknown"]
     reason: Reason
     message: str
+
+
+def taken_over(
+    *, wanted: bool, version: str | None, first: str, said: tuple[str, str] | None, current: str | None
+) -> Promotion | None:
+    """What became of a version that a task took over from another one of its key; None if it did not ask.
+
+    Args:
+        wanted: the task's deployAsBlue.
+        version: what was taken over; None if the first one published nothing.
+        first: name of the task that did the work.
+        said: reason and message of its `Promoted`; None if it is gone, or never said.
+        current: what blue serves.
+    """
+    if not wanted:
+        return None
+    if version is not None and version == current:
+        return Promotion("True", "AlreadyCurrent", f"blue serves {version} already")
+    result = f"{version} of task {first!r}" if version else f"the end of task {first!r}"
+    reason = known_reason(said[0]) if said is not None else None
+    if said is not None and reason is not None and reason not in ("NotRequested", "Promoted", "AlreadyCurrent"):
+        return Promotion("False", reason, f"{result} was taken over, and was not rolled out: {said[1]}")
+    why = "that task did not ask for it" if reason == "NotRequested" else "another task with this key did the work"
+    advice = "set spec.serving.rollbackTo of the model to serve it, or apply a task with another idempotencyKey"
+    return Promotion("False", "NotRequested", f"{result} was taken over and is not rolled out: {why}; {advice}")
 
 
 def promotion(

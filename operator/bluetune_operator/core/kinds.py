@@ -45,6 +45,7 @@ SECRETS = Kind("", "v1", "secrets", "Secret")
 EVENTS = Kind("", "v1", "events", "Event")
 LEASES = Kind("coordination.k8s.io", "v1", "leases", "Lease")
 DEPLOYMENTS = Kind("apps", "v1", "deployments", "Deployment")
+NAMESPACES = Kind("", "v1", "namespaces", "Namespace", namespaced=False)
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 BLUETUNE = "bluetune"

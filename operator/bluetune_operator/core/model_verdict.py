@@ -32,6 +32,10 @@ class Verdict:
     """Whether the Deployment was judged at all."""
     lock: Failure | None = None
     """Why the lock cannot be trusted."""
+    store_judged: bool = False
+    """Whether the store's conditional writes were tried."""
+    store_unsafe: Failure | None = None
+    """Why the store is not safe."""
 
 
 def conditions_of(status: EmbeddingModelStatus, verdict: Verdict, *, generation: int, now: datetime) -> list[Condition]:
@@ -63,6 +67,10 @@ def conditions_of(status: EmbeddingModelStatus, verdict: Verdict, *, generation:
         found.append(say("ServingUnsafe", True, unsafe.reason, unsafe.message))
     elif verdict.deployment_seen or find(status.conditions, "ServingUnsafe"):
         found.append(say("ServingUnsafe", False, "Safe"))
+    if verdict.store_unsafe is not None:
+        found.append(say("StoreUnsafe", True, verdict.store_unsafe.reason, verdict.store_unsafe.message))
+    elif verdict.store_judged:
+        found.append(say("StoreUnsafe", False, "ConditionalWrites"))
     if verdict.lock is not None:
         found.append(say("LockInconsistent", True, verdict.lock.reason, verdict.lock.message))
     elif find(status.conditions, "LockInconsistent"):
@@ -82,7 +90,10 @@ class News:
 def news(old: EmbeddingModelStatus, new: EmbeddingModelStatus) -> list[News]:
     """What changed that a person should hear of. Told after the status was written."""
     told: list[News] = []
-    for kind in ("Ready", "ServingUnsafe", "LockInconsistent"):
+    if old.current is None and new.current is not None and new.current.version != new.base_version and not new.rollout:
+        text = f"version {new.current.version} is live, and stays current; nothing is rolled out"
+        told.append(News("Normal", "Adopted", text))
+    for kind in ("Ready", "ServingUnsafe", "StoreUnsafe", "LockInconsistent"):
         before, after = find(old.conditions, kind), find(new.conditions, kind)
         if after is None or (before is not None and (before.status, before.reason) == (after.status, after.reason)):
             continue

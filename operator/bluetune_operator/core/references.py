@@ -6,7 +6,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from bluetune_api.method import FineTuningMethod
-from bluetune_api.model import EmbeddingModel
+from bluetune_api.model import EmbeddingModel, EmbeddingModelStatus
 from bluetune_api.reasons import Reason
 from bluetune_api.resource import Resource
 from bluetune_api.task import FineTuningTask
@@ -14,6 +14,11 @@ from bluetune_operator.core.conditions import find
 from bluetune_operator.core.kinds import Object
 
 R = TypeVar("R", bound=Resource)
+
+UNTOLD = frozenset(
+    {"VersionNotFound", "VersionInvalid", "StoreUnreachable", "StoreDenied", "StoreError", "ObjectTooLarge"}
+)
+"""Reasons why a model cannot tell which version is live."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,25 @@ def resolve_model(task: FineTuningTask, thing: Object | None) -> EmbeddingModel 
     ready = find(model.status.conditions if model.status else None, "Ready")
     if ready is not None and ready.status == "False" and ready.reason == "AlreadyClaimed":
         return Problem("ModelNotReady", f"EmbeddingModel {name!r}: {ready.message}")
+    if (unknown := _live_version_unknown(model.status)) is not None:
+        return Problem("ModelNotReady", f"EmbeddingModel {name!r}: {unknown}")
     if start_version(task, model) is None:
         why = (
             f"{ready.reason}: {ready.message}" if ready is not None and ready.message else "its base is being imported"
         )
         return Problem("ModelNotReady", f"EmbeddingModel {name!r} has no version yet: {why}")
     return model
+
+
+def _live_version_unknown(status: EmbeddingModelStatus | None) -> str | None:
+    """Why a model that has lost its status does not know what blue serves; None if it does, or if nothing is served.
+
+    A run would start from the base then, and be compared with nothing.
+    """
+    if status is None or status.base_version is None or status.current is not None or status.rollout is not None:
+        return None
+    ready = find(status.conditions, "Ready")
+    return ready.message if ready is not None and ready.reason in UNTOLD else None
 
 
 def start_version(task: FineTuningTask, model: EmbeddingModel) -> str | None:

@@ -110,6 +110,12 @@ def request_of(tasks: Iterable[Task], holder_uid: str | None) -> Target | None:
     return None
 
 
+def compared_with_another(task: Task, current: CurrentVersion | None) -> bool:
+    """Whether blue serves another version than the one that the task's gate compared with: so it may not go there."""
+    compared: str | None = (task.get("status") or {}).get("liveVersion")
+    return compared != (current.version if current is not None else None)
+
+
 def asks(task: Task) -> bool:
     """Whether a task waits for its rollout."""
     spec = task["spec"]

@@ -18,12 +18,14 @@ from bluetune_api.method import FineTuningMethod
 from bluetune_api.model import EmbeddingModel, Gate
 from bluetune_api.plans import method_plan
 from bluetune_api.pods import PodTemplate
+from bluetune_api.store_location import StoreSpec
 from bluetune_api.task import FineTuningTask
 from bluetune_operator.core.config import Config
 
 RECORD = "job.json"
 """Key of the record in the ConfigMap."""
 METHOD_DIGEST, MODEL_DIGEST = "bluetune.dev/method-digest", "bluetune.dev/model-digest"
+STORE = "bluetune.dev/store"
 """Annotations of the Jobs."""
 
 
@@ -38,10 +40,13 @@ class RunRecord(ApiModel):
     """sha256 of all that the run takes from its method."""
     model_digest: str
     """sha256 of all that the run takes from its model."""
+    store: StoreSpec | None = None
+    """The model's, which the run uses to its end; absent in older records."""
 
     def annotations(self) -> dict[str, str]:
         """For the Jobs."""
-        return {METHOD_DIGEST: self.method_digest, MODEL_DIGEST: self.model_digest}
+        digests = {METHOD_DIGEST: self.method_digest, MODEL_DIGEST: self.model_digest}
+        return digests | ({STORE: json.dumps(self.store.wire(), sort_keys=True)} if self.store else {})
 
 
 def run_record(task: FineTuningTask, model: EmbeddingModel, method: FineTuningMethod, config: Config) -> RunRecord:
@@ -51,6 +56,7 @@ def run_record(task: FineTuningTask, model: EmbeddingModel, method: FineTuningMe
         pod_template=method.spec.pod_template,
         method_digest=method_digest(task, method),
         model_digest=model_digest(model),
+        store=model.spec.store,
     )
 
 
@@ -58,6 +64,14 @@ def record_of(config_map: Mapping[str, Any] | None) -> RunRecord | None:
     """The record in a ConfigMap; None if it holds none that can be read."""
     try:
         return RunRecord.model_validate_json(((config_map or {}).get("data") or {}).get(RECORD) or "")
+    except ValidationError:
+        return None
+
+
+def store_of_job(job: Mapping[str, Any]) -> StoreSpec | None:
+    """The store that a Job of a run works in; None if it does not say."""
+    try:
+        return StoreSpec.model_validate_json((job["metadata"].get("annotations") or {}).get(STORE) or "")
     except ValidationError:
         return None
 

@@ -87,6 +87,17 @@ def _fetch_container(mount_path: str, store: StoreSpec, version: str, digest: st
     }
 
 
+def served_uri(deployment: Json | None, container: str) -> str | None:
+    """Address of the version that a Deployment's pods are told; None if they are told none."""
+    template = ((deployment or {}).get("spec") or {}).get("template") or {}
+    for each in (template.get("spec") or {}).get("containers") or ():
+        if each.get("name") == container:
+            found = (variable for variable in each.get("env") or () if variable.get("name") == "BLUETUNE_URI")
+            uri: str | None = next((variable.get("value") for variable in found), None)
+            return uri
+    return None
+
+
 def tells(deployment: Json, patch: Json) -> bool:
     """Whether a Deployment's pod template already says what the patch says.
 

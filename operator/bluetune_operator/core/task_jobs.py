@@ -86,7 +86,13 @@ def train_job(
 
 def with_record(job: TrainerJob, record: RunRecord) -> TrainerJob:
     """The Job as the run's record has it."""
-    return replace(job, image=record.image, template=record.pod_template, annotations=record.annotations())
+    return replace(
+        job,
+        image=record.image,
+        template=record.pod_template,
+        store=record.store or job.store,
+        annotations=record.annotations(),
+    )
 
 
 def _job(

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import kopf
 
 from bluetune_operator.adapters.cache import ObjectCache
+from bluetune_operator.adapters.cluster import Cluster
 from bluetune_operator.adapters.events import Events
 from bluetune_operator.adapters.faults import CrashPoint
 from bluetune_operator.adapters.fence import Fence
@@ -80,6 +81,7 @@ async def _run(config: Config) -> int:
         stores=Stores(kube, fence=fence, crash_point=crash_point),
         events=Events(kube, instance=identity),
         job_events=JobEvents(kube),
+        cluster=Cluster(kube),
         config=config,
         enqueue=queue.add,
         clock=lambda: datetime.now(UTC),

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from bluetune_operator.adapters.cache import ObjectCache
+from bluetune_operator.adapters.cluster import Cluster
 from bluetune_operator.adapters.events import Events
 from bluetune_operator.adapters.job_events import JobEvents
 from bluetune_operator.adapters.kube import KubeApi
@@ -39,6 +40,7 @@ class Context:
     stores: Stores
     events: Events
     job_events: JobEvents
+    cluster: Cluster
     config: Config
     enqueue: Enqueue
     clock: Callable[[], datetime]

@@ -9,13 +9,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from bluetune_api import store_layout
-from bluetune_api.model import CurrentVersion, EmbeddingModelSpec, EmbeddingModelStatus, Rollout
+from bluetune_api.model import CurrentVersion, EmbeddingModelSpec, EmbeddingModelStatus
 from bluetune_api.objectstore import StoreError
 from bluetune_operator.adapters.leases import read_lease
 from bluetune_operator.adapters.store import AsyncStore, StoreProblem, problem_of
+from bluetune_operator.core.adoption import Candidate
 from bluetune_operator.core.conditions import find
 from bluetune_operator.core.errors import ApiError
 from bluetune_operator.core.kinds import (
+    DEPLOYMENTS,
     JOBS,
     LEASES,
     MODELS,
@@ -30,8 +32,9 @@ from bluetune_operator.core.kinds import (
     namespace_of,
 )
 from bluetune_operator.core.lock import has_ended
+from bluetune_operator.core.manifest_look import AWAY
 from bluetune_operator.core.model_claims import claimed_by_another
-from bluetune_operator.core.model_import import import_name, manifest_problem
+from bluetune_operator.core.model_import import import_name
 from bluetune_operator.core.model_lock import held_by, is_settled, lock_view
 from bluetune_operator.core.model_verdict import Verdict, conditions_of, news, serving_verdict
 from bluetune_operator.core.retention import is_due
@@ -41,6 +44,7 @@ from bluetune_operator.core.rollout_choice import (
     Target,
     active,
     choose,
+    compared_with_another,
     lost_right,
     request_of,
     unread,
@@ -49,9 +53,11 @@ from bluetune_operator.core.serving_patch import tells
 from bluetune_operator.core.serving_pods import serving_pods
 from bluetune_operator.core.times import stamp
 from bluetune_operator.reconciler.base import Context
+from bluetune_operator.reconciler.live_version import LiveVersions, adopted, with_current
 from bluetune_operator.reconciler.model_import import NotYet, published_base
 from bluetune_operator.reconciler.model_rollout import Blue, Rollouts, Subject, missing_version
 from bluetune_operator.reconciler.retention import RETENTION
+from bluetune_operator.reconciler.store_claim import Hold, StoreClaims
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +82,8 @@ class ModelReconciler:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._rollouts = Rollouts(context)
+        self._claims = StoreClaims(context)
+        self._live = LiveVersions()
         self._seen: set[tuple[str, str]] = set()
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
@@ -83,6 +91,7 @@ class ModelReconciler:
         model, lease = await self._read(namespace, name)
         if model is None or is_deleting(model):
             self._seen.discard((namespace, name))
+            self._claims.forget(namespace, name)
             self._wake_claimants(namespace, name)
             return None
         if (namespace, name) not in self._seen:
@@ -120,26 +129,50 @@ class ModelReconciler:
         self, model: Object, spec: EmbeddingModelSpec, old: EmbeddingModelStatus, lease: Object | None
     ) -> Outcome:
         status, lock = await self._locked(model, old, lease)
-        claim = await self._claim(model, status)
-        if claim is not None:
-            if status.rollout is not None and active(status.rollout):
-                given_up = abandoned(status.rollout, claim, self._context.clock())
-                status = status.model_copy(update={"rollout": given_up})
-            not_imported = None if status.base_version else claim
-            return Outcome(status, Verdict(problem=claim, imported=not_imported, lock=lock), RETRY_SECONDS)
-        store, store_problem = await self._open(model)
+        found = await self._judged(model, spec, status)
+        return replace(found, verdict=replace(found.verdict, lock=lock))
+
+    async def _judged(self, model: Object, spec: EmbeddingModelSpec, status: EmbeddingModelStatus) -> Outcome:
+        """What is this model's, and what blue serves: nothing that is another's is used."""
+        if (claim := await self._claim(model, status)) is not None:
+            return self._claimed(status, claim)
+        status = status.model_copy(update={"deployment": spec.serving.deployment if spec.serving else None})
+        store, problem = await self._open(model)
+        hold = await self._claims.hold(model, spec, status, store) if store is not None else Hold()
+        if hold.refused is not None:
+            return self._claimed(status, hold.refused)
+        problem = problem or hold.problem
+        if problem is not None and (status.base_version is None or problem.reason == "VersionNotFound"):
+            found = Outcome(
+                status, Verdict(problem=problem, imported=None if status.base_version else problem), RETRY_SECONDS
+            )
+        else:
+            found = await self._used(Subject(model, spec, status, self._context.clock(), store), problem)
+            recorded = store is None or not hold.held or await self._live.record(model, store, found.status)
+            if not recorded or (store is not None and not hold.held):
+                found = replace(found, after=min(RETRY_SECONDS if found.after is None else found.after, RETRY_SECONDS))
+        return replace(found, verdict=replace(found.verdict, store_judged=hold.judged, store_unsafe=hold.unsafe))
+
+    async def _used(self, subject: Subject, store_problem: Failure | None) -> Outcome:
+        """The base, once the store is held; then what blue serves."""
+        status = subject.status
         if status.base_version is None:
-            if store is None:
-                return Outcome(status, Verdict(problem=store_problem, imported=store_problem, lock=lock), RETRY_SECONDS)
-            base = await published_base(self._context, model, spec, store)
+            assert subject.store is not None  # noqa: S101 - or there is a problem
+            base = await published_base(self._context, subject.model, subject.spec, subject.store)
             if isinstance(base, NotYet):
-                return Outcome(status, Verdict(problem=base.why, imported=base.why, lock=lock), base.after)
+                return Outcome(status, Verdict(problem=base.why, imported=base.why), base.after)
             status = status.model_copy(update={"base_version": base.version, "base_digest": base.digest})
-        subject = Subject(model, spec, status, self._context.clock(), store)
-        found = await (
-            self._unserved(subject, store_problem) if spec.serving is None else self._served(subject, store_problem)
-        )
-        return Outcome(found.status, replace(found.verdict, lock=lock), found.after)
+            subject = replace(subject, status=status)
+        if subject.spec.serving is None:
+            return await self._unserved(subject, store_problem)
+        return await self._served(subject, store_problem)
+
+    def _claimed(self, status: EmbeddingModelStatus, claim: Failure) -> Outcome:
+        update: dict[str, Any] = {"deployment": None}
+        if status.rollout is not None and active(status.rollout):
+            update["rollout"] = abandoned(status.rollout, claim, self._context.clock())
+        imported = None if status.base_version else claim
+        return Outcome(status.model_copy(update=update), Verdict(problem=claim, imported=imported), RETRY_SECONDS)
 
     async def _locked(
         self, model: Object, old: EmbeddingModelStatus, lease: Object | None
@@ -163,11 +196,13 @@ class ModelReconciler:
         return old.model_copy(update=update), problem
 
     async def _claim(self, model: Object, status: EmbeddingModelStatus) -> Failure | None:
-        """Whether an older model has what this one claims; asked live before the first Job is made."""
+        """Whether another model has what this one claims; asked live before the first Job is made."""
+        serving = model["spec"].get("serving") or {}
+        blue = self._context.cache.get(DEPLOYMENTS, namespace_of(model), serving.get("deployment", ""))
         cache, job = self._context.cache, import_name(name_of(model))
         if status.base_version is not None or cache.get(JOBS, namespace_of(model), job) is not None:
-            return claimed_by_another(model, cache.all(MODELS))
-        return claimed_by_another(model, await self._all_models())
+            return claimed_by_another(model, cache.all(MODELS), blue)
+        return claimed_by_another(model, await self._all_models(), blue)
 
     async def _all_models(self) -> list[Object]:
         """Live, but for namespaces that are lost: the informer says which."""
@@ -193,21 +228,35 @@ class ModelReconciler:
             progress = await self._rollouts.move(subject, None, None)
             return Outcome(progress.status, Verdict(problem=store_problem), progress.after)
         if status.current is None:
-            status = status.model_copy(update={"current": _base_as_current(subject)})
+            found = await adopted(subject, None)
+            if isinstance(found, Failure):
+                return Outcome(status, Verdict(problem=found), RETRY_SECONDS)
+            if found is None:
+                status = status.model_copy(update={"current": _base_as_current(subject)})
+            else:
+                status = with_current(status, found)
         current = status.current.version if status.current else ""
         ready = Failure("Published", f"version {current} is current; spec.serving is not set, so nothing is rolled out")
         return Outcome(status, Verdict(problem=store_problem, ready=ready), RETRY_SECONDS if store_problem else None)
 
     async def _served(self, subject: Subject, store_problem: Failure | None) -> Outcome:
-        blue, status, serving = await self._rollouts.blue(subject), subject.status, subject.serving
-        pin_problem: Failure | None = None
+        blue, serving = await self._rollouts.blue(subject), subject.serving
+        live = await adopted(subject, blue.deployment)
+        if isinstance(live, Failure) and serving.rollback_to is None:
+            verdict = Verdict(problem=live, unsafe=blue.unsafe, deployment_seen=blue.deployment is not None)
+            return Outcome(subject.status, verdict, RETRY_SECONDS)
+        if isinstance(live, Candidate):
+            subject = replace(subject, status=with_current(subject.status, live))
+        status, pin_problem = subject.status, None
         if active(status.rollout):
             progress = await self._rollouts.move(subject, blue, await self._lost_right(subject))
             status, after = progress.status, progress.after
         else:
             pinned = await self._pinned(subject)
             pin_problem = pinned if isinstance(pinned, Failure) else None
-            status, after = await self._begin(subject, blue, pinned if isinstance(pinned, Target) else None)
+            target = pinned if isinstance(pinned, Target) else None
+            status, after, away = await self._begin(subject, blue, target)
+            store_problem = store_problem or away
         verdict = serving_verdict(
             status,
             blocked=blue.blocked,
@@ -224,19 +273,24 @@ class ModelReconciler:
 
     async def _begin(
         self, subject: Subject, blue: Blue, pinned: Target | None
-    ) -> tuple[EmbeddingModelStatus, float | None]:
-        """Begin a rollout if one is due: it is only written down now, and carried out from the next look on."""
+    ) -> tuple[EmbeddingModelStatus, float | None, Failure | None]:
+        """Begin a rollout if one is due: it is only written down now, and carried out from the next look on.
+
+        Returns:
+            The status, seconds until the next look, and why the store cannot tell whether the version exists.
+        """
         status, namespace = subject.status, namespace_of(subject.model)
         tasks = self._context.cache.of_model(TASKS, namespace, name_of(subject.model))
         if unread(status.rollout, tasks):
-            return status, None
+            return status, None, None
         assert status.base_version is not None  # noqa: S101 - published, or this is not reached
         assert status.base_digest is not None  # noqa: S101
         request = request_of(tasks, status.lock.holder_uid if status.lock else None)
         if request is not None and request.task is not None:
             live = await self._context.kube.get(TASKS, namespace, request.task)
             holder = held_by(await read_lease(self._context.kube, namespace, name_of(subject.model)))
-            request = request_of([live] if live else [], holder)
+            stale = live is None or compared_with_another(live, status.current)
+            request = request_of([live] if live is not None and not stale else [], holder)
         choice = choose(
             Situation(
                 status=status,
@@ -251,24 +305,14 @@ class ModelReconciler:
         )
         rollout = choice.rollout
         if rollout is None or (blue.blocked is not None and rollout.task_uid is None):
-            return status, choice.retry_after
-        if rollout.task_uid is not None and (problem := await self._cannot_serve(subject, rollout)):
-            if problem.reason.startswith("Store"):
-                return status, RETRY_SECONDS
+            return status, choice.retry_after, None
+        if problem := await self._rollouts.cannot_serve(subject, rollout.to, rollout.digest):
+            if problem.reason in AWAY:
+                return status, RETRY_SECONDS, None if rollout.task_uid is not None else problem
             rollout = rollout.model_copy(
                 update={"step": "Failed", "reason": problem.reason, "message": problem.message}
             )
-        return status.model_copy(update={"rollout": rollout}), 0.0
-
-    async def _cannot_serve(self, subject: Subject, rollout: Rollout) -> Failure | None:
-        """Why the version that a task published must not be rolled out; a Store… reason is worth another try."""
-        try:
-            if subject.store is None:
-                return Failure("StoreUnreachable", "the store cannot be opened")
-            manifest = await self._rollouts.manifest(subject.store, rollout.to)
-        except StoreError as error:
-            return Failure("StoreUnreachable", str(error))
-        return manifest_problem(manifest, rollout.to, rollout.digest)
+        return status.model_copy(update={"rollout": rollout}), 0.0, None
 
     async def _pinned(self, subject: Subject) -> Target | Failure | None:
         """What rollbackTo names, if it is not current yet."""

@@ -15,6 +15,7 @@ from bluetune_operator.adapters.serving import PodServers
 from bluetune_operator.adapters.store import AsyncStore, problem_of
 from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject
 from bluetune_operator.core.kinds import DEPLOYMENTS, JOBS, PODS, Object, name_of, namespace_of, uid_of
+from bluetune_operator.core.manifest_look import look_verdict
 from bluetune_operator.core.model_import import manifest_problem
 from bluetune_operator.core.rollout import (
     SOON,
@@ -139,6 +140,9 @@ class Rollouts:
                 await self._context.kube.delete(JOBS, namespace_of(subject.model), name, propagation="Foreground")
                 return _progress(subject, move)
             case Action.APPLY:
+                problem = await self.cannot_serve(subject, version, digest)
+                if (instead := look_verdict(move.rollout, problem, subject.serving, subject.now)) is not None:
+                    return _progress(subject, instead)
                 return _progress(subject, await self._apply(subject, blue, patch, move))
             case Action.ASK:
                 answers = await self._ask(subject, blue, version, digest)
@@ -149,6 +153,16 @@ class Rollouts:
     async def manifest(self, store: AsyncStore, version: str) -> bytes | None:
         """A version's manifest, or None. Raises StoreError."""
         return await store.get_or_none(store_layout.manifest(version))
+
+    async def cannot_serve(self, subject: Subject, version: str, digest: str) -> Failure | None:
+        """Why pods must not be told a version; a reason in `manifest_look.AWAY` is worth another try."""
+        if subject.store is None:
+            return Failure("StoreUnreachable", "the store cannot be opened")
+        try:
+            return manifest_problem(await self.manifest(subject.store, version), version, digest)
+        except StoreError as error:
+            problem = problem_of(error)
+            return Failure(problem.reason, str(problem))
 
     async def _reindex(self, subject: Subject, rollout: Rollout) -> JobView | None:
         namespace, model = namespace_of(subject.model), name_of(subject.model)

@@ -23,6 +23,7 @@ from bluetune_operator.core.lock import holder_of
 from bluetune_operator.core.model_claims import claimed_by_another
 from bluetune_operator.core.retention import busy, in_use, surplus, versions_of
 from bluetune_operator.reconciler.base import Context
+from bluetune_operator.reconciler.store_claim import store_refusal
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class _Subject:
     model: Object
     spec: EmbeddingModelSpec
     status: EmbeddingModelStatus
+    store: AsyncStore
 
 
 class _Busy(Exception):
@@ -59,7 +61,7 @@ class RetentionReconciler:
             subject = await self._free(namespace, name)
             if subject is None:
                 return None
-            store = await self._context.stores.open(subject.model)
+            store = subject.store
             marked = await self._finish(subject, store)
             removed, more = await self._retire(subject, store, marked)
         except _Busy as error:
@@ -75,7 +77,10 @@ class RetentionReconciler:
         return 1.0 if more else None
 
     async def _free(self, namespace: str, name: str) -> _Subject | None:
-        """The model, read live, if it has a store of its own; None if there is nothing to do. Raises _Busy."""
+        """The model, read live, if its store is its own; None if there is nothing to do.
+
+        Raises _Busy, StoreProblem, StoreError.
+        """
         seen = self._context.cache.get(LEASES, namespace, lease_name(name))
         if seen is not None and seen["spec"].get("holderIdentity"):
             # asks nobody: models are busy for hours, and one that is free after all is seen the next time
@@ -98,7 +103,10 @@ class RetentionReconciler:
         work = await live_work(self._context.kube, namespace, name)
         if reason := busy(holder.name if holder else None, work, status):
             raise _Busy(reason)
-        return _Subject(model, spec, status)
+        store = await self._context.stores.open(model)
+        if (refused := await store_refusal(model, store)) is not None:
+            raise _Busy(refused.message)
+        return _Subject(model, spec, status, store)
 
     async def _finish(self, subject: _Subject, store: AsyncStore) -> list[str]:
         """Finish removals that were cut short; return the versions that were marked and still exist."""

@@ -14,6 +14,7 @@ from bluetune_operator.reconciler.task_batch import choice
 from bluetune_operator.reconciler.task_end import cancelled, ended, promote, publish
 from bluetune_operator.reconciler.task_key import claim, duplicate
 from bluetune_operator.reconciler.task_run import Run, Step
+from bluetune_operator.reconciler.task_store import owned
 from bluetune_operator.reconciler.task_work import check, train
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ STEPS: tuple[Step, ...] = (
     suspended_waiter,
     duplicate,
     lock,
+    owned,
     claim,
     choice,
     check,

@@ -31,11 +31,10 @@ from bluetune_operator.core.references import Problem, method_name, resolve_meth
 from bluetune_operator.core.times import moment_of, stamp
 from bluetune_operator.reconciler.task_batch import why_incomplete
 from bluetune_operator.reconciler.task_run import Run, Stay
+from bluetune_operator.reconciler.task_store import STORE_SECONDS, store_of
 
 logger = logging.getLogger(__name__)
 
-STORE_SECONDS = 10.0
-"""A store sends no events: how soon to look again for what is missing in it, or whether it answers."""
 REMNANT_SECONDS = 5.0
 """How soon to look again whether pods that a former holder left behind are gone."""
 
@@ -72,7 +71,7 @@ async def _referred(run: Run) -> Problem | None:
         run.method_problem = method  # a run goes on without its method; only a new Job needs it
     assert run.raw_model is not None  # noqa: S101 - resolve_model has judged it
     try:
-        store = await run.context.stores.open(run.raw_model, fresh=not run.draft.holds("Accepted"))
+        store = await store_of(run, run.raw_model, fresh=not run.draft.holds("Accepted"))
         if not run.draft.holds("Accepted"):
             if spec.batch_id is not None:
                 known = method if isinstance(method, FineTuningMethod) else None
@@ -201,14 +200,6 @@ def _wait(run: Run, verdict: Wait) -> Stay:
     run.draft.say("LockAcquired", False, "Waiting", why)
     run.draft.now_doing("Waiting", "Waiting", f"{why}; position {position} in the queue{'' if near else ' or before'}")
     return Stay() if verdict.blocked_by else Stay(REMNANT_SECONDS)  # the lock wakes its waiters
-
-
-def store_trouble(run: Run, error: Exception) -> Stay:
-    """The store cannot be used for the moment: say so and try again; a run that holds the lock keeps it."""
-    problem = problem_of(error)
-    phase = run.draft.status.phase or "Pending"
-    run.draft.now_doing(phase, problem.reason, str(problem), stalled=problem.reason != "StoreUnreachable")
-    return Stay(STORE_SECONDS)
 
 
 def expired(run: Run) -> float | None:

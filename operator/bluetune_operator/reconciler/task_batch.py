@@ -9,7 +9,7 @@ from bluetune_api import store_layout
 from bluetune_api.base import seconds_of
 from bluetune_api.batches import MAX_PAGES, BatchSearch, Found, ListingTooLong, too_many
 from bluetune_api.method import FineTuningMethod
-from bluetune_api.objectstore import Page, StoreError
+from bluetune_api.objectstore import ObjectNotFound, Page, StoreError
 from bluetune_api.records import Manifest, Result, TriedBatch
 from bluetune_operator.adapters.store import AsyncStore, StoreProblem, problem_of
 from bluetune_operator.core.gate import Promotion
@@ -55,6 +55,10 @@ async def choice(run: Run) -> Stay | None:
     except ValidationError as error:
         where = run.store.uri(store_layout.manifest(start))
         run.draft.fail("VersionInvalid", f"{where} cannot be read: {error.errors()[0]['msg']}")
+        return Stay()
+    except ObjectNotFound:  # nothing brings it back by itself, and others wait for the lock
+        where = run.store.uri(store_layout.manifest(start))
+        run.draft.fail("VersionNotFound", f"the start version {start} is not in the store: {where} does not exist")
         return Stay()
     except (StoreProblem, StoreError) as error:
         problem = problem_of(error)

@@ -26,12 +26,14 @@ from bluetune_operator.core.kinds import (
 )
 from bluetune_operator.core.progress import best_of, finished_progress, shown, shown_metrics
 from bluetune_operator.core.references import parsed
+from bluetune_operator.core.rollout_choice import compared_with_another
 from bluetune_operator.core.times import stamp
 from bluetune_operator.core.workloads import is_finished_job
-from bluetune_operator.reconciler.task_admission import expired, still_held, store_trouble
+from bluetune_operator.reconciler.task_admission import expired, still_held
 from bluetune_operator.reconciler.task_batch import remember
 from bluetune_operator.reconciler.task_key import forfeit
 from bluetune_operator.reconciler.task_run import JOB_NAMES, Run, Stay, own_job
+from bluetune_operator.reconciler.task_store import store_of, store_trouble
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +126,7 @@ async def _best_kept(run: Run) -> tuple[TrialSummary | None, str | None]:
     if run.raw_model is None:
         return None, None
     try:
-        store = await run.context.stores.open(run.raw_model)
+        store = await store_of(run, run.raw_model)
         folders = [name for name in await store.folders(store_layout.best(run.uid)) if name.isdecimal()]
         records = [await store.get_or_none(store_layout.trial(run.uid, int(name))) for name in folders[:BEST_FOLDERS]]
         best = best_trial([Trial.model_validate_json(data) for data in records if data is not None])
@@ -227,6 +229,14 @@ async def promote(run: Run) -> Stay | None:
             return Stay()
         run.draft.say("Promoted", False, "RolloutFailed", message)
         run.draft.fail("RolloutFailed", message)
+        return Stay()
+    if ours is None and serving is not None and compared_with_another(run.raw, current):
+        message = (
+            f"blue served {status.live_version or 'nothing'} when this run was compared, and serves another version"
+        )
+        message += f" now ({current.version if current is not None else 'none'}); run again"
+        run.draft.say("Promoted", False, "GateStale", message)
+        run.draft.succeed("GateStale", message)
         return Stay()
     if ours is None and (serving is None or serving.rollback_to is not None):
         reason: Reason = "NoServing" if serving is None else "Pinned"

@@ -6,11 +6,14 @@ from bluetune_api import store_layout
 from bluetune_api.objectstore import StoreError
 from bluetune_api.records import KeyClaim, Result
 from bluetune_operator.adapters.store import StoreProblem
+from bluetune_operator.core.gate import taken_over
 from bluetune_operator.core.key_claim import ClaimantState, KeyVerdict, key_verdict
-from bluetune_operator.core.kinds import TASKS, condition_status, uid_of
+from bluetune_operator.core.kinds import TASKS, condition, condition_status, uid_of
 from bluetune_operator.core.progress import best_of
-from bluetune_operator.reconciler.task_admission import follow_first, store_trouble
+from bluetune_operator.reconciler.store_claim import store_refusal
+from bluetune_operator.reconciler.task_admission import follow_first
 from bluetune_operator.reconciler.task_run import Run, Stay
+from bluetune_operator.reconciler.task_store import store_of, store_trouble
 
 UNREADABLE = KeyClaim(task_uid="0", task="0")
 """A claim that is none: no object has such a uid, so it is nobody's, and replaced under the lock."""
@@ -26,7 +29,7 @@ async def duplicate(run: Run) -> Stay | None:
     except (StoreProblem, StoreError) as error:
         return store_trouble(run, error)
     if verdict.action in ("Follow", "TakeOver"):
-        return _follow(run, verdict, result)
+        return await _follow(run, verdict, result)
     if run.draft.status.duplicate_of is not None:  # the first one failed: this one's turn
         run.draft.set(duplicate_of=None)
         run.draft.say("Accepted", True, "Accepted", "the first task with this idempotencyKey failed")
@@ -51,7 +54,7 @@ async def claim(run: Run) -> Stay | None:
     if verdict.action in ("Follow", "TakeOver"):
         # of a claimant that is alive without the lock, which it needs: give way
         run.draft.say("LockAcquired", False, "Duplicate", f"left to task {verdict.task!r}, which has the key")
-        return _follow(run, verdict, result)
+        return await _follow(run, verdict, result)
     return Stay(0.5) if verdict.action == "Claim" else None
 
 
@@ -63,7 +66,12 @@ async def forfeit(run: Run) -> None:
     """
     if run.draft.status.batch_id is None or run.raw_model is None:
         return
-    store = await run.context.stores.open(run.raw_model)
+    store = await store_of(run, run.raw_model)
+    refused = await store_refusal(run.raw_model, store)
+    if refused is not None and refused.reason == "AlreadyClaimed":
+        return  # it is another's now, and so are its keys
+    if refused is not None:
+        raise StoreProblem(refused.reason, refused.message)
     await store.create(store_layout.forfeit(run.uid), b"")
 
 
@@ -106,7 +114,7 @@ async def _result(run: Run, task_uid: str) -> Result | None:
         return None
 
 
-def _follow(run: Run, verdict: KeyVerdict, result: Result | None) -> Stay:
+async def _follow(run: Run, verdict: KeyVerdict, result: Result | None) -> Stay:
     first = verdict.task or "?"
     if verdict.action != "TakeOver":
         return follow_first(run, first)
@@ -122,5 +130,22 @@ def _follow(run: Run, verdict: KeyVerdict, result: Result | None) -> Stay:
             batch_id=result.batch_id,
             start_version=result.parent,
         )
+    await _say_whether_promoted(run, first, result.version if result is not None else None)
     run.draft.succeed("Duplicate", f"task {first!r} has done this work already; its result is taken over")
     return Stay()
+
+
+async def _say_whether_promoted(run: Run, first: str, version: str | None) -> None:
+    """A task that asked for a rollout says what became of it: its key was another's, who may not have asked."""
+    task = await run.context.kube.get(TASKS, run.namespace, first) if run.task.spec.deploy_as_blue else None
+    said = condition(task, "Promoted") if task is not None else None
+    model = run.model.status
+    answer = taken_over(
+        wanted=run.task.spec.deploy_as_blue,
+        version=version,
+        first=first,
+        said=(said["reason"], said["message"]) if said is not None else None,
+        current=model.current.version if model is not None and model.current is not None else None,
+    )
+    if answer is not None:
+        run.draft.say("Promoted", answer.promoted, answer.reason, answer.message)

@@ -33,8 +33,9 @@ from bluetune_operator.core.task_jobs import (
 )
 from bluetune_operator.core.times import seconds_since, stamp
 from bluetune_operator.core.workloads import is_active_pod, is_finished_job, pods_of
-from bluetune_operator.reconciler.task_admission import still_held, still_there, store_trouble
+from bluetune_operator.reconciler.task_admission import still_held, still_there
 from bluetune_operator.reconciler.task_run import JobName, Run, Stay, known_job
+from bluetune_operator.reconciler.task_store import store_trouble
 
 logger = logging.getLogger(__name__)
 

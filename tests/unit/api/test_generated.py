@@ -43,6 +43,11 @@ def test_every_field_of_a_resource_is_described(resource: Any) -> None:
 
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda r: r.__name__)
+def test_kubectl_delete_all_does_not_reach_a_resource(resource: Any) -> None:
+    assert custom_resource_definition(resource)["spec"]["names"]["categories"] == ["bluetune"]
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda r: r.__name__)
 def test_conditions_are_a_map_by_type(resource: Any) -> None:
     version = custom_resource_definition(resource)["spec"]["versions"][0]
     conditions = version["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]["conditions"]

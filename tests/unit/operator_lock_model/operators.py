@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from bluetune_api.objectstore import StoreError
 from bluetune_operator.adapters.cache import ObjectCache
+from bluetune_operator.adapters.cluster import Cluster
 from bluetune_operator.adapters.events import Events
 from bluetune_operator.adapters.job_events import JobEvents
 from bluetune_operator.adapters.store import StoreProblem, Stores
@@ -51,6 +52,16 @@ class _Nobody:
 
     def first_job(self, seconds: float) -> None:
         pass
+
+
+class _Cluster(Cluster):
+    """Known without a request: the lock depends on nothing of it."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def uid(self) -> str | None:
+        return "cluster"
 
 
 class _Stores:
@@ -104,6 +115,7 @@ class Operator:
             stores=cast("Stores", _Stores(self.world)),
             events=_NoEvents(),
             job_events=JobEvents(kube),
+            cluster=_Cluster(),
             config=config,
             enqueue=self._enqueue,
             clock=lambda: NOW,

@@ -45,6 +45,9 @@ class MemoryStore:
     async def create(self, key: str, data: bytes) -> bool:
         return self.kept.setdefault(key, data) is data
 
+    async def require_conditional_writes(self) -> None:
+        pass
+
     async def delete(self, key: str) -> None:
         self.kept.pop(key, None)
 

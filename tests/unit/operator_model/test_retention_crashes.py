@@ -14,6 +14,7 @@ from bluetune_api import store_layout
 from bluetune_api.objectstore import LocalStore, ObjectInfo
 from bluetune_api.records import Manifest, ManifestFile, Probe, digest_of, version_of
 from bluetune_api.s3 import S3Store
+from bluetune_api.store_identity import StoreOwner
 from bluetune_operator.adapters.cache import ObjectCache
 from bluetune_operator.adapters.faults import CrashPoint
 from bluetune_operator.adapters.store import AsyncStore, _Endpoint
@@ -73,6 +74,8 @@ class World:
         self.current = publish(self.store, "current")
         self.newest = publish(self.store, "newest")
         self._age()
+        owner = StoreOwner(namespace="ns", name="shop", uid="u")
+        self.store.put(store_layout.OWNER, owner.encode())
         self.spec: Object = {
             "base": {"uri": "/models/base"},
             "store": {"endpoint": "s:9000", "bucket": "bucket", "credentialsSecretRef": {"name": "keys"}},
@@ -115,7 +118,11 @@ class World:
             return False
         return True
 
-    async def _reconcile(self, writes: int) -> None:
+    def tries(self) -> bool:
+        """One look of an operator; False if it has to come again."""
+        return asyncio.run(self._reconcile(10_000, looks=1)) is None
+
+    async def _reconcile(self, writes: int, looks: int = 1000) -> float | None:
         workers = Workers("test", 1)
         opened = AsyncStore(cast("S3Store", self.store), workers, _Endpoint(asyncio.Semaphore(1)), Dying(writes), None)
 
@@ -139,8 +146,10 @@ class World:
             clock=lambda: datetime.now(UTC),
         )
         try:
-            while await RetentionReconciler(cast("Context", context)).reconcile("ns", "shop") is not None:
-                pass
+            again: float | None = 0.0
+            while looks and again is not None:
+                looks, again = looks - 1, await RetentionReconciler(cast("Context", context)).reconcile("ns", "shop")
+            return again
         finally:
             workers.close()
 
@@ -211,3 +220,25 @@ def test_what_somebody_is_just_publishing_is_left_alone(worlds: Callable[[], Wor
     world.store.put(half, b"so far")
     assert world.operator()
     assert world.leftovers() == [half]
+
+
+@pytest.mark.parametrize("owner", [StoreOwner(namespace="ns", name="other", uid="o").encode(), b"", None])
+def test_nothing_is_removed_from_a_store_that_is_not_the_models(
+    worlds: Callable[[], World], owner: bytes | None
+) -> None:
+    world = worlds()
+    world.store.delete(store_layout.OWNER)
+    if owner is not None:
+        world.store.put(store_layout.OWNER, owner)
+    before = [info.key for info in world.store.list("")]
+    assert not world.tries()
+    assert [info.key for info in world.store.list("")] == before
+
+
+def test_nothing_more_is_removed_once_another_takes_the_store_over(worlds: Callable[[], World]) -> None:
+    world = worlds()
+    assert not world.operator(2)  # it dies in the middle of a removal
+    world.store.put(store_layout.OWNER, StoreOwner(namespace="ns", name="other", uid="o").encode())
+    before = [info.key for info in world.store.list("")]
+    assert not world.tries()
+    assert [info.key for info in world.store.list("")] == before

@@ -6,7 +6,7 @@ import pytest
 
 from bluetune_api.model import CurrentVersion, EmbeddingModelStatus, Gate, Serving
 from bluetune_api.records import GateGuard, GateReport, Result, RunOwner
-from bluetune_operator.core.gate import promotion
+from bluetune_operator.core.gate import promotion, taken_over
 
 LIVE, NEW, OTHER = "v000000000001", "v000000000002", "v000000000003"
 
@@ -179,3 +179,26 @@ def test_a_gain_that_may_be_chance_says_how_many_queries_decide() -> None:
     judged = unsure.model_copy(update={"gate": unsure.gate and unsure.gate.model_copy(update={"source": "Judgments"})})
     answer = promotion(wanted=True, result=judged, live_version=LIVE, serving=serving(), model=current())
     assert answer.message.endswith("a gain like this shows with about 1,200 judged queries")
+
+
+NIGHTLY = ("GateNotPassed", "no better")
+
+
+@pytest.mark.parametrize(
+    ("case", "wanted", "said", "current", "answer", "words"),
+    [
+        ("nobody asked", False, ("NotRequested", ""), None, None, ""),
+        ("the first one did not ask", True, ("NotRequested", ""), "v1", ("False", "NotRequested"), "did not ask"),
+        ("it is gone", True, None, "v1", ("False", "NotRequested"), "another idempotencyKey"),
+        ("blue serves it", True, ("Promoted", ""), "v2", ("True", "AlreadyCurrent"), "v2"),
+        ("blue serves it, though nobody asked", True, ("NotRequested", ""), "v2", ("True", "AlreadyCurrent"), "v2"),
+        ("it did not pass the gate", True, NIGHTLY, "v1", ("False", "GateNotPassed"), "no better"),
+        ("it was promoted, and replaced since", True, ("Promoted", ""), "v3", ("False", "NotRequested"), "rollbackTo"),
+    ],
+)
+def test_a_task_that_takes_over_a_result_says_whether_it_is_rolled_out(
+    case: str, wanted: bool, said: Any, current: Any, answer: Any, words: str
+) -> None:
+    found = taken_over(wanted=wanted, version="v2", first="one", said=said, current=current)
+    assert ((found.promoted, found.reason) if found else None) == answer, case
+    assert words in (found.message if found else "")
