@@ -176,6 +176,12 @@ Reason = Literal[
 """One word for programs; what it means is in `runbook.REASONS`."""
 
 
+STORE_REASONS: frozenset[Reason] = frozenset(
+    {"StoreUnreachable", "StoreDenied", "StoreError", "StoreFailed", "BucketOrObjectNotFound"}
+)
+"""Why a store cannot be used: of a task as of its model."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """A reason's line in the runbook."""

@@ -231,8 +231,10 @@ TASK_GROUPS: tuple[Group, ...] = (
     ),
     Group(
         "The store",
-        "On `Accepted`, `Imported`, `Ready`, or as a trainer's end. Tried again for as long as it takes; a task that"
-        " holds the lock keeps it.",
+        "On `Accepted`, `DataValid`, `Trained`, `Imported`, `Ready`, or as a trainer's end. Tried again for as long as"
+        " it takes; a task that holds the lock keeps it. A trainer whose store is away or refuses uses up none of"
+        " `spec.maxRetries`: its Job is suspended until the operator can use the store, and the run then goes on where"
+        " it was. A model says the same as its task; without a task at work, nobody asks its store.",
         {
             "SecretNotFound": Entry("the Secret that the model's store names does not exist", "create it"),
             "SecretInvalid": Entry(

@@ -39,10 +39,12 @@ REASONS: dict[ExitCode, Reason] = {
     ExitCode.PLUGIN_FAILED: "PluginFailed",
     ExitCode.STORE_UNREACHABLE: "StoreUnreachable",
     ExitCode.GPU_NOT_VISIBLE: "GpuNotVisible",
+    ExitCode.STORE_DAMAGED: "StoreFailed",
     ExitCode.STOPPED: "Stopped",
 }
 
-State = Literal["Missing", "Suspended", "Pending", "Running", "Complete", "Failed"]
+State = Literal["Missing", "Suspended", "Pending", "Running", "Ended", "Complete", "Failed"]
+"""Pending: its pod is still to come or to start. Ended: its pod ended well, and the Job does not say so yet."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class JobState:
     pod_uid: str | None = None
     """Its newest pod."""
     pod_name: str | None = None
+    store_lost: bool = False
+    """Whether its newest pod ended because the store was away or refused, so that none runs now."""
 
 
 def job_state(job: Object | None, pods: Iterable[Object], now: datetime) -> JobState:
@@ -77,6 +81,7 @@ def job_state(job: Object | None, pods: Iterable[Object], now: datetime) -> JobS
         "attempt": len(ordered),
         "pod_uid": uid_of(newest) if newest else None,
         "pod_name": name_of(newest) if newest else None,
+        "store_lost": newest is not None and _exit_code(newest) == ExitCode.STORE_UNREACHABLE,
     }
 
     def state(word: State, trouble: Trouble | None = None) -> JobState:
@@ -89,11 +94,13 @@ def job_state(job: Object | None, pods: Iterable[Object], now: datetime) -> JobS
     before = _last_end(ordered)
     if job["spec"].get("suspend"):
         return state("Suspended", before)
+    if newest is not None and _phase(newest) == "Succeeded":
+        return state("Ended")
     if newest is None or not is_active_pod(newest):
         return state("Pending", before)
     if (problem := pod_problem(newest, now)) is not None:
         return state("Pending", problem)
-    running = (newest.get("status") or {}).get("phase") == "Running" and not is_deleting(newest)
+    running = _phase(newest) == "Running" and not is_deleting(newest)
     return state("Running" if running else "Pending", before)
 
 
@@ -128,6 +135,17 @@ def pod_problem(pod: Object, now: datetime) -> Trouble | None:
     return None
 
 
+def _phase(pod: Mapping[str, Any]) -> str | None:
+    phase: str | None = (pod.get("status") or {}).get("phase")
+    return phase
+
+
+def _exit_code(pod: Mapping[str, Any]) -> int | None:
+    """Of the trainer in a pod that failed; None for any other pod."""
+    ended = _terminated(pod) if _phase(pod) == "Failed" else None
+    return int(ended.get("exitCode") or 0) if ended is not None else None
+
+
 def _terminated(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
     for container in (pod.get("status") or {}).get("containerStatuses") or []:
         if container.get("name") == CONTAINER:
@@ -138,7 +156,7 @@ def _terminated(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def _last_end(pods: Iterable[Object]) -> Trouble | None:
     """How the newest pod that failed ended."""
-    failed = [p for p in pods if (p.get("status") or {}).get("phase") == "Failed"]
+    failed = [p for p in pods if _phase(p) == "Failed"]
     return _end(failed[-1]) if failed else None
 
 
@@ -179,7 +197,8 @@ def _failure(job: Object, failed: Mapping[str, Any], pods: list[Object]) -> Trou
     if end is None:
         return Trouble(known_reason(failed.get("reason")) or "JobFailed", shortened(f"Job {name_of(job)!r}: {said}"))
     if failed.get("reason") == "BackoffLimitExceeded":
-        return Trouble(end.reason, shortened(f"{end.message} (given up after {len(pods)} attempts)"))
+        counted = (job.get("status") or {}).get("failed") or len(pods)  # outages and evictions are not counted
+        return Trouble(end.reason, shortened(f"{end.message} (given up after {counted} attempts)"))
     return end
 
 

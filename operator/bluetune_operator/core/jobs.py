@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from bluetune_api.exit_codes import NOT_WORTH_RETRYING, ExitCode
+from bluetune_api.exit_codes import NOT_COUNTED, NOT_WORTH_RETRYING
 from bluetune_api.pods import GPUS, PodTemplate, gpus
 from bluetune_api.records import Plan
 from bluetune_api.store_location import StoreSpec
@@ -119,7 +119,9 @@ def _metadata(job: TrainerJob) -> Object:
 
 
 def _failure_rules() -> list[Object]:
-    """In this order: an eviction never counts; what retrying cannot mend ends the Job; a clean stop never counts."""
+    """In this order: an eviction never counts; what retrying cannot mend ends the Job; neither an outage of the store
+    nor a clean stop counts. Kubernetes waits between pods all the same: 10 s after the first failure, 10 min at most.
+    """
 
     def exits(action: str, *codes: int) -> Object:
         return {
@@ -128,7 +130,7 @@ def _failure_rules() -> list[Object]:
         }
 
     disrupted = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
-    return [disrupted, exits("FailJob", *NOT_WORTH_RETRYING), exits("Ignore", ExitCode.STOPPED)]
+    return [disrupted, exits("FailJob", *NOT_WORTH_RETRYING), exits("Ignore", *NOT_COUNTED)]
 
 
 def _pod_spec(job: TrainerJob, template: PodTemplate) -> Object:

@@ -1,14 +1,17 @@
 """From what was found about a model to its conditions, and to the Events that are worth telling."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from bluetune_api.base import Condition
 from bluetune_api.model import EmbeddingModelStatus
-from bluetune_api.reasons import ConditionType, Reason, known_reason
+from bluetune_api.reasons import STORE_REASONS, ConditionType, Reason, known_reason
+from bluetune_operator.core import kinds
 from bluetune_operator.core.conditions import Status, condition, find, merge
+from bluetune_operator.core.kinds import Object
+from bluetune_operator.core.lock import has_ended
 from bluetune_operator.core.rollout import Failure
 from bluetune_operator.core.rollout_choice import PIN_TRIES, active
 
@@ -68,6 +71,20 @@ def conditions_of(status: EmbeddingModelStatus, verdict: Verdict, *, generation:
     elif find(status.conditions, "LockInconsistent"):
         found.append(say("LockInconsistent", False, "Consistent"))
     return merge(status.conditions, found)
+
+
+def asks_store(status: EmbeddingModelStatus, tasks: Iterable[Object]) -> bool:
+    """Whether the store is to be looked at: the model says that it cannot be used, or a task at work does.
+
+    A store sends no events, and a look at each one of all models would be most of the operator's work. An outage that
+    no task meets changes nothing.
+    """
+    ready = find(status.conditions, "Ready")
+    if ready is not None and ready.reason in STORE_REASONS:
+        return True
+    return any(
+        (kinds.condition(task, "Ready") or {}).get("reason") in STORE_REASONS for task in tasks if not has_ended(task)
+    )
 
 
 @dataclass(frozen=True)

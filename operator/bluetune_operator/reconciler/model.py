@@ -32,7 +32,7 @@ from bluetune_operator.core.lock import has_ended
 from bluetune_operator.core.model_claims import claimed_by_another
 from bluetune_operator.core.model_import import import_name, manifest_problem
 from bluetune_operator.core.model_lock import held_by, is_settled, lock_view
-from bluetune_operator.core.model_verdict import Verdict, conditions_of, news, serving_verdict
+from bluetune_operator.core.model_verdict import Verdict, asks_store, conditions_of, news, serving_verdict
 from bluetune_operator.core.retention import is_due
 from bluetune_operator.core.rollout import Failure, abandoned
 from bluetune_operator.core.rollout_choice import (
@@ -134,6 +134,8 @@ class ModelReconciler:
             if isinstance(base, NotYet):
                 return Outcome(status, Verdict(problem=base.why, imported=base.why, lock=lock), base.after)
             status = status.model_copy(update={"base_version": base.version, "base_digest": base.digest})
+        elif store is not None:
+            store_problem = await self._unreachable(model, old, store)
         subject = Subject(model, spec, status, self._context.clock(), store)
         found = await (
             self._unserved(subject, store_problem) if spec.serving is None else self._served(subject, store_problem)
@@ -174,6 +176,17 @@ class ModelReconciler:
         except (StoreProblem, StoreError) as error:
             problem = problem_of(error)
             return None, Failure(problem.reason, str(problem))
+
+    async def _unreachable(self, model: Object, old: EmbeddingModelStatus, store: AsyncStore) -> Failure | None:
+        """Why the store cannot be used just now, where there is cause to ask: by a look at what must be there."""
+        if not asks_store(old, self._context.cache.of_model(TASKS, namespace_of(model), name_of(model))):
+            return None
+        try:
+            await store.get_or_none(store_layout.manifest(old.base_version or ""))
+        except (StoreProblem, StoreError) as error:
+            problem = problem_of(error)
+            return Failure(problem.reason, str(problem))
+        return None
 
     async def _unserved(self, subject: Subject, store_problem: Failure | None) -> Outcome:
         status = subject.status

@@ -7,10 +7,10 @@ from typing import Literal
 from pydantic import ValidationError
 
 from bluetune_api import store_layout
-from bluetune_api.objectstore import StoreError
+from bluetune_api.objectstore import ObjectTooLarge, StoreError
 from bluetune_api.reasons import Reason
 from bluetune_api.records import CheckReport, Plan, Progress
-from bluetune_operator.adapters.store import StoreProblem
+from bluetune_operator.adapters.store import StoreProblem, problem_of
 from bluetune_operator.core.conditions import shortened
 from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject, Leftover
 from bluetune_operator.core.job_state import JobState, job_state
@@ -33,7 +33,7 @@ from bluetune_operator.core.task_jobs import (
 )
 from bluetune_operator.core.times import seconds_since, stamp
 from bluetune_operator.core.workloads import is_active_pod, is_finished_job, pods_of
-from bluetune_operator.reconciler.task_admission import still_held, still_there, store_trouble
+from bluetune_operator.reconciler.task_admission import STORE_SECONDS, still_held, still_there, store_trouble
 from bluetune_operator.reconciler.task_run import JobName, Run, Stay, known_job
 
 logger = logging.getLogger(__name__)
@@ -68,13 +68,17 @@ async def check(run: Run) -> Stay | None:
             run, "DataValid", check_job(run.raw, run.task, run.model, record, run.context.config), plan, record
         )
     _say_whether_edited(run, job)
-    if (paused := await _pause_or_resume(run, job, "DataValid")) is not None:
+    if (paused := await _pause_or_resume(run, job, "DataValid", "check")) is not None:
         return paused
     state = await _state(run, job, "check")
     if state.state == "Failed":
         return _failed(run, "DataValid", state)
     if state.state != "Complete":
-        return _working(run, job, "DataValid", "Checking", "the batch is being checked", state)
+        waiting = _working(run, job, "DataValid", "Checking", "the batch is being checked", state)
+        if state.state != "Running":
+            return waiting
+        away = await _store_problem(run)
+        return waiting if away is None else _without_store(run, "DataValid", away)
     try:
         data = await run.store.get_or_none(store_layout.check(run.uid))
         report = CheckReport.model_validate_json(data) if data is not None else None
@@ -118,7 +122,7 @@ async def train(run: Run) -> Stay | None:
         wanted = train_job(run.raw, run.task, run.model, record, run.context.config, check=check_run)
         return await _start(run, "Trained", wanted, train_plan(plan), record)
     _say_whether_edited(run, job)
-    if (paused := await _pause_or_resume(run, job, "Trained")) is not None:
+    if (paused := await _pause_or_resume(run, job, "Trained", "train")) is not None:
         return paused
     state, before = await _state(run, job, "train"), run.draft.status
     run.draft.set(attempt=attempts(before.attempt, before.pod_name, state), pod_name=state.pod_name or before.pod_name)
@@ -126,10 +130,12 @@ async def train(run: Run) -> Stay | None:
         return _failed(run, "Trained", state)
     if state.state == "Complete":
         return None
-    await _read_progress(run, state)
+    away = await _read_progress(run, state)
     waiting = _working(run, job, "Trained", "Training", "training", state)
     if state.state != "Running":
         return waiting
+    if away is not None:
+        _without_store(run, "Trained", away)
     return Stay(poll_seconds(sum(map(is_held, run.context.cache.all(LEASES)))))
 
 
@@ -214,8 +220,11 @@ def _starting(run: Run, kind: Stage) -> None:
     run.draft.now_doing("Running", "Starting", f"the pod of Job {run.draft.status.job_name} starts")
 
 
-async def _pause_or_resume(run: Run, job: Object, kind: Stage) -> Stay | None:
+async def _pause_or_resume(run: Run, job: Object, kind: Stage, stage: JobName) -> Stay | None:
     """Suspend or resume the Job as the task says; a suspended task keeps the lock. Kueue's Jobs are left alone.
+
+    A Job whose pod ended for the store is suspended, too, until the operator can use the store: a pod that is started
+    into an outage only fails again, and Kubernetes would wait longer and longer before the one that could work.
 
     A Job is created suspended, and this resumes it only if the Lease, read after the Job was there, names the task. Who
     takes the lock writes the Lease and looks for Jobs; who starts a Job makes it and looks at the Lease: so of two that
@@ -228,8 +237,10 @@ async def _pause_or_resume(run: Run, job: Object, kind: Stage) -> Stay | None:
             "Running", "JobDeleted", "the Job is being deleted; it is made again when its pods are gone"
         )
         return Stay(MENDED_SECONDS)
-    patch = suspension(job, suspend=run.task.spec.suspend, now_stamp=stamp(run.draft.now))
-    starts = patch is not None and not run.task.spec.suspend
+    away = await _outage(run, job, stage)
+    suspend = run.task.spec.suspend or away is not None
+    patch = suspension(job, suspend=suspend, now_stamp=stamp(run.draft.now))
+    starts = patch is not None and not suspend
     if starts and not await still_held(run):
         run.draft.now_doing("Running", "LockLost", "the Job waits until the Lease names this task again")
         return Stay(1.0)
@@ -244,10 +255,37 @@ async def _pause_or_resume(run: Run, job: Object, kind: Stage) -> Stay | None:
         run.draft.say(kind, "Unknown", "Suspended", message)
         run.draft.now_doing("Pending", "Suspended", message)
         return Stay()
+    if away is not None:
+        return _without_store(run, kind, away)
     if patch is None:
         return None
     _starting(run, kind)
     return Stay(SILENT_SECONDS)
+
+
+async def _outage(run: Run, job: Object, stage: JobName) -> StoreProblem | None:
+    """Why the store cannot be used, if the last pod ended for it and no other runs."""
+    pods = pods_of(job, stage, run.context.cache.of_task(PODS, run.namespace, run.name))
+    if is_finished_job(job) or not job_state(job, pods, run.draft.now).store_lost:
+        return None
+    return await _store_problem(run)
+
+
+async def _store_problem(run: Run) -> StoreProblem | None:
+    """Why the store cannot be used just now: asked for what a trainer asks for first."""
+    try:
+        await run.store.get_or_none(store_layout.result(run.uid))
+    except (StoreProblem, StoreError) as error:
+        return problem_of(error)
+    return None
+
+
+def _without_store(run: Run, kind: Stage, problem: StoreProblem) -> Stay:
+    """The Job waits for the store, or its pod does. Nothing of the run is lost."""
+    message = f"{problem}; the run waits, and goes on when the store can be used"
+    run.draft.say(kind, "Unknown", problem.reason, message)
+    run.draft.now_doing("Running", problem.reason, message, stalled=problem.reason != "StoreUnreachable")
+    return Stay(STORE_SECONDS)
 
 
 def _working(run: Run, job: Object, kind: Stage, doing: Reason, what: str, state: JobState) -> Stay:
@@ -258,8 +296,11 @@ def _working(run: Run, job: Object, kind: Stage, doing: Reason, what: str, state
     elif state.trouble is not None and state.state == "Pending":
         run.draft.say(kind, "Unknown", state.trouble.reason, state.trouble.message)
         run.draft.now_doing("Running", state.trouble.reason, state.trouble.message)
-    elif state.state == "Running":
-        again = f"; attempt {state.attempt}, the last one: {state.trouble.message}" if state.trouble else ""
+    elif state.state in ("Running", "Ended"):
+        again = ""
+        if state.trouble is not None:
+            again = f", attempt {max(state.attempt, run.draft.status.attempt or 0)}; the attempt before it ended: "
+            again += state.trouble.message
         run.draft.say(kind, "Unknown", doing, f"{what}{again}")
         run.draft.now_doing("Running", doing, f"{what}{again}")
     else:
@@ -291,13 +332,16 @@ def _lost(run: Run, kind: Stage, reason: Reason, message: str) -> Stay:
     return Stay()
 
 
-async def _read_progress(run: Run, state: JobState) -> None:
-    """Copy the newest pod's progress. A store that does not answer costs nothing but news."""
+async def _read_progress(run: Run, state: JobState) -> StoreProblem | None:
+    """Copy the newest pod's progress; or why the store cannot be used."""
     if state.pod_uid is None:
-        return
+        return None
     try:
         data = await run.store.get_or_none(store_layout.progress(run.uid, state.pod_uid))
         if data is not None:
             run.draft.status = with_progress(run.draft.status, Progress.model_validate_json(data))
-    except (StoreProblem, StoreError, ValidationError) as error:
+    except ValidationError as error:
         logger.info("no progress of %s: %s", run.name, error)
+    except (StoreProblem, StoreError) as error:
+        return None if isinstance(error, ObjectTooLarge) else problem_of(error)
+    return None

@@ -83,7 +83,7 @@ def test_the_pod_is_restricted_and_has_no_token() -> None:
 def test_the_failure_policy_is_in_this_order() -> None:
     spec = train(maxRetries=2)["spec"]
     rules = [(r["action"], r.get("onExitCodes", {}).get("values")) for r in spec["podFailurePolicy"]["rules"]]
-    assert rules == [("Ignore", None), ("FailJob", [10, 11, 12, 14]), ("Ignore", [75])]
+    assert rules == [("Ignore", None), ("FailJob", [10, 11, 12, 14]), ("Ignore", [13, 75])]
     assert (spec["backoffLimit"], spec["podReplacementPolicy"]) == (2, "Failed")
 
 
