@@ -200,6 +200,9 @@ class Group:
     about: str
     """Which conditions carry them, and what they have in common."""
     entries: Mapping[Reason, Entry]
+    warns: bool = False
+    """Whether something is wrong that a person may have to mend: Events with these reasons are Warnings. Events with
+    others are when the resource is Stalled."""
 
 
 _KNOWN: dict[str, Reason] = {reason: reason for reason in get_args(Reason)}

@@ -75,6 +75,7 @@ MODEL_GROUPS: tuple[Group, ...] = (
             "TaskDeleted": Entry("the task was deleted during its rollout", ""),
             "TaskCancelled": Entry("the task was cancelled during its rollout", ""),
         },
+        warns=True,
     ),
     Group(
         "Warnings about a model",
@@ -96,6 +97,7 @@ MODEL_GROUPS: tuple[Group, ...] = (
             ),
             "Consistent": Entry("Lease and work agree again", ""),
         },
+        warns=True,
     ),
     Group(
         "Old versions",

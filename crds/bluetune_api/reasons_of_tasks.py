@@ -150,6 +150,7 @@ TASK_GROUPS: tuple[Group, ...] = (
             ),
             "Terminating": Entry("the pod is being stopped", ""),
         },
+        warns=True,
     ),
     Group(
         "Data, plan or plugin that cannot be used",
@@ -180,6 +181,7 @@ TASK_GROUPS: tuple[Group, ...] = (
             ),
             "PluginFailed": Entry("the plugin raised; the message has its text and line", "correct the plugin's image"),
         },
+        warns=True,
     ),
     Group(
         "A trainer that ended badly",
@@ -228,6 +230,7 @@ TASK_GROUPS: tuple[Group, ...] = (
             ),
             "Stopped": Entry("the trainer was told to stop and saved its state; it is replaced and resumes", ""),
         },
+        warns=True,
     ),
     Group(
         "The store",
@@ -272,6 +275,7 @@ TASK_GROUPS: tuple[Group, ...] = (
                 "copy the base into the store and name it as `s3://…`",
             ),
         },
+        warns=True,
     ),
     Group(
         "A run or version that is damaged",
@@ -289,6 +293,7 @@ TASK_GROUPS: tuple[Group, ...] = (
                 "the stored model encodes the probe differently from the trained one", "report it: this is a defect"
             ),
         },
+        warns=True,
     ),
     Group(
         "A task that ended",

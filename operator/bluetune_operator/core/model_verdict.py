@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from bluetune_api.base import Condition
 from bluetune_api.model import EmbeddingModelStatus
 from bluetune_api.reasons import STORE_REASONS, ConditionType, Reason, known_reason
 from bluetune_operator.core import kinds
-from bluetune_operator.core.conditions import Status, condition, find, merge
+from bluetune_operator.core.conditions import Status, condition, find, is_true, merge
+from bluetune_operator.core.event_level import Level, event_level
 from bluetune_operator.core.kinds import Object
 from bluetune_operator.core.lock import has_ended
 from bluetune_operator.core.rollout import Failure
@@ -91,7 +91,7 @@ def asks_store(status: EmbeddingModelStatus, tasks: Iterable[Object]) -> bool:
 class News:
     """An Event to be."""
 
-    level: Literal["Normal", "Warning"]
+    level: Level
     reason: str
     message: str
 
@@ -105,7 +105,8 @@ def news(old: EmbeddingModelStatus, new: EmbeddingModelStatus) -> list[News]:
             continue
         good = (after.status == "True") == (kind == "Ready")
         if kind == "Ready" or not good:
-            level: Literal["Normal", "Warning"] = "Normal" if good or after.reason in TRANSIENT else "Warning"
+            bad = not good and (kind != "Ready" or is_true(new.conditions, "Stalled"))
+            level = "Normal" if good else event_level(after.reason, stalled=bad)
             told.append(News(level, after.reason, after.message))
     return [*told, *_rollout_news(old, new)]
 
@@ -117,10 +118,10 @@ def _rollout_news(old: EmbeddingModelStatus, new: EmbeddingModelStatus) -> Seque
     message = after.message or ""
     if after.step == "Done":
         return (News("Normal", "RolledOut", f"blue serves version {after.to}"),)
-    if after.step == "Failed":
-        return (News("Warning", "RolloutFailed", f"version {after.to}: {after.reason}: {message}"),)
-    if after.step == "RollingBack":
-        return (News("Warning", "RollingBack", f"version {after.to}: {after.reason}: {message}"),)
+    if after.step in ("Failed", "RollingBack"):
+        word = "RolloutFailed" if after.step == "Failed" else "RollingBack"
+        level = event_level(after.reason, stalled=True)
+        return (News(level, word, f"version {after.to}: {after.reason}: {message}"),)
     if before is None or before.started_at != after.started_at:
         return (News("Normal", "RolloutStarted", f"rolling out version {after.to}"),)
     return ()

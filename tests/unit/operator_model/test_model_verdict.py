@@ -172,5 +172,9 @@ def test_events_tell_each_change_once() -> None:
     assert news(new, new) == []
     back = status(served, rollout("RollingBack", "VerifyFailed", "m"))
     assert [(n.level, n.reason) for n in news(new, back)] == [("Warning", "RollingBack")]
+    asked = status(served, rollout("RollingBack", "TaskCancelled", "m"))
+    assert [(n.level, n.reason) for n in news(new, asked)] == [("Normal", "RollingBack")]
+    alone = status(Verdict(problem=Failure("BlueNotAvailable", "no pod")), rollout("Done"))
+    assert [(n.level, n.reason) for n in news(old, alone)][:1] == [("Warning", "BlueNotAvailable")]
     broken = status(Verdict(problem=MISSING), rollout("Failed", "VerifyFailed", "m"))
     assert [n.reason for n in news(back, broken)] == ["DeploymentNotFound", "RolloutFailed"]

@@ -2,7 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from bluetune_api.base import Condition
+from bluetune_api.reasons import Reason
 from bluetune_api.task import FineTuningTask, FineTuningTaskStatus
 from bluetune_operator.core.conditions import find
 from bluetune_operator.core.task_status import Draft
@@ -75,6 +78,44 @@ def test_the_same_again_changes_nothing_and_is_no_news() -> None:
     second.now_doing("Waiting", "Waiting", "position 1")
     assert second.finished().wire() == first.status.wire()
     assert second.news() == []
+
+
+@pytest.mark.parametrize("stalled", [False, True])
+def test_a_failed_task_is_a_warning_though_its_pod_was_told_of_before_for_the_same_reason(stalled: bool) -> None:
+    first = Draft(task(), NOW)
+    first.now_doing("Running", "DataInvalid", "3 broken lines", stalled=stalled)
+    second = Draft(task(first.finished()), NOW)
+    second.fail("DataInvalid", "3 broken lines")
+    second.finished()
+    assert second.news() == [("Warning", "DataInvalid", "3 broken lines")]
+    assert Draft(task(second.status), NOW).news() == []
+
+
+def test_what_the_user_asked_for_is_no_warning() -> None:
+    draft = Draft(task(), NOW)
+    draft.fail("Cancelled", "cancelled by spec.cancel", phase="Cancelled")
+    draft.finished()
+    assert draft.news() == [("Normal", "Cancelled", "cancelled by spec.cancel")]
+
+
+@pytest.mark.parametrize(
+    ("reason", "level"),
+    [
+        ("Unschedulable", "Warning"),
+        ("PodRefused", "Warning"),
+        ("ImagePullBackOff", "Warning"),
+        ("StoreUnreachable", "Warning"),
+        ("OOMKilled", "Warning"),
+        ("ContainerCreating", "Normal"),
+        ("Training", "Normal"),
+        ("Terminating", "Normal"),
+    ],
+)
+def test_what_a_person_may_have_to_mend_is_a_warning_while_the_task_waits(reason: Reason, level: str) -> None:
+    draft = Draft(task(), NOW)
+    draft.now_doing("Running", reason, "said")
+    draft.finished()
+    assert draft.news() == [(level, reason, "said")]
 
 
 def test_a_long_message_is_cut_to_what_the_schema_takes() -> None:
