@@ -279,6 +279,8 @@ class EmbeddingModelStatus(ApiModel):
     """Generation that the status speaks of."""
     conditions: Conditions | None = None
     """`Imported`, `Ready`, `Reconciling`, `Stalled`, `ServingUnsafe`, `LockInconsistent`."""
+    message: Text | None = None
+    """What Ready says, in one line; the condition has the whole message."""
 
 
 class EmbeddingModel(Resource):
@@ -294,7 +296,7 @@ class EmbeddingModel(Resource):
         PrintColumn("Waiting", ".status.waiting", "integer"),
         PrintColumn("Ready", ".status.conditions[?(@.type=='Ready')].status"),
         PrintColumn("Reason", ".status.conditions[?(@.type=='Ready')].reason"),
-        PrintColumn("Message", ".status.conditions[?(@.type=='Ready')].message", priority=1),
+        PrintColumn("Message", ".status.message", priority=1),
         PrintColumn("Age", ".metadata.creationTimestamp", "date"),
     )
 

@@ -8,7 +8,7 @@ from bluetune_api.base import Condition
 from bluetune_api.model import EmbeddingModelStatus
 from bluetune_api.reasons import STORE_REASONS, ConditionType, Reason, known_reason
 from bluetune_operator.core import kinds
-from bluetune_operator.core.conditions import Status, condition, find, is_true, merge
+from bluetune_operator.core.conditions import Status, condition, find, is_true, merge, one_line
 from bluetune_operator.core.event_level import Level, event_level
 from bluetune_operator.core.kinds import Object
 from bluetune_operator.core.lock import has_ended
@@ -71,6 +71,16 @@ def conditions_of(status: EmbeddingModelStatus, verdict: Verdict, *, generation:
     elif find(status.conditions, "LockInconsistent"):
         found.append(say("LockInconsistent", False, "Consistent"))
     return merge(status.conditions, found)
+
+
+def with_verdict(
+    status: EmbeddingModelStatus, verdict: Verdict, *, generation: int, now: datetime
+) -> EmbeddingModelStatus:
+    """The status with all conditions, and with what they come to in one line."""
+    conditions = conditions_of(status, verdict, generation=generation, now=now)
+    ready = find(conditions, "Ready")
+    message = one_line(ready.message) if ready is not None else None
+    return status.model_copy(update={"conditions": conditions, "message": message or None})
 
 
 def asks_store(status: EmbeddingModelStatus, tasks: Iterable[Object]) -> bool:

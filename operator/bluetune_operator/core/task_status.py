@@ -6,7 +6,7 @@ from typing import Any, Final
 from bluetune_api.base import Condition
 from bluetune_api.reasons import ConditionType, Phase, Reason, known_reason
 from bluetune_api.task import FineTuningTask, FineTuningTaskStatus
-from bluetune_operator.core.conditions import Status, condition, find, is_true, merge, shortened
+from bluetune_operator.core.conditions import Status, condition, find, is_true, merge, one_line
 from bluetune_operator.core.event_level import Level, event_level
 from bluetune_operator.core.times import stamp
 
@@ -91,7 +91,7 @@ class Draft:
         self.say("Ready", ready, reason, message)
         self.say("Reconciling", moving, reason if moving else "Settled", message if moving else "")
         self.say("Stalled", stalled, reason if stalled else "NotStalled", message if stalled else "")
-        self.set(message=shortened(message), observed_generation=self._generation)
+        self.set(message=one_line(message), observed_generation=self._generation)
         return self.status
 
     def _as_before(self) -> tuple[Reason, str]:

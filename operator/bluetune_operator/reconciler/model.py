@@ -32,7 +32,7 @@ from bluetune_operator.core.lock import has_ended
 from bluetune_operator.core.model_claims import claimed_by_another
 from bluetune_operator.core.model_import import import_name, manifest_problem
 from bluetune_operator.core.model_lock import held_by, is_settled, lock_view
-from bluetune_operator.core.model_verdict import Verdict, asks_store, conditions_of, news, serving_verdict
+from bluetune_operator.core.model_verdict import Verdict, asks_store, news, serving_verdict, with_verdict
 from bluetune_operator.core.retention import is_due
 from bluetune_operator.core.rollout import Failure, abandoned
 from bluetune_operator.core.rollout_choice import (
@@ -308,8 +308,7 @@ class ModelReconciler:
 
     async def _write(self, model: Object, old: EmbeddingModelStatus, outcome: Outcome) -> None:
         generation = model["metadata"].get("generation", 0)
-        conditions = conditions_of(outcome.status, outcome.verdict, generation=generation, now=self._context.clock())
-        new = outcome.status.model_copy(update={"conditions": conditions})
+        new = with_verdict(outcome.status, outcome.verdict, generation=generation, now=self._context.clock())
         wire = new.wire()
         if wire == (model.get("status") or {}):
             return

@@ -124,6 +124,18 @@ def test_a_long_message_is_cut_to_what_the_schema_takes() -> None:
     FineTuningTaskStatus.model_validate(draft.finished().wire())
 
 
+def test_a_listing_has_one_line_of_a_message_and_the_condition_all_of_it() -> None:
+    text = "8 of 40 lines are broken:\n  line 1: no query\n  line 2: no query\n" + "  line 3: no results\n" * 30
+    draft = Draft(task(), NOW)
+    draft.fail("DataInvalid", text)
+    status = draft.finished()
+    assert status.message is not None
+    assert status.message.startswith("8 of 40 lines are broken: line 1: no query line 2")
+    assert "\n" not in status.message
+    assert len(status.message) <= 320
+    assert said(status, "Ready").message == text
+
+
 def test_a_plan_that_is_no_longer_the_methods_is_told_once() -> None:
     first = Draft(task(), NOW)
     first.say("PlanCurrent", True, "AsBegun", "as they were")
