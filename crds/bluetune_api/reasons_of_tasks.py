@@ -86,7 +86,9 @@ TASK_GROUPS: tuple[Group, ...] = (
                 "see who edited the Lease (`kubectl get lease -o yaml`); `LockInconsistent` follows if it stays so",
             ),
             "JobDeleted": Entry(
-                "somebody deleted the task's Job", "nothing: it is made again when its pods are gone, and resumes"
+                "somebody deleted the task's Job; or the operator did, because another container of its pod ran on"
+                " after the trainer; it is named in the message",
+                "nothing: it is made again when its pods are gone, and resumes",
             ),
             "Cancelling": Entry(
                 "`spec.cancel` is true: the trainer saves what it has, or blue goes back to its version before", ""

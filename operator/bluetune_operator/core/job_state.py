@@ -1,11 +1,11 @@
 """What a Job and its pods say: whether they run, why a pod does not start, and how the trainer ended."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from bluetune_api.exit_codes import ExitCode, decode_termination
+from bluetune_api.exit_codes import NOT_COUNTED, NOT_WORTH_RETRYING, ExitCode, decode_termination
 from bluetune_api.reasons import Reason, known_reason
 from bluetune_operator.core.conditions import shortened
 from bluetune_operator.core.jobs import CONTAINER
@@ -15,6 +15,8 @@ from bluetune_operator.core.workloads import is_active_pod
 
 NOT_STARTED_SECONDS = 30.0
 """A pod that still creates its containers after this long is worth a word."""
+OUTLIVED_SECONDS = 10.0
+"""A container that is at work this long after the trainer ended does not end by itself."""
 TAIL_CHARACTERS = 1200
 
 IMAGE = "check the image's name and imagePullSecrets"
@@ -69,6 +71,11 @@ class JobState:
     pod_name: str | None = None
     store_lost: bool = False
     """Whether its newest pod ended because the store was away or refused, so that none runs now."""
+    outlived_by: str | None = None
+    """Another container of its newest pod, which runs on though the trainer has ended: Kubernetes then waits for ever.
+
+    Complete, Failed: so said the trainer, and the Job has to be deleted. Running: the Job has to be made again.
+    """
 
 
 def job_state(job: Object | None, pods: Iterable[Object], now: datetime) -> JobState:
@@ -100,6 +107,10 @@ def job_state(job: Object | None, pods: Iterable[Object], now: datetime) -> JobS
         return state("Pending", before)
     if (problem := pod_problem(newest, now)) is not None:
         return state("Pending", problem)
+    if (other := _outlived_by(newest, now)) is not None:
+        return replace(state("Running", before), **_as_the_trainer_said(newest, other))
+    if _trainer_code(newest) == ExitCode.OK:
+        return state("Ended")
     running = _phase(newest) == "Running" and not is_deleting(newest)
     return state("Running" if running else "Pending", before)
 
@@ -140,10 +151,45 @@ def _phase(pod: Mapping[str, Any]) -> str | None:
     return phase
 
 
+def _trainer_code(pod: Mapping[str, Any]) -> int | None:
+    """Exit code of the trainer; None while it runs."""
+    ended = _terminated(pod)
+    return int(ended.get("exitCode") or 0) if ended is not None else None
+
+
 def _exit_code(pod: Mapping[str, Any]) -> int | None:
     """Of the trainer in a pod that failed; None for any other pod."""
-    ended = _terminated(pod) if _phase(pod) == "Failed" else None
-    return int(ended.get("exitCode") or 0) if ended is not None else None
+    return _trainer_code(pod) if _phase(pod) == "Failed" else None
+
+
+def _outlived_by(pod: Object, now: datetime) -> str | None:
+    """Name of a container that runs on, some time after the trainer ended.
+
+    Sidecars that Kubernetes knows as such (init containers that are restarted always) end with their pod.
+    """
+    ended = _terminated(pod)
+    if ended is None or not ended.get("finishedAt") or seconds_since(ended["finishedAt"], now) < OUTLIVED_SECONDS:
+        return None
+    others = [
+        c for c in pod["status"].get("containerStatuses") or [] if (c.get("state") or {}).get("running") is not None
+    ]
+    return str(others[0].get("name")) if others else None
+
+
+def _as_the_trainer_said(pod: Object, other: str) -> dict[str, Any]:
+    """State of a Job whose pod another container keeps alive."""
+    code = _trainer_code(pod)
+    if code == ExitCode.OK:
+        return {"state": "Complete", "outlived_by": other}
+    if code in NOT_COUNTED:
+        return {"outlived_by": other}
+    end = _end(pod)
+    advice = (
+        f" (and container {other!r} runs on, so Kubernetes cannot start another attempt: make it a sidecar, an init"
+        " container with restartPolicy Always, or keep it out of these pods)"
+    )
+    trouble = Trouble(end.reason, end.message if code in NOT_WORTH_RETRYING else shortened(end.message + advice))
+    return {"state": "Failed", "trouble": trouble, "outlived_by": other}
 
 
 def _terminated(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:

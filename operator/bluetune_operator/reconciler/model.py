@@ -48,7 +48,7 @@ from bluetune_operator.core.serving_patch import tells
 from bluetune_operator.core.serving_pods import serving_pods
 from bluetune_operator.core.times import stamp
 from bluetune_operator.reconciler.base import Context
-from bluetune_operator.reconciler.model_import import NotYet, published_base
+from bluetune_operator.reconciler.model_import import NotYet, end_outlived_import, published_base
 from bluetune_operator.reconciler.model_rollout import Blue, Rollouts, Subject, missing_version
 from bluetune_operator.reconciler.retention import RETENTION
 
@@ -134,8 +134,10 @@ class ModelReconciler:
             if isinstance(base, NotYet):
                 return Outcome(status, Verdict(problem=base.why, imported=base.why, lock=lock), base.after)
             status = status.model_copy(update={"base_version": base.version, "base_digest": base.digest})
-        elif store is not None:
-            store_problem = await self._unreachable(model, old, store)
+        else:
+            await end_outlived_import(self._context, model)
+            if store is not None:
+                store_problem = await self._unreachable(model, old, store)
         subject = Subject(model, spec, status, self._context.clock(), store)
         found = await (
             self._unserved(subject, store_problem) if spec.serving is None else self._served(subject, store_problem)

@@ -1,5 +1,6 @@
 """Publishing a model's base: one Job, and its result from the store."""
 
+import logging
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -42,6 +43,8 @@ from bluetune_operator.core.task_jobs import suspension
 from bluetune_operator.core.times import stamp
 from bluetune_operator.core.workloads import is_finished_job, pods_of
 from bluetune_operator.reconciler.base import Context
+
+logger = logging.getLogger(__name__)
 
 LOOK_SECONDS, SLOW_SECONDS = 3.0, 30.0
 
@@ -86,6 +89,21 @@ async def _wait_for_store(context: Context, model: Object) -> None:
         await _suspend(context, job, suspend=True)
 
 
+async def end_outlived_import(context: Context, model: Object) -> None:
+    """Delete an import whose trainer has ended and whose pod another container keeps alive."""
+    namespace = namespace_of(model)
+    job = context.cache.get(JOBS, namespace, import_name(name_of(model)))
+    if job is None or is_finished_job(job) or not is_owned_by(job, uid_of(model)):
+        return
+    pods = pods_of(job, "import", context.cache.of_model(PODS, namespace, name_of(model)))
+    state = job_state(job, pods, context.clock())
+    if state.outlived_by is not None and state.state != "Failed":
+        logger.warning(
+            "container %s keeps Job %s alive after its trainer; it is deleted", state.outlived_by, name_of(job)
+        )
+        await context.kube.delete(JOBS, namespace, name_of(job), uid=uid_of(job))
+
+
 async def _suspend(context: Context, job: Object, *, suspend: bool) -> bool:
     """Suspend or resume the Job; whether that was anything to do. A Job that somebody else suspended stays so."""
     patch = suspension(job, suspend=suspend, now_stamp=stamp(context.clock()))
@@ -107,6 +125,7 @@ async def _job(context: Context, model: Object, spec: EmbeddingModelSpec) -> Not
         return await _start(context, model, spec)
     if is_owned_by(job, uid_of(model)) and await _suspend(context, job, suspend=False):  # the store answers
         return NotYet(Failure("Importing", "the base is being imported"), LOOK_SECONDS)
+    await end_outlived_import(context, model)
     pods = pods_of(job, "import", context.cache.of_model(PODS, namespace, name_of(model)))
     if (refused := await context.job_events.why_no_pod(job, pods, context.clock())) is not None:
         return NotYet(Failure(refused.reason, refused.message), SLOW_SECONDS)

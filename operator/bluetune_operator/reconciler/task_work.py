@@ -13,9 +13,20 @@ from bluetune_api.records import CheckReport, Plan, Progress
 from bluetune_operator.adapters.store import StoreProblem, problem_of
 from bluetune_operator.core.conditions import shortened
 from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject, Leftover
-from bluetune_operator.core.job_state import JobState, job_state
+from bluetune_operator.core.job_state import OUTLIVED_SECONDS, JobState, job_state
 from bluetune_operator.core.jobs import TrainerJob, plan_config_map, trainer_job
-from bluetune_operator.core.kinds import CONFIG_MAPS, JOB_LABEL, JOBS, LEASES, PODS, TASK_UID_LABEL, Object, is_deleting
+from bluetune_operator.core.kinds import (
+    CONFIG_MAPS,
+    JOB_LABEL,
+    JOBS,
+    LEASES,
+    PODS,
+    TASK_UID_LABEL,
+    Object,
+    is_deleting,
+    name_of,
+    uid_of,
+)
 from bluetune_operator.core.lock import is_held
 from bluetune_operator.core.pod_refusal import SILENT_SECONDS, next_look
 from bluetune_operator.core.progress import poll_seconds, with_progress
@@ -55,6 +66,7 @@ Stage = Literal["DataValid", "Trained"]
 async def check(run: Run) -> Stay | None:
     """Check the batch on a CPU before a GPU is asked for."""
     if run.draft.holds("DataValid"):
+        await _end_outlived(run, "check")
         return None
     job = known_job(run, "check")
     if job is None:
@@ -73,6 +85,8 @@ async def check(run: Run) -> Stay | None:
     state = await _state(run, job, "check")
     if state.state == "Failed":
         return _failed(run, "DataValid", state)
+    if state.outlived_by is not None and state.state == "Running":
+        return await _make_again(run, job, state)
     if state.state != "Complete":
         waiting = _working(run, job, "DataValid", "Checking", "the batch is being checked", state)
         if state.state != "Running":
@@ -99,7 +113,12 @@ async def check(run: Run) -> Stay | None:
         True,
         "DataValid",
         f"batch {report.batch_id}: {report.sessions} sessions, {report.sessions_with_clicks} with clicks,"
-        f" {report.coverage:.0%} of shown results known, {report.broken_lines} broken lines dropped",
+        f" {report.coverage:.0%} of shown results known, {report.broken_lines} broken lines dropped"
+        + (
+            f"; container {state.outlived_by!r} ran on after the trainer, so the Job is deleted"
+            if state.outlived_by
+            else ""
+        ),
     )
     run.draft.now_doing("Running", "Starting", "the batch is valid; training begins")
     return Stay(0)
@@ -108,6 +127,7 @@ async def check(run: Run) -> Stay | None:
 async def train(run: Run) -> Stay | None:
     """Run the training Job and follow it."""
     if run.draft.holds("Trained"):
+        await _end_outlived(run, "train")
         return None
     job = known_job(run, "train")
     if job is None:
@@ -130,6 +150,8 @@ async def train(run: Run) -> Stay | None:
         return _failed(run, "Trained", state)
     if state.state == "Complete":
         return None
+    if state.outlived_by is not None:
+        return await _make_again(run, job, state)
     away = await _read_progress(run, state)
     waiting = _working(run, job, "Trained", "Training", "training", state)
     if state.state != "Running":
@@ -158,6 +180,22 @@ async def _held_up(run: Run, stage: JobName) -> Stay | None:
     if not any(is_active_pod(pod) for pod in pods):
         return None
     run.draft.now_doing("Running", "JobDeleted", "the Job was deleted; it is made again when its pods are gone")
+    return Stay(MENDED_SECONDS)
+
+
+async def _end_outlived(run: Run, stage: JobName) -> None:
+    """Delete a Job whose result was taken and that another container keeps from its end; it would hold the lock."""
+    job = known_job(run, stage)
+    if job is not None and not is_finished_job(job) and not is_deleting(job):
+        await run.context.kube.delete(JOBS, run.namespace, run.child(stage), uid=uid_of(job))
+
+
+async def _make_again(run: Run, job: Object, state: JobState) -> Stay:
+    """The trainer ended, to be started again, and another container keeps its pod alive."""
+    await run.context.kube.delete(JOBS, run.namespace, name_of(job), uid=uid_of(job))
+    said = state.trouble.message if state.trouble else "the trainer ended and is to be started again"
+    still = f"container {state.outlived_by!r} of pod {state.pod_name} runs on after the trainer"
+    run.draft.now_doing("Running", "JobDeleted", shortened(f"{still}; the Job is made again: {said}"))
     return Stay(MENDED_SECONDS)
 
 
@@ -313,6 +351,8 @@ def _working(run: Run, job: Object, kind: Stage, doing: Reason, what: str, state
             f"spec.suspend does nothing to Job {name}, which Kueue queues: set spec.active=false on its Workload, or"
             " spec.cancel",
         )
+    if state.state == "Ended":
+        return Stay(OUTLIVED_SECONDS)
     return Stay(next_look(job, run.draft.now) if state.pod_uid is None else QUIET_SECONDS)
 
 

@@ -37,6 +37,17 @@ def ended(code: int, text: str = "", reason: str = "Error", name: str = "p1") ->
     )
 
 
+def outlived(code: int, seconds: int = 30, text: str = "") -> dict[str, Any]:
+    """The trainer has ended, and a container beside it runs."""
+    found = pod("Running")
+    terminated = {"exitCode": code, "message": text, "finishedAt": f"2026-01-01T00:00:{60 - seconds:02d}Z"}
+    found["status"]["containerStatuses"] = [
+        {"name": "mesh", "state": {"running": {}}},
+        {"name": "trainer", "state": {"terminated": terminated}},
+    ]
+    return found
+
+
 UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: no GPU."}
 
 
@@ -49,6 +60,11 @@ UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedul
         pytest.param(job("Complete"), [pod("Succeeded")], "Complete", None, "", id="done"),
         pytest.param(job("SuccessCriteriaMet"), [pod("Succeeded")], "Ended", None, "", id="nearly done"),
         pytest.param(job(), [ended(1), pod("Succeeded", "p2")], "Ended", None, "", id="ended, the Job is silent"),
+        pytest.param(job(), [outlived(0, 5)], "Ended", None, "", id="a sidecar may end by itself"),
+        pytest.param(job(), [outlived(0)], "Complete", None, "", id="a sidecar runs on"),
+        pytest.param(job(), [outlived(13)], "Running", None, "", id="a sidecar runs on; to be made again"),
+        pytest.param(job(), [outlived(1, text="boom")], "Failed", "TrainerCrashed", "'mesh' runs on", id="crashed"),
+        pytest.param(job(), [outlived(10)], "Failed", "DataInvalid", "code 10", id="a sidecar runs on; data invalid"),
         pytest.param(job(suspend=True), [], "Suspended", None, "", id="suspended"),
         pytest.param(job(), [pod(conditions=[UNSCHEDULABLE])], "Pending", "Unschedulable", "no GPU", id="no node"),
         pytest.param(job(), [waiting("ErrImagePull")], "Pending", "ImagePullBackOff", "img:1", id="pull fails"),
