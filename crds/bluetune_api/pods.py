@@ -111,10 +111,10 @@ class EnvVar(ApiModel):
 
 
 class PodTemplate(ApiModel):
-    """What a method may set on the pods that train. The check's and the import's pods get all of it but the GPUs."""
+    """What a method may set on pods of the trainer."""
 
     resources: Resources | None = None
-    """Requests and limits of the training container; extended resources (GPUs) are left out of the CPU Jobs."""
+    """Requests and limits of the trainer's container; Jobs without a GPU never ask for extended resources."""
     node_selector: Labels | None = None
     """Labels of the nodes that may run it."""
     tolerations: Annotated[list[Toleration], Field(max_length=32)] | None = None

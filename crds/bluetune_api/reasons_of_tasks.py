@@ -129,7 +129,8 @@ TASK_GROUPS: tuple[Group, ...] = (
                 " what is wrong, correct the method's `podTemplate` and apply another task",
             ),
             "Unschedulable": Entry(
-                "no node has what the method's `podTemplate` asks for; the scheduler's words are in the message",
+                "no node has what the method's `podTemplate` asks for (of a check or an import, `cpuPodTemplate`); the"
+                " scheduler's words are in the message",
                 "add or free a node, or ask for less",
             ),
             "ImagePullBackOff": Entry(
@@ -191,7 +192,8 @@ TASK_GROUPS: tuple[Group, ...] = (
         {
             "OOMKilled": Entry(
                 "the pod used more memory than its limit",
-                "raise `podTemplate.resources.limits.memory`, or lower `settings.batchSize`",
+                "raise `podTemplate.resources.limits.memory`, or lower `settings.batchSize`; of a check or an import,"
+                " raise it in `cpuPodTemplate`",
             ),
             "OutOfMemory": Entry(
                 "the trainer could not get memory", "give its pod more, or lower `settings.batchSize`"

@@ -194,6 +194,8 @@ CASES = [
     Case("no trials", METHOD, {"spec.initialMaxEvals": 0}, "spec.initialMaxEvals"),
     Case("quantity as a number", METHOD, {"spec.podTemplate.resources.limits": {"cpu": 2, "nvidia.com/gpu": 1}}),
     Case("quantity with an exponent", METHOD, {"spec.podTemplate.resources.limits": {"memory": "8e9", "cpu": ".5"}}),
+    Case("pods without a GPU", METHOD, {"spec.cpuPodTemplate": {"nodeSelector": {"pool": "cpu"}}}),
+    Case("env of ours without a GPU", METHOD, {"spec.cpuPodTemplate.env": [{"name": "AWS_X", "value": "b"}]}, "env"),
     Case("quantity as a fraction", METHOD, {"spec.podTemplate.resources.limits": {"cpu": 0.5}}, "cpu"),
     Case("quantity as a truth value", METHOD, {"spec.podTemplate.resources.limits": {"cpu": True}}, "cpu"),
     Case("quantity below 0", METHOD, {"spec.podTemplate.resources.limits": {"cpu": -1}}, "cpu"),

@@ -9,7 +9,16 @@ from bluetune_api.exit_codes import NOT_COUNTED, NOT_WORTH_RETRYING, ExitCode, d
 from bluetune_api.reasons import Reason, known_reason
 from bluetune_operator.core.conditions import shortened
 from bluetune_operator.core.jobs import CONTAINER
-from bluetune_operator.core.kinds import Object, condition, is_deleting, name_of, true_condition, uid_of
+from bluetune_operator.core.kinds import (
+    JOB_LABEL,
+    Object,
+    condition,
+    is_deleting,
+    labels_of,
+    name_of,
+    true_condition,
+    uid_of,
+)
 from bluetune_operator.core.times import seconds_since
 from bluetune_operator.core.workloads import is_active_pod
 
@@ -125,8 +134,8 @@ def pod_problem(pod: Object, now: datetime) -> Trouble | None:
         said = scheduled.get("message") or "no node fits"
         return Trouble(
             "Unschedulable",
-            f"pod {name!r} cannot be scheduled: {said} It starts when a node has what the method's podTemplate asks"
-            " for.",
+            f"pod {name!r} cannot be scheduled: {said} It starts when a node has what the method's {_template_of(pod)}"
+            " asks for.",
         )
     containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
     for container in containers:
@@ -144,6 +153,15 @@ def pod_problem(pod: Object, now: datetime) -> Trouble | None:
             f" loading, or a Secret be missing: kubectl describe pod {name}",
         )
     return None
+
+
+def _uses_no_gpu(pod: Mapping[str, Any]) -> bool:
+    return labels_of(pod).get(JOB_LABEL) in ("import", "check")
+
+
+def _template_of(pod: Mapping[str, Any]) -> str:
+    """The field of the method that says what a pod asks for."""
+    return "cpuPodTemplate" if _uses_no_gpu(pod) else "podTemplate"
 
 
 def _phase(pod: Mapping[str, Any]) -> str | None:
@@ -220,7 +238,8 @@ def _end(pod: Object) -> Trouble:
         return Trouble(
             "OOMKilled",
             f"pod {name!r} used more memory than its limit{f' of {limit}' if limit else ''}; raise"
-            " podTemplate.resources.limits.memory in the method, or lower settings.batchSize",
+            f" {_template_of(pod)}.resources.limits.memory in the method"
+            + ("" if _uses_no_gpu(pod) else ", or lower settings.batchSize"),
         )
     reason = REASONS.get(ExitCode(code), "TrainerCrashed") if code in set(ExitCode) else "TrainerCrashed"
     ours = decode_termination(text)

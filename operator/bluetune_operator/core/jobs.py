@@ -220,7 +220,7 @@ def _environment(job: TrainerJob, template: PodTemplate) -> list[Object]:
 
 
 def _resources(template: PodTemplate, *, gpu: bool) -> Object:
-    """A check or an import gets the CPU and memory of the method, and never a GPU."""
+    """A check or an import never gets a GPU."""
     if template.resources is None:
         return {}
     wire: dict[str, dict[str, str]] = template.resources.wire()

@@ -12,6 +12,7 @@ from bluetune_api.plans import method_plan
 from bluetune_api.reasons import STORE_REASONS
 from bluetune_api.records import MethodPlan, Plan, Result, RunOwner, digest_of, version_of
 from bluetune_operator.core.config import Config
+from bluetune_operator.core.cpu_pods import cpu_template
 from bluetune_operator.core.job_state import job_state
 from bluetune_operator.core.jobs import TrainerJob, plan_of, trainer_job
 from bluetune_operator.core.kinds import Object, child_labels, name_of, namespace_of, true_condition, uid_of
@@ -65,7 +66,7 @@ def import_settings(
         image=(method.image if method else None) or config.trainer_image,
         image_pull_policy=config.trainer_image_pull_policy,
         store=spec.store,
-        template=method.pod_template if method else None,
+        template=cpu_template(method.pod_template, method.cpu_pod_template) if method else None,
         online=spec.base.uri.startswith(("hf://", PLUGIN_BASE)),
     )
 
