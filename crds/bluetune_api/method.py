@@ -303,9 +303,9 @@ class FineTuningMethodSpec(ApiModel):
     pod_template: PodTemplate | None = None
     """Resources, node selection and environment of the pods that train."""
     cpu_pod_template: PodTemplate | None = None
-    """The same of the pods that use no GPU: they import a base and check a batch. Of podTemplate they take what is absent
-    here of priorityClassName, imagePullSecrets, labels, annotations and env, and of resources 2 CPUs, 8Gi of memory and
-    32Gi of ephemeral-storage at most. Where the training runs is not taken over."""
+    """The same of the pods that use no GPU: they import a base and check a batch. What is absent here is as in
+    podTemplate, but for all that says where a training runs; of its resources they ask for 2 CPUs, 8Gi of memory and
+    32Gi of ephemeral-storage at most."""
 
 
 class FineTuningMethodStatus(ApiModel):

@@ -8,7 +8,16 @@ from bluetune_api.pods import PodTemplate, Quantities, Resources
 MOST = {"cpu": "2", "memory": "8Gi", "ephemeral-storage": "32Gi"}
 """Of what a training asks for, that a check or an import asks for, too."""
 
-INHERITED = ("priority_class_name", "image_pull_secrets", "labels", "annotations", "env")
+INHERITED = (
+    "priority_class_name",
+    "image_pull_secrets",
+    "labels",
+    "annotations",
+    "env",
+    "env_from",
+    "volumes",
+    "volume_mounts",
+)
 """Fields that say nothing of the node: how urgent the pods are, who pays for them, what the plugin reads."""
 
 _PARTS = re.compile(r"^([0-9.]+)(.*)$")

@@ -28,6 +28,9 @@ SCHEDULING = (
     "affinity",
     "priorityClassName",
     "runtimeClassName",
+    "schedulerName",
+    "topologySpreadConstraints",
+    "resourceClaims",
     "imagePullSecrets",
 )
 """Fields of a method's podTemplate that go into the pod as they are."""
@@ -101,8 +104,9 @@ def trainer_job(job: TrainerJob) -> Object:
     if job.deadline_seconds is not None:
         spec["activeDeadlineSeconds"] = job.deadline_seconds
     metadata = _metadata(job)
-    if job.annotations:
-        metadata["annotations"] = dict(job.annotations)
+    metadata["labels"] = {**(template.labels or {}), **job.labels}
+    if annotations := {**(template.annotations or {}), **job.annotations}:
+        metadata["annotations"] = annotations
     if job.queue_name:
         metadata["labels"][KUEUE_QUEUE] = job.queue_name
         spec["suspend"] = True  # Kueue starts it
@@ -134,15 +138,17 @@ def _failure_rules() -> list[Object]:
 
 
 def _pod_spec(job: TrainerJob, template: PodTemplate) -> Object:
-    volumes: list[Object] = [
-        {"name": "plan", "configMap": {"name": job.name}},
-        {"name": "tmp", "emptyDir": {}},
-    ]
+    chosen = template.wire()
+    volumes: list[Object] = [{"name": "plan", "configMap": {"name": job.name}}, *chosen.get("volumes", ())]
     mounts: list[Object] = [
         {"name": "plan", "mountPath": PLAN_FOLDER, "readOnly": True},
-        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own, an emptyDir
+        *chosen.get("volumeMounts", ()),
     ]
-    if _gpus(job):
+    taken = {mount["mountPath"].rstrip("/") for mount in mounts}
+    if "/tmp" not in taken:  # noqa: S108 - the pod's own, an emptyDir
+        volumes.append({"name": "tmp", "emptyDir": {}})
+        mounts.append({"name": "tmp", "mountPath": "/tmp"})  # noqa: S108 - the pod's own, an emptyDir
+    if _gpus(job) and "/dev/shm" not in taken:  # noqa: S108 - the pod's own, an emptyDir
         # NCCL's processes share memory through it; a runtime gives 64 MiB, which two GPUs may exceed
         shared = {"medium": "Memory", "sizeLimit": SHARED_MEMORY}
         volumes.append({"name": "shm", "emptyDir": shared})
@@ -187,7 +193,8 @@ def _pod_spec(job: TrainerJob, template: PodTemplate) -> Object:
     if job.store.service_account_name is not None:
         # workload identity: the cloud's webhook mounts its own token; the API's stays away
         spec["serviceAccountName"] = job.store.service_account_name
-    chosen = template.wire()
+    if chosen.get("envFrom"):
+        container["envFrom"] = chosen["envFrom"]
     for name in SCHEDULING:
         if chosen.get(name):
             spec[name] = chosen[name]
@@ -214,6 +221,8 @@ def _environment(job: TrainerJob, template: PodTemplate) -> list[Object]:
     for variable in template.env or []:
         if variable.secret_key_ref is not None:
             env.append({"name": variable.name, "valueFrom": {"secretKeyRef": variable.secret_key_ref.wire()}})
+        elif variable.config_map_key_ref is not None:
+            env.append({"name": variable.name, "valueFrom": {"configMapKeyRef": variable.config_map_key_ref.wire()}})
         else:
             env.append({"name": variable.name, "value": variable.value or ""})
     return env
@@ -223,7 +232,8 @@ def _resources(template: PodTemplate, *, gpu: bool) -> Object:
     """A check or an import never gets a GPU."""
     if template.resources is None:
         return {}
-    wire: dict[str, dict[str, str]] = template.resources.wire()
+    wire: Object = template.resources.wire()
     if gpu:
         return wire
-    return {what: {k: v for k, v in amounts.items() if "/" not in k} for what, amounts in wire.items()}
+    amounts = ("requests", "limits")
+    return {what: {k: v for k, v in wire[what].items() if "/" not in k} for what in amounts if what in wire}

@@ -74,7 +74,8 @@ def import_settings(
 def import_job(model: Object, settings: TrainerJob) -> Object:
     """The Job, marked with the generation it was made for."""
     job = trainer_job(settings)
-    job["metadata"]["annotations"] = {GENERATION_ANNOTATION: str(model["metadata"].get("generation", 0))}
+    generation = {GENERATION_ANNOTATION: str(model["metadata"].get("generation", 0))}
+    job["metadata"]["annotations"] = job["metadata"].get("annotations", {}) | generation
     return job
 
 

@@ -97,6 +97,51 @@ def test_only_the_training_asks_for_a_gpu() -> None:
     assert pod_of(check)["containers"][0]["args"][0] == "check"
 
 
+def test_a_pod_template_says_what_a_pod_can_say() -> None:
+    more: dict[str, Any] = {
+        "schedulerName": "gangs",
+        "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}],
+        "resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}],
+        "resources": {"claims": [{"name": "gpu"}], "limits": {"nvidia.com/gpu": "1"}},
+        "envFrom": [{"prefix": "X_", "configMapRef": {"name": "c"}}, {"secretRef": {"name": "s"}}],
+        "env": [{"name": "C", "configMapKeyRef": {"name": "c", "key": "k"}}],
+        "volumes": [
+            {"name": "models", "persistentVolumeClaim": {"claimName": "models"}},
+            {"name": "scratch", "emptyDir": {"sizeLimit": "1Ti"}},
+        ],
+        "volumeMounts": [
+            {"name": "models", "mountPath": "/models", "readOnly": True},
+            {"name": "scratch", "mountPath": "/tmp/"},
+        ],
+        "labels": {"kueue.x-k8s.io/priority-class": "low", "bluetune.dev/task": "forged"},
+        "annotations": {"owner": "search", "bluetune.dev/method-digest": "forged"},
+    }
+    raw, task, model, method = parts()
+    chosen = method.model_copy(
+        update={"spec": method.spec.model_copy(update={"pod_template": PodTemplate.model_validate(more)})}
+    )
+    record = run_record(task, model, chosen, Config())
+    job = trainer_job(train_job(raw, task, model, record, Config(), check=None))
+    pod, container = pod_of(job), pod_of(job)["containers"][0]
+    for name in ("schedulerName", "topologySpreadConstraints", "resourceClaims"):
+        assert pod[name] == more[name]
+    assert container["envFrom"] == more["envFrom"]
+    assert container["resources"] == more["resources"]
+    reference = {"name": "C", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}}
+    assert reference in container["env"]
+    assert all(volume in pod["volumes"] for volume in more["volumes"])
+    assert all(mount in container["volumeMounts"] for mount in more["volumeMounts"])
+    names = [volume["name"] for volume in pod["volumes"]]
+    assert sorted(names) == ["models", "plan", "scratch", "shm"]  # the scratch volume is the pod's /tmp
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/priority-class"] == "low"
+    assert job["metadata"]["labels"]["bluetune.dev/task"] == "t"
+    assert job["metadata"]["annotations"] == {"owner": "search", **record.annotations()}
+    check = trainer_job(check_job(raw, task, model, record, Config()))
+    assert pod_of(check)["containers"][0]["resources"] == {"limits": {}}
+    assert not {"schedulerName", "topologySpreadConstraints", "resourceClaims"} & set(pod_of(check))
+    assert more["volumes"][0] in pod_of(check)["volumes"]
+
+
 def test_a_check_is_not_placed_where_the_training_is() -> None:
     raw, task, model, method = parts()
     gpu_node = {"affinity": {"nodeAffinity": {}}, "runtimeClassName": "nvidia", "priorityClassName": "high"}
