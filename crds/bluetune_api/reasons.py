@@ -101,6 +101,7 @@ Reason = Literal[
     "NoBatch",
     "NoConditionalWrites",
     "NoNewBatch",
+    "NoProgress",
     "NoServing",
     "NotRequested",
     "NotStalled",

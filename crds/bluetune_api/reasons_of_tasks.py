@@ -225,6 +225,12 @@ TASK_GROUPS: tuple[Group, ...] = (
             "Evicted": Entry(
                 "the node had to get rid of the pod; it does not count as a retry", "request what the pod really needs"
             ),
+            "NoProgress": Entry(
+                "ten pods in a row were evicted, preempted or told to stop, and the run came no further from the first"
+                " of them to the last",
+                "request what the pod really needs (`podTemplate.resources.requests`), or see what takes the pods away,"
+                " and apply a new task",
+            ),
             "PodFailed": Entry(
                 "the pod failed without a container that ended", "read the message, which is Kubernetes'"
             ),

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import takewhile
 from typing import Any, Literal
 
 from bluetune_api.exit_codes import NOT_COUNTED, NOT_WORTH_RETRYING, ExitCode, decode_termination
@@ -80,6 +81,8 @@ class JobState:
     pod_name: str | None = None
     store_lost: bool = False
     """Whether its newest pod ended because the store was away or refused, so that none runs now."""
+    taken: tuple[str, ...] = ()
+    """uids of its newest pods, oldest first, that were all evicted, preempted or told to stop, if none runs now."""
     outlived_by: str | None = None
     """Another container of its newest pod, which runs on though the trainer has ended: Kubernetes then waits for ever.
 
@@ -97,6 +100,7 @@ def job_state(job: Object | None, pods: Iterable[Object], now: datetime) -> JobS
         "attempt": len(ordered),
         "pod_uid": uid_of(newest) if newest else None,
         "pod_name": name_of(newest) if newest else None,
+        "taken": _taken(ordered),
         "store_lost": newest is not None and _exit_code(newest) == ExitCode.STORE_UNREACHABLE,
     }
 
@@ -178,6 +182,16 @@ def _trainer_code(pod: Mapping[str, Any]) -> int | None:
 def _exit_code(pod: Mapping[str, Any]) -> int | None:
     """Of the trainer in a pod that failed; None for any other pod."""
     return _trainer_code(pod) if _phase(pod) == "Failed" else None
+
+
+def _taken(pods: list[Object]) -> tuple[str, ...]:
+    """The last of these pods that failed, all of them, for no fault of the trainer's."""
+
+    def was_taken(pod: Object) -> bool:
+        disrupted = true_condition(pod, "DisruptionTarget") is not None
+        return _phase(pod) == "Failed" and (disrupted or _trainer_code(pod) == ExitCode.STOPPED)
+
+    return tuple(uid_of(pod) for pod in takewhile(was_taken, reversed(pods)))[::-1]
 
 
 def _outlived_by(pod: Object, now: datetime) -> str | None:

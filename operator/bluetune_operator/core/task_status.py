@@ -8,6 +8,7 @@ from bluetune_api.reasons import ConditionType, Phase, Reason, known_reason
 from bluetune_api.task import FineTuningTask, FineTuningTaskStatus
 from bluetune_operator.core.conditions import Status, condition, find, is_true, merge, one_line
 from bluetune_operator.core.event_level import Level, event_level
+from bluetune_operator.core.progress import without_time_left
 from bluetune_operator.core.times import stamp
 
 SUCCEEDED: Final = "Succeeded"
@@ -71,6 +72,8 @@ class Draft:
 
     def _end(self, phase: Phase, reason: Reason, message: str) -> None:
         self.set(phase=phase, queue=None, completion_time=stamp(self._now))
+        if self.status.progress is not None:
+            self.set(progress=without_time_left(self.status.progress))
         if find(self.status.conditions, "LockAcquired") is not None:
             self.say("LockAcquired", False, "Ended", "the lock is released when no pod of the task is left")
         self._why = (reason, message)

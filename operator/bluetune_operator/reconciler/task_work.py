@@ -1,16 +1,14 @@
 """Steps that run the trainer: the check on a CPU, then the training; their progress, their troubles, their ends."""
 
-import logging
 from dataclasses import replace
-from typing import Literal
 
 from pydantic import ValidationError
 
 from bluetune_api import store_layout
-from bluetune_api.objectstore import ObjectTooLarge, StoreError
+from bluetune_api.objectstore import StoreError
 from bluetune_api.reasons import Reason
-from bluetune_api.records import CheckReport, Plan, Progress
-from bluetune_operator.adapters.store import StoreProblem, problem_of
+from bluetune_api.records import CheckReport, Plan
+from bluetune_operator.adapters.store import StoreProblem
 from bluetune_operator.core.conditions import shortened
 from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject, Leftover
 from bluetune_operator.core.job_state import OUTLIVED_SECONDS, JobState, job_state
@@ -24,12 +22,10 @@ from bluetune_operator.core.kinds import (
     TASK_UID_LABEL,
     Object,
     is_deleting,
-    name_of,
-    uid_of,
 )
 from bluetune_operator.core.lock import is_held
 from bluetune_operator.core.pod_refusal import SILENT_SECONDS, next_look
-from bluetune_operator.core.progress import poll_seconds, with_progress
+from bluetune_operator.core.progress import poll_seconds
 from bluetune_operator.core.run_record import RECORD, RunRecord, plan_verdict, record_of, run_record
 from bluetune_operator.core.task_jobs import (
     as_checked,
@@ -44,29 +40,32 @@ from bluetune_operator.core.task_jobs import (
 )
 from bluetune_operator.core.times import seconds_since, stamp
 from bluetune_operator.core.workloads import is_active_pod, is_finished_job, pods_of
-from bluetune_operator.reconciler.task_admission import STORE_SECONDS, still_held, still_there, store_trouble
+from bluetune_operator.reconciler.task_admission import still_held, still_there, store_trouble
 from bluetune_operator.reconciler.task_run import JobName, Run, Stay, known_job
-
-logger = logging.getLogger(__name__)
+from bluetune_operator.reconciler.task_troubles import (
+    MENDED_SECONDS,
+    Stage,
+    end_outlived,
+    gets_nowhere,
+    make_again,
+    outage,
+    read_progress,
+    store_problem,
+    without_store,
+)
 
 LEFTOVER_SECONDS = 2.0
 """How soon to look whether what an earlier object of this name left behind is gone."""
 QUIET_SECONDS = 30.0
 """Where an event will tell, this is for what gets lost, and for messages that depend on the time."""
-MENDED_SECONDS = 15.0
-"""How soon to look again whether somebody has mended what no event tells of."""
-
 REFUSALS = frozenset({400, 403, 422})
 """A quota, a policy, or a podTemplate that Kubernetes does not take: for a person to mend."""
-
-Stage = Literal["DataValid", "Trained"]
-"""Condition that says how a Job goes."""
 
 
 async def check(run: Run) -> Stay | None:
     """Check the batch on a CPU before a GPU is asked for."""
     if run.draft.holds("DataValid"):
-        await _end_outlived(run, "check")
+        await end_outlived(run, "check")
         return None
     job = known_job(run, "check")
     if job is None:
@@ -85,14 +84,16 @@ async def check(run: Run) -> Stay | None:
     state = await _state(run, job, "check")
     if state.state == "Failed":
         return _failed(run, "DataValid", state)
+    if (nowhere := await gets_nowhere(run, state)) is not None:
+        return _lost(run, "DataValid", "NoProgress", nowhere)
     if state.outlived_by is not None and state.state == "Running":
-        return await _make_again(run, job, state)
+        return await make_again(run, job, state)
     if state.state != "Complete":
         waiting = _working(run, job, "DataValid", "Checking", "the batch is being checked", state)
         if state.state != "Running":
             return waiting
-        away = await _store_problem(run)
-        return waiting if away is None else _without_store(run, "DataValid", away)
+        away = await store_problem(run)
+        return waiting if away is None else without_store(run, "DataValid", away)
     try:
         data = await run.store.get_or_none(store_layout.check(run.uid))
         report = CheckReport.model_validate_json(data) if data is not None else None
@@ -127,7 +128,7 @@ async def check(run: Run) -> Stay | None:
 async def train(run: Run) -> Stay | None:
     """Run the training Job and follow it."""
     if run.draft.holds("Trained"):
-        await _end_outlived(run, "train")
+        await end_outlived(run, "train")
         return None
     job = known_job(run, "train")
     if job is None:
@@ -148,16 +149,18 @@ async def train(run: Run) -> Stay | None:
     run.draft.set(attempt=attempts(before.attempt, before.pod_name, state), pod_name=state.pod_name or before.pod_name)
     if state.state == "Failed":
         return _failed(run, "Trained", state)
+    if (nowhere := await gets_nowhere(run, state)) is not None:
+        return _lost(run, "Trained", "NoProgress", nowhere)
     if state.state == "Complete":
         return None
     if state.outlived_by is not None:
-        return await _make_again(run, job, state)
-    away = await _read_progress(run, state)
+        return await make_again(run, job, state)
+    away = await read_progress(run, state)
     waiting = _working(run, job, "Trained", "Training", "training", state)
     if state.state != "Running":
         return waiting
     if away is not None:
-        _without_store(run, "Trained", away)
+        without_store(run, "Trained", away)
     return Stay(poll_seconds(sum(map(is_held, run.context.cache.all(LEASES)))))
 
 
@@ -180,22 +183,6 @@ async def _held_up(run: Run, stage: JobName) -> Stay | None:
     if not any(is_active_pod(pod) for pod in pods):
         return None
     run.draft.now_doing("Running", "JobDeleted", "the Job was deleted; it is made again when its pods are gone")
-    return Stay(MENDED_SECONDS)
-
-
-async def _end_outlived(run: Run, stage: JobName) -> None:
-    """Delete a Job whose result was taken and that another container keeps from its end; it would hold the lock."""
-    job = known_job(run, stage)
-    if job is not None and not is_finished_job(job) and not is_deleting(job):
-        await run.context.kube.delete(JOBS, run.namespace, run.child(stage), uid=uid_of(job))
-
-
-async def _make_again(run: Run, job: Object, state: JobState) -> Stay:
-    """The trainer ended, to be started again, and another container keeps its pod alive."""
-    await run.context.kube.delete(JOBS, run.namespace, name_of(job), uid=uid_of(job))
-    said = state.trouble.message if state.trouble else "the trainer ended and is to be started again"
-    still = f"container {state.outlived_by!r} of pod {state.pod_name} runs on after the trainer"
-    run.draft.now_doing("Running", "JobDeleted", shortened(f"{still}; the Job is made again: {said}"))
     return Stay(MENDED_SECONDS)
 
 
@@ -275,7 +262,7 @@ async def _pause_or_resume(run: Run, job: Object, kind: Stage, stage: JobName) -
             "Running", "JobDeleted", "the Job is being deleted; it is made again when its pods are gone"
         )
         return Stay(MENDED_SECONDS)
-    away = await _outage(run, job, stage)
+    away = await outage(run, job, stage)
     suspend = run.task.spec.suspend or away is not None
     patch = suspension(job, suspend=suspend, now_stamp=stamp(run.draft.now))
     starts = patch is not None and not suspend
@@ -294,36 +281,11 @@ async def _pause_or_resume(run: Run, job: Object, kind: Stage, stage: JobName) -
         run.draft.now_doing("Pending", "Suspended", message)
         return Stay()
     if away is not None:
-        return _without_store(run, kind, away)
+        return without_store(run, kind, away)
     if patch is None:
         return None
     _starting(run, kind)
     return Stay(SILENT_SECONDS)
-
-
-async def _outage(run: Run, job: Object, stage: JobName) -> StoreProblem | None:
-    """Why the store cannot be used, if the last pod ended for it and no other runs."""
-    pods = pods_of(job, stage, run.context.cache.of_task(PODS, run.namespace, run.name))
-    if is_finished_job(job) or not job_state(job, pods, run.draft.now).store_lost:
-        return None
-    return await _store_problem(run)
-
-
-async def _store_problem(run: Run) -> StoreProblem | None:
-    """Why the store cannot be used just now: asked for what a trainer asks for first."""
-    try:
-        await run.store.get_or_none(store_layout.result(run.uid))
-    except (StoreProblem, StoreError) as error:
-        return problem_of(error)
-    return None
-
-
-def _without_store(run: Run, kind: Stage, problem: StoreProblem) -> Stay:
-    """The Job waits for the store, or its pod does. Nothing of the run is lost."""
-    message = f"{problem}; the run waits, and goes on when the store can be used"
-    run.draft.say(kind, "Unknown", problem.reason, message)
-    run.draft.now_doing("Running", problem.reason, message, stalled=problem.reason != "StoreUnreachable")
-    return Stay(STORE_SECONDS)
 
 
 def _working(run: Run, job: Object, kind: Stage, doing: Reason, what: str, state: JobState) -> Stay:
@@ -370,18 +332,3 @@ def _lost(run: Run, kind: Stage, reason: Reason, message: str) -> Stay:
     run.draft.say(kind, False, reason, message)
     run.draft.fail(reason, message)
     return Stay()
-
-
-async def _read_progress(run: Run, state: JobState) -> StoreProblem | None:
-    """Copy the newest pod's progress; or why the store cannot be used."""
-    if state.pod_uid is None:
-        return None
-    try:
-        data = await run.store.get_or_none(store_layout.progress(run.uid, state.pod_uid))
-        if data is not None:
-            run.draft.status = with_progress(run.draft.status, Progress.model_validate_json(data))
-    except ValidationError as error:
-        logger.info("no progress of %s: %s", run.name, error)
-    except (StoreProblem, StoreError) as error:
-        return None if isinstance(error, ObjectTooLarge) else problem_of(error)
-    return None

@@ -2,10 +2,20 @@
 
 import pytest
 
+from bluetune_api import store_layout
+from bluetune_api.records import Progress
 from bluetune_operator.core.jobs import plan_of
 from bluetune_operator.core.kinds import CONFIG_MAPS, LEASES, PODS, lease_name
 from unit.operator_lock_model.apiserver import copied
-from unit.operator_lock_model.one_task import active_pod, at_work, job, kubernetes_works, operator_works, said
+from unit.operator_lock_model.one_task import (
+    active_pod,
+    at_work,
+    job,
+    kubernetes_works,
+    operator_works,
+    pod_ends_with,
+    said,
+)
 from unit.operator_lock_model.system import System
 from unit.operator_lock_model.world import MODEL
 
@@ -77,3 +87,55 @@ def test_a_trainer_that_crashed_beside_a_sidecar_ends_the_task() -> None:
     goes_on(system)
     assert said(system)[0] == "TrainerCrashed"
     assert job(system, "a-train") is None
+
+
+def evicted(system: System, percent: int | None) -> None:
+    """The node gets rid of the pod, which had come so far."""
+    pod = active_pod(system)
+    assert pod is not None
+    pod = copied(pod)
+    pod["status"] = {
+        "phase": "Failed",
+        "reason": "Evicted",
+        "message": "The node was low on resource: memory.",
+        "conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}],
+    }
+    system.world.server.put("kubelet", PODS, pod)
+    if percent is not None:
+        far = Progress(stage="Searching", percent=percent, updated_at="2026-01-01T00:00:00Z")
+        uid = pod["metadata"]["labels"]["bluetune.dev/task-uid"]
+        system.world.store.kept[store_layout.progress(uid, pod["metadata"]["uid"])] = far.model_dump_json(
+            by_alias=True
+        ).encode()
+
+
+@pytest.mark.parametrize("stage", ["check", "train"])
+def test_a_run_whose_pods_are_taken_again_and_again_ends(stage: str) -> None:
+    system = at_work(stage)
+    for _ in range(9):
+        evicted(system, None if stage == "check" else 10)
+        goes_on(system)
+    assert said(system)[0] == {"check": "Checking", "train": "Training"}[stage]
+    evicted(system, None if stage == "check" else 10)
+    goes_on(system)
+    assert said(system)[0] == "NoProgress"
+    assert job(system, f"a-{stage}") is None
+
+
+def test_a_run_that_comes_further_between_evictions_goes_on() -> None:
+    system = at_work("train")
+    for done in range(15):
+        evicted(system, done)
+        goes_on(system)
+    assert said(system)[0] == "Training"
+
+
+def test_evictions_with_another_end_between_them_are_not_in_a_row() -> None:
+    system = at_work("train")
+    for _ in range(2):
+        for _ in range(6):
+            evicted(system, 10)
+            goes_on(system)
+        pod_ends_with(system, 13)
+        goes_on(system)
+    assert said(system)[0] == "Training"

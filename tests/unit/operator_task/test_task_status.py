@@ -6,7 +6,7 @@ import pytest
 
 from bluetune_api.base import Condition
 from bluetune_api.reasons import Reason
-from bluetune_api.task import FineTuningTask, FineTuningTaskStatus
+from bluetune_api.task import FineTuningTask, FineTuningTaskStatus, TaskProgress
 from bluetune_operator.core.conditions import find
 from bluetune_operator.core.task_status import Draft
 
@@ -89,6 +89,15 @@ def test_a_failed_task_is_a_warning_though_its_pod_was_told_of_before_for_the_sa
     second.finished()
     assert second.news() == [("Warning", "DataInvalid", "3 broken lines")]
     assert Draft(task(second.status), NOW).news() == []
+
+
+def test_a_task_that_ended_has_no_time_left() -> None:
+    progress = TaskProgress(percent=10, eta_seconds=300, summary="10%, 5m left", updated_at="2026-01-01T00:00:00Z")
+    draft = Draft(task(FineTuningTaskStatus(progress=progress)), NOW)
+    draft.fail("Cancelled", "cancelled by spec.cancel", phase="Cancelled")
+    found = draft.finished().progress
+    assert found is not None
+    assert (found.percent, found.eta_seconds, found.summary) == (10, 0, "10%")
 
 
 def test_what_the_user_asked_for_is_no_warning() -> None:
