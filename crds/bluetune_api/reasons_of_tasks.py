@@ -9,7 +9,8 @@ TASK_GROUPS: tuple[Group, ...] = (
         " of the model pass it meanwhile, unless the trouble is the model's or its store's.",
         {
             "ModelNotFound": Entry(
-                "`spec.modelRef` names no EmbeddingModel of this namespace, or one that is being deleted",
+                "`spec.modelRef` names no EmbeddingModel of this namespace, or one that is being deleted; the Job of a"
+                " task at work is suspended after a minute, and goes on when the model is back",
                 "create the model, or delete the task and name another",
             ),
             "MethodNotFound": Entry(
