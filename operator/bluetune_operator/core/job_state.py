@@ -20,7 +20,7 @@ from bluetune_operator.core.kinds import (
     true_condition,
     uid_of,
 )
-from bluetune_operator.core.times import seconds_since
+from bluetune_operator.core.times import moment_of, seconds_since
 from bluetune_operator.core.workloads import is_active_pod
 
 NOT_STARTED_SECONDS = 30.0
@@ -117,7 +117,7 @@ def job_state(job: Object | None, pods: Iterable[Object], now: datetime) -> JobS
     if newest is not None and _phase(newest) == "Succeeded":
         return state("Ended")
     if newest is None or not is_active_pod(newest):
-        return state("Pending", before)
+        return state("Pending", None if newest is not None and _resumed_since(job, newest) else before)
     if (problem := pod_problem(newest, now)) is not None:
         return state("Pending", problem)
     if (other := _outlived_by(newest, now)) is not None:
@@ -192,6 +192,14 @@ def _taken(pods: list[Object]) -> tuple[str, ...]:
         return _phase(pod) == "Failed" and (disrupted or _trainer_code(pod) == ExitCode.STOPPED)
 
     return tuple(uid_of(pod) for pod in takewhile(was_taken, reversed(pods)))[::-1]
+
+
+def _resumed_since(job: Object, pod: Object) -> bool:
+    """Whether a Job was resumed after a pod of it had ended: what ended that one is over."""
+    suspended, ended = condition(job, "Suspended"), _terminated(pod)
+    if suspended is None or suspended["status"] != "False" or ended is None or not ended.get("finishedAt"):
+        return False
+    return moment_of(ended["finishedAt"]) <= moment_of(suspended["lastTransitionTime"])
 
 
 def _outlived_by(pod: Object, now: datetime) -> str | None:
