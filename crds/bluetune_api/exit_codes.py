@@ -24,9 +24,11 @@ class ExitCode(IntEnum):
     PLUGIN_FAILED = 12
     """The plugin raised, or returned what it should not."""
     STORE_UNREACHABLE = 13
-    """The store did not answer, or refused, after retries."""
+    """The store did not answer, or refused, after retries: tried again for as long as that lasts."""
     GPU_NOT_VISIBLE = 14
     """The container asks for GPUs, and torch cannot use any."""
+    STORE_DAMAGED = 15
+    """The store answered, and what it holds is damaged, incomplete or another's."""
     STOPPED = 75
     """Stopped by SIGTERM; what is finished is saved."""
 
@@ -38,6 +40,8 @@ NOT_WORTH_RETRYING = (
     ExitCode.GPU_NOT_VISIBLE,
 )
 """Codes that the same Job would end with again."""
+NOT_COUNTED = (ExitCode.STORE_UNREACHABLE, ExitCode.STOPPED)
+"""Codes that say nothing against the run: they use up none of its retries."""
 
 
 class Termination(ApiModel):

@@ -301,7 +301,11 @@ class FineTuningMethodSpec(ApiModel):
     initial_max_evals: Annotated[int, Field(ge=1, le=MOST_EVALS)] | None = None
     """Trials of the search (preset: 8, or what the plugin says)."""
     pod_template: PodTemplate | None = None
-    """Resources, node selection and environment of the trainer's pods."""
+    """Resources, node selection and environment of the pods that train."""
+    cpu_pod_template: PodTemplate | None = None
+    """The same of the pods that use no GPU: they import a base and check a batch. What is absent here is as in
+    podTemplate, but for all that says where a training runs; of its resources they ask for 2 CPUs, 8Gi of memory and
+    32Gi of ephemeral-storage at most."""
 
 
 class FineTuningMethodStatus(ApiModel):

@@ -282,6 +282,8 @@ class EmbeddingModelStatus(ApiModel):
     conditions: Conditions | None = None
     """`Imported`, `Ready`, `Reconciling`, `Stalled`, `ServingUnsafe`, `StoreUnsafe`,
     `LockInconsistent`."""
+    message: Text | None = None
+    """What Ready says, in one line; the condition has the whole message."""
 
 
 class EmbeddingModel(Resource):
@@ -297,7 +299,7 @@ class EmbeddingModel(Resource):
         PrintColumn("Waiting", ".status.waiting", "integer"),
         PrintColumn("Ready", ".status.conditions[?(@.type=='Ready')].status"),
         PrintColumn("Reason", ".status.conditions[?(@.type=='Ready')].reason"),
-        PrintColumn("Message", ".status.conditions[?(@.type=='Ready')].message", priority=1),
+        PrintColumn("Message", ".status.message", priority=1),
         PrintColumn("Age", ".metadata.creationTimestamp", "date"),
     )
 

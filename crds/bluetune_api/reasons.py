@@ -106,6 +106,7 @@ Reason = Literal[
     "NoBatch",
     "NoConditionalWrites",
     "NoNewBatch",
+    "NoProgress",
     "NoServing",
     "NotRequested",
     "NotStalled",
@@ -182,6 +183,12 @@ Reason = Literal[
 """One word for programs; what it means is in `runbook.REASONS`."""
 
 
+STORE_REASONS: frozenset[Reason] = frozenset(
+    {"StoreUnreachable", "StoreDenied", "StoreError", "StoreFailed", "BucketOrObjectNotFound"}
+)
+"""Why a store cannot be used: of a task as of its model."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """A reason's line in the runbook."""
@@ -200,6 +207,9 @@ class Group:
     about: str
     """Which conditions carry them, and what they have in common."""
     entries: Mapping[Reason, Entry]
+    warns: bool = False
+    """Whether something is wrong that a person may have to mend: Events with these reasons are Warnings. Events with
+    others are when the resource is Stalled."""
 
 
 _KNOWN: dict[str, Reason] = {reason: reason for reason in get_args(Reason)}

@@ -88,6 +88,7 @@ MODEL_GROUPS: tuple[Group, ...] = (
             "TaskDeleted": Entry("the task was deleted during its rollout", ""),
             "TaskCancelled": Entry("the task was cancelled during its rollout", ""),
         },
+        warns=True,
     ),
     Group(
         "Warnings about a model",
@@ -110,6 +111,7 @@ MODEL_GROUPS: tuple[Group, ...] = (
             ),
             "Consistent": Entry("Lease and work agree again", ""),
         },
+        warns=True,
     ),
     Group(
         "Old versions",

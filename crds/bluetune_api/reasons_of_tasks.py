@@ -9,7 +9,8 @@ TASK_GROUPS: tuple[Group, ...] = (
         " of the model pass it meanwhile, unless the trouble is the model's or its store's.",
         {
             "ModelNotFound": Entry(
-                "`spec.modelRef` names no EmbeddingModel of this namespace, or one that is being deleted",
+                "`spec.modelRef` names no EmbeddingModel of this namespace, or one that is being deleted; the Job of a"
+                " task at work is suspended after a minute, and goes on when the model is back",
                 "create the model, or delete the task and name another",
             ),
             "MethodNotFound": Entry(
@@ -90,7 +91,9 @@ TASK_GROUPS: tuple[Group, ...] = (
                 "see who edited the Lease (`kubectl get lease -o yaml`); `LockInconsistent` follows if it stays so",
             ),
             "JobDeleted": Entry(
-                "somebody deleted the task's Job", "nothing: it is made again when its pods are gone, and resumes"
+                "somebody deleted the task's Job; or the operator did, because another container of its pod ran on"
+                " after the trainer; it is named in the message",
+                "nothing: it is made again when its pods are gone, and resumes",
             ),
             "Cancelling": Entry(
                 "`spec.cancel` is true: the trainer saves what it has, or blue goes back to its version before", ""
@@ -131,7 +134,8 @@ TASK_GROUPS: tuple[Group, ...] = (
                 " what is wrong, correct the method's `podTemplate` and apply another task",
             ),
             "Unschedulable": Entry(
-                "no node has what the method's `podTemplate` asks for; the scheduler's words are in the message",
+                "no node has what the method's `podTemplate` asks for (of a check or an import, `cpuPodTemplate`); the"
+                " scheduler's words are in the message",
                 "add or free a node, or ask for less",
             ),
             "ImagePullBackOff": Entry(
@@ -154,6 +158,7 @@ TASK_GROUPS: tuple[Group, ...] = (
             ),
             "Terminating": Entry("the pod is being stopped", ""),
         },
+        warns=True,
     ),
     Group(
         "Data, plan or plugin that cannot be used",
@@ -184,6 +189,7 @@ TASK_GROUPS: tuple[Group, ...] = (
             ),
             "PluginFailed": Entry("the plugin raised; the message has its text and line", "correct the plugin's image"),
         },
+        warns=True,
     ),
     Group(
         "A trainer that ended badly",
@@ -191,7 +197,8 @@ TASK_GROUPS: tuple[Group, ...] = (
         {
             "OOMKilled": Entry(
                 "the pod used more memory than its limit",
-                "raise `podTemplate.resources.limits.memory`, or lower `settings.batchSize`",
+                "raise `podTemplate.resources.limits.memory`, or lower `settings.batchSize`; of a check or an import,"
+                " raise it in `cpuPodTemplate`",
             ),
             "OutOfMemory": Entry(
                 "the trainer could not get memory", "give its pod more, or lower `settings.batchSize`"
@@ -223,6 +230,12 @@ TASK_GROUPS: tuple[Group, ...] = (
             "Evicted": Entry(
                 "the node had to get rid of the pod; it does not count as a retry", "request what the pod really needs"
             ),
+            "NoProgress": Entry(
+                "ten pods in a row were evicted, preempted or told to stop, and the run came no further from the first"
+                " of them to the last",
+                "request what the pod really needs (`podTemplate.resources.requests`), or see what takes the pods away,"
+                " and apply a new task",
+            ),
             "PodFailed": Entry(
                 "the pod failed without a container that ended", "read the message, which is Kubernetes'"
             ),
@@ -232,11 +245,14 @@ TASK_GROUPS: tuple[Group, ...] = (
             ),
             "Stopped": Entry("the trainer was told to stop and saved its state; it is replaced and resumes", ""),
         },
+        warns=True,
     ),
     Group(
         "The store",
-        "On `Accepted`, `Imported`, `Ready`, or as a trainer's end. Tried again for as long as it takes; a task that"
-        " holds the lock keeps it.",
+        "On `Accepted`, `DataValid`, `Trained`, `Imported`, `Ready`, or as a trainer's end. Tried again for as long as"
+        " it takes; a task that holds the lock keeps it. A trainer whose store is away or refuses uses up none of"
+        " `spec.maxRetries`: its Job is suspended until the operator can use the store, and the run then goes on where"
+        " it was. A model says the same as its task; without a task at work, nobody asks its store.",
         {
             "SecretNotFound": Entry("the Secret that the model's store names does not exist", "create it"),
             "SecretInvalid": Entry(
@@ -279,6 +295,7 @@ TASK_GROUPS: tuple[Group, ...] = (
                 "copy the base into the store and name it as `s3://…`",
             ),
         },
+        warns=True,
     ),
     Group(
         "A run or version that is damaged",
@@ -296,6 +313,7 @@ TASK_GROUPS: tuple[Group, ...] = (
                 "the stored model encodes the probe differently from the trained one", "report it: this is a defect"
             ),
         },
+        warns=True,
     ),
     Group(
         "A task that ended",

@@ -13,8 +13,12 @@ EXIT_DESCRIPTIONS = {
     ExitCode.DATA_INVALID: ("the batch or the catalogue is broken or too small", "fail at once"),
     ExitCode.PLAN_INVALID: ("the plan or the settings cannot be used", "fail at once"),
     ExitCode.PLUGIN_FAILED: ("the plugin raised", "fail at once"),
-    ExitCode.STORE_UNREACHABLE: ("the store did not answer after retries", "retry"),
+    ExitCode.STORE_UNREACHABLE: (
+        "the store did not answer, or refused, after retries",
+        "replaced without counting, with backoff, for as long as that lasts; resumes",
+    ),
     ExitCode.GPU_NOT_VISIBLE: ("the pod asks for GPUs, and torch cannot use any", "fail at once"),
+    ExitCode.STORE_DAMAGED: ("an object in the store is damaged, missing or another's", "retry"),
     ExitCode.STOPPED: ("stopped by SIGTERM, what is finished is saved", "replaced without counting; resumes"),
 }
 

@@ -11,6 +11,15 @@ REASONS: dict[Reason, Entry] = {
 }
 """All of them."""
 
+WARNINGS: frozenset[Reason] = frozenset(
+    reason
+    for group in (*TASK_GROUPS, *MODEL_GROUPS)
+    if group.warns
+    for reason, entry in group.entries.items()
+    if entry.do
+) - {"ContainerCreating"} | {"BlueNotAvailable"}
+"""Reasons whose Events are Warnings. An image that takes its time to load is no cause to act."""
+
 PHASES: dict[Phase, Entry] = {
     "Pending": Entry("a reference is missing, or the task is suspended", "see its reason"),
     "Waiting": Entry("it stands in the model's queue", "see `status.queue`"),
@@ -71,9 +80,10 @@ kubectl describe ftt NAME              # all conditions, and the Events
 
 Look the reason up below; [When something goes wrong](troubleshooting.md) is the way there.
 
-An Event is written when the reason of `Ready` changes, and for `PlanCurrent=False`, `ServingUnsafe`, `StoreUnsafe`,
-`LockInconsistent` and the steps of a rollout. It has that reason and message, and is a Warning where a person has to do
-something.
+An Event is written when the reason of `Ready` changes, when a task fails, and for `PlanCurrent=False`, `ServingUnsafe`,
+`StoreUnsafe`, `LockInconsistent` and the steps of a rollout. It has that reason and message. It is a Warning when the
+task failed, and where a person may have to do something: the resource is `Stalled`, a pod does not start or ended
+badly, the store cannot be used, blue has no ready pod, a rollout fails. What a user asked for (`Cancelled`) is Normal.
 """
 
 

@@ -161,7 +161,7 @@ class FineTuningTaskStatus(ApiModel):
     progress: TaskProgress | None = None
     """How far the run is."""
     best: TrialSummary | None = None
-    """Best trial so far."""
+    """Best of the trials that trained to their end; empty until one has."""
     top_trials: Annotated[list[TrialSummary], Field(max_length=10)] | None = None
     """Best trials, best first."""
     metrics: TaskMetrics | None = None
@@ -183,7 +183,7 @@ class FineTuningTaskStatus(ApiModel):
     completion_time: Timestamp | None = None
     """When the task ended."""
     message: Text | None = None
-    """What is happening now, in one sentence."""
+    """What is happening now, in one line; the condition Ready has the whole message."""
 
 
 class FineTuningTask(Resource):

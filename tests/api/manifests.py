@@ -194,6 +194,63 @@ CASES = [
     Case("no trials", METHOD, {"spec.initialMaxEvals": 0}, "spec.initialMaxEvals"),
     Case("quantity as a number", METHOD, {"spec.podTemplate.resources.limits": {"cpu": 2, "nvidia.com/gpu": 1}}),
     Case("quantity with an exponent", METHOD, {"spec.podTemplate.resources.limits": {"memory": "8e9", "cpu": ".5"}}),
+    Case(
+        "volumes",
+        METHOD,
+        {
+            "spec.podTemplate.volumes": [
+                {"name": "models", "persistentVolumeClaim": {"claimName": "models"}},
+                {"name": "scratch", "ephemeral": {"volumeClaimTemplate": {"spec": {}}}},
+            ],
+            "spec.podTemplate.volumeMounts": [{"name": "scratch", "mountPath": "/tmp"}],
+        },
+    ),
+    Case("volume of nothing", METHOD, {"spec.podTemplate.volumes": [{"name": "a"}]}, "spec.podTemplate.volumes"),
+    Case(
+        "volume of two",
+        METHOD,
+        {"spec.podTemplate.volumes": [{"name": "a", "emptyDir": {}, "secret": {"secretName": "s"}}]},
+        "spec.podTemplate.volumes",
+    ),
+    Case(
+        "volume of the node",
+        METHOD,
+        {"spec.podTemplate.volumes": [{"name": "a", "hostPath": {"path": "/"}}]},
+        "spec.podTemplate.volumes",
+    ),
+    Case("volume of ours", METHOD, {"spec.podTemplate.volumes": [{"name": "plan", "emptyDir": {}}]}, "name"),
+    Case(
+        "mount over the plan",
+        METHOD,
+        {"spec.podTemplate.volumeMounts": [{"name": "a", "mountPath": "/etc/bluetune"}]},
+        "mountPath",
+    ),
+    Case(
+        "environment from a ConfigMap",
+        METHOD,
+        {
+            "spec.podTemplate.env": [{"name": "A", "configMapKeyRef": {"name": "c", "key": "k"}}],
+            "spec.podTemplate.envFrom": [{"configMapRef": {"name": "c"}, "prefix": "C_"}],
+        },
+    ),
+    Case(
+        "environment from two",
+        METHOD,
+        {"spec.podTemplate.envFrom": [{"configMapRef": {"name": "c"}, "secretRef": {"name": "s"}}]},
+        "spec.podTemplate.envFrom",
+    ),
+    Case(
+        "spread, scheduler and claims",
+        METHOD,
+        {
+            "spec.podTemplate.schedulerName": "gangs",
+            "spec.podTemplate.topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone"}],
+            "spec.podTemplate.resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one"}],
+            "spec.podTemplate.resources.claims": [{"name": "gpu"}],
+        },
+    ),
+    Case("pods without a GPU", METHOD, {"spec.cpuPodTemplate": {"nodeSelector": {"pool": "cpu"}}}),
+    Case("env of ours without a GPU", METHOD, {"spec.cpuPodTemplate.env": [{"name": "AWS_X", "value": "b"}]}, "env"),
     Case("quantity as a fraction", METHOD, {"spec.podTemplate.resources.limits": {"cpu": 0.5}}, "cpu"),
     Case("quantity as a truth value", METHOD, {"spec.podTemplate.resources.limits": {"cpu": True}}, "cpu"),
     Case("quantity below 0", METHOD, {"spec.podTemplate.resources.limits": {"cpu": -1}}, "cpu"),

@@ -1,11 +1,11 @@
 """A trainer for the tests of the operator's exit-code paths: real pods, real store, no learning.
 
 What it does at each stage is said in the task's metadata, as `check: exit:10` or `train: sleep:5,oom`: `exit:N` ends
-with that code, `crash-once` fails in the first pod, `oom` takes memory until it is killed, `oom-once` does so in the
-first pod, `sleep:N` waits, `trials:N` runs trials that are never run again, `trial:Q` ends a trial of quality Q whose
-model it keeps as the best one, unless an earlier pod has, and `poison:WHAT` writes a progress that no trainer writes.
-Its version depends on the owner's uid alone, so that two runs of one task would publish one version, as the real
-trainer does.
+with that code, `exit-once:N` does so in the first pod, `crash-once` fails in the first pod, `oom` takes memory until it
+is killed, `oom-once` does so in the first pod, `sleep:N` waits, `trials:N` runs trials that are never run again,
+`trial:Q` ends a trial of quality Q whose model it keeps as the best one, unless an earlier pod has, and `poison:WHAT`
+writes a progress that no trainer writes. Its version depends on the owner's uid alone, so that two runs of one task
+would publish one version, as the real trainer does.
 """
 
 import hashlib
@@ -122,7 +122,9 @@ def obey(orders: str, store: S3Store, plan: Plan) -> None:
         elif word == "crash-once":
             if store.create(f"runs/{plan.owner.uid}/crashed", b"{}"):
                 sys.exit("a crash on purpose, the first time only")
-        elif word == "exit":
+        elif word == "exit-once" and not store.create(f"runs/{plan.owner.uid}/exited", b"{}"):
+            continue
+        elif word in ("exit", "exit-once"):
             message = Termination(reason=f"Exit{value}", message=f"ended with {value} because the test says so")
             with open("/dev/termination-log", "w") as file:
                 file.write(message.encode())

@@ -57,6 +57,32 @@ def test_a_wrong_password_is_told_and_the_task_goes_on_with_the_right_one(operat
     assert world.ended("t", 90)["status"]["phase"] == "Succeeded"
 
 
+def test_keys_that_are_refused_during_a_training_cost_it_nothing(operator: Fixture, world: Fixture) -> None:
+    world.basics()
+    # a pod keeps the keys that it began with, so it is told when it would find them refused
+    world.kubectl.apply(world.task("t", maxRetries=0, metadata={"train": "sleep:15,exit-once:13"}))
+    world.until("job/t-train", lambda o: (o.get("status") or {}).get("active") == 1, 60)
+    world.ready_reason("t", "Training", 30)
+    world.kubectl.apply(world.secret(AWS_SECRET_ACCESS_KEY="wrong"))
+    told = world.ready_reason("t", "StoreDenied", 15)["message"]
+    assert "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in told
+    world.until("emodel/m", lambda o: ready(o).get("reason") == "StoreDenied", 15)
+    waits = world.until("job/t-train", lambda o: o["spec"]["suspend"], 60)
+    assert "failed" not in waits["status"]
+    time.sleep(12)  # Kubernetes would make the next pod after ten seconds
+    assert ready(world.get("ftt/t"))["reason"] == "StoreDenied"
+    assert not world.get("job/t-train")["status"].get("active")
+    world.kubectl.apply(world.secret())
+    task = world.ended("t", 120)
+    assert task["status"]["phase"] == "Succeeded"
+    assert task["status"]["attempt"] == 2
+    world.until("emodel/m", lambda o: ready(o).get("status") == "True", 40)
+    warnings = f"involvedObject.uid={task['metadata']['uid']},type=Warning"
+    reasons = {e["reason"] for e in world.kubectl.json("get", "events", "--field-selector", warnings)["items"]}
+    assert "StoreDenied" in reasons
+    assert reasons <= {"StoreDenied", "StoreUnreachable"}  # what exit code 13 alone says
+
+
 def test_a_batch_or_version_that_does_not_exist_is_named(operator: Fixture, world: Fixture) -> None:
     world.basics()
     world.kubectl.apply(world.task("t", batchId="later"), world.task("u", startFrom="v0123456789ab"))

@@ -10,7 +10,14 @@ from typing import Any, ClassVar
 from pydantic import ValidationError
 
 from bluetune_api.exit_codes import ExitCode
-from bluetune_api.objectstore import NoConditionalWrites, ObjectChanged, StoreDenied, StoreError, StoreUnreachable
+from bluetune_api.objectstore import (
+    NoConditionalWrites,
+    ObjectChanged,
+    ObjectNotFound,
+    StoreDenied,
+    StoreError,
+    StoreUnreachable,
+)
 from bluetune_api.reasons import Reason
 from bluetune_trainer.torch_failures import torch_failure
 
@@ -63,6 +70,12 @@ class StoreFailed(TrainerError):
     reason = "StoreFailed"
 
 
+class StoreDamaged(StoreFailed):
+    """The store answered; what it holds is damaged, incomplete or another's. No outage, so trying again has an end."""
+
+    exit_code = ExitCode.STORE_DAMAGED
+
+
 class GpuNotVisible(TrainerError):
     """The container asks for GPUs, and torch cannot use any."""
 
@@ -92,7 +105,7 @@ def raise_if(stop: Event, message: str = STOPPED) -> None:
 
 def of_code(code: int) -> type[TrainerError]:
     """The ending that has this exit code."""
-    endings = (DataInvalid, PlanInvalid, PluginFailed, StoreFailed, GpuNotVisible)
+    endings = (DataInvalid, PlanInvalid, PluginFailed, StoreFailed, StoreDamaged, GpuNotVisible)
     return next((ending for ending in endings if ending.exit_code == code), Crashed)
 
 
@@ -134,6 +147,8 @@ def as_trainer_error(error: BaseException) -> TrainerError:
         return StoreFailed(str(error), reason="StoreDenied")
     if isinstance(error, StoreUnreachable):
         return StoreFailed(str(error), reason="StoreUnreachable")
+    if isinstance(error, ObjectNotFound):
+        return StoreDamaged(str(error), reason="BucketOrObjectNotFound")
     if isinstance(error, StoreError):
         return StoreFailed(str(error))
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

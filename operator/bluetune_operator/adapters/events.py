@@ -26,7 +26,7 @@ class Events:
         """Write an Event; the same one again only counts up. Failures are logged, not raised."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         message = shortened(message, MESSAGE_LIMIT)
-        digest = hashlib.sha256(f"{uid_of(about)} {reason} {message}".encode()).hexdigest()[:16]
+        digest = hashlib.sha256(f"{uid_of(about)} {level} {reason} {message}".encode()).hexdigest()[:16]
         event: Object = {
             "apiVersion": "v1",
             "kind": "Event",

@@ -11,6 +11,7 @@ from bluetune_operator.core.untrusted import clean
 
 Status = Literal["True", "False", "Unknown"]
 MESSAGE_CHARACTERS = 2048
+COLUMN_CHARACTERS = 320
 
 
 def condition(
@@ -51,6 +52,11 @@ def is_true(conditions: Sequence[Condition] | None, type_: str) -> bool:
     """Whether the condition was set and is True."""
     found = find(conditions, type_)
     return found is not None and found.status == "True"
+
+
+def one_line(message: str, limit: int = COLUMN_CHARACTERS) -> str:
+    """A message for a column of a listing, which is as wide as its longest row: one line, and not all of a long one."""
+    return shortened(" ".join(message.split()), limit)
 
 
 def shortened(message: str, limit: int = MESSAGE_CHARACTERS) -> str:

@@ -1,20 +1,32 @@
 """What a Job and its pods say: whether they run, why a pod does not start, and how the trainer ended."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import takewhile
 from typing import Any, Literal
 
-from bluetune_api.exit_codes import ExitCode, decode_termination
+from bluetune_api.exit_codes import NOT_COUNTED, NOT_WORTH_RETRYING, ExitCode, decode_termination
 from bluetune_api.reasons import Reason, known_reason
 from bluetune_operator.core.conditions import shortened
 from bluetune_operator.core.jobs import CONTAINER
-from bluetune_operator.core.kinds import Object, condition, is_deleting, name_of, true_condition, uid_of
-from bluetune_operator.core.times import seconds_since
+from bluetune_operator.core.kinds import (
+    JOB_LABEL,
+    Object,
+    condition,
+    is_deleting,
+    labels_of,
+    name_of,
+    true_condition,
+    uid_of,
+)
+from bluetune_operator.core.times import moment_of, seconds_since
 from bluetune_operator.core.workloads import is_active_pod
 
 NOT_STARTED_SECONDS = 30.0
 """A pod that still creates its containers after this long is worth a word."""
+OUTLIVED_SECONDS = 10.0
+"""A container that is at work this long after the trainer ended does not end by itself."""
 TAIL_CHARACTERS = 1200
 
 IMAGE = "check the image's name and imagePullSecrets"
@@ -39,10 +51,12 @@ REASONS: dict[ExitCode, Reason] = {
     ExitCode.PLUGIN_FAILED: "PluginFailed",
     ExitCode.STORE_UNREACHABLE: "StoreUnreachable",
     ExitCode.GPU_NOT_VISIBLE: "GpuNotVisible",
+    ExitCode.STORE_DAMAGED: "StoreFailed",
     ExitCode.STOPPED: "Stopped",
 }
 
-State = Literal["Missing", "Suspended", "Pending", "Running", "Complete", "Failed"]
+State = Literal["Missing", "Suspended", "Pending", "Running", "Ended", "Complete", "Failed"]
+"""Pending: its pod is still to come or to start. Ended: its pod ended well, and the Job does not say so yet."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +79,15 @@ class JobState:
     pod_uid: str | None = None
     """Its newest pod."""
     pod_name: str | None = None
+    store_lost: bool = False
+    """Whether its newest pod ended because the store was away or refused, so that none runs now."""
+    taken: tuple[str, ...] = ()
+    """uids of its newest pods, oldest first, that were all evicted, preempted or told to stop, if none runs now."""
+    outlived_by: str | None = None
+    """Another container of its newest pod, which runs on though the trainer has ended: Kubernetes then waits for ever.
+
+    Complete, Failed: so said the trainer, and the Job has to be deleted. Running: the Job has to be made again.
+    """
 
 
 def job_state(job: Object | None, pods: Iterable[Object], now: datetime) -> JobState:
@@ -77,6 +100,8 @@ def job_state(job: Object | None, pods: Iterable[Object], now: datetime) -> JobS
         "attempt": len(ordered),
         "pod_uid": uid_of(newest) if newest else None,
         "pod_name": name_of(newest) if newest else None,
+        "taken": _taken(ordered),
+        "store_lost": newest is not None and _exit_code(newest) == ExitCode.STORE_UNREACHABLE,
     }
 
     def state(word: State, trouble: Trouble | None = None) -> JobState:
@@ -89,11 +114,17 @@ def job_state(job: Object | None, pods: Iterable[Object], now: datetime) -> JobS
     before = _last_end(ordered)
     if job["spec"].get("suspend"):
         return state("Suspended", before)
+    if newest is not None and _phase(newest) == "Succeeded":
+        return state("Ended")
     if newest is None or not is_active_pod(newest):
-        return state("Pending", before)
+        return state("Pending", None if newest is not None and _resumed_since(job, newest) else before)
     if (problem := pod_problem(newest, now)) is not None:
         return state("Pending", problem)
-    running = (newest.get("status") or {}).get("phase") == "Running" and not is_deleting(newest)
+    if (other := _outlived_by(newest, now)) is not None:
+        return replace(state("Running", before), **_as_the_trainer_said(newest, other))
+    if _trainer_code(newest) == ExitCode.OK:
+        return state("Ended")
+    running = _phase(newest) == "Running" and not is_deleting(newest)
     return state("Running" if running else "Pending", before)
 
 
@@ -107,8 +138,8 @@ def pod_problem(pod: Object, now: datetime) -> Trouble | None:
         said = scheduled.get("message") or "no node fits"
         return Trouble(
             "Unschedulable",
-            f"pod {name!r} cannot be scheduled: {said} It starts when a node has what the method's podTemplate asks"
-            " for.",
+            f"pod {name!r} cannot be scheduled: {said} It starts when a node has what the method's {_template_of(pod)}"
+            " asks for.",
         )
     containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
     for container in containers:
@@ -128,6 +159,79 @@ def pod_problem(pod: Object, now: datetime) -> Trouble | None:
     return None
 
 
+def _uses_no_gpu(pod: Mapping[str, Any]) -> bool:
+    return labels_of(pod).get(JOB_LABEL) in ("import", "check")
+
+
+def _template_of(pod: Mapping[str, Any]) -> str:
+    """The field of the method that says what a pod asks for."""
+    return "cpuPodTemplate" if _uses_no_gpu(pod) else "podTemplate"
+
+
+def _phase(pod: Mapping[str, Any]) -> str | None:
+    phase: str | None = (pod.get("status") or {}).get("phase")
+    return phase
+
+
+def _trainer_code(pod: Mapping[str, Any]) -> int | None:
+    """Exit code of the trainer; None while it runs."""
+    ended = _terminated(pod)
+    return int(ended.get("exitCode") or 0) if ended is not None else None
+
+
+def _exit_code(pod: Mapping[str, Any]) -> int | None:
+    """Of the trainer in a pod that failed; None for any other pod."""
+    return _trainer_code(pod) if _phase(pod) == "Failed" else None
+
+
+def _taken(pods: list[Object]) -> tuple[str, ...]:
+    """The last of these pods that failed, all of them, for no fault of the trainer's."""
+
+    def was_taken(pod: Object) -> bool:
+        disrupted = true_condition(pod, "DisruptionTarget") is not None
+        return _phase(pod) == "Failed" and (disrupted or _trainer_code(pod) == ExitCode.STOPPED)
+
+    return tuple(uid_of(pod) for pod in takewhile(was_taken, reversed(pods)))[::-1]
+
+
+def _resumed_since(job: Object, pod: Object) -> bool:
+    """Whether a Job was resumed after a pod of it had ended: what ended that one is over."""
+    suspended, ended = condition(job, "Suspended"), _terminated(pod)
+    if suspended is None or suspended["status"] != "False" or ended is None or not ended.get("finishedAt"):
+        return False
+    return moment_of(ended["finishedAt"]) <= moment_of(suspended["lastTransitionTime"])
+
+
+def _outlived_by(pod: Object, now: datetime) -> str | None:
+    """Name of a container that runs on, some time after the trainer ended.
+
+    Sidecars that Kubernetes knows as such (init containers that are restarted always) end with their pod.
+    """
+    ended = _terminated(pod)
+    if ended is None or not ended.get("finishedAt") or seconds_since(ended["finishedAt"], now) < OUTLIVED_SECONDS:
+        return None
+    others = [
+        c for c in pod["status"].get("containerStatuses") or [] if (c.get("state") or {}).get("running") is not None
+    ]
+    return str(others[0].get("name")) if others else None
+
+
+def _as_the_trainer_said(pod: Object, other: str) -> dict[str, Any]:
+    """State of a Job whose pod another container keeps alive."""
+    code = _trainer_code(pod)
+    if code == ExitCode.OK:
+        return {"state": "Complete", "outlived_by": other}
+    if code in NOT_COUNTED:
+        return {"outlived_by": other}
+    end = _end(pod)
+    advice = (
+        f" (and container {other!r} runs on, so Kubernetes cannot start another attempt: make it a sidecar, an init"
+        " container with restartPolicy Always, or keep it out of these pods)"
+    )
+    trouble = Trouble(end.reason, end.message if code in NOT_WORTH_RETRYING else shortened(end.message + advice))
+    return {"state": "Failed", "trouble": trouble, "outlived_by": other}
+
+
 def _terminated(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
     for container in (pod.get("status") or {}).get("containerStatuses") or []:
         if container.get("name") == CONTAINER:
@@ -138,7 +242,7 @@ def _terminated(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def _last_end(pods: Iterable[Object]) -> Trouble | None:
     """How the newest pod that failed ended."""
-    failed = [p for p in pods if (p.get("status") or {}).get("phase") == "Failed"]
+    failed = [p for p in pods if _phase(p) == "Failed"]
     return _end(failed[-1]) if failed else None
 
 
@@ -156,7 +260,8 @@ def _end(pod: Object) -> Trouble:
         return Trouble(
             "OOMKilled",
             f"pod {name!r} used more memory than its limit{f' of {limit}' if limit else ''}; raise"
-            " podTemplate.resources.limits.memory in the method, or lower settings.batchSize",
+            f" {_template_of(pod)}.resources.limits.memory in the method"
+            + ("" if _uses_no_gpu(pod) else ", or lower settings.batchSize"),
         )
     reason = REASONS.get(ExitCode(code), "TrainerCrashed") if code in set(ExitCode) else "TrainerCrashed"
     ours = decode_termination(text)
@@ -179,7 +284,8 @@ def _failure(job: Object, failed: Mapping[str, Any], pods: list[Object]) -> Trou
     if end is None:
         return Trouble(known_reason(failed.get("reason")) or "JobFailed", shortened(f"Job {name_of(job)!r}: {said}"))
     if failed.get("reason") == "BackoffLimitExceeded":
-        return Trouble(end.reason, shortened(f"{end.message} (given up after {len(pods)} attempts)"))
+        counted = (job.get("status") or {}).get("failed") or len(pods)  # outages and evictions are not counted
+        return Trouble(end.reason, shortened(f"{end.message} (given up after {counted} attempts)"))
     return end
 
 

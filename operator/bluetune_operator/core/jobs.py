@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from bluetune_api.exit_codes import NOT_WORTH_RETRYING, ExitCode
+from bluetune_api.exit_codes import NOT_COUNTED, NOT_WORTH_RETRYING
 from bluetune_api.pods import GPUS, PodTemplate, gpus
 from bluetune_api.records import Plan
 from bluetune_api.store_location import StoreSpec
@@ -28,6 +28,9 @@ SCHEDULING = (
     "affinity",
     "priorityClassName",
     "runtimeClassName",
+    "schedulerName",
+    "topologySpreadConstraints",
+    "resourceClaims",
     "imagePullSecrets",
 )
 """Fields of a method's podTemplate that go into the pod as they are."""
@@ -101,8 +104,9 @@ def trainer_job(job: TrainerJob) -> Object:
     if job.deadline_seconds is not None:
         spec["activeDeadlineSeconds"] = job.deadline_seconds
     metadata = _metadata(job)
-    if job.annotations:
-        metadata["annotations"] = dict(job.annotations)
+    metadata["labels"] = {**(template.labels or {}), **job.labels}
+    if annotations := {**(template.annotations or {}), **job.annotations}:
+        metadata["annotations"] = annotations
     if job.queue_name:
         metadata["labels"][KUEUE_QUEUE] = job.queue_name
         spec["suspend"] = True  # Kueue starts it
@@ -119,7 +123,9 @@ def _metadata(job: TrainerJob) -> Object:
 
 
 def _failure_rules() -> list[Object]:
-    """In this order: an eviction never counts; what retrying cannot mend ends the Job; a clean stop never counts."""
+    """In this order: an eviction never counts; what retrying cannot mend ends the Job; neither an outage of the store
+    nor a clean stop counts. Kubernetes waits between pods all the same: 10 s after the first failure, 10 min at most.
+    """
 
     def exits(action: str, *codes: int) -> Object:
         return {
@@ -128,19 +134,21 @@ def _failure_rules() -> list[Object]:
         }
 
     disrupted = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
-    return [disrupted, exits("FailJob", *NOT_WORTH_RETRYING), exits("Ignore", ExitCode.STOPPED)]
+    return [disrupted, exits("FailJob", *NOT_WORTH_RETRYING), exits("Ignore", *NOT_COUNTED)]
 
 
 def _pod_spec(job: TrainerJob, template: PodTemplate) -> Object:
-    volumes: list[Object] = [
-        {"name": "plan", "configMap": {"name": job.name}},
-        {"name": "tmp", "emptyDir": {}},
-    ]
+    chosen = template.wire()
+    volumes: list[Object] = [{"name": "plan", "configMap": {"name": job.name}}, *chosen.get("volumes", ())]
     mounts: list[Object] = [
         {"name": "plan", "mountPath": PLAN_FOLDER, "readOnly": True},
-        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own, an emptyDir
+        *chosen.get("volumeMounts", ()),
     ]
-    if _gpus(job):
+    taken = {mount["mountPath"].rstrip("/") for mount in mounts}
+    if "/tmp" not in taken:  # noqa: S108 - the pod's own, an emptyDir
+        volumes.append({"name": "tmp", "emptyDir": {}})
+        mounts.append({"name": "tmp", "mountPath": "/tmp"})  # noqa: S108 - the pod's own, an emptyDir
+    if _gpus(job) and "/dev/shm" not in taken:  # noqa: S108 - the pod's own, an emptyDir
         # NCCL's processes share memory through it; a runtime gives 64 MiB, which two GPUs may exceed
         shared = {"medium": "Memory", "sizeLimit": SHARED_MEMORY}
         volumes.append({"name": "shm", "emptyDir": shared})
@@ -185,7 +193,8 @@ def _pod_spec(job: TrainerJob, template: PodTemplate) -> Object:
     if job.store.service_account_name is not None:
         # workload identity: the cloud's webhook mounts its own token; the API's stays away
         spec["serviceAccountName"] = job.store.service_account_name
-    chosen = template.wire()
+    if chosen.get("envFrom"):
+        container["envFrom"] = chosen["envFrom"]
     for name in SCHEDULING:
         if chosen.get(name):
             spec[name] = chosen[name]
@@ -212,16 +221,19 @@ def _environment(job: TrainerJob, template: PodTemplate) -> list[Object]:
     for variable in template.env or []:
         if variable.secret_key_ref is not None:
             env.append({"name": variable.name, "valueFrom": {"secretKeyRef": variable.secret_key_ref.wire()}})
+        elif variable.config_map_key_ref is not None:
+            env.append({"name": variable.name, "valueFrom": {"configMapKeyRef": variable.config_map_key_ref.wire()}})
         else:
             env.append({"name": variable.name, "value": variable.value or ""})
     return env
 
 
 def _resources(template: PodTemplate, *, gpu: bool) -> Object:
-    """A check or an import gets the CPU and memory of the method, and never a GPU."""
+    """A check or an import never gets a GPU."""
     if template.resources is None:
         return {}
-    wire: dict[str, dict[str, str]] = template.resources.wire()
+    wire: Object = template.resources.wire()
     if gpu:
         return wire
-    return {what: {k: v for k, v in amounts.items() if "/" not in k} for what, amounts in wire.items()}
+    amounts = ("requests", "limits")
+    return {what: {k: v for k, v in wire[what].items() if "/" not in k} for what in amounts if what in wire}

@@ -9,8 +9,10 @@ from pydantic import ValidationError
 from bluetune_api.method import FineTuningMethodSpec
 from bluetune_api.model import PLUGIN_BASE, EmbeddingModelSpec
 from bluetune_api.plans import method_plan
+from bluetune_api.reasons import STORE_REASONS
 from bluetune_api.records import MethodPlan, Plan, Result, RunOwner, digest_of, version_of
 from bluetune_operator.core.config import Config
+from bluetune_operator.core.cpu_pods import cpu_template
 from bluetune_operator.core.job_state import job_state
 from bluetune_operator.core.jobs import TrainerJob, plan_of, trainer_job
 from bluetune_operator.core.kinds import Object, child_labels, name_of, namespace_of, true_condition, uid_of
@@ -19,8 +21,13 @@ from bluetune_operator.core.workloads import is_active_pod, is_finished_job
 
 Json = Mapping[str, Any]
 
+OUTAGES = STORE_REASONS | {"BaseUnreachable"}
+"""Ends of an attempt that use up none of the Job's retries."""
 GENERATION_ANNOTATION = "bluetune.dev/generation"
 """Generation of the model that the Job was made for: after a change, a failed one is tried again."""
+
+WAITS_ANNOTATION = "bluetune.dev/waits-for"
+"""On a Job that the operator has suspended: what it waits for."""
 
 
 def import_name(model: str) -> str:
@@ -59,7 +66,7 @@ def import_settings(
         image=(method.image if method else None) or config.trainer_image,
         image_pull_policy=config.trainer_image_pull_policy,
         store=spec.store,
-        template=method.pod_template if method else None,
+        template=cpu_template(method.pod_template, method.cpu_pod_template) if method else None,
         online=spec.base.uri.startswith(("hf://", PLUGIN_BASE)),
     )
 
@@ -67,7 +74,8 @@ def import_settings(
 def import_job(model: Object, settings: TrainerJob) -> Object:
     """The Job, marked with the generation it was made for."""
     job = trainer_job(settings)
-    job["metadata"]["annotations"] = {GENERATION_ANNOTATION: str(model["metadata"].get("generation", 0))}
+    generation = {GENERATION_ANNOTATION: str(model["metadata"].get("generation", 0))}
+    job["metadata"]["annotations"] = job["metadata"].get("annotations", {}) | generation
     return job
 
 
@@ -76,6 +84,11 @@ def outdated(job: Json, model: Object) -> bool:
     annotations = job["metadata"].get("annotations") or {}
     made_for = annotations.get(GENERATION_ANNOTATION)
     return true_condition(job, "Failed") is not None and made_for != str(model["metadata"].get("generation", 0))
+
+
+def waits_for_store(job: Json) -> bool:
+    """Whether the operator suspended a Job for the store."""
+    return WAITS_ANNOTATION in (job["metadata"].get("annotations") or {})
 
 
 def another_plan(config_map: Json, plan: Plan) -> bool:
@@ -96,6 +109,8 @@ def job_problem(job: Object, pods: Sequence[Object], now: datetime) -> Failure:
         return Failure("ResultMissing", f"Job {name} ended without a result in the store; delete it to try again")
     if state.trouble is None:
         return Failure("Importing", "the base is being imported")
+    if state.trouble.reason in OUTAGES:  # the same while the next attempt runs into it
+        return Failure(state.trouble.reason, f"{state.trouble.message}; the import is tried again")
     starts = state.state == "Pending" and any(is_active_pod(pod) for pod in pods)  # or it is how an attempt ended
     return Failure(state.trouble.reason if starts else "Importing", state.trouble.message)
 

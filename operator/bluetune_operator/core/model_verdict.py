@@ -1,14 +1,17 @@
 """From what was found about a model to its conditions, and to the Events that are worth telling."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from bluetune_api.base import Condition
 from bluetune_api.model import EmbeddingModelStatus
-from bluetune_api.reasons import ConditionType, Reason, known_reason
-from bluetune_operator.core.conditions import Status, condition, find, merge
+from bluetune_api.reasons import STORE_REASONS, ConditionType, Reason, known_reason
+from bluetune_operator.core import kinds
+from bluetune_operator.core.conditions import Status, condition, find, is_true, merge, one_line
+from bluetune_operator.core.event_level import Level, event_level
+from bluetune_operator.core.kinds import Object
+from bluetune_operator.core.lock import has_ended
 from bluetune_operator.core.rollout import Failure
 from bluetune_operator.core.rollout_choice import PIN_TRIES, active
 
@@ -78,11 +81,35 @@ def conditions_of(status: EmbeddingModelStatus, verdict: Verdict, *, generation:
     return merge(status.conditions, found)
 
 
+def with_verdict(
+    status: EmbeddingModelStatus, verdict: Verdict, *, generation: int, now: datetime
+) -> EmbeddingModelStatus:
+    """The status with all conditions, and with what they come to in one line."""
+    conditions = conditions_of(status, verdict, generation=generation, now=now)
+    ready = find(conditions, "Ready")
+    message = one_line(ready.message) if ready is not None else None
+    return status.model_copy(update={"conditions": conditions, "message": message or None})
+
+
+def asks_store(status: EmbeddingModelStatus, tasks: Iterable[Object]) -> bool:
+    """Whether the store is to be looked at: the model says that it cannot be used, or a task at work does.
+
+    A store sends no events, and a look at each one of all models would be most of the operator's work. An outage that
+    no task meets changes nothing.
+    """
+    ready = find(status.conditions, "Ready")
+    if ready is not None and ready.reason in STORE_REASONS:
+        return True
+    return any(
+        (kinds.condition(task, "Ready") or {}).get("reason") in STORE_REASONS for task in tasks if not has_ended(task)
+    )
+
+
 @dataclass(frozen=True)
 class News:
     """An Event to be."""
 
-    level: Literal["Normal", "Warning"]
+    level: Level
     reason: str
     message: str
 
@@ -99,7 +126,8 @@ def news(old: EmbeddingModelStatus, new: EmbeddingModelStatus) -> list[News]:
             continue
         good = (after.status == "True") == (kind == "Ready")
         if kind == "Ready" or not good:
-            level: Literal["Normal", "Warning"] = "Normal" if good or after.reason in TRANSIENT else "Warning"
+            bad = not good and (kind != "Ready" or is_true(new.conditions, "Stalled"))
+            level = "Normal" if good else event_level(after.reason, stalled=bad)
             told.append(News(level, after.reason, after.message))
     return [*told, *_rollout_news(old, new)]
 
@@ -111,10 +139,10 @@ def _rollout_news(old: EmbeddingModelStatus, new: EmbeddingModelStatus) -> Seque
     message = after.message or ""
     if after.step == "Done":
         return (News("Normal", "RolledOut", f"blue serves version {after.to}"),)
-    if after.step == "Failed":
-        return (News("Warning", "RolloutFailed", f"version {after.to}: {after.reason}: {message}"),)
-    if after.step == "RollingBack":
-        return (News("Warning", "RollingBack", f"version {after.to}: {after.reason}: {message}"),)
+    if after.step in ("Failed", "RollingBack"):
+        word = "RolloutFailed" if after.step == "Failed" else "RollingBack"
+        level = event_level(after.reason, stalled=True)
+        return (News(level, word, f"version {after.to}: {after.reason}: {message}"),)
     if before is None or before.started_at != after.started_at:
         return (News("Normal", "RolloutStarted", f"rolling out version {after.to}"),)
     return ()

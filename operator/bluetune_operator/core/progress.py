@@ -90,6 +90,18 @@ def with_progress(status: FineTuningTaskStatus, progress: Progress) -> FineTunin
     )
 
 
+def without_time_left(progress: TaskProgress) -> TaskProgress:
+    """Progress of a task that has ended: how far it came."""
+    return progress.model_copy(update={"eta_seconds": 0, "summary": f"{progress.percent}%"})
+
+
+def came_further(first: Progress | None, last: Progress | None) -> bool:
+    """Whether a run is further at the end of a later attempt than at that of an earlier one."""
+    if last is None:
+        return False
+    return first is None or (last.trials_done, last.percent) > (first.trials_done, first.percent)
+
+
 def finished_progress(status: FineTuningTaskStatus, result: Result, now: str) -> TaskProgress:
     """100 %, with the result's count of trials."""
     done = count(result.trials_done)

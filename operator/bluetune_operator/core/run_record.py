@@ -36,6 +36,8 @@ class RunRecord(ApiModel):
     """Of the trainer."""
     pod_template: PodTemplate | None = None
     """The method's."""
+    cpu_pod_template: PodTemplate | None = None
+    """The same for the check."""
     method_digest: str
     """sha256 of all that the run takes from its method."""
     model_digest: str
@@ -54,6 +56,7 @@ def run_record(task: FineTuningTask, model: EmbeddingModel, method: FineTuningMe
     return RunRecord(
         image=method.spec.image or config.trainer_image,
         pod_template=method.spec.pod_template,
+        cpu_pod_template=method.spec.cpu_pod_template,
         method_digest=method_digest(task, method),
         model_digest=model_digest(model),
         store=model.spec.store,
@@ -78,9 +81,12 @@ def store_of_job(job: Mapping[str, Any]) -> StoreSpec | None:
 
 def method_digest(task: FineTuningTask, method: FineTuningMethod) -> str:
     """sha256 of what a run of `task` takes from `method`."""
-    template = method.spec.pod_template
+    template, cpu = method.spec.pod_template, method.spec.cpu_pod_template
     return _digest(
-        method_plan(method.spec, task.spec.overrides).wire(), method.spec.image, template.wire() if template else None
+        method_plan(method.spec, task.spec.overrides).wire(),
+        method.spec.image,
+        template.wire() if template else None,
+        *([cpu.wire()] if cpu else []),  # a method without it has the digest that it had before there was the field
     )
 
 

@@ -6,9 +6,11 @@ from typing import Literal
 from bluetune_api.method import FineTuningMethod
 from bluetune_api.model import EmbeddingModel, Gate
 from bluetune_api.plans import method_plan
+from bluetune_api.pods import PodTemplate
 from bluetune_api.records import Plan, RunOwner
 from bluetune_api.task import FineTuningTask, FineTuningTaskStatus
 from bluetune_operator.core.config import Config
+from bluetune_operator.core.cpu_pods import cpu_template
 from bluetune_operator.core.job_state import JobState
 from bluetune_operator.core.jobs import KUEUE_QUEUE, Command, TrainerJob, plan_of
 from bluetune_operator.core.kinds import Object, child_labels, condition, labels_of, name_of, true_condition
@@ -89,10 +91,14 @@ def with_record(job: TrainerJob, record: RunRecord) -> TrainerJob:
     return replace(
         job,
         image=record.image,
-        template=record.pod_template,
+        template=_template(job.command, record),
         store=record.store or job.store,
         annotations=record.annotations(),
     )
+
+
+def _template(command: Command, record: RunRecord) -> PodTemplate | None:
+    return record.pod_template if command == "run" else cpu_template(record.pod_template, record.cpu_pod_template)
 
 
 def _job(
@@ -114,7 +120,7 @@ def _job(
         image=record.image,
         image_pull_policy=config.trainer_image_pull_policy,
         store=model.spec.store,
-        template=record.pod_template,
+        template=_template(command, record),
         max_retries=task.spec.max_retries,
         deadline_seconds=task.spec.active_deadline_seconds,
         annotations=record.annotations(),

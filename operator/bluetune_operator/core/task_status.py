@@ -1,12 +1,14 @@
 """A task's next status: what the steps of a reconcile say goes into a draft, which is written once, if it differs."""
 
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from bluetune_api.base import Condition
 from bluetune_api.reasons import ConditionType, Phase, Reason, known_reason
 from bluetune_api.task import FineTuningTask, FineTuningTaskStatus
-from bluetune_operator.core.conditions import Status, condition, find, is_true, merge, shortened
+from bluetune_operator.core.conditions import Status, condition, find, is_true, merge, one_line
+from bluetune_operator.core.event_level import Level, event_level
+from bluetune_operator.core.progress import without_time_left
 from bluetune_operator.core.times import stamp
 
 SUCCEEDED: Final = "Succeeded"
@@ -70,6 +72,8 @@ class Draft:
 
     def _end(self, phase: Phase, reason: Reason, message: str) -> None:
         self.set(phase=phase, queue=None, completion_time=stamp(self._now))
+        if self.status.progress is not None:
+            self.set(progress=without_time_left(self.status.progress))
         if find(self.status.conditions, "LockAcquired") is not None:
             self.say("LockAcquired", False, "Ended", "the lock is released when no pod of the task is left")
         self._why = (reason, message)
@@ -90,7 +94,7 @@ class Draft:
         self.say("Ready", ready, reason, message)
         self.say("Reconciling", moving, reason if moving else "Settled", message if moving else "")
         self.say("Stalled", stalled, reason if stalled else "NotStalled", message if stalled else "")
-        self.set(message=shortened(message), observed_generation=self._generation)
+        self.set(message=one_line(message), observed_generation=self._generation)
         return self.status
 
     def _as_before(self) -> tuple[Reason, str]:
@@ -99,16 +103,21 @@ class Draft:
         self._stalled = is_true(self.old.conditions, "Stalled")
         return (known_reason(ready.reason) or "Pending", ready.message) if ready is not None else ("Pending", "")
 
-    def news(self) -> list[tuple[Literal["Normal", "Warning"], str, str]]:
+    def news(self) -> list[tuple[Level, str, str]]:
         """(level, reason, message) of what changed that a person should hear of, after the write."""
-        told: list[tuple[Literal["Normal", "Warning"], str, str]] = []
-        ready, plan = self._changed("Ready"), self._changed("PlanCurrent")
-        if ready is not None:
-            bad = is_true(self.status.conditions, "Stalled")
-            told.append(("Warning" if bad else "Normal", ready.reason, ready.message or ready.reason))
+        told: list[tuple[Level, str, str]] = []
+        ready, plan = find(self.status.conditions, "Ready"), self._changed("PlanCurrent")
+        # a pod that failed is told of before its Job fails, for the same reason: the end is news all the same
+        worse = self._became_true(FAILED) or self._became_true("Stalled")
+        if ready is not None and (worse or self._changed("Ready")):
+            level = event_level(ready.reason, stalled=is_true(self.status.conditions, "Stalled"))
+            told.append((level, ready.reason, ready.message or ready.reason))
         if plan is not None and plan.status == "False":
             told.append(("Normal", plan.reason, plan.message))
         return told
+
+    def _became_true(self, kind: str) -> bool:
+        return is_true(self.status.conditions, kind) and not is_true(self.old.conditions, kind)
 
     def _changed(self, kind: str) -> Condition | None:
         """A condition whose status or reason is another than before."""

@@ -36,7 +36,7 @@ from bluetune_operator.core.manifest_look import AWAY
 from bluetune_operator.core.model_claims import claimed_by_another
 from bluetune_operator.core.model_import import import_name
 from bluetune_operator.core.model_lock import held_by, is_settled, lock_view
-from bluetune_operator.core.model_verdict import Verdict, conditions_of, news, serving_verdict
+from bluetune_operator.core.model_verdict import Verdict, asks_store, news, serving_verdict, with_verdict
 from bluetune_operator.core.retention import is_due
 from bluetune_operator.core.rollout import Failure, abandoned
 from bluetune_operator.core.rollout_choice import (
@@ -54,7 +54,7 @@ from bluetune_operator.core.serving_pods import serving_pods
 from bluetune_operator.core.times import stamp
 from bluetune_operator.reconciler.base import Context
 from bluetune_operator.reconciler.live_version import LiveVersions, adopted, with_current
-from bluetune_operator.reconciler.model_import import NotYet, published_base
+from bluetune_operator.reconciler.model_import import NotYet, end_outlived_import, published_base
 from bluetune_operator.reconciler.model_rollout import Blue, Rollouts, Subject, missing_version
 from bluetune_operator.reconciler.retention import RETENTION
 from bluetune_operator.reconciler.store_claim import Hold, StoreClaims
@@ -163,6 +163,10 @@ class ModelReconciler:
                 return Outcome(status, Verdict(problem=base.why, imported=base.why), base.after)
             status = status.model_copy(update={"base_version": base.version, "base_digest": base.digest})
             subject = replace(subject, status=status)
+        else:
+            await end_outlived_import(self._context, subject.model)
+            if subject.store is not None:
+                store_problem = store_problem or await self._unreachable(subject.model, subject.status, subject.store)
         if subject.spec.serving is None:
             return await self._unserved(subject, store_problem)
         return await self._served(subject, store_problem)
@@ -221,6 +225,17 @@ class ModelReconciler:
         except (StoreProblem, StoreError) as error:
             problem = problem_of(error)
             return None, Failure(problem.reason, str(problem))
+
+    async def _unreachable(self, model: Object, old: EmbeddingModelStatus, store: AsyncStore) -> Failure | None:
+        """Why the store cannot be used just now, where there is cause to ask: by a look at what must be there."""
+        if not asks_store(old, self._context.cache.of_model(TASKS, namespace_of(model), name_of(model))):
+            return None
+        try:
+            await store.get_or_none(store_layout.manifest(old.base_version or ""))
+        except (StoreProblem, StoreError) as error:
+            problem = problem_of(error)
+            return Failure(problem.reason, str(problem))
+        return None
 
     async def _unserved(self, subject: Subject, store_problem: Failure | None) -> Outcome:
         status = subject.status
@@ -351,8 +366,7 @@ class ModelReconciler:
 
     async def _write(self, model: Object, old: EmbeddingModelStatus, outcome: Outcome) -> None:
         generation = model["metadata"].get("generation", 0)
-        conditions = conditions_of(outcome.status, outcome.verdict, generation=generation, now=self._context.clock())
-        new = outcome.status.model_copy(update={"conditions": conditions})
+        new = with_verdict(outcome.status, outcome.verdict, generation=generation, now=self._context.clock())
         wire = new.wire()
         if wire == (model.get("status") or {}):
             return

@@ -1,5 +1,6 @@
 """Publishing a model's base: one Job, and its result from the store."""
 
+import logging
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -11,9 +12,21 @@ from bluetune_api.objectstore import StoreError
 from bluetune_api.records import Result
 from bluetune_operator.adapters.store import AsyncStore, problem_of
 from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject, Leftover
+from bluetune_operator.core.job_state import job_state
 from bluetune_operator.core.jobs import plan_config_map
-from bluetune_operator.core.kinds import CONFIG_MAPS, JOBS, METHODS, PODS, Object, name_of, namespace_of, uid_of
+from bluetune_operator.core.kinds import (
+    CONFIG_MAPS,
+    JOBS,
+    METHODS,
+    PODS,
+    Object,
+    is_owned_by,
+    name_of,
+    namespace_of,
+    uid_of,
+)
 from bluetune_operator.core.model_import import (
+    WAITS_ANNOTATION,
     another_plan,
     import_job,
     import_name,
@@ -23,10 +36,15 @@ from bluetune_operator.core.model_import import (
     manifest_problem,
     outdated,
     read_result,
+    waits_for_store,
 )
 from bluetune_operator.core.rollout import Failure
+from bluetune_operator.core.task_jobs import suspension
+from bluetune_operator.core.times import stamp
 from bluetune_operator.core.workloads import is_finished_job, pods_of
 from bluetune_operator.reconciler.base import Context
+
+logger = logging.getLogger(__name__)
 
 LOOK_SECONDS, SLOW_SECONDS = 3.0, 30.0
 
@@ -55,8 +73,46 @@ async def published_base(
             return NotYet(problem, SLOW_SECONDS) if problem else result
     except StoreError as error:
         problem_ = problem_of(error)
+        await _wait_for_store(context, model)
         return NotYet(Failure(problem_.reason, str(problem_)), SLOW_SECONDS)
     return await _job(context, model, spec)
+
+
+async def _wait_for_store(context: Context, model: Object) -> None:
+    """Suspend the Job if its last pod ended for the store: the next one would only fail again."""
+    namespace = namespace_of(model)
+    job = context.cache.get(JOBS, namespace, import_name(name_of(model)))
+    if job is None or is_finished_job(job) or not is_owned_by(job, uid_of(model)):
+        return
+    pods = pods_of(job, "import", context.cache.of_model(PODS, namespace, name_of(model)))
+    if job_state(job, pods, context.clock()).store_lost:
+        await _suspend(context, job, suspend=True)
+
+
+async def end_outlived_import(context: Context, model: Object) -> None:
+    """Delete an import whose trainer has ended and whose pod another container keeps alive."""
+    namespace = namespace_of(model)
+    job = context.cache.get(JOBS, namespace, import_name(name_of(model)))
+    if job is None or is_finished_job(job) or not is_owned_by(job, uid_of(model)):
+        return
+    pods = pods_of(job, "import", context.cache.of_model(PODS, namespace, name_of(model)))
+    state = job_state(job, pods, context.clock())
+    if state.outlived_by is not None and state.state != "Failed":
+        logger.warning(
+            "container %s keeps Job %s alive after its trainer; it is deleted", state.outlived_by, name_of(job)
+        )
+        await context.kube.delete(JOBS, namespace, name_of(job), uid=uid_of(job))
+
+
+async def _suspend(context: Context, job: Object, *, suspend: bool) -> bool:
+    """Suspend or resume the Job; whether that was anything to do. A Job that somebody else suspended stays so."""
+    patch = suspension(job, suspend=suspend, now_stamp=stamp(context.clock()))
+    if not suspend and not waits_for_store(job):
+        return False
+    if patch is not None:
+        patch["metadata"]["annotations"] = {WAITS_ANNOTATION: "store" if suspend else None}
+        context.cache.put_ahead(JOBS, await context.kube.merge_patch(JOBS, namespace_of(job), name_of(job), patch))
+    return patch is not None
 
 
 async def _job(context: Context, model: Object, spec: EmbeddingModelSpec) -> NotYet:
@@ -67,6 +123,9 @@ async def _job(context: Context, model: Object, spec: EmbeddingModelSpec) -> Not
         return NotYet(Failure("Importing", "the model changed; the import is tried again"), LOOK_SECONDS)
     if job is None:
         return await _start(context, model, spec)
+    if is_owned_by(job, uid_of(model)) and await _suspend(context, job, suspend=False):  # the store answers
+        return NotYet(Failure("Importing", "the base is being imported"), LOOK_SECONDS)
+    await end_outlived_import(context, model)
     pods = pods_of(job, "import", context.cache.of_model(PODS, namespace, name_of(model)))
     if (refused := await context.job_events.why_no_pod(job, pods, context.clock())) is not None:
         return NotYet(Failure(refused.reason, refused.message), SLOW_SECONDS)

@@ -2,9 +2,10 @@
 
 import logging
 
+from bluetune_api.reasons import STORE_REASONS
 from bluetune_api.task import FineTuningTask
 from bluetune_operator.core.errors import ApiError
-from bluetune_operator.core.kinds import LOCK, MODELS, TASKS, Key, Object, is_deleting
+from bluetune_operator.core.kinds import LOCK, MODELS, TASKS, Key, Object, condition, is_deleting
 from bluetune_operator.core.lock import has_ended, waits
 from bluetune_operator.core.references import Problem, parsed
 from bluetune_operator.core.task_status import Draft
@@ -65,6 +66,8 @@ class TaskReconciler:
         if written is None:
             return wait
         ends = draft.ended and not has_ended(raw)
+        if _for_the_store(written) != _for_the_store(raw):  # its model says so, too
+            self._context.enqueue(Key(MODELS.name, namespace, _model(raw)), 0)
         if ends or waits(written) != waits(raw):  # its own write wakes nobody, and those behind it wait for the lock
             self._context.enqueue(Key(LOCK, namespace, _model(raw)), 0)
         if ends:
@@ -100,6 +103,10 @@ class TaskReconciler:
                 raise
             logger.error("status of a task that cannot be read was refused: %s", error.message)
         return None
+
+
+def _for_the_store(raw: Object) -> bool:
+    return (condition(raw, "Ready") or {}).get("reason") in STORE_REASONS
 
 
 def _model(raw: Object) -> str:

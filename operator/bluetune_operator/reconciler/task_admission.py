@@ -7,11 +7,25 @@ from bluetune_api import store_layout
 from bluetune_api.method import FineTuningMethod
 from bluetune_api.model import EmbeddingModel
 from bluetune_api.objectstore import StoreError
+from bluetune_api.reasons import Reason
 from bluetune_api.task import Queue
 from bluetune_operator.adapters.leases import live_work, read_lease, write_holder
 from bluetune_operator.adapters.store import StoreProblem, problem_of
+from bluetune_operator.core.conditions import find
 from bluetune_operator.core.key_claim import same_work
-from bluetune_operator.core.kinds import LEASES, LOCK, METHODS, MODELS, TASKS, Key, lease_name, name_of, uid_of
+from bluetune_operator.core.kinds import (
+    JOBS,
+    LEASES,
+    LOCK,
+    METHODS,
+    MODELS,
+    TASKS,
+    Key,
+    is_deleting,
+    lease_name,
+    name_of,
+    uid_of,
+)
 from bluetune_operator.core.lock import (
     EXACT_POSITIONS,
     LETS_PASS,
@@ -28,13 +42,17 @@ from bluetune_operator.core.lock import (
     waits,
 )
 from bluetune_operator.core.references import Problem, method_name, resolve_method, resolve_model
-from bluetune_operator.core.times import moment_of, stamp
+from bluetune_operator.core.task_jobs import suspension
+from bluetune_operator.core.times import moment_of, seconds_since, stamp
+from bluetune_operator.core.workloads import is_finished_job
 from bluetune_operator.reconciler.task_batch import why_incomplete
-from bluetune_operator.reconciler.task_run import Run, Stay
+from bluetune_operator.reconciler.task_run import JOB_NAMES, Run, Stay, known_job
 from bluetune_operator.reconciler.task_store import STORE_SECONDS, store_of
 
 logger = logging.getLogger(__name__)
 
+MODEL_GONE_SECONDS = 60.0
+"""How long a model may be gone before a run that nobody can accept any more gives its GPU back."""
 REMNANT_SECONDS = 5.0
 """How soon to look again whether pods that a former holder left behind are gone."""
 
@@ -48,11 +66,34 @@ async def references(run: Run) -> Stay | None:
             run.draft.set(queue=None)
         waits_for_model = found.reason == "ModelNotReady"
         phase = (run.draft.status.phase if run.draft.holds("LockAcquired") else None) or "Pending"
-        run.draft.now_doing(phase, found.reason, found.message, stalled=not waits_for_model)
+        paused = " Its Job is suspended meanwhile." if await _paused(run, found.reason) else ""
+        run.draft.now_doing(phase, found.reason, f"{found.message}{paused}", stalled=not waits_for_model)
         return Stay(STORE_SECONDS)
     if not run.draft.holds("Accepted"):
         run.draft.say("Accepted", True, "Accepted", "model, method and store can be used")
     return None
+
+
+async def _paused(run: Run, reason: Reason) -> bool:
+    """Whether the task's Job is suspended while nobody can take its result; it saves its state, and goes on later.
+
+    A model that is made again within a minute, as tools of GitOps replace it, costs a run nothing.
+    """
+    said = find(run.draft.status.conditions, "Accepted")
+    gone_for = seconds_since(said.last_transition_time, run.draft.now) if said is not None else 0.0
+    if not (run.task.spec.suspend or (reason == "ModelNotFound" and gone_for >= MODEL_GONE_SECONDS)):
+        return False
+    suspended = False
+    for stage in JOB_NAMES:
+        job = known_job(run, stage)
+        if job is None or is_finished_job(job) or is_deleting(job):
+            continue
+        patch = suspension(job, suspend=True, now_stamp=stamp(run.draft.now))
+        if patch is not None:
+            job = await run.context.kube.merge_patch(JOBS, run.namespace, run.child(stage), patch)
+            run.context.cache.put_ahead(JOBS, job)
+        suspended |= bool(job["spec"].get("suspend"))
+    return suspended
 
 
 async def _referred(run: Run) -> Problem | None:

@@ -1,24 +1,31 @@
 """Steps that run the trainer: the check on a CPU, then the training; their progress, their troubles, their ends."""
 
-import logging
 from dataclasses import replace
-from typing import Literal
 
 from pydantic import ValidationError
 
 from bluetune_api import store_layout
 from bluetune_api.objectstore import StoreError
 from bluetune_api.reasons import Reason
-from bluetune_api.records import CheckReport, Plan, Progress
+from bluetune_api.records import CheckReport, Plan
 from bluetune_operator.adapters.store import StoreProblem
 from bluetune_operator.core.conditions import shortened
 from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject, Leftover
-from bluetune_operator.core.job_state import JobState, job_state
+from bluetune_operator.core.job_state import OUTLIVED_SECONDS, JobState, job_state
 from bluetune_operator.core.jobs import TrainerJob, plan_config_map, trainer_job
-from bluetune_operator.core.kinds import CONFIG_MAPS, JOB_LABEL, JOBS, LEASES, PODS, TASK_UID_LABEL, Object, is_deleting
+from bluetune_operator.core.kinds import (
+    CONFIG_MAPS,
+    JOB_LABEL,
+    JOBS,
+    LEASES,
+    PODS,
+    TASK_UID_LABEL,
+    Object,
+    is_deleting,
+)
 from bluetune_operator.core.lock import is_held
 from bluetune_operator.core.pod_refusal import SILENT_SECONDS, next_look
-from bluetune_operator.core.progress import poll_seconds, with_progress
+from bluetune_operator.core.progress import poll_seconds
 from bluetune_operator.core.run_record import RECORD, RunRecord, plan_verdict, record_of, run_record
 from bluetune_operator.core.task_jobs import (
     as_checked,
@@ -36,26 +43,30 @@ from bluetune_operator.core.workloads import is_active_pod, is_finished_job, pod
 from bluetune_operator.reconciler.task_admission import still_held, still_there
 from bluetune_operator.reconciler.task_run import JobName, Run, Stay, known_job
 from bluetune_operator.reconciler.task_store import store_trouble
-
-logger = logging.getLogger(__name__)
+from bluetune_operator.reconciler.task_troubles import (
+    MENDED_SECONDS,
+    Stage,
+    end_outlived,
+    gets_nowhere,
+    make_again,
+    outage,
+    read_progress,
+    store_problem,
+    without_store,
+)
 
 LEFTOVER_SECONDS = 2.0
 """How soon to look whether what an earlier object of this name left behind is gone."""
 QUIET_SECONDS = 30.0
 """Where an event will tell, this is for what gets lost, and for messages that depend on the time."""
-MENDED_SECONDS = 15.0
-"""How soon to look again whether somebody has mended what no event tells of."""
-
 REFUSALS = frozenset({400, 403, 422})
 """A quota, a policy, or a podTemplate that Kubernetes does not take: for a person to mend."""
-
-Stage = Literal["DataValid", "Trained"]
-"""Condition that says how a Job goes."""
 
 
 async def check(run: Run) -> Stay | None:
     """Check the batch on a CPU before a GPU is asked for."""
     if run.draft.holds("DataValid"):
+        await end_outlived(run, "check")
         return None
     job = known_job(run, "check")
     if job is None:
@@ -69,13 +80,21 @@ async def check(run: Run) -> Stay | None:
             run, "DataValid", check_job(run.raw, run.task, run.model, record, run.context.config), plan, record
         )
     _say_whether_edited(run, job)
-    if (paused := await _pause_or_resume(run, job, "DataValid")) is not None:
+    if (paused := await _pause_or_resume(run, job, "DataValid", "check")) is not None:
         return paused
     state = await _state(run, job, "check")
     if state.state == "Failed":
         return _failed(run, "DataValid", state)
+    if (nowhere := await gets_nowhere(run, state)) is not None:
+        return _lost(run, "DataValid", "NoProgress", nowhere)
+    if state.outlived_by is not None and state.state == "Running":
+        return await make_again(run, job, state)
     if state.state != "Complete":
-        return _working(run, job, "DataValid", "Checking", "the batch is being checked", state)
+        waiting = _working(run, job, "DataValid", "Checking", "the batch is being checked", state)
+        if state.state != "Running":
+            return waiting
+        away = await store_problem(run)
+        return waiting if away is None else without_store(run, "DataValid", away)
     try:
         data = await run.store.get_or_none(store_layout.check(run.uid))
         report = CheckReport.model_validate_json(data) if data is not None else None
@@ -96,7 +115,12 @@ async def check(run: Run) -> Stay | None:
         True,
         "DataValid",
         f"batch {report.batch_id}: {report.sessions} sessions, {report.sessions_with_clicks} with clicks,"
-        f" {report.coverage:.0%} of shown results known, {report.broken_lines} broken lines dropped",
+        f" {report.coverage:.0%} of shown results known, {report.broken_lines} broken lines dropped"
+        + (
+            f"; container {state.outlived_by!r} ran on after the trainer, so the Job is deleted"
+            if state.outlived_by
+            else ""
+        ),
     )
     run.draft.now_doing("Running", "Starting", "the batch is valid; training begins")
     return Stay(0)
@@ -105,6 +129,7 @@ async def check(run: Run) -> Stay | None:
 async def train(run: Run) -> Stay | None:
     """Run the training Job and follow it."""
     if run.draft.holds("Trained"):
+        await end_outlived(run, "train")
         return None
     job = known_job(run, "train")
     if job is None:
@@ -119,18 +144,24 @@ async def train(run: Run) -> Stay | None:
         wanted = train_job(run.raw, run.task, run.model, record, run.context.config, check=check_run)
         return await _start(run, "Trained", wanted, train_plan(plan), record)
     _say_whether_edited(run, job)
-    if (paused := await _pause_or_resume(run, job, "Trained")) is not None:
+    if (paused := await _pause_or_resume(run, job, "Trained", "train")) is not None:
         return paused
     state, before = await _state(run, job, "train"), run.draft.status
     run.draft.set(attempt=attempts(before.attempt, before.pod_name, state), pod_name=state.pod_name or before.pod_name)
     if state.state == "Failed":
         return _failed(run, "Trained", state)
+    if (nowhere := await gets_nowhere(run, state)) is not None:
+        return _lost(run, "Trained", "NoProgress", nowhere)
     if state.state == "Complete":
         return None
-    await _read_progress(run, state)
+    if state.outlived_by is not None:
+        return await make_again(run, job, state)
+    away = await read_progress(run, state)
     waiting = _working(run, job, "Trained", "Training", "training", state)
     if state.state != "Running":
         return waiting
+    if away is not None:
+        without_store(run, "Trained", away)
     return Stay(poll_seconds(sum(map(is_held, run.context.cache.all(LEASES)))))
 
 
@@ -215,8 +246,11 @@ def _starting(run: Run, kind: Stage) -> None:
     run.draft.now_doing("Running", "Starting", f"the pod of Job {run.draft.status.job_name} starts")
 
 
-async def _pause_or_resume(run: Run, job: Object, kind: Stage) -> Stay | None:
+async def _pause_or_resume(run: Run, job: Object, kind: Stage, stage: JobName) -> Stay | None:
     """Suspend or resume the Job as the task says; a suspended task keeps the lock. Kueue's Jobs are left alone.
+
+    A Job whose pod ended for the store is suspended, too, until the operator can use the store: a pod that is started
+    into an outage only fails again, and Kubernetes would wait longer and longer before the one that could work.
 
     A Job is created suspended, and this resumes it only if the Lease, read after the Job was there, names the task. Who
     takes the lock writes the Lease and looks for Jobs; who starts a Job makes it and looks at the Lease: so of two that
@@ -229,8 +263,10 @@ async def _pause_or_resume(run: Run, job: Object, kind: Stage) -> Stay | None:
             "Running", "JobDeleted", "the Job is being deleted; it is made again when its pods are gone"
         )
         return Stay(MENDED_SECONDS)
-    patch = suspension(job, suspend=run.task.spec.suspend, now_stamp=stamp(run.draft.now))
-    starts = patch is not None and not run.task.spec.suspend
+    away = await outage(run, job, stage)
+    suspend = run.task.spec.suspend or away is not None
+    patch = suspension(job, suspend=suspend, now_stamp=stamp(run.draft.now))
+    starts = patch is not None and not suspend
     if starts and not await still_held(run):
         run.draft.now_doing("Running", "LockLost", "the Job waits until the Lease names this task again")
         return Stay(1.0)
@@ -245,6 +281,8 @@ async def _pause_or_resume(run: Run, job: Object, kind: Stage) -> Stay | None:
         run.draft.say(kind, "Unknown", "Suspended", message)
         run.draft.now_doing("Pending", "Suspended", message)
         return Stay()
+    if away is not None:
+        return without_store(run, kind, away)
     if patch is None:
         return None
     _starting(run, kind)
@@ -259,8 +297,11 @@ def _working(run: Run, job: Object, kind: Stage, doing: Reason, what: str, state
     elif state.trouble is not None and state.state == "Pending":
         run.draft.say(kind, "Unknown", state.trouble.reason, state.trouble.message)
         run.draft.now_doing("Running", state.trouble.reason, state.trouble.message)
-    elif state.state == "Running":
-        again = f"; attempt {state.attempt}, the last one: {state.trouble.message}" if state.trouble else ""
+    elif state.state in ("Running", "Ended"):
+        again = ""
+        if state.trouble is not None:
+            again = f", attempt {max(state.attempt, run.draft.status.attempt or 0)}; the attempt before it ended: "
+            again += state.trouble.message
         run.draft.say(kind, "Unknown", doing, f"{what}{again}")
         run.draft.now_doing("Running", doing, f"{what}{again}")
     else:
@@ -273,6 +314,8 @@ def _working(run: Run, job: Object, kind: Stage, doing: Reason, what: str, state
             f"spec.suspend does nothing to Job {name}, which Kueue queues: set spec.active=false on its Workload, or"
             " spec.cancel",
         )
+    if state.state == "Ended":
+        return Stay(OUTLIVED_SECONDS)
     return Stay(next_look(job, run.draft.now) if state.pod_uid is None else QUIET_SECONDS)
 
 
@@ -290,15 +333,3 @@ def _lost(run: Run, kind: Stage, reason: Reason, message: str) -> Stay:
     run.draft.say(kind, False, reason, message)
     run.draft.fail(reason, message)
     return Stay()
-
-
-async def _read_progress(run: Run, state: JobState) -> None:
-    """Copy the newest pod's progress. A store that does not answer costs nothing but news."""
-    if state.pod_uid is None:
-        return
-    try:
-        data = await run.store.get_or_none(store_layout.progress(run.uid, state.pod_uid))
-        if data is not None:
-            run.draft.status = with_progress(run.draft.status, Progress.model_validate_json(data))
-    except (StoreProblem, StoreError, ValidationError) as error:
-        logger.info("no progress of %s: %s", run.name, error)

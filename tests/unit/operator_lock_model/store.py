@@ -4,7 +4,7 @@ import hashlib
 from functools import cache
 
 from bluetune_api import store_layout
-from bluetune_api.objectstore import ObjectInfo, ObjectNotFound, Page
+from bluetune_api.objectstore import ObjectInfo, ObjectNotFound, Page, StoreError
 from bluetune_api.records import (
     CheckReport,
     GateReport,
@@ -26,16 +26,25 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
+        self.away: StoreError | None = None
+        """What the operator's reads come to, if they fail."""
 
     async def get(self, key: str) -> bytes:
+        self._answer()
         if key not in self.kept:
             raise ObjectNotFound(key)
         return self.kept[key]
 
+    def _answer(self) -> None:
+        if self.away is not None:
+            raise self.away
+
     async def get_or_none(self, key: str) -> bytes | None:
+        self._answer()
         return self.kept.get(key)
 
     async def stat(self, key: str) -> ObjectInfo | None:
+        self._answer()
         data = self.kept.get(key)
         return ObjectInfo(key, len(data), "etag", 0.0) if data is not None else None
 

@@ -165,7 +165,8 @@ class World:
         elif wanted == "pod":
             number = sum(event.type == "ADDED" for event in self.server.watched[PODS.plural])
             owner = {"kind": "Job", "name": name, "uid": job["metadata"]["uid"], "controller": True}
-            metadata = {"name": f"{name}-{number}", "labels": job["metadata"]["labels"], "ownerReferences": [owner]}
+            # padded, so that the order of names is that of time: all are made in the same second
+            metadata = {"name": f"{name}-{number:03d}", "labels": job["metadata"]["labels"], "ownerReferences": [owner]}
             body = {"metadata": metadata, "spec": {"containers": []}, "status": {"phase": "Pending"}}
             self.server.create("controller", PODS, body)
         else:

@@ -105,6 +105,16 @@ def test_a_pod_that_does_not_start_is_the_reason_and_an_attempt_that_ended_is_no
     assert job_problem(made(), [], NOW) == Failure("Importing", "the base is being imported")
 
 
+@pytest.mark.parametrize("reason", ["StoreDenied", "StoreUnreachable", "BaseUnreachable"])
+def test_an_outage_is_the_reason_also_while_the_import_runs_into_it_again(reason: str) -> None:
+    said = json.dumps({"reason": reason, "message": "no answer"})
+    lost = {"name": "trainer", "state": {"terminated": {"exitCode": 13, "message": said}}}
+    ended = {"metadata": {"name": "p", "uid": "p"}, "status": {"phase": "Failed", "containerStatuses": [lost]}}
+    runs = {"metadata": {"name": "q", "uid": "q", "creationTimestamp": "2026-01-01T00:00:00Z"}}
+    for pods in ([ended], [ended, runs | {"status": {"phase": "Running"}}]):
+        assert job_problem(made(), pods, NOW) == Failure(reason, "no answer; the import is tried again")
+
+
 def result(**more: Any) -> bytes:
     owner = RunOwner(kind="EmbeddingModel", name="shop", namespace="ns", uid=more.pop("uid", "u"))
     fields = {"kind": "Import", "version": VERSION, "digest": DIGEST, "uri": "s3://x"} | more

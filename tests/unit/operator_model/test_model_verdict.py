@@ -6,7 +6,7 @@ import pytest
 
 from bluetune_api.model import CurrentVersion, EmbeddingModelStatus, Rollout
 from bluetune_operator.core.conditions import find
-from bluetune_operator.core.model_verdict import Verdict, conditions_of, news, serving_verdict
+from bluetune_operator.core.model_verdict import Verdict, conditions_of, news, serving_verdict, with_verdict
 from bluetune_operator.core.rollout import Failure
 from bluetune_operator.core.times import stamp
 
@@ -161,6 +161,16 @@ def test_an_unchanged_verdict_leaves_the_conditions_as_they_are() -> None:
     assert ready.last_transition_time == stamp(NOW)
 
 
+def test_a_listing_has_one_line_of_what_ready_says() -> None:
+    problem = Failure("FieldConflict", "two managers:\n  kubectl\n  argocd\n" + "x" * 500)
+    found = with_verdict(EmbeddingModelStatus(current=CURRENT), Verdict(problem=problem), generation=1, now=NOW)
+    ready = find(found.conditions, "Ready")
+    assert ready is not None
+    assert ready.message == problem.message
+    assert (found.message or "").startswith("two managers: kubectl argocd x")
+    assert len(found.message or "") == 320
+
+
 def test_events_tell_each_change_once() -> None:
     def status(verdict: Verdict, rolling: Rollout | None) -> EmbeddingModelStatus:
         base = EmbeddingModelStatus(current=CURRENT, rollout=rolling)
@@ -172,5 +182,9 @@ def test_events_tell_each_change_once() -> None:
     assert news(new, new) == []
     back = status(served, rollout("RollingBack", "VerifyFailed", "m"))
     assert [(n.level, n.reason) for n in news(new, back)] == [("Warning", "RollingBack")]
+    asked = status(served, rollout("RollingBack", "TaskCancelled", "m"))
+    assert [(n.level, n.reason) for n in news(new, asked)] == [("Normal", "RollingBack")]
+    alone = status(Verdict(problem=Failure("BlueNotAvailable", "no pod")), rollout("Done"))
+    assert [(n.level, n.reason) for n in news(old, alone)][:1] == [("Warning", "BlueNotAvailable")]
     broken = status(Verdict(problem=MISSING), rollout("Failed", "VerifyFailed", "m"))
     assert [n.reason for n in news(back, broken)] == ["DeploymentNotFound", "RolloutFailed"]

@@ -31,10 +31,29 @@ def waiting(reason: str, message: str = "said") -> dict[str, Any]:
     return pod(container={"state": {"waiting": {"reason": reason, "message": message}}})
 
 
-def ended(code: int, text: str = "", reason: str = "Error", name: str = "p1") -> dict[str, Any]:
-    return pod(
-        "Failed", name, container={"state": {"terminated": {"exitCode": code, "message": text, "reason": reason}}}
-    )
+def ended(code: int, text: str = "", reason: str = "Error", name: str = "p1", at: str = "00:00:55") -> dict[str, Any]:
+    terminated = {"exitCode": code, "message": text, "reason": reason, "finishedAt": f"2026-01-01T{at}Z"}
+    return pod("Failed", name, container={"state": {"terminated": terminated}})
+
+
+def resumed(at: str) -> dict[str, Any]:
+    """A Job that was suspended before, and resumed."""
+    found = job()
+    found["status"]["conditions"] = [
+        {"type": "Suspended", "status": "False", "lastTransitionTime": f"2026-01-01T{at}Z"}
+    ]
+    return found
+
+
+def outlived(code: int, seconds: int = 30, text: str = "") -> dict[str, Any]:
+    """The trainer has ended, and a container beside it runs."""
+    found = pod("Running")
+    terminated = {"exitCode": code, "message": text, "finishedAt": f"2026-01-01T00:00:{60 - seconds:02d}Z"}
+    found["status"]["containerStatuses"] = [
+        {"name": "mesh", "state": {"running": {}}},
+        {"name": "trainer", "state": {"terminated": terminated}},
+    ]
+    return found
 
 
 UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: no GPU."}
@@ -47,7 +66,19 @@ UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedul
         pytest.param(job(), [], "Pending", None, "", id="no pod yet"),
         pytest.param(job(), [pod("Running")], "Running", None, "", id="runs"),
         pytest.param(job("Complete"), [pod("Succeeded")], "Complete", None, "", id="done"),
-        pytest.param(job("SuccessCriteriaMet"), [pod("Succeeded")], "Pending", None, "", id="nearly done"),
+        pytest.param(job("SuccessCriteriaMet"), [pod("Succeeded")], "Ended", None, "", id="nearly done"),
+        pytest.param(job(), [ended(1), pod("Succeeded", "p2")], "Ended", None, "", id="ended, the Job is silent"),
+        pytest.param(job(), [outlived(0, 5)], "Ended", None, "", id="a sidecar may end by itself"),
+        pytest.param(job(), [outlived(0)], "Complete", None, "", id="a sidecar runs on"),
+        pytest.param(job(), [outlived(13)], "Running", None, "", id="a sidecar runs on; to be made again"),
+        pytest.param(job(), [outlived(1, text="boom")], "Failed", "TrainerCrashed", "'mesh' runs on", id="crashed"),
+        pytest.param(job(), [outlived(10)], "Failed", "DataInvalid", "code 10", id="a sidecar runs on; data invalid"),
+        pytest.param(
+            resumed("00:00:20"), [ended(13, at="00:00:30")], "Pending", "StoreUnreachable", "13", id="lost again"
+        ),
+        pytest.param(
+            resumed("00:00:40"), [ended(13, at="00:00:30")], "Pending", None, "", id="resumed after the outage"
+        ),
         pytest.param(job(suspend=True), [], "Suspended", None, "", id="suspended"),
         pytest.param(job(), [pod(conditions=[UNSCHEDULABLE])], "Pending", "Unschedulable", "no GPU", id="no node"),
         pytest.param(job(), [waiting("ErrImagePull")], "Pending", "ImagePullBackOff", "img:1", id="pull fails"),
@@ -94,11 +125,11 @@ UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedul
         ),
         pytest.param(
             job("Failed", "BackoffLimitExceeded"),
-            [ended(13, name="p1"), ended(13, name="p2")],
+            [ended(1, name="p1"), ended(1, name="p2")],
             "Failed",
-            "StoreUnreachable",
+            "TrainerCrashed",
             "given up after 2 attempts",
-            id="store never answered",
+            id="crashed as often as it may",
         ),
         pytest.param(
             job("Failed", "DeadlineExceeded", activeDeadlineSeconds=9),

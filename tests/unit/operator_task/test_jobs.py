@@ -6,9 +6,11 @@ import pytest
 
 from bluetune_api.method import FineTuningMethod
 from bluetune_api.model import EmbeddingModel
+from bluetune_api.pods import PodTemplate
 from bluetune_api.records import Plan
 from bluetune_api.task import FineTuningTask, FineTuningTaskStatus
 from bluetune_operator.core.config import Config
+from bluetune_operator.core.cpu_pods import cpu_template
 from bluetune_operator.core.job_state import JobState
 from bluetune_operator.core.jobs import plan_config_map, trainer_job
 from bluetune_operator.core.run_record import RECORD, RunRecord, plan_verdict, run_record
@@ -83,7 +85,7 @@ def test_the_pod_is_restricted_and_has_no_token() -> None:
 def test_the_failure_policy_is_in_this_order() -> None:
     spec = train(maxRetries=2)["spec"]
     rules = [(r["action"], r.get("onExitCodes", {}).get("values")) for r in spec["podFailurePolicy"]["rules"]]
-    assert rules == [("Ignore", None), ("FailJob", [10, 11, 12, 14]), ("Ignore", [75])]
+    assert rules == [("Ignore", None), ("FailJob", [10, 11, 12, 14]), ("Ignore", [13, 75])]
     assert (spec["backoffLimit"], spec["podReplacementPolicy"]) == (2, "Failed")
 
 
@@ -93,7 +95,91 @@ def test_only_the_training_asks_for_a_gpu() -> None:
     assert pod_of(check)["containers"][0]["resources"] == {"requests": {"cpu": "2"}, "limits": {"memory": "8Gi"}}
     assert pod_of(train())["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert pod_of(check)["containers"][0]["args"][0] == "check"
-    assert pod_of(check)["nodeSelector"] == {"pool": "gpu"}
+
+
+def test_a_pod_template_says_what_a_pod_can_say() -> None:
+    more: dict[str, Any] = {
+        "schedulerName": "gangs",
+        "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}],
+        "resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}],
+        "resources": {"claims": [{"name": "gpu"}], "limits": {"nvidia.com/gpu": "1"}},
+        "envFrom": [{"prefix": "X_", "configMapRef": {"name": "c"}}, {"secretRef": {"name": "s"}}],
+        "env": [{"name": "C", "configMapKeyRef": {"name": "c", "key": "k"}}],
+        "volumes": [
+            {"name": "models", "persistentVolumeClaim": {"claimName": "models"}},
+            {"name": "scratch", "emptyDir": {"sizeLimit": "1Ti"}},
+        ],
+        "volumeMounts": [
+            {"name": "models", "mountPath": "/models", "readOnly": True},
+            {"name": "scratch", "mountPath": "/tmp/"},
+        ],
+        "labels": {"kueue.x-k8s.io/priority-class": "low", "bluetune.dev/task": "forged"},
+        "annotations": {"owner": "search", "bluetune.dev/method-digest": "forged"},
+    }
+    raw, task, model, method = parts()
+    chosen = method.model_copy(
+        update={"spec": method.spec.model_copy(update={"pod_template": PodTemplate.model_validate(more)})}
+    )
+    record = run_record(task, model, chosen, Config())
+    job = trainer_job(train_job(raw, task, model, record, Config(), check=None))
+    pod, container = pod_of(job), pod_of(job)["containers"][0]
+    for name in ("schedulerName", "topologySpreadConstraints", "resourceClaims"):
+        assert pod[name] == more[name]
+    assert container["envFrom"] == more["envFrom"]
+    assert container["resources"] == more["resources"]
+    reference = {"name": "C", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}}
+    assert reference in container["env"]
+    assert all(volume in pod["volumes"] for volume in more["volumes"])
+    assert all(mount in container["volumeMounts"] for mount in more["volumeMounts"])
+    names = [volume["name"] for volume in pod["volumes"]]
+    assert sorted(names) == ["models", "plan", "scratch", "shm"]  # the scratch volume is the pod's /tmp
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/priority-class"] == "low"
+    assert job["metadata"]["labels"]["bluetune.dev/task"] == "t"
+    assert job["metadata"]["annotations"] == {"owner": "search", **record.annotations()}
+    check = trainer_job(check_job(raw, task, model, record, Config()))
+    assert pod_of(check)["containers"][0]["resources"] == {"limits": {}}
+    assert not {"schedulerName", "topologySpreadConstraints", "resourceClaims"} & set(pod_of(check))
+    assert more["volumes"][0] in pod_of(check)["volumes"]
+
+
+def test_a_check_is_not_placed_where_the_training_is() -> None:
+    raw, task, model, method = parts()
+    gpu_node = {"affinity": {"nodeAffinity": {}}, "runtimeClassName": "nvidia", "priorityClassName": "high"}
+    secrets = [{"name": "pull"}]
+    large = {"requests": {"cpu": "16", "memory": "100G", "hugepages-2Mi": "1Gi"}, "limits": {"nvidia.com/gpu": "8"}}
+    template = PodTemplate.model_validate(POD | gpu_node | {"imagePullSecrets": secrets, "resources": large})
+    cpu = PodTemplate.model_validate({"nodeSelector": {"pool": "cpu"}, "labels": {"a": "b"}})
+    for own, placed in ((None, {}), (cpu, {"nodeSelector": {"pool": "cpu"}})):
+        spec = method.spec.model_copy(update={"pod_template": template, "cpu_pod_template": own})
+        chosen = method.model_copy(update={"spec": spec})
+        job = trainer_job(check_job(raw, task, model, run_record(task, model, chosen, Config()), Config()))
+        pod = pod_of(job)
+        placement = ("nodeSelector", "tolerations", "affinity", "runtimeClassName")
+        assert {name: pod[name] for name in placement if name in pod} == placed
+        assert (pod["priorityClassName"], pod["imagePullSecrets"]) == ("high", secrets)
+        assert {"name": "A", "value": "1"} in pod["containers"][0]["env"]
+        assert pod["containers"][0]["resources"]["requests"] == {"cpu": "2", "memory": "8Gi"}
+        labels = job["spec"]["template"]["metadata"]["labels"]
+        assert ("team" in labels, "a" in labels) == (own is None, own is not None)
+    own = PodTemplate.model_validate({"resources": {"limits": {"cpu": "8", "memory": "64Gi"}}})
+    assert cpu_template(template, own).resources == own.resources
+    assert cpu_template(None, None).resources is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [
+        ({"cpu": "500m", "memory": "1500Mi"}, {"cpu": "500m", "memory": "1500Mi"}),
+        ({"cpu": "2500m", "memory": "8192Mi"}, {"cpu": "2", "memory": "8192Mi"}),
+        ({"cpu": "2.5", "memory": "9e9"}, {"cpu": "2", "memory": "8Gi"}),
+        ({"memory": "8e9", "ephemeral-storage": "1Ti"}, {"memory": "8e9", "ephemeral-storage": "32Gi"}),
+    ],
+)
+def test_a_check_asks_for_no_more_than_it_needs(asked: dict[str, str], given: dict[str, str]) -> None:
+    template = PodTemplate.model_validate({"resources": {"requests": asked}})
+    resources = cpu_template(template, None).resources
+    assert resources is not None
+    assert resources.requests == given
 
 
 def test_a_pod_with_gpus_is_told_how_many_and_may_share_memory_for_them() -> None:

@@ -2,8 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from bluetune_api.base import Condition
-from bluetune_api.task import FineTuningTask, FineTuningTaskStatus
+from bluetune_api.reasons import Reason
+from bluetune_api.task import FineTuningTask, FineTuningTaskStatus, TaskProgress
 from bluetune_operator.core.conditions import find
 from bluetune_operator.core.task_status import Draft
 
@@ -77,10 +80,69 @@ def test_the_same_again_changes_nothing_and_is_no_news() -> None:
     assert second.news() == []
 
 
+@pytest.mark.parametrize("stalled", [False, True])
+def test_a_failed_task_is_a_warning_though_its_pod_was_told_of_before_for_the_same_reason(stalled: bool) -> None:
+    first = Draft(task(), NOW)
+    first.now_doing("Running", "DataInvalid", "3 broken lines", stalled=stalled)
+    second = Draft(task(first.finished()), NOW)
+    second.fail("DataInvalid", "3 broken lines")
+    second.finished()
+    assert second.news() == [("Warning", "DataInvalid", "3 broken lines")]
+    assert Draft(task(second.status), NOW).news() == []
+
+
+def test_a_task_that_ended_has_no_time_left() -> None:
+    progress = TaskProgress(percent=10, eta_seconds=300, summary="10%, 5m left", updated_at="2026-01-01T00:00:00Z")
+    draft = Draft(task(FineTuningTaskStatus(progress=progress)), NOW)
+    draft.fail("Cancelled", "cancelled by spec.cancel", phase="Cancelled")
+    found = draft.finished().progress
+    assert found is not None
+    assert (found.percent, found.eta_seconds, found.summary) == (10, 0, "10%")
+
+
+def test_what_the_user_asked_for_is_no_warning() -> None:
+    draft = Draft(task(), NOW)
+    draft.fail("Cancelled", "cancelled by spec.cancel", phase="Cancelled")
+    draft.finished()
+    assert draft.news() == [("Normal", "Cancelled", "cancelled by spec.cancel")]
+
+
+@pytest.mark.parametrize(
+    ("reason", "level"),
+    [
+        ("Unschedulable", "Warning"),
+        ("PodRefused", "Warning"),
+        ("ImagePullBackOff", "Warning"),
+        ("StoreUnreachable", "Warning"),
+        ("OOMKilled", "Warning"),
+        ("ContainerCreating", "Normal"),
+        ("Training", "Normal"),
+        ("Terminating", "Normal"),
+    ],
+)
+def test_what_a_person_may_have_to_mend_is_a_warning_while_the_task_waits(reason: Reason, level: str) -> None:
+    draft = Draft(task(), NOW)
+    draft.now_doing("Running", reason, "said")
+    draft.finished()
+    assert draft.news() == [(level, reason, "said")]
+
+
 def test_a_long_message_is_cut_to_what_the_schema_takes() -> None:
     draft = Draft(task(), NOW)
     draft.fail("TrainerCrashed", "x" * 5000)
     FineTuningTaskStatus.model_validate(draft.finished().wire())
+
+
+def test_a_listing_has_one_line_of_a_message_and_the_condition_all_of_it() -> None:
+    text = "8 of 40 lines are broken:\n  line 1: no query\n  line 2: no query\n" + "  line 3: no results\n" * 30
+    draft = Draft(task(), NOW)
+    draft.fail("DataInvalid", text)
+    status = draft.finished()
+    assert status.message is not None
+    assert status.message.startswith("8 of 40 lines are broken: line 1: no query line 2")
+    assert "\n" not in status.message
+    assert len(status.message) <= 320
+    assert said(status, "Ready").message == text
 
 
 def test_a_plan_that_is_no_longer_the_methods_is_told_once() -> None:

@@ -81,6 +81,30 @@ def test_progress_names_the_best_of_those_that_ended_before_those_that_wait() ->
     assert (found.trial, found.epoch, found.baseline, found.updated_at) == (3, 2, 0.3, "2024-01-02T00:00:00Z")
 
 
+def test_the_best_only_rises_and_is_never_a_trial_that_is_out() -> None:
+    """A trial's quality at a rung may fall as it trains on, and one that was better there may be out."""
+    rungs = {0: [0.7211, 0.7166], 1: [0.7200], 2: [0.7349, 0.7231, 0.7138]}
+
+    def at(number: int, rung: int, *, pruned: bool = False) -> Trial:
+        seen = rungs[number][: rung + 1]
+        return trial(number, seen[-1]).model_copy(update={"rungs": seen, "pruned": pruned})
+
+    out1, out0 = at(1, 0, pruned=True), at(0, 1, pruned=True)
+    steps: list[tuple[list[Trial], list[Trial]]] = [
+        ([], [at(0, 0)]),
+        ([], [at(0, 0), at(1, 0)]),
+        ([out1], [at(0, 0), at(2, 0)]),
+        ([out1], [at(0, 1), at(2, 0)]),
+        ([out1, out0], [at(2, 1)]),
+        ([out1, out0], [at(2, 2)]),
+        ([out1, out0, trial(2, 0.7202)], []),
+        ([out1, out0, trial(2, 0.7202), trial(3, 0.71)], [trial(4, 0.8)]),
+        ([out1, out0, trial(2, 0.7202), trial(3, 0.71), trial(4, 0.79)], []),
+    ]
+    best = [progress(finished, waiting, Work(1, 1, 1)).best for finished, waiting in steps]
+    assert [(b.trial, b.quality) if b else None for b in best] == [*[None] * 6, *[(2, 0.7202)] * 2, (4, 0.79)]
+
+
 @pytest.mark.parametrize(
     ("work", "percent", "eta"),
     [

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bluetune_api.records import Probe
-from bluetune_trainer.errors import StoreFailed
+from bluetune_trainer.errors import StoreDamaged
 from bluetune_trainer.training.model import Model
 
 DECIMALS = 6
@@ -38,7 +38,7 @@ def compare(model: Model, reference: Reference) -> None:
     """Encode the probes again, with the model as it came back from the store.
 
     Raises:
-        StoreFailed: it encodes differently.
+        StoreDamaged: it encodes differently.
     """
     pairs = (
         (model.encode(reference.probe.texts, "query"), np.array(reference.probe.vectors, np.float32)),
@@ -47,7 +47,7 @@ def compare(model: Model, reference: Reference) -> None:
     least = min(_least_cosine(found, expected) for found, expected in pairs)
     stretch = max(_most_stretch(found, expected) for found, expected in pairs)
     if not (least >= MIN_COSINE and stretch <= MOST_STRETCH):
-        raise StoreFailed(
+        raise StoreDamaged(
             f"the stored model encodes the probe differently from the trained one (cosine {least:.4f}, lengths of"
             f" vectors differ by {stretch:.2%}), so it is not published",
             reason="ProbeMismatch",

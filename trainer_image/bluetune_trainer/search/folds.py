@@ -16,7 +16,7 @@ import numpy as np
 from bluetune_api.records import Trial
 from bluetune_trainer.data.splits import folds_of
 from bluetune_trainer.data.types import Sessions
-from bluetune_trainer.errors import StoreFailed
+from bluetune_trainer.errors import StoreDamaged
 from bluetune_trainer.search.comparison import Comparison, put_together
 from bluetune_trainer.search.contract import CrossFit
 from bluetune_trainer.training.params import parse_params
@@ -78,6 +78,6 @@ def _read(content: bytes, number: int) -> Comparison:
     try:
         return Comparison.from_stored(content)
     except (ValueError, KeyError, OSError) as error:
-        raise StoreFailed(
+        raise StoreDamaged(
             f"what was stored of fold {number} cannot be read ({error}); start a new task", reason="RunDamaged"
         ) from error

@@ -45,10 +45,13 @@ def search_progress(
 ) -> Progress:
     """Progress of a search with `total` trials, of which `trial` runs.
 
-    Trials that wait at a rung come after those that ended, by what they had there. The time left is what the work left
+    `best` is the best of those that trained to their end, which only rises: what a trial had at a rung may fall as it
+    trains on, and one that halving took out is not to be published. In `top_trials` both follow, by what they had at
+    their last rung. The time left is what the work left
     takes at the pace so far, once a fiftieth of a training says what that is.
     """
     ranked = by_quality(finished, waiting)
+    best = next((trial for trial in by_quality(finished) if not trial.pruned), None)
     whole = work.done + work.left
     return Progress(
         stage="Searching",
@@ -59,7 +62,7 @@ def search_progress(
         trial=trial,
         epoch=epoch,
         baseline=baseline,
-        best=summarize(ranked[0]) if ranked else None,
+        best=summarize(best) if best else None,
         top_trials=[summarize(t) for t in ranked[:TOP]],
         updated_at=(now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )

@@ -12,7 +12,7 @@ from bluetune_api import store_layout
 from bluetune_api.base import ApiModel
 from bluetune_api.objectstore import ObjectNotFound, ObjectStore
 from bluetune_api.records import CheckReport, Lineage, ManifestFile, Plan, Result, RunPrecision, Trial
-from bluetune_trainer.errors import PlanInvalid, StoreFailed, in_words
+from bluetune_trainer.errors import PlanInvalid, StoreDamaged, in_words
 from bluetune_trainer.store.lineage import lineage_params
 from bluetune_trainer.store.versions import files_of, safe
 
@@ -33,7 +33,7 @@ def read(store: ObjectStore, key: str, kind: type[R]) -> R | None:
     """A record, or None if there is none.
 
     Raises:
-        StoreFailed: what is there is no such record.
+        StoreDamaged: what is there is no such record.
     """
     try:
         data = store.get(key)
@@ -42,7 +42,7 @@ def read(store: ObjectStore, key: str, kind: type[R]) -> R | None:
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
-        raise StoreFailed(
+        raise StoreDamaged(
             f"{store.uri(key)} is no {kind.__name__} that this trainer can read: {in_words(error)}; it was written by"
             " another version, or changed: start a new task",
             reason="RunDamaged",
@@ -55,7 +55,7 @@ def create(store: ObjectStore, key: str, record: R) -> R:
         return record
     stored = read(store, key, type(record))
     if stored is None:
-        raise StoreFailed(f"{store.uri(key)} was removed while it was written")
+        raise StoreDamaged(f"{store.uri(key)} was removed while it was written")
     return stored
 
 
@@ -123,7 +123,7 @@ class StoredTrials:
             if trial is None:
                 continue
             if info.key != store_layout.trial(self._uid, trial.trial):
-                raise StoreFailed(
+                raise StoreDamaged(
                     f"{self._store.uri(info.key)} says it is trial {trial.trial}: it was changed; start a new task",
                     reason="RunDamaged",
                 )
@@ -145,13 +145,13 @@ class StoredTrials:
         """Put the stored model of a trial into a folder.
 
         Raises:
-            StoreFailed: it is not there, or not complete.
+            StoreDamaged: it is not there, or not complete.
         """
         folder = self._folder(trial)
         try:
             files = _FILES.validate_json(self._store.get(folder + FILES))
         except (ObjectNotFound, ValidationError) as error:
-            raise StoreFailed(
+            raise StoreDamaged(
                 f"the model of trial {trial} is not in {self._store.uri(folder)}; start a new task", reason="RunDamaged"
             ) from error
         for file in files:
@@ -159,12 +159,12 @@ class StoredTrials:
             try:
                 self._store.download(folder + file.path, into / path)
             except ObjectNotFound as error:
-                raise StoreFailed(
+                raise StoreDamaged(
                     f"{self._store.uri(folder + file.path)} is missing, though it is listed; start a new task",
                     reason="RunDamaged",
                 ) from error
         if files_of(into) != files:
-            raise StoreFailed(
+            raise StoreDamaged(
                 f"the model in {self._store.uri(folder)} is damaged; start a new task", reason="RunDamaged"
             )
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from bluetune_api import store_layout
 from bluetune_api.objectstore import ObjectNotFound, ObjectStore
 from bluetune_api.records import Manifest, ManifestFile, digest_of, version_of
-from bluetune_trainer.errors import PlanInvalid, StoreFailed
+from bluetune_trainer.errors import PlanInvalid, StoreDamaged
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def publish(
             Only after that the manifest is written, and the version exists.
 
     Raises:
-        StoreFailed: what came back is not what was sent, or another version has this id.
+        StoreDamaged: what came back is not what was sent, or another version has this id.
     """
     manifest = describe(files_of(folder))
     data = manifest.encode()
@@ -99,7 +99,7 @@ def publish(
         _fetch_files(store, version, manifest, Path(temporary))
         reopen(Path(temporary))
     if not store.create(store_layout.manifest(version), data) and _existing(store, version) != data:
-        raise StoreFailed(f"{uri} is another version with the same id; remove it, or train with another seed")
+        raise StoreDamaged(f"{uri} is another version with the same id; remove it, or train with another seed")
     log.info("version published", extra={"version": version, "digest": digest, "files": len(manifest.files)})
     return Published(version, digest, uri, manifest)
 
@@ -116,7 +116,7 @@ def read_manifest(store: ObjectStore, version: str, *, digest: str | None = None
 
     Raises:
         PlanInvalid: there is no such version.
-        StoreFailed: the manifest is not the one that made the id.
+        StoreDamaged: the manifest is not the one that made the id.
     """
     data = _existing(store, version)
     if data is None:
@@ -126,7 +126,7 @@ def read_manifest(store: ObjectStore, version: str, *, digest: str | None = None
         )
     found = digest_of(data)
     if version_of(found) != version or (digest is not None and found != digest):
-        raise StoreFailed(
+        raise StoreDamaged(
             f"{store.uri(store_layout.manifest(version))} has the digest {found}, expected was"
             f" {digest or version}: it was changed after it was published",
             reason="DigestMismatch",
@@ -136,7 +136,7 @@ def read_manifest(store: ObjectStore, version: str, *, digest: str | None = None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise StoreFailed(f"the manifest of {version} cannot be read: {where}: {first['msg']}") from error
+        raise StoreDamaged(f"the manifest of {version} cannot be read: {where}: {first['msg']}") from error
     return manifest, data
 
 
@@ -147,7 +147,7 @@ def download_version(store: ObjectStore, version: str, into: Path, *, digest: st
 
     Raises:
         PlanInvalid: there is no such version.
-        StoreFailed: a file is missing, or its size or sha256 is not what the manifest says.
+        StoreDamaged: a file is missing, or its size or sha256 is not what the manifest says.
     """
     manifest, data = read_manifest(store, version, digest=digest)
     into.mkdir(parents=True, exist_ok=True)
@@ -169,13 +169,13 @@ def _fetch_files(store: ObjectStore, version: str, manifest: Manifest, into: Pat
             try:
                 store.download(key, target)
             except ObjectNotFound as error:
-                raise StoreFailed(f"{store.uri(key)} is missing, though the manifest of {version} lists it") from error
+                raise StoreDamaged(f"{store.uri(key)} is missing, though the manifest of {version} lists it") from error
             problem = _problem(target, file)
             if problem is None:
                 break
             target.unlink()
         else:
-            raise StoreFailed(
+            raise StoreDamaged(
                 f"{store.uri(key)} {problem}: it was damaged or changed after it was published", reason="DigestMismatch"
             )
 
@@ -193,11 +193,11 @@ def safe(path: str, listed_in: str) -> PurePosixPath:
     """A file's path that stays within its folder.
 
     Raises:
-        StoreFailed: it does not; `listed_in` says where it stands.
+        StoreDamaged: it does not; `listed_in` says where it stands.
     """
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or not pure.parts or "\0" in path:
-        raise StoreFailed(f"{listed_in} lists {path!r}, which leaves the version's folder")
+        raise StoreDamaged(f"{listed_in} lists {path!r}, which leaves the version's folder")
     return pure
 
 
