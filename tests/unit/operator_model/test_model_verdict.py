@@ -1,12 +1,14 @@
 """What is said of a model: conditions that kstatus understands, and Events on changes only."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from bluetune_api.model import CurrentVersion, EmbeddingModelStatus, Rollout
 from bluetune_operator.core.conditions import find
-from bluetune_operator.core.model_verdict import Verdict, conditions_of, news, serving_verdict
+from bluetune_operator.core.model_verdict import ServingFacts, Verdict, conditions_of, news, serving_verdict
 from bluetune_operator.core.rollout import Failure
 from bluetune_operator.core.times import stamp
 
@@ -101,7 +103,7 @@ UNSAFE = Failure("ServingUnsafe", "change it")
         (
             "no pod is ready",
             EmbeddingModelStatus(current=CURRENT),
-            {"available": False},
+            {"ready": []},
             ("False", "BlueNotAvailable"),
             "False",
             "True",
@@ -119,21 +121,12 @@ UNSAFE = Failure("ServingUnsafe", "change it")
 def test_conditions_of_a_served_model(
     case: str,
     status: EmbeddingModelStatus,
-    facts: dict[str, object],
+    facts: dict[str, Any],
     ready: tuple[str, str],
     stalled: str,
     reconciling: str,
 ) -> None:
-    none = {
-        "blocked": None,
-        "unsafe": None,
-        "drifted": False,
-        "available": True,
-        "pin": None,
-        "pin_problem": None,
-        "store_problem": None,
-    }
-    found = said(status, serving_verdict(status, **(none | facts)))  # type: ignore[arg-type]
+    found = said(status, serving_verdict(status, replace(ServingFacts(ready=[V1]), **facts)))
     assert found["Ready"] == ready, case
     assert (found["Stalled"][0], found["Reconciling"][0]) == (stalled, reconciling), case
     assert found["Imported"] == ("True", "Published")

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from bluetune_operator.core.rollout import (
     failed,
     refused,
 )
+from bluetune_operator.core.rollout_limits import Watched
 from bluetune_operator.core.times import stamp
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -49,8 +51,9 @@ def at(step: str, *, source: str | None = OLD, reason: str | None = None, messag
     )
 
 
-def seen(seconds: float = 1, **more: object) -> Observed:
-    return replace(Observed(now=BEGUN + timedelta(seconds=seconds), serving=SERVING), **more)
+def seen(seconds: float = 1, **more: Any) -> Observed:
+    now = BEGUN + timedelta(seconds=seconds)
+    return replace(Observed(now=now, serving=SERVING, watched=Watched(seconds, seconds)), **more)
 
 
 @pytest.mark.parametrize(
@@ -150,11 +153,15 @@ def test_a_failure_names_its_cause_through_the_way_back() -> None:
     stuck = replace(STARTING, message="pod blue-1: ImagePullBackOff: no such image")
     rollout = advance(at("Wait"), seen(201, blue=stuck)).rollout
     assert rollout.reason == "RolloutTimeout"
-    rollout = advance(rollout, seen(202, blue=replace(STARTING, message="1 of 2 pods are new"))).rollout
-    rollout = advance(rollout, seen(203, blue=replace(STARTING, message="2 of 2 pods are new"))).rollout
+    rollout = advance(
+        rollout, seen(202, watched=Watched(202, 1), blue=replace(STARTING, message="1 of 2 pods are new"))
+    ).rollout
+    rollout = advance(
+        rollout, seen(203, watched=Watched(203, 2), blue=replace(STARTING, message="2 of 2 pods are new"))
+    ).rollout
     assert rollout.message is not None
     assert rollout.message.count("going back to") == 1
-    ended = answered(rollout, Answers(True), SERVING, BEGUN + timedelta(seconds=204)).rollout
+    ended = answered(rollout, Answers(True), seen(204)).rollout
     assert (ended.step, ended.reason) == ("Failed", "RolloutTimeout")
     assert ended.message is not None
     assert "ImagePullBackOff: no such image; blue serves v000000000001 again" in ended.message
@@ -172,8 +179,7 @@ def test_a_failure_names_its_cause_through_the_way_back() -> None:
     ],
 )
 def test_what_follows_from_the_answers(step: str, right: bool, seconds: float, expected: str) -> None:
-    now = BEGUN + timedelta(seconds=seconds)
-    move = answered(at(step, reason="X", message="it broke"), Answers(right, "it serves another"), SERVING, now)
+    move = answered(at(step, reason="X", message="it broke"), Answers(right, "it serves another"), seen(seconds))
     assert move.rollout.step == expected
 
 

@@ -110,16 +110,16 @@ POD = {
     ],
 )
 def test_what_the_job_says(status: dict[str, Any], rollout: Rollout, expected: tuple[str, bool, str]) -> None:
-    view = job_view(job() | status, [POD], rollout, None)
+    view = job_view(job() | status, [POD], rollout, None, MODEL)
     assert view is not None
     assert (view.state, view.of_this_rollout, view.message) == expected
 
 
 def test_no_job_says_nothing() -> None:
-    assert job_view(None, [], ROLLOUT, None) is None
+    assert job_view(None, [], ROLLOUT, None, MODEL) is None
 
 
 def test_a_job_whose_pod_is_refused_says_why() -> None:
-    view = job_view(job(), [], ROLLOUT, Trouble("PodRefused", "exceeded quota"))
+    view = job_view(job(), [], ROLLOUT, Trouble("PodRefused", "exceeded quota"), MODEL)
     assert view is not None
     assert (view.state, view.message) == ("Running", "exceeded quota")

@@ -1,5 +1,6 @@
 """Whether a rollout has settled, and why new pods do not start, from what Kubernetes says."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -7,7 +8,15 @@ import pytest
 from bluetune_operator.core.serving_pods import blue_view, label_selector, serving_pods, why_not_started
 
 V, OLD = "v000000000002", "v000000000001"
-PATCH = {"spec": {"template": {"metadata": {"annotations": {"bluetune.dev/version": V}}}}}
+NOW = datetime(2026, 1, 1, 0, 0, 30, tzinfo=UTC)
+PATCH = {
+    "spec": {
+        "template": {
+            "metadata": {"annotations": {"bluetune.dev/version": V}},
+            "spec": {"containers": [{"name": "server", "env": [{"name": "BLUETUNE_URI", "value": "s3://x"}]}]},
+        }
+    }
+}
 
 
 def deployment(*, generation: int = 2, observed: int = 2, replicas: int = 2, **status: Any) -> dict[str, Any]:
@@ -46,17 +55,17 @@ ENDING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
 def test_a_rollout_has_settled_when_only_new_available_pods_are_left(
     case: str, live: dict[str, Any], pods: list[dict[str, Any]], settled: bool, words: str
 ) -> None:
-    view = blue_view(live, pods, PATCH, None)
+    view = blue_view(live, pods, PATCH, None, NOW)
     assert view.settled == settled, case
     assert words in view.message
 
 
 def test_the_progress_deadline_counts_only_for_the_observed_generation() -> None:
     late = [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]
-    view = blue_view(deployment(conditions=late, updatedReplicas=1), [], PATCH, None)
+    view = blue_view(deployment(conditions=late, updatedReplicas=1), [], PATCH, None, NOW)
     assert view.failed is not None
     assert view.failed.reason == "ProgressDeadlineExceeded"
-    assert blue_view(deployment(conditions=late, observed=1), [], PATCH, None).failed is None
+    assert blue_view(deployment(conditions=late, observed=1), [], PATCH, None, NOW).failed is None
 
 
 def waiting(reason: str, message: str = "", **more: Any) -> list[dict[str, Any]]:
@@ -139,7 +148,7 @@ def test_why_a_pod_does_not_start(case: str, status: dict[str, Any], said: str |
 def test_a_deployment_whose_pods_are_refused_says_why() -> None:
     said = 'pods "blue-7d9f-x2x4z" is forbidden: exceeded quota: small'
     refused = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": said}
-    view = blue_view(deployment(updatedReplicas=0, conditions=[refused]), [], PATCH, None)
+    view = blue_view(deployment(updatedReplicas=0, conditions=[refused]), [], PATCH, None, NOW)
     assert (view.settled, view.message) == (
         False,
         "no new pod can be made: the pod is forbidden: exceeded quota: small",
