@@ -109,6 +109,46 @@ UNSAFE = Failure("ServingUnsafe", "change it")
             "True",
         ),
         (
+            "scaled to nothing",
+            EmbeddingModelStatus(current=CURRENT),
+            {"ready": [], "scaled_down": True},
+            ("False", "ScaledToZero"),
+            "False",
+            "True",
+        ),
+        (
+            "a rollout, and only its pods are ready",
+            EmbeddingModelStatus(current=CURRENT, rollout=rollout("Verify")),
+            {"ready": [V2]},
+            ("True", "RollingOut"),
+            "False",
+            "True",
+        ),
+        (
+            "a rollout, and no pod is ready",
+            EmbeddingModelStatus(current=CURRENT, rollout=rollout("Wait")),
+            {"ready": []},
+            ("False", "BlueNotAvailable"),
+            "False",
+            "True",
+        ),
+        (
+            "a rollout, and the Deployment is gone",
+            EmbeddingModelStatus(current=CURRENT, rollout=rollout("Wait")),
+            {"ready": [], "blocked": MISSING},
+            ("False", "DeploymentNotFound"),
+            "False",
+            "True",
+        ),
+        (
+            "taken out again, and told later",
+            EmbeddingModelStatus(current=CURRENT, rollout=rollout("Done")),
+            {"drifted": True, "changed_by": "'flux'"},
+            ("False", "OverwrittenByOthers"),
+            "True",
+            "False",
+        ),
+        (
             "store away",
             EmbeddingModelStatus(current=CURRENT),
             {"store_problem": Failure("StoreUnreachable", "x")},
@@ -152,6 +192,14 @@ def test_an_unchanged_verdict_leaves_the_conditions_as_they_are() -> None:
     ready = find(again, "Ready")
     assert ready is not None
     assert ready.last_transition_time == stamp(NOW)
+
+
+def test_that_nobody_serves_the_model_is_a_warning_unless_somebody_wants_it_so() -> None:
+    status = EmbeddingModelStatus(current=CURRENT)
+    for facts, level in ((ServingFacts(), "Warning"), (ServingFacts(scaled_down=True), "Normal")):
+        verdict = serving_verdict(status, facts)
+        new = status.model_copy(update={"conditions": conditions_of(status, verdict, generation=1, now=NOW)})
+        assert [n.level for n in news(status, new)] == [level]
 
 
 def test_events_tell_each_change_once() -> None:
