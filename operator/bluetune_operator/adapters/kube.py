@@ -154,17 +154,18 @@ class KubeApi:
 
     # Writing
 
-    async def create(self, kind: Kind, body: Object) -> Object:
-        """Create an object. Raises AlreadyExists."""
-        return await self._write("POST", kind.path(namespace_of(body)), body=body)
+    async def create(self, kind: Kind, body: Object, *, strict: bool = False) -> Object:
+        """Create an object; if strict, one with an unknown field is refused. Raises AlreadyExists."""
+        query = {"fieldValidation": "Strict"} if strict else None
+        return await self._write("POST", kind.path(namespace_of(body)), query, body=body)
 
-    async def create_owned(self, kind: Kind, body: Object, owner_uid: str) -> Object:
+    async def create_owned(self, kind: Kind, body: Object, owner_uid: str, *, strict: bool = False) -> Object:
         """Create a child with a deterministic name; one that is there already and has the same owner is success.
 
         Raises ForeignObject if the name is taken by an object that `owner_uid` does not own; Leftover if that will go.
         """
         try:
-            return await self.create(kind, body)
+            return await self.create(kind, body, strict=strict)
         except AlreadyExists:
             found = await self.get(kind, namespace_of(body), name_of(body))
             if found is None:

@@ -179,7 +179,7 @@ class Rollouts:
             return failed(rollout, Failure("ReindexRefused", problem), subject.now)
         job = reindex_job(subject.model, reindex, subject.spec.store, move.rollout)
         try:
-            await self._context.kube.create_owned(JOBS, job, uid_of(subject.model))
+            await self._context.kube.create_owned(JOBS, job, uid_of(subject.model), strict=True)
         except Leftover as error:
             return hindered(rollout, Failure("Terminating", str(error)))
         except ForeignObject as error:

@@ -77,7 +77,8 @@ class Kube:
     async def list(self, kind: Kind, namespace: str, **_: Any) -> list[Object]:
         return [copy.deepcopy(thing) for (plural, _), thing in self.objects.items() if plural == kind.plural]
 
-    async def create_owned(self, kind: Kind, body: Object, owner_uid: str) -> Object:
+    async def create_owned(self, kind: Kind, body: Object, owner_uid: str, *, strict: bool) -> Object:
+        assert strict, "a template is a person's"
         found = self.objects.get((kind.plural, name_of(body)))
         if found is not None and not is_owned_by(found, owner_uid):
             raise ForeignObject(f"{name_of(body)} belongs to others")

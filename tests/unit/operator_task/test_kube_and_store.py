@@ -130,6 +130,13 @@ def test_another_internal_error_is_the_api_servers_own(server: Server) -> None:
         call(server, lambda k: k.create(JOBS, job()))
 
 
+def test_what_a_person_wrote_is_created_strictly(server: Server) -> None:
+    server.answers = [(201, job())]
+    call(server, lambda k: k.create_owned(JOBS, job(), "me", strict=True))
+    call(server, lambda k: k.create_owned(JOBS, job(), "me"))
+    assert [path.partition("?")[2] for _, path, _ in server.requests] == ["fieldValidation=Strict", ""]
+
+
 def test_a_json_patch_is_sent_as_one(server: Server) -> None:
     server.answers = [(200, job())]
     patch = [{"op": "replace", "path": "/metadata/managedFields", "value": [{}]}]
