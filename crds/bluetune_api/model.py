@@ -142,6 +142,8 @@ class Verify(ApiModel):
     """Least cosine between the served and the published probe vectors."""
     timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 120
     """How long the pods have, after the rollout, to give the right answers."""
+    scheme: Literal["HTTP", "HTTPS"] = "HTTP"
+    """As in a probe of a container. Pods are asked by their addresses, so with HTTPS no certificate is checked."""
 
 
 class Serving(ApiModel):
@@ -243,6 +245,22 @@ class Rollout(ApiModel):
     """Tries in a row to roll this version out; failed ones are tried again later and later."""
     generation: Annotated[int, Field(ge=0)] | None = None
     """Generation of the model when the rollout began; a newer one is worth another try."""
+    undone: Annotated[int, Field(ge=0)] | None = None
+    """How often others undid what the rollout did: deleted its reindex Job, or took the version out of the Deployment.
+    Each time it is done again later; after five times the rollout is given up."""
+    acted_at: Timestamp | None = None
+    """When the reindex Job was made last, or the Deployment was told last."""
+    scaled_down_at: Timestamp | None = None
+    """When the Deployment was first seen at 0 replicas; the rollout then may take three days more."""
+
+
+class ServedBy(ApiModel):
+    """The Deployment whose fields bluetune owns."""
+
+    deployment: Name
+    """Its name."""
+    container: Name
+    """Its container that reads the version."""
 
 
 class LockView(ApiModel):
@@ -265,6 +283,9 @@ class EmbeddingModelStatus(ApiModel):
     """What it served before, newest first."""
     rollout: Rollout | None = None
     """Rollout in progress, or the last failed one."""
+    blue: ServedBy | None = None
+    """The Deployment that bluetune tells which version to serve. When `spec.serving` names another one, or none, the
+    fields of this one are given back: their values stay, and bluetune owns them no longer."""
     lock: LockView | None = None
     """Who holds the model."""
     waiting: Annotated[int, Field(ge=0)] | None = None

@@ -31,6 +31,11 @@ MODEL_GROUPS: tuple[Group, ...] = (
             "BlueNotAvailable": Entry(
                 "no pod that serves the current version is ready", "`kubectl get pods` of the Deployment"
             ),
+            "ScaledToZero": Entry(
+                "the Deployment is scaled to 0 replicas, so nobody serves the model; a rollout waits up to three days"
+                " for pods",
+                "scale it up",
+            ),
             "Valid": Entry("the method can be used", ""),
             "Settled": Entry("nothing is moving (`Reconciling=False`)", ""),
             "NotStalled": Entry("nothing needs a person (`Stalled=False`)", ""),
@@ -62,29 +67,56 @@ MODEL_GROUPS: tuple[Group, ...] = (
             "DeploymentPaused": Entry("the Deployment is paused", "`kubectl rollout resume`"),
             "FieldConflict": Entry(
                 "another manager owns a field that bluetune must set; the message names both",
-                "take the field out of that manager's manifest",
+                "take the field out of that manager's manifest; one that was set by hand (`kubectl set env`,"
+                " `kubectl edit`, `kubectl rollout undo`) is freed by the commands in the message",
             ),
             "PatchRefused": Entry(
-                "the API server refused to change the Deployment", "read the message: a policy, a quota"
+                "the API server refused to change the Deployment, or an admission webhook did not answer until the"
+                " timeout",
+                "read the message: a policy, a quota, a webhook",
+            ),
+            "OverwrittenByOthers": Entry(
+                "somebody took the version out of the Deployment again and again; the message names who wrote last",
+                "have that writer leave bluetune's fields alone: apply instead of replace"
+                " ([operations](operations.md#the-blue-deployment))",
             ),
             "ReindexFailed": Entry("the reindex Job failed; its pods are kept for their logs", "`kubectl logs`"),
+            "ReindexJobDeleted": Entry(
+                "somebody deleted the reindex Job before its end was seen, again and again", "see who deletes Jobs"
+            ),
             "ReindexTimeout": Entry("the reindex Job took longer than `reindex.timeoutSeconds`", "allow more"),
-            "ReindexRefused": Entry("the API server refused the Job in `reindex.template`", "correct the template"),
+            "ReindexRefused": Entry(
+                "`reindex.template` is no Job's spec, or the API server refused the Job", "correct the template"
+            ),
             "RolloutTimeout": Entry(
                 "the pods were not replaced within `serving.rolloutTimeoutSeconds`; why is in the message",
                 "correct the server, or allow more",
             ),
             "ProgressDeadlineExceeded": Entry(
-                "Kubernetes gave the Deployment's rollout up", "see why its new pods do not become ready"
+                "Kubernetes gave the Deployment's rollout up",
+                "see why its new pods do not become ready; where a node must start first, raise the Deployment's"
+                " `progressDeadlineSeconds` and `serving.rolloutTimeoutSeconds`, both",
             ),
             "VerifyFailed": Entry(
                 "a pod served another digest, or other vectors",
                 "see that the server loads `BLUETUNE_URI` and nothing else",
             ),
+            "VerifyUnreachable": Entry(
+                "a pod could not be asked what it serves: the connection was refused, closed or not answered",
+                "correct `verify.port` and `verify.scheme`; let the operator's pod through the namespace's"
+                " NetworkPolicy or service mesh",
+            ),
             "RollbackVersionNotFound": Entry(
                 "`serving.rollbackTo` names a version that is not in the store", "name one that is"
             ),
-            "ServingRemoved": Entry("`spec.serving` was removed during the rollout", ""),
+            "ServingRemoved": Entry(
+                "`spec.serving` was removed during the rollout; the Deployment names the version before again", ""
+            ),
+            "ServingMoved": Entry(
+                "`serving.deployment` was changed during the rollout; the old Deployment names the version before"
+                " again",
+                "",
+            ),
             "TaskDeleted": Entry("the task was deleted during its rollout", ""),
             "TaskCancelled": Entry("the task was cancelled during its rollout", ""),
         },

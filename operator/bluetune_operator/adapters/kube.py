@@ -10,7 +10,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -23,7 +23,15 @@ from kubernetes.client.configuration import Configuration
 from bluetune_operator.adapters.faults import CrashPoint
 from bluetune_operator.adapters.fence import Fence
 from bluetune_operator.adapters.workers import Workers
-from bluetune_operator.core.errors import AlreadyExists, ApiError, ApiUnavailable, Conflict, ForeignObject, Leftover
+from bluetune_operator.core.errors import (
+    AlreadyExists,
+    ApiError,
+    ApiUnavailable,
+    Conflict,
+    ForeignObject,
+    Leftover,
+    WebhookFailed,
+)
 from bluetune_operator.core.kinds import Kind, Object, is_left_over, is_owned_by, name_of, namespace_of
 
 logger = logging.getLogger(__name__)
@@ -31,11 +39,15 @@ logger = logging.getLogger(__name__)
 THREADS = 16
 CONNECT_SECONDS, READ_SECONDS = 5.0, 20.0
 ATTEMPTS, BACKOFF_SECONDS, BACKOFF_CAP_SECONDS = 5, 0.2, 5.0
+WEBHOOK_ATTEMPTS = 2
+"""Where an admission webhook does not answer. Each may take it ten seconds, and whoever asked has words for it."""
 CALL_SECONDS = 60.0
 """Longest wait for one attempt, including for a free thread."""
 PAGE = 500
 IN_CLUSTER_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 RETRYABLE_STATUS = frozenset({429, 500, 502, 503, 504})
+WEBHOOK_FAILED = b"failed calling webhook"
+"""How the API server says (with status 500) that an admission webhook did not answer."""
 
 
 def load_configuration() -> Configuration:
@@ -63,7 +75,8 @@ def _fill(configuration: Configuration) -> None:
 class KubeApi:
     """What the reconcilers do with the API server.
 
-    Every method may raise ApiError (refused for good) or ApiUnavailable (no answer after retries). All writes are safe
+    Every method may raise ApiError (refused for good) or ApiUnavailable (no answer after retries), and what writes
+    WebhookFailed, which is both. All writes are safe
     to repeat: creates have deterministic names, replacements carry a resourceVersion, deletions a uid. None is sent
     while the fence is closed (NotLeading).
     """
@@ -141,17 +154,18 @@ class KubeApi:
 
     # Writing
 
-    async def create(self, kind: Kind, body: Object) -> Object:
-        """Create an object. Raises AlreadyExists."""
-        return await self._write("POST", kind.path(namespace_of(body)), body=body)
+    async def create(self, kind: Kind, body: Object, *, strict: bool = False) -> Object:
+        """Create an object; if strict, one with an unknown field is refused. Raises AlreadyExists."""
+        query = {"fieldValidation": "Strict"} if strict else None
+        return await self._write("POST", kind.path(namespace_of(body)), query, body=body)
 
-    async def create_owned(self, kind: Kind, body: Object, owner_uid: str) -> Object:
+    async def create_owned(self, kind: Kind, body: Object, owner_uid: str, *, strict: bool = False) -> Object:
         """Create a child with a deterministic name; one that is there already and has the same owner is success.
 
         Raises ForeignObject if the name is taken by an object that `owner_uid` does not own; Leftover if that will go.
         """
         try:
-            return await self.create(kind, body)
+            return await self.create(kind, body, strict=strict)
         except AlreadyExists:
             found = await self.get(kind, namespace_of(body), name_of(body))
             if found is None:
@@ -185,6 +199,12 @@ class KubeApi:
             kind.path(namespace, name, subresource),
             body=patch,
             content_type="application/merge-patch+json",
+        )
+
+    async def json_patch(self, kind: Kind, namespace: str, name: str, patch: Sequence[Object]) -> Object:
+        """JSON patch; one that replaces metadata.resourceVersion has it as its precondition. Raises Conflict."""
+        return await self._write(
+            "PATCH", kind.path(namespace, name), body=patch, content_type="application/json-patch+json"
         )
 
     async def apply(self, kind: Kind, body: Object, *, field_manager: str) -> Object:
@@ -223,7 +243,7 @@ class KubeApi:
         path: str,
         query: Mapping[str, str] | None = None,
         *,
-        body: Mapping[str, Any],
+        body: Mapping[str, Any] | Sequence[Object],
         content_type: str = "application/json",
     ) -> Object:
         answer = await self._call(method, path, query, body=body, content_type=content_type)
@@ -236,7 +256,7 @@ class KubeApi:
         path: str,
         query: Mapping[str, str] | None = None,
         *,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | Sequence[Object] | None = None,
         content_type: str = "application/json",
     ) -> Object:
         url = path + ("?" + urlencode(query) if query else "")
@@ -256,6 +276,8 @@ class KubeApi:
                     return answer
                 if status not in RETRYABLE_STATUS:
                     raise _refusal(status, text)
+                if status == 500 and WEBHOOK_FAILED in text and attempt + 1 >= WEBHOOK_ATTEMPTS:
+                    raise _webhook_failed(text)
                 problem = f"HTTP {status} {text[:200].decode(errors='replace')}"
                 delay = max(delay, min(_seconds(headers.get("Retry-After")), BACKOFF_CAP_SECONDS))
             if attempt + 1 < ATTEMPTS:
@@ -302,6 +324,11 @@ def _refusal(status: int, text: bytes) -> ApiError:
     if status == 409:
         return (AlreadyExists if reason == "AlreadyExists" else Conflict)(status, reason, message)
     return ApiError(status, reason, message)
+
+
+def _webhook_failed(text: bytes) -> WebhookFailed:
+    said = _refusal(500, text)
+    return WebhookFailed(500, said.reason, said.message)
 
 
 def _seconds(text: str | None) -> float:

@@ -14,8 +14,8 @@ from bluetune_operator.core.serving_answers import MOST_BYTES, probe_body, vecto
 
 CONNECT_SECONDS, VERSION_SECONDS, ENCODE_SECONDS = 3.0, 5.0, 30.0
 AT_ONCE = 16
-"""Pods asked at the same time."""
-ALL_SECONDS = 120.0
+"""Pods of one model asked at the same time."""
+ALL_SECONDS = 60.0
 """For one round of questions; if it is over, the next one begins anew."""
 
 
@@ -24,7 +24,6 @@ class PodServers:
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
-        self._gate = asyncio.Semaphore(AT_ONCE)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -34,53 +33,85 @@ class PodServers:
     async def ask(self, pods: Sequence[Mapping[str, Any]], verify: Verify, digest: str, probe: Probe | None) -> Answers:
         """Ask every pod for its digest and, with a probe, for vectors.
 
-        Right only if there is a pod and all of them answer rightly; the message is about the first one that does not.
+        Right only if there is a pod and all of them answer rightly; the message is about the first one that does not,
+        which ends the round. One model's pods have the round for themselves, however slow another's are.
         """
         if not pods:
             return Answers(False, "no pod of the version is ready")
+        gate = asyncio.Semaphore(AT_ONCE)
+        tasks = [asyncio.ensure_future(self._judged(gate, pod, verify, digest, probe)) for pod in pods]
         try:
             async with asyncio.timeout(ALL_SECONDS):
-                problems = await asyncio.gather(*(self._pod_problem(pod, verify, digest, probe) for pod in pods))
+                for answer in asyncio.as_completed(tasks):
+                    if not (found := await answer).right:
+                        return found
         except TimeoutError:
-            return Answers(False, f"{len(pods)} pods did not all answer within {ALL_SECONDS:.0f} s")
-        wrong = [f"pod {name_of(pod)}: {problem}" for pod, problem in zip(pods, problems, strict=True) if problem]
-        return Answers(not wrong, wrong[0] if wrong else f"{len(pods)} pods serve {digest}")
+            text = f"{len(pods)} pods did not all answer within {ALL_SECONDS:.0f} s"
+            return Answers(False, text, "VerifyUnreachable")
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return Answers(True, f"{len(pods)} pods serve {digest}")
 
-    async def _pod_problem(
-        self, pod: Mapping[str, Any], verify: Verify, digest: str, probe: Probe | None
-    ) -> str | None:
-        address = str(pod["status"]["podIP"])
-        root = f"http://[{address}]:{verify.port}" if ":" in address else f"http://{address}:{verify.port}"
-        async with self._gate:
-            body, problem = await self._request("GET", root + verify.version_path, None, VERSION_SECONDS)
-            if problem or (problem := version_problem(body, digest)):
-                return f"GET {verify.version_path}: {problem}"
-            if verify.encode_path is None or probe is None:
-                return None
-            body, problem = await self._request("POST", root + verify.encode_path, probe_body(probe), ENCODE_SECONDS)
-            if problem or (problem := vectors_problem(body, probe, verify.min_cosine)):
-                return f"POST {verify.encode_path}: {problem}"
-            return None
+    async def _judged(
+        self, gate: asyncio.Semaphore, pod: Mapping[str, Any], verify: Verify, digest: str, probe: Probe | None
+    ) -> Answers:
+        """One pod's answers."""
+        address, scheme = str(pod["status"]["podIP"]), verify.scheme.lower()
+        root = f"{scheme}://[{address}]:{verify.port}" if ":" in address else f"{scheme}://{address}:{verify.port}"
+        async with gate:
+            asked = f"GET {verify.version_path}"
+            try:
+                body = await self._request("GET", root + verify.version_path, None, VERSION_SECONDS)
+                problem = version_problem(body, digest)
+                if problem is None and verify.encode_path is not None and probe is not None:
+                    asked = f"POST {verify.encode_path}"
+                    body = await self._request("POST", root + verify.encode_path, probe_body(probe), ENCODE_SECONDS)
+                    problem = vectors_problem(body, probe, verify.min_cosine)
+            except _WrongAnswer as error:
+                problem = str(error)
+            except _NoAnswer as error:
+                return Answers(False, f"pod {name_of(pod)}: {asked}: {error}", "VerifyUnreachable")
+        return Answers(problem is None, f"pod {name_of(pod)}: {asked}: {problem}" if problem else "")
 
-    async def _request(self, method: str, url: str, data: bytes | None, seconds: float) -> tuple[bytes, str | None]:
-        """The body, or what went wrong."""
+    async def _request(self, method: str, url: str, data: bytes | None, seconds: float) -> bytes:
+        """The body. Raises _NoAnswer, _WrongAnswer."""
         if self._session is None:
-            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+            # as many connections as the rounds want: a limit here would be one for all models together
+            connector = aiohttp.TCPConnector(limit=0)
+            self._session = aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+            )
         headers = {"Content-Type": "application/json"} if data is not None else {}
         timeout = aiohttp.ClientTimeout(total=seconds, connect=CONNECT_SECONDS)
         try:
             async with self._session.request(
-                method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False
+                method,
+                url,
+                data=data,
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
+                ssl=False,  # pods are asked by address, which no certificate names; kubelet's probes do the same
             ) as response:
                 if response.status != 200:
-                    return b"", f"HTTP {response.status}"
+                    raise _WrongAnswer(f"HTTP {response.status}")
                 body = bytearray()
                 async for chunk in response.content.iter_chunked(1 << 16):
                     body += chunk
                     if len(body) > MOST_BYTES:
-                        return b"", f"the answer is longer than {MOST_BYTES} bytes"
-                return bytes(body), None
+                        raise _WrongAnswer(f"the answer is longer than {MOST_BYTES} bytes")
+                return bytes(body)
         except TimeoutError:
-            return b"", f"no answer within {seconds:.0f} s"
+            raise _NoAnswer(f"no answer within {seconds:.0f} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return b"", f"no answer: {error}"
+            raise _NoAnswer(f"no answer: {error}") from error
+
+
+class _NoAnswer(Exception):
+    """The pod could not be asked; the message says why."""
+
+
+class _WrongAnswer(Exception):
+    """It answered, and not what is asked for."""

@@ -37,5 +37,9 @@ class ApiUnavailable(Exception):
     """The API server did not answer after retries."""
 
 
+class WebhookFailed(ApiError, ApiUnavailable):
+    """An admission webhook that must agree did not answer, so the API server did nothing: it may agree later."""
+
+
 class NotLeading(ApiUnavailable):
     """Nothing was sent: this process may no longer be the operator that works."""

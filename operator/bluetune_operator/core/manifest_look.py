@@ -2,16 +2,14 @@
 
 from datetime import datetime
 
-from bluetune_api.model import Rollout, Serving
-from bluetune_operator.core.conditions import shortened
-from bluetune_operator.core.rollout import WATCHING, Failure, Move, refused
-from bluetune_operator.core.times import seconds_since
+from bluetune_api.model import Rollout
+from bluetune_operator.core.rollout import Failure, Move, hindered, refused
 
 AWAY = frozenset({"StoreUnreachable", "StoreError", "StoreDenied"})
 """What says nothing about the version: it may be there."""
 
 
-def look_verdict(rollout: Rollout, problem: Failure | None, serving: Serving, now: datetime) -> Move | None:
+def look_verdict(rollout: Rollout, problem: Failure | None, now: datetime) -> Move | None:
     """What becomes of the rollout instead of the patch; None: patch.
 
     A version that the store does not hold is never told to pods. While the store does not answer, a rollout waits until
@@ -20,8 +18,7 @@ def look_verdict(rollout: Rollout, problem: Failure | None, serving: Serving, no
     """
     if problem is None or (rollout.step == "RollingBack" and problem.reason in AWAY):
         return None
-    waited = seconds_since(rollout.step_started_at, now)
-    if problem.reason not in AWAY or waited > serving.rollout_timeout_seconds:
+    if problem.reason not in AWAY:
         return refused(rollout, problem, now)
-    message = f"the Deployment is patched when the store confirms {rollout.to}: {problem.message}"
-    return Move(rollout.model_copy(update={"message": shortened(message)}), None, WATCHING)
+    text = f"the Deployment is patched when the store confirms {rollout.to}: {problem.message}"
+    return hindered(rollout, Failure(problem.reason, text))

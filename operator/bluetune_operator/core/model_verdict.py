@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bluetune_api.base import Condition
-from bluetune_api.model import EmbeddingModelStatus
+from bluetune_api.model import EmbeddingModelStatus, Rollout
 from bluetune_api.reasons import STORE_REASONS, ConditionType, Reason, known_reason
 from bluetune_operator.core import kinds
 from bluetune_operator.core.conditions import Status, condition, find, is_true, merge, one_line
@@ -15,7 +15,17 @@ from bluetune_operator.core.lock import has_ended
 from bluetune_operator.core.rollout import Failure
 from bluetune_operator.core.rollout_choice import PIN_TRIES, active
 
-TRANSIENT = frozenset({"StoreUnreachable", "Importing", "RollingOut", "StoreError", "BlueNotAvailable", "Terminating"})
+TRANSIENT = frozenset(
+    {
+        "BlueNotAvailable",
+        "Importing",
+        "RollingOut",
+        "ScaledToZero",
+        "StoreError",
+        "StoreUnreachable",
+        "Terminating",
+    }
+)
 """Reasons that end by themselves."""
 
 
@@ -148,56 +158,77 @@ def _rollout_news(old: EmbeddingModelStatus, new: EmbeddingModelStatus) -> Seque
     return ()
 
 
-def serving_verdict(
-    status: EmbeddingModelStatus,
-    *,
-    blocked: Failure | None,
-    unsafe: Failure | None,
-    drifted: bool,
-    available: bool,
-    pin: str | None,
-    pin_problem: Failure | None,
-    store_problem: Failure | None,
-) -> Verdict:
-    """What to say of a model whose base is published and that declares serving.
+@dataclass(frozen=True)
+class ServingFacts:
+    """What was seen of the blue Deployment, its pods and the store."""
 
-    Args:
-        status: as it will be written.
-        blocked: why the Deployment must not be patched.
-        unsafe: why it would drop requests.
-        drifted: whether it exists and does not tell its pods to serve the current version.
-        available: whether a pod of the current version is ready.
-        pin: what rollbackTo names.
-        pin_problem: why that cannot be served.
-        store_problem: why the store cannot be opened.
-    """
-    rollout, current = status.rollout, status.current
+    blocked: Failure | None = None
+    """Why the Deployment must not be patched."""
+    unsafe: Failure | None = None
+    """Why it would drop requests."""
+    drifted: bool = False
+    """Whether it exists and does not tell its pods to serve the current version."""
+    ready: Sequence[str] = ()
+    """Versions that ready pods serve, of the current one and the one that is rolled out."""
+    scaled_down: bool = False
+    """Whether it is to have no pods."""
+    changed_by: str = "others"
+    """Who else wrote its spec last."""
+    pin: str | None = None
+    """What rollbackTo names."""
+    pin_problem: Failure | None = None
+    """Why that cannot be served."""
+    store_problem: Failure | None = None
+    """Why the store cannot be opened."""
+
+
+def serving_verdict(status: EmbeddingModelStatus, facts: ServingFacts) -> Verdict:
+    """What to say of a model whose base is published and that declares serving; `status` is as it will be written."""
+    rollout, current, blocked = status.rollout, status.current, facts.blocked
     seen = blocked is None or blocked.reason != "DeploymentNotFound"
     if rollout is not None and active(rollout):
-        said = f"version {rollout.to}: {rollout.step}" + (f": {rollout.message}" if rollout.message else "")
-        if current is None:
-            return Verdict(problem=Failure("RollingOut", said), unsafe=unsafe, deployment_seen=seen)
-        ready = Failure("RollingOut", f"blue serves {current.version}; rolling out {said}")
-        return Verdict(ready=ready, unsafe=unsafe, deployment_seen=seen)
-    problem = pin_problem or store_problem
-    asked = pin or (current.version if current else None)
+        return _rolling(rollout, current.version if current else None, facts, seen)
+    problem = facts.pin_problem or facts.store_problem
+    asked = facts.pin or (current.version if current else None)
     # whether blue serves what it should, as far as the Deployment says
-    reached = current is not None and current.version == asked and not drifted
+    reached = current is not None and current.version == asked and not facts.drifted
     if problem is None and blocked is not None:
         problem = blocked
     failed = rollout is not None and rollout.step == "Failed"
     last = f"version {rollout.to} was not rolled out: {rollout.message}" if rollout is not None and failed else ""
-    if rollout is not None and failed and rollout.to == pin and (rollout.attempt or 1) >= PIN_TRIES:
+    if rollout is not None and failed and rollout.to == facts.pin and (rollout.attempt or 1) >= PIN_TRIES:
         last += f"; given up after {PIN_TRIES} tries, until the model is changed"
     if problem is None and rollout is not None and failed and (not reached or rollout.to == asked):
         problem = Failure(known_reason(rollout.reason) or "RolloutFailed", last)
-    if problem is None and reached and not available:
-        problem = Failure("BlueNotAvailable", f"no pod that serves {asked} is ready" + (f"; {last}" if last else ""))
+    if problem is None and reached and asked not in facts.ready:
+        problem = _nobody(facts, f"no pod that serves {asked} is ready" + (f"; {last}" if last else ""))
+    if problem is None and facts.drifted and current is not None and rollout is not None:
+        text = f"the Deployment no longer tells its pods to serve {current.version}; its spec was last written by"
+        problem = Failure("OverwrittenByOthers", f"{text} {facts.changed_by}; it is told again, later and later")
     if problem is not None or current is None or not reached:
         problem = problem or Failure("RollingOut", f"blue does not serve {asked or 'the base'} yet")
-        return Verdict(problem=problem, unsafe=unsafe, deployment_seen=seen)
+        return Verdict(problem=problem, unsafe=facts.unsafe, deployment_seen=seen)
     text = f"blue serves {current.version}"
-    if pin is not None:
-        text += f" and stays with it until serving.rollbackTo={pin} is removed"
-    ready = Failure("Pinned" if pin is not None else "Serving", f"{text}; {last}" if last else text)
-    return Verdict(ready=ready, unsafe=unsafe, deployment_seen=seen)
+    if facts.pin is not None:
+        text += f" and stays with it until serving.rollbackTo={facts.pin} is removed"
+    ready = Failure("Pinned" if facts.pin is not None else "Serving", f"{text}; {last}" if last else text)
+    return Verdict(ready=ready, unsafe=facts.unsafe, deployment_seen=seen)
+
+
+def _rolling(rollout: Rollout, current: str | None, facts: ServingFacts, seen: bool) -> Verdict:
+    """What to say during a rollout: ready is a model that somebody serves."""
+    said = f"version {rollout.to}: {rollout.step}" + (f": {rollout.message}" if rollout.message else "")
+    if current is None:
+        return Verdict(problem=Failure("RollingOut", said), unsafe=facts.unsafe, deployment_seen=seen)
+    if not facts.ready:
+        missing = facts.blocked if not seen else None
+        problem = missing or _nobody(facts, f"no pod is ready; rolling out {said}")
+        return Verdict(problem=problem, unsafe=facts.unsafe, deployment_seen=seen)
+    ready = Failure("RollingOut", f"blue serves {' and '.join(facts.ready)}; rolling out {said}")
+    return Verdict(ready=ready, unsafe=facts.unsafe, deployment_seen=seen)
+
+
+def _nobody(facts: ServingFacts, text: str) -> Failure:
+    if facts.scaled_down:
+        return Failure("ScaledToZero", f"{text}: the Deployment is scaled to 0 replicas; scale it up")
+    return Failure("BlueNotAvailable", text)

@@ -3,6 +3,9 @@
 Each call decides one move from what was observed. A move's effect (an action) is carried out only for a step that is
 already written in the status, so a killed operator finds in the status what it may have half done, and every action can
 be repeated. Failures before the Deployment was touched end the rollout; later ones go back to `from` first.
+
+A rollout ends whatever others do: each step has its timeout and all of them together have one, which are judged before
+anything is done; and what others undo is done again only so often (`rollout_limits`).
 """
 
 from dataclasses import dataclass
@@ -12,16 +15,23 @@ from typing import Literal
 
 from bluetune_api.model import Rollout, Serving
 from bluetune_api.reasons import Reason, known_reason
-from bluetune_operator.core.conditions import shortened
-from bluetune_operator.core.times import seconds_since, stamp
-
-Step = Literal["Reindex", "Patch", "Wait", "Verify", "Promote", "RollingBack", "Done", "Failed"]
+from bluetune_operator.core.rollout_limits import MOST_UNDONE, Watched, elapsed, pause_left, whole_limit
+from bluetune_operator.core.rollout_record import (
+    BACK,
+    acted,
+    at_step,
+    back_message,
+    cause_of,
+    changed,
+    fight,
+    noting,
+    reason_of,
+    saying,
+)
+from bluetune_operator.core.times import stamp
 
 SOON, WATCHING, SLOWLY = 0.0, 2.0, 15.0
 """Seconds until the next look: at once, while something moves, while a watch event will come anyway."""
-
-BACK = "; going back to "
-"""Stands in the message between why the rollout failed and how the way back goes."""
 
 
 class Action(Enum):
@@ -51,6 +61,8 @@ class JobView:
     """Whether this rollout made it; one from an earlier try says nothing about the catalogue of today."""
     message: str = ""
     """Why it failed, or why its pod does not start."""
+    owner: Literal["Model", "Gone", "Other"] = "Model"
+    """Whose it is: this model's, an earlier one's of the same name, or somebody else's."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,10 @@ class BlueView:
     """Set when the Deployment must not be patched as it is."""
     message: str = ""
     """What is waited for, or why the new pods do not start."""
+    scaled_down: bool = False
+    """Whether it is to have no pods at all."""
+    changed_by: str = "others"
+    """Who else wrote its spec last."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +92,9 @@ class Answers:
 
     right: bool
     message: str = ""
+    reason: Reason = "VerifyFailed"
+    """What is wrong: VerifyFailed, VerifyUnreachable if no pod could be asked, or a Store… reason if the probe could
+    not be read, which says nothing about the pods."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +103,7 @@ class Observed:
 
     now: datetime
     serving: Serving | None
+    watched: Watched
     abort: Failure | None = None
     """Set when the rollout lost its right: its task is gone, or no longer holds the lock."""
     job: JobView | None = None
@@ -106,21 +126,27 @@ def advance(rollout: Rollout, seen: Observed) -> Move:
         return Move(rollout, None, None)
     if rollout.step == "RollingBack":
         return _rolling_back(rollout, seen)
-    if seen.serving is None:
+    serving = seen.serving
+    if serving is None:
         return _ended(rollout, Failure("ServingRemoved", "spec.serving was removed during the rollout"), seen.now)
     if seen.abort is not None:
         return failed(rollout, seen.abort, seen.now)
+    if rollout.step == "Promote":
+        return Move(rollout, Action.PROMOTE, SOON)
+    limit = whole_limit(rollout, serving)
+    if elapsed(rollout.started_at, seen.now, seen.watched.rollout) > limit:
+        return failed(
+            rollout, _too_long(rollout, seen, serving, f"the rollout did not end within {limit:.0f} s"), seen.now
+        )
     match rollout.step:
         case "Reindex":
-            return _reindex(rollout, seen, seen.serving)
+            return _reindex(rollout, seen, serving)
         case "Patch":
-            return _patch(rollout, seen, seen.serving)
+            return _patch(rollout, seen, serving)
         case "Wait":
-            return _wait(rollout, seen, seen.serving)
-        case "Verify":
-            return _verify(rollout, seen, seen.serving)
+            return _wait(rollout, seen, serving)
         case _:
-            return Move(rollout, Action.PROMOTE, SOON)
+            return _verify(rollout, seen, serving)
 
 
 def failed(rollout: Rollout, failure: Failure, now: datetime) -> Move:
@@ -129,7 +155,8 @@ def failed(rollout: Rollout, failure: Failure, now: datetime) -> Move:
         action = Action.DELETE_REINDEX if rollout.step == "Reindex" else None
         return Move(_ended(rollout, failure, now).rollout, action, SOON)
     message = f"{failure.message}{BACK}{rollout.source}"
-    return Move(_at(rollout, "RollingBack", now, message, failure.reason), None, SOON)
+    back = at_step(rollout, "RollingBack", now, message, failure.reason)
+    return Move(back.model_copy(update={"undone": None, "acted_at": None}), None, SOON)
 
 
 def refused(rollout: Rollout, failure: Failure, now: datetime) -> Move:
@@ -137,27 +164,41 @@ def refused(rollout: Rollout, failure: Failure, now: datetime) -> Move:
     if rollout.step == "RollingBack":
         return _ended(
             rollout,
-            Failure(_reason(rollout, failure.reason), f"{_cause(rollout)}; {failure.message}"),
+            Failure(reason_of(rollout, failure.reason), f"{cause_of(rollout)}; {failure.message}"),
             now,
         )
     return _ended(rollout, failure, now)
 
 
-def answered(rollout: Rollout, answers: Answers, serving: Serving, now: datetime) -> Move:
-    """What follows from the pods' answers. Wrong ones are asked for again until the timeout, also on the way back."""
-    limit = serving.verify.timeout_seconds if serving.verify else 0
+def hindered(rollout: Rollout, failure: Failure) -> Move:
+    """What was to be done could not be done now, and nothing was changed: it is tried again until the timeout."""
     if rollout.step == "RollingBack":
-        limit += serving.rollout_timeout_seconds
+        return Move(noting(rollout, failure.message), None, WATCHING)
+    return Move(saying(rollout, failure.message).model_copy(update={"reason": failure.reason}), None, WATCHING)
+
+
+def answered(rollout: Rollout, answers: Answers, seen: Observed) -> Move:
+    """What follows from the pods' answers. Wrong ones are asked for again until the timeout, also on the way back.
+
+    Where the probe could not be read from the store, the pods did not fail: that waits as long as a rollout may.
+    """
+    serving, now = seen.serving, seen.now
+    limit = serving.verify.timeout_seconds if serving and serving.verify else 0
+    longest = serving.rollout_timeout_seconds if serving else 0
+    late = elapsed(rollout.step_started_at, now, seen.watched.step)
+    if rollout.step == "RollingBack":
         if answers.right:
             return _gone_back(rollout, now)
-        if _elapsed(rollout, now) > limit:
+        if late > limit + longest:
             return _ended(rollout, _stuck(rollout, answers.message), now)
-        return Move(_saying(rollout, _back_message(rollout, answers.message)), None, WATCHING)
+        return Move(saying(rollout, back_message(rollout, answers.message)), None, WATCHING)
     if answers.right:
-        return Move(_at(rollout, "Promote", now, None), None, SOON)
-    if _elapsed(rollout, now) > limit:
-        return failed(rollout, Failure("VerifyFailed", f"{answers.message} (for {limit} s)"), now)
-    return Move(_saying(rollout, answers.message), None, WATCHING)
+        return Move(at_step(rollout, "Promote", now, None), None, SOON)
+    if answers.reason not in ("VerifyFailed", "VerifyUnreachable"):
+        limit = max(limit, longest)
+    if late > limit:
+        return failed(rollout, Failure(answers.reason, f"{answers.message} (for {limit} s)"), now)
+    return Move(saying(rollout, answers.message), None, WATCHING)
 
 
 def abandoned(rollout: Rollout, failure: Failure, now: datetime) -> Rollout:
@@ -167,126 +208,196 @@ def abandoned(rollout: Rollout, failure: Failure, now: datetime) -> Rollout:
 
 def done(rollout: Rollout, now: datetime) -> Rollout:
     """The rollout whose version is current now."""
-    return _at(rollout, "Done", now, None)
+    return at_step(rollout, "Done", now, None)
+
+
+def touched(rollout: Rollout) -> bool:
+    """Whether the Deployment may tell the new version already."""
+    return rollout.step in ("Wait", "Verify", "Promote", "RollingBack") or (
+        rollout.step == "Patch" and rollout.acted_at is not None
+    )
 
 
 def _reindex(rollout: Rollout, seen: Observed, serving: Serving) -> Move:
+    job, now = seen.job, seen.now
     if serving.reindex is None:
-        return Move(_at(rollout, "Patch", seen.now, None), None, SOON)
-    job = seen.job
-    if job is None:
-        return Move(_saying(rollout, "starting the reindex Job"), Action.CREATE_REINDEX, WATCHING)
-    if not job.of_this_rollout:
-        return Move(_saying(rollout, "removing the reindex Job of an earlier rollout"), Action.DELETE_REINDEX, WATCHING)
-    if job.state == "Complete":
-        return Move(_at(rollout, "Patch", seen.now, None), None, SOON)
-    if job.state == "Failed":  # it is kept, for its log
-        return _ended(rollout, Failure("ReindexFailed", f"the reindex Job failed: {job.message}"), seen.now)
+        return _to_patch(rollout, now)
+    if job is not None and job.owner == "Other":
+        return _ended(rollout, Failure("NameTaken", job.message), now)
+    if job is not None and job.of_this_rollout and job.state == "Complete":
+        return _to_patch(rollout, now)
+    if job is not None and job.of_this_rollout and job.state == "Failed":  # it is kept, for its log
+        return _ended(rollout, Failure("ReindexFailed", f"the reindex Job failed: {job.message}"), now)
     limit = serving.reindex.timeout_seconds
-    if _elapsed(rollout, seen.now) > limit:
+    if elapsed(rollout.step_started_at, now, seen.watched.step) > limit:
         text = f"the reindex Job did not end within reindex.timeoutSeconds={limit}"
-        return failed(rollout, Failure("ReindexTimeout", f"{text}; {job.message}" if job.message else text), seen.now)
-    return Move(_saying(rollout, job.message or "the reindex Job is running"), None, WATCHING)
+        why = job.message if job is not None else rollout.message
+        return failed(rollout, Failure("ReindexTimeout", f"{text}; {why}" if why else text), now)
+    if job is None:
+        return _make_reindex(rollout, now)
+    if job.owner == "Gone":
+        return Move(saying(rollout, job.message), None, WATCHING)
+    if not job.of_this_rollout:
+        return Move(saying(rollout, "removing the reindex Job of an earlier rollout"), Action.DELETE_REINDEX, WATCHING)
+    said = saying(rollout, job.message or "the reindex Job is running")
+    return Move(said if said.acted_at else acted(said, now), None, WATCHING)
+
+
+def _make_reindex(rollout: Rollout, now: datetime) -> Move:
+    """Make the Job, or make it again if somebody deleted it."""
+    if rollout.acted_at is None:
+        return Move(acted(saying(rollout, "starting the reindex Job"), now), Action.CREATE_REINDEX, WATCHING)
+    undone = (rollout.undone or 0) + 1
+    if undone > MOST_UNDONE:
+        text = f"the reindex Job was deleted {undone} times before its end was seen; find out who deletes Jobs"
+        return failed(rollout, Failure("ReindexJobDeleted", text), now)
+    again = rollout.model_copy(update={"undone": undone})
+    if (left := pause_left(again, now)) > 0:
+        text = f"the reindex Job was deleted before its end was seen ({undone} times); it is made again"
+        return Move(saying(rollout, text), None, min(left, SLOWLY))
+    return Move(acted(saying(again, "starting the reindex Job again"), now), Action.CREATE_REINDEX, WATCHING)
+
+
+def _to_patch(rollout: Rollout, now: datetime) -> Move:
+    fresh = rollout.model_copy(update={"undone": None, "acted_at": None})
+    return Move(at_step(fresh, "Patch", now, None), None, SOON)
 
 
 def _patch(rollout: Rollout, seen: Observed, serving: Serving) -> Move:
-    blue, limit = seen.blue, serving.rollout_timeout_seconds
+    blue, now = seen.blue, seen.now
     if blue.found and blue.matches:
-        return Move(_at(rollout, "Wait", seen.now, None), None, SOON)
-    if blue.found and blue.blocked is None:
+        return Move(at_step(rollout, "Wait", now, None), None, SOON)
+    replaces = rollout.source not in (None, rollout.to) and rollout.acted_at is None
+    if blue.found and blue.scaled_down and replaces:
+        # nobody serves the version before, and pods that start meanwhile shall: blue is left as it is
+        return _asleep(rollout, seen)
+    if rollout.reason == "ScaledToZero":
+        return _awake(rollout, now)
+    missing = None if blue.found else Failure("DeploymentNotFound", f"Deployment {serving.deployment} does not exist")
+    hindrance = blue.blocked or missing
+    limit = serving.rollout_timeout_seconds
+    if elapsed(rollout.step_started_at, now, seen.watched.step) > limit:
+        text = f"the Deployment did not take the version within serving.rolloutTimeoutSeconds={limit}"
+        failure = hindrance or _too_long(rollout, seen, serving, text)
+        return failed(rollout, failure, now) if touched(rollout) else _ended(rollout, failure, now)
+    if hindrance is not None:
+        return Move(saying(rollout, hindrance.message), None, WATCHING)
+    return _tell(rollout, seen, serving)
+
+
+def _tell(rollout: Rollout, seen: Observed, serving: Serving) -> Move:
+    """Apply the version, also again after others took it out: later each time, and only so often."""
+    now, target = seen.now, rollout.source if rollout.step == "RollingBack" else rollout.to
+    if rollout.acted_at is not None and rollout.acted_at >= rollout.step_started_at:  # it was told in this step
+        if rollout.undone is not None and rollout.undone >= MOST_UNDONE:
+            return _overwritten(rollout, seen, serving)
+        again = rollout.model_copy(update={"undone": (rollout.undone or 0) + 1})
+    else:
+        again = rollout
+    if (left := pause_left(again, now)) > 0:
         return Move(
-            _saying(rollout, f"telling Deployment {serving.deployment} to serve {rollout.to}"), Action.APPLY, SOON
+            noting(rollout, changed(serving.deployment, seen.blue.changed_by, again.undone)), None, min(left, SLOWLY)
         )
-    failure = blue.blocked or Failure("DeploymentNotFound", f"Deployment {serving.deployment} does not exist")
-    if _elapsed(rollout, seen.now) > limit:
-        return _ended(rollout, failure, seen.now)
-    return Move(_saying(rollout, failure.message), None, WATCHING)
+    return Move(
+        acted(noting(again, f"telling Deployment {serving.deployment} to serve {target}"), now), Action.APPLY, SOON
+    )
+
+
+def _bounced(rollout: Rollout, seen: Observed, serving: Serving) -> Move:
+    """The version was in the Deployment and no longer is. If others own our fields now, the next patch says so."""
+    if rollout.undone is not None and rollout.undone >= MOST_UNDONE:
+        return _overwritten(rollout, seen, serving)
+    undone = (rollout.undone or 0) + 1
+    again = rollout.model_copy(update={"undone": undone})
+    return Move(
+        at_step(again, "Patch", seen.now, changed(serving.deployment, seen.blue.changed_by, undone)), None, SOON
+    )
+
+
+def _overwritten(rollout: Rollout, seen: Observed, serving: Serving) -> Move:
+    failure = Failure("OverwrittenByOthers", fight(rollout, serving.deployment, seen.blue.changed_by))
+    if rollout.step == "RollingBack":
+        return _ended(rollout, _stuck(rollout, failure.message), seen.now)
+    return failed(rollout, failure, seen.now)
 
 
 def _wait(rollout: Rollout, seen: Observed, serving: Serving) -> Move:
-    blue, limit = seen.blue, serving.rollout_timeout_seconds
-    if blue.found and blue.settled and blue.matches:
-        return Move(_at(rollout, "Verify" if serving.verify else "Promote", seen.now, None), None, SOON)
+    blue, limit, now = seen.blue, serving.rollout_timeout_seconds, seen.now
+    if blue.found and blue.settled and blue.matches and not blue.scaled_down:
+        return Move(at_step(rollout, "Verify" if serving.verify else "Promote", now, None), None, SOON)
+    if blue.found and blue.scaled_down and blue.matches:
+        return _asleep(rollout, seen)
+    if rollout.reason == "ScaledToZero":
+        return _awake(rollout, now)
     if blue.failed is not None:
-        return failed(rollout, blue.failed, seen.now)
-    if _elapsed(rollout, seen.now) > limit:
+        return failed(rollout, blue.failed, now)
+    if elapsed(rollout.step_started_at, now, seen.watched.step) > limit:
         text = f"the pods were not replaced within serving.rolloutTimeoutSeconds={limit}"
-        return failed(rollout, Failure("RolloutTimeout", f"{text}: {blue.message}"), seen.now)
+        return failed(rollout, blue.blocked or Failure("RolloutTimeout", f"{text}: {blue.message}"), now)
     if blue.found and not blue.matches:
-        # somebody wrote over our fields; if they own them now, the patch says so
-        return Move(
-            _at(rollout, "Patch", seen.now, f"Deployment {serving.deployment} was changed by others"), None, SOON
-        )
-    return Move(_saying(rollout, blue.message), None, WATCHING)
+        return _bounced(rollout, seen, serving)
+    return Move(saying(rollout, blue.blocked.message if blue.blocked else blue.message), None, WATCHING)
 
 
 def _verify(rollout: Rollout, seen: Observed, serving: Serving) -> Move:
     if not (seen.blue.found and seen.blue.matches):
-        return Move(
-            _at(rollout, "Patch", seen.now, f"Deployment {serving.deployment} was changed by others"), None, SOON
-        )
+        return _bounced(rollout, seen, serving)
+    if seen.blue.scaled_down:
+        return Move(at_step(rollout, "Wait", seen.now, seen.blue.message), None, SOON)
     if serving.verify is None:
-        return Move(_at(rollout, "Promote", seen.now, None), None, SOON)
+        return Move(at_step(rollout, "Promote", seen.now, None), None, SOON)
     return Move(rollout, Action.ASK, WATCHING)
+
+
+def _asleep(rollout: Rollout, seen: Observed) -> Move:
+    """The Deployment is scaled to 0 replicas, by a person or by KEDA: wait for pods."""
+    waits = {"reason": "ScaledToZero", "scaled_down_at": rollout.scaled_down_at or stamp(seen.now)}
+    return Move(saying(rollout, seen.blue.message).model_copy(update=waits), None, SLOWLY)
+
+
+def _awake(rollout: Rollout, now: datetime) -> Move:
+    """It has pods again: the step begins anew."""
+    return Move(at_step(rollout, rollout.step, now, None), None, SOON)
 
 
 def _rolling_back(rollout: Rollout, seen: Observed) -> Move:
     serving, blue, now = seen.serving, seen.blue, seen.now
     if serving is None or not blue.found or rollout.source is None:
         return _ended(rollout, _stuck(rollout, "there is no Deployment to go back with"), now)
+    if blue.matches and blue.scaled_down:
+        return _gone_back(rollout, now)
     limit = serving.rollout_timeout_seconds
-    if _elapsed(rollout, now) > limit and not (blue.matches and blue.settled):
-        return _ended(rollout, _stuck(rollout, blue.message), now)
+    if elapsed(rollout.step_started_at, now, seen.watched.step) > limit and not (blue.matches and blue.settled):
+        return _ended(rollout, _stuck(rollout, blue.blocked.message if blue.blocked else blue.message), now)
+    if not blue.matches and blue.blocked is not None and blue.blocked.reason != "DeploymentPaused":
+        return Move(saying(rollout, back_message(rollout, blue.blocked.message)), None, WATCHING)
     if not blue.matches:
-        return Move(_saying(rollout, _back_message(rollout, "")), Action.APPLY, SOON)
+        return _tell(rollout, seen, serving)
     if not blue.settled:
-        return Move(_saying(rollout, _back_message(rollout, blue.message)), None, WATCHING)
+        said = blue.blocked.message if blue.blocked else blue.message
+        return Move(saying(rollout, back_message(rollout, said)), None, WATCHING)
     return Move(rollout, Action.ASK, WATCHING) if serving.verify else _gone_back(rollout, now)
 
 
 def _gone_back(rollout: Rollout, now: datetime) -> Move:
     failure = Failure(
-        known_reason(rollout.reason) or "RolloutFailed", f"{_cause(rollout)}; blue serves {rollout.source} again"
+        known_reason(rollout.reason) or "RolloutFailed", f"{cause_of(rollout)}; blue serves {rollout.source} again"
     )
     return _ended(rollout, failure, now)
 
 
 def _stuck(rollout: Rollout, message: str) -> Failure:
-    text = f"{_cause(rollout)}; and going back to {rollout.source} did not succeed: {message}"
-    return Failure(_reason(rollout), text)
+    text = f"{cause_of(rollout)}; and going back to {rollout.source} did not succeed: {message}"
+    return Failure(reason_of(rollout), text)
+
+
+def _too_long(rollout: Rollout, seen: Observed, serving: Serving, text: str) -> Failure:
+    """Why a rollout took too long: others undid it, or it was hindered, as its reason and message say."""
+    if rollout.undone and rollout.reason is None:
+        writer = seen.blue.changed_by
+        return Failure("OverwrittenByOthers", f"{text}: {fight(rollout, serving.deployment, writer)}")
+    return Failure(reason_of(rollout, "RolloutTimeout"), f"{text}: {rollout.message}" if rollout.message else text)
 
 
 def _ended(rollout: Rollout, failure: Failure, now: datetime) -> Move:
-    return Move(_at(rollout, "Failed", now, failure.message, failure.reason), None, SOON)
-
-
-def _reason(rollout: Rollout, otherwise: Reason = "RolloutFailed") -> Reason:
-    return known_reason(rollout.reason) or otherwise
-
-
-def _cause(rollout: Rollout) -> str:
-    return (rollout.message or "the rollout failed").partition(BACK)[0]
-
-
-def _back_message(rollout: Rollout, progress: str) -> str:
-    text = f"{_cause(rollout)}{BACK}{rollout.source}"
-    return f"{text}: {progress}" if progress else text
-
-
-def _elapsed(rollout: Rollout, now: datetime) -> float:
-    return seconds_since(rollout.step_started_at, now)
-
-
-def _at(rollout: Rollout, step: Step, now: datetime, message: str | None, reason: str | None = None) -> Rollout:
-    return rollout.model_copy(
-        update={
-            "step": step,
-            "step_started_at": stamp(now),
-            "message": shortened(message) if message else None,
-            "reason": reason,
-        }
-    )
-
-
-def _saying(rollout: Rollout, message: str) -> Rollout:
-    return rollout.model_copy(update={"message": shortened(message) if message else None})
+    return Move(at_step(rollout, "Failed", now, failure.message, failure.reason), None, SOON)

@@ -18,6 +18,9 @@ PIN_TRIES = 5
 """How often a version that rollbackTo names is tried: each try may put pods into service that do not serve it well.
 What nothing else could replace, the base and the current version, is tried for ever."""
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 30, 1800
+FIGHT_SECONDS = 2.0 * LAST_RETRY_SECONDS
+"""If the Deployment loses the current version within this time after it was told anew, somebody takes it out again and
+again: it is told later and later, as after a failure."""
 ACTIVE = ("Reindex", "Patch", "Wait", "Verify", "Promote", "RollingBack")
 
 
@@ -184,18 +187,25 @@ def retry_delay(attempt: int) -> float:
     return float(min(FIRST_RETRY_SECONDS * 2 ** (attempt - 1), LAST_RETRY_SECONDS))
 
 
+def _told_anew(last: Rollout, now: datetime) -> bool:
+    """Whether the last rollout brought the current version back into the Deployment, not long ago."""
+    return last.step == "Done" and last.source == last.to and seconds_since(last.step_started_at, now) < FIGHT_SECONDS
+
+
 def _begin(s: Situation, target: Target) -> Choice:
     last, attempt = s.status.rollout, 1
-    if last is not None and last.step == "Failed" and last.to == target.version and last.task_uid == target.task_uid:
+    same = last is not None and last.to == target.version and last.task_uid == target.task_uid
+    if last is not None and same and (last.step == "Failed" or _told_anew(last, s.now)):
         attempt = (last.attempt or 1) + 1
         wait = retry_delay(attempt - 1) - seconds_since(last.step_started_at, s.now)
         if wait > 0 and last.generation == s.generation:
             return Choice(retry_after=wait)
     current = s.status.current.version if s.status.current else None
     again = current == target.version and last is not None  # without any rollout before, there is no index yet
+    source: dict[str, Any] = {"from": current}  # a word of Python's
     return Choice(
         Rollout(
-            **{"from": current},
+            **source,
             to=target.version,
             digest=target.digest,
             task_uid=target.task_uid,

@@ -8,7 +8,17 @@ from bluetune_api import store_layout
 from bluetune_api.model import Reindex, Rollout
 from bluetune_api.store_location import StoreSpec
 from bluetune_operator.core.job_state import Trouble
-from bluetune_operator.core.kinds import Object, child_labels, name_of, namespace_of, owner_reference, true_condition
+from bluetune_operator.core.kinds import (
+    Object,
+    child_labels,
+    is_left_over,
+    is_owned_by,
+    name_of,
+    namespace_of,
+    owner_reference,
+    true_condition,
+    uid_of,
+)
 from bluetune_operator.core.rollout import JobView
 from bluetune_operator.core.serving_patch import CA_FOLDER, CA_VOLUME
 from bluetune_operator.core.serving_pods import exit_of, why_not_started
@@ -23,6 +33,8 @@ ROLLOUT_ANNOTATION = "bluetune.dev/rollout"
 
 KEPT_SECONDS = 86400
 """How long an ended Job can be looked at, unless the template says otherwise: each version leaves one."""
+LEAST_KEPT_SECONDS = 300
+"""How long it stays at least, so that the operator sees how it ended."""
 
 
 def reindex_name(model: str, version: str) -> str:
@@ -35,11 +47,62 @@ def reindex_labels(model: str) -> dict[str, str]:
     return child_labels(model=model, job="reindex")
 
 
+def template_problem(template: Json) -> str | None:
+    """What in `serving.reindex.template` is no Job's spec, as far as bluetune writes into it; None if nothing is.
+
+    The API server judges the rest when the Job is made.
+    """
+    root = "serving.reindex.template"
+    if "template" not in template:
+        return f"{root}.template, the pod of the Job, is missing"
+    pod_template = template["template"]
+    if problem := _no_map(pod_template, f"{root}.template"):
+        return problem
+    for key in ("metadata", "spec"):
+        if problem := _no_map(pod_template.get(key, {}), f"{root}.template.{key}"):
+            return problem
+    labels, pod = (pod_template.get("metadata") or {}).get("labels"), pod_template.get("spec") or {}
+    if labels is not None and (problem := _no_map(labels, f"{root}.template.metadata.labels")):
+        return problem
+    where = f"{root}.template.spec"
+    if not pod.get("containers"):
+        return f"{where}.containers is missing; it lists the container that reindexes"
+    lists = [(f"{where}.{key}", pod.get(key)) for key in ("initContainers", "containers", "volumes")]
+    for key in ("initContainers", "containers"):
+        found = pod.get(key)
+        for number, container in enumerate(found if isinstance(found, list) else ()):
+            if isinstance(container, Mapping):
+                lists += [(f"{where}.{key}[{number}].{name}", container.get(name)) for name in ("env", "volumeMounts")]
+    return next((problem for path, value in lists if (problem := _no_list_of_maps(value, path))), None)
+
+
+def _no_map(value: Any, path: str) -> str | None:
+    return None if isinstance(value, Mapping) else f"{path} must be a map of fields, not {_kind(value)}"
+
+
+def _no_list_of_maps(value: Any, path: str) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        return f"{path} must be a list (each entry begins with a dash), not {_kind(value)}"
+    problems = (_no_map(entry, f"{path}[{number}]") for number, entry in enumerate(value))
+    return next((problem for problem in problems if problem), None)
+
+
+def _kind(value: Any) -> str:
+    known = {dict: "a map", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return known.get(type(value), "a number")
+
+
 def reindex_job(model: Object, reindex: Reindex, store: StoreSpec, rollout: Rollout) -> Object:
-    """The Job of a rollout. What the template holds is kept, but for the variables that bluetune sets."""
+    """The Job of a rollout. What the template holds is kept, but for the variables that bluetune sets, and a
+    ttlSecondsAfterFinished that would remove the Job before its end is seen. `template_problem` must be None."""
     spec: Object = {"ttlSecondsAfterFinished": KEPT_SECONDS, **copy.deepcopy(reindex.template)}
-    template = spec.setdefault("template", {})
-    metadata, pod = template.setdefault("metadata", {}), template.setdefault("spec", {})
+    kept = spec["ttlSecondsAfterFinished"]
+    if isinstance(kept, int) and 0 <= kept < LEAST_KEPT_SECONDS:
+        spec["ttlSecondsAfterFinished"] = LEAST_KEPT_SECONDS
+    template = spec["template"]
+    metadata, pod = template.setdefault("metadata", {}), template["spec"]
     labels = reindex_labels(name_of(model))
     metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
     pod.setdefault("restartPolicy", "Never")
@@ -68,10 +131,18 @@ def reindex_job(model: Object, reindex: Reindex, store: StoreSpec, rollout: Roll
     }
 
 
-def job_view(job: Json | None, pods: Sequence[Json], rollout: Rollout, refused: Trouble | None) -> JobView | None:
-    """The Job as the rollout sees it; `pods` are its pods, `refused` is why it gets none."""
+def job_view(
+    job: Json | None, pods: Sequence[Json], rollout: Rollout, refused: Trouble | None, model: Json
+) -> JobView | None:
+    """The Job as the rollout of `model` sees it; `pods` are its pods, `refused` is why it gets none."""
     if job is None:
         return None
+    if not is_owned_by(job, uid_of(model)):
+        if is_left_over(job, {"metadata": {"ownerReferences": [owner_reference(model)]}}):
+            text = f"Job {name_of(job)!r} of an earlier model of this name is being removed"
+            return JobView("Running", False, text, "Gone")
+        text = f"Job {name_of(job)!r} exists and does not belong to this model; delete or rename it"
+        return JobView("Running", False, text, "Other")
     annotations = job["metadata"].get("annotations") or {}
     ours = annotations.get(ROLLOUT_ANNOTATION) == rollout.started_at and not job["metadata"].get("deletionTimestamp")
     if not is_finished_job(job):

@@ -126,19 +126,6 @@ def _is_optional(item: Json) -> bool:
     return bool(((item.get("valueFrom") or {}).get("secretKeyRef") or {}).get("optional"))
 
 
-def field_conflict(deployment: str, message: str) -> Failure | None:
-    """What to do about a conflict of server-side apply; None if the object only changed since it was read."""
-    managers = sorted(set(re.findall(r'conflicts? with "([^"]+)"', message)))
-    if not managers:
-        return None
-    fields = sorted(set(re.findall(r"(\.spec\.\S+)", message)))
-    text = (
-        f"Deployment {deployment}: {', '.join(fields) or 'a field'} belongs to {', '.join(managers)};"
-        " remove it there, since bluetune sets it and never forces its will"
-    )
-    return Failure("FieldConflict", text)
-
-
 def cannot_patch(deployment: Json | None, serving: Serving) -> Failure | None:
     """Why the Deployment cannot be told to serve a version at all, if so."""
     name = serving.deployment
@@ -218,6 +205,24 @@ def _share(value: int | str, replicas: int, *, up: bool) -> int:
         return value
     exact = float(value.rstrip("%")) * replicas / 100
     return math.ceil(exact) if up else math.floor(exact)
+
+
+def unexpanded(deployment: Json, patch: Json) -> str | None:
+    """Which of the container's variables Kubernetes does not expand: they refer to one that bluetune sets, and stand
+    before it. Server-side apply adds new variables at the end, and their order is nobody's field."""
+    (wanted,) = patch["spec"]["template"]["spec"]["containers"]
+    ours = {variable["name"] for variable in wanted.get("env") or ()}
+    container = next((c for c in _containers(deployment) if c.get("name") == wanted["name"]), {})
+    env = [v for v in container.get("env") or () if isinstance(v, Mapping)]
+    places = {variable.get("name"): place for place, variable in enumerate(env)}
+    for place, variable in enumerate(env):
+        for name in re.findall(r"(?<!\$)\$\(([A-Za-z0-9_.-]+)\)", str(variable.get("value") or "")):
+            if name in ours and places.get(name, len(env)) > place:
+                return (
+                    f"variable {variable.get('name')} refers to $({name}), which stands after it and is not expanded;"
+                    f" name {name} before it in the manifest, without a value"
+                )
+    return None
 
 
 def _containers(deployment: Json) -> Sequence[Json]:

@@ -2,30 +2,42 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from bluetune_operator.core.kinds import condition, is_deleting, name_of, true_condition
+from bluetune_operator.core.kinds import Object, condition, is_deleting, labels_of, name_of, true_condition
 from bluetune_operator.core.pod_refusal import unnamed
 from bluetune_operator.core.rollout import BlueView, Failure
-from bluetune_operator.core.serving_patch import VERSION_ANNOTATION, tells
+from bluetune_operator.core.serving_fields import last_writer
+from bluetune_operator.core.serving_patch import VERSION_ANNOTATION, tells, unexpanded
+from bluetune_operator.core.times import seconds_since
 from bluetune_operator.core.workloads import is_active_pod
 
 Json = Mapping[str, Any]
 
 SILENT = re.compile(r"exit code \d+$")
 """A container that ended without a termination message: its log says more."""
+HASH_LABEL = "pod-template-hash"
+DRAINED_SECONDS = 60.0
+"""After this long a pod that ends is asked by nobody."""
+SCALED_DOWN = "the Deployment is scaled to 0 replicas, so no pod can serve the version; scale it up"
 HARMLESS = frozenset({"ContainerCreating", "PodInitializing", ""})
 """Waiting reasons of a container that is on its way."""
 
 
-def blue_view(deployment: Json | None, pods: Sequence[Json], patch: Json, blocked: Failure | None) -> BlueView:
-    """Judge the Deployment and the pods of its selector against the version that `patch` is about."""
+def blue_view(
+    deployment: Json | None, pods: Sequence[Json], patch: Json, blocked: Failure | None, now: datetime
+) -> BlueView:
+    """Judge the Deployment and its pods (`own_pods`) against the version that `patch` is about."""
     if deployment is None:
         return BlueView(found=False, blocked=blocked, message=blocked.message if blocked else "")
     version = version_of_template(patch["spec"]["template"])
-    settled, message = _progress(deployment, pods, version)
+    settled, message = _progress(deployment, pods, version, now)
     if not settled:
-        message = why_not_started(_new(pods, version)) or _refused(deployment) or message
+        unready = why_not_started(_new(pods, version))
+        hint = unexpanded(deployment, patch) if unready else None
+        message = unready or _refused(deployment) or message
+        message += f"; {hint}" if hint else ""
     return BlueView(
         found=True,
         matches=tells(deployment, patch),
@@ -33,7 +45,29 @@ def blue_view(deployment: Json | None, pods: Sequence[Json], patch: Json, blocke
         failed=_deadline(deployment, message),
         blocked=blocked,
         message=message,
+        scaled_down=scaled_down(deployment),
+        changed_by=last_writer(deployment),
     )
+
+
+def own_pods(deployment: Json, pods: Iterable[Object]) -> list[Object]:
+    """Those that the Deployment made, of the pods of its selector.
+
+    Pods of others may have its labels, too. Its own have a ReplicaSet as their owner, whose name is made of the
+    Deployment's and of the hash that is one of their labels.
+    """
+
+    def is_own(pod: Object) -> bool:
+        replica_set = f"{name_of(deployment)}-{labels_of(pod).get(HASH_LABEL)}"
+        owners = pod["metadata"].get("ownerReferences") or ()
+        return any((owner.get("kind"), owner.get("name")) == ("ReplicaSet", replica_set) for owner in owners)
+
+    return [pod for pod in pods if is_own(pod)]
+
+
+def scaled_down(deployment: Json) -> bool:
+    """Whether it is to have no pods at all."""
+    return bool(deployment["spec"].get("replicas", 1) == 0)
 
 
 def version_of_template(template: Json) -> str | None:
@@ -69,14 +103,14 @@ def why_not_started(pods: Iterable[Json]) -> str | None:
     return None
 
 
-def _progress(deployment: Json, pods: Sequence[Json], version: str | None) -> tuple[bool, str]:
+def _progress(deployment: Json, pods: Sequence[Json], version: str | None, now: datetime) -> tuple[bool, str]:
     status, generation = deployment.get("status") or {}, deployment["metadata"].get("generation", 0)
     if status.get("observedGeneration", 0) < generation:
         return False, "waiting for Kubernetes to see the change"
     wanted = deployment["spec"].get("replicas", 1)
     updated, total, available = (status.get(k, 0) for k in ("updatedReplicas", "replicas", "availableReplicas"))
     if wanted == 0:
-        return False, "the Deployment is scaled to 0 replicas, so no pod can serve the version"
+        return False, SCALED_DOWN
     if updated < wanted:
         return False, f"{updated} of {wanted} pods are new"
     if available < updated or total > updated:
@@ -84,10 +118,22 @@ def _progress(deployment: Json, pods: Sequence[Json], version: str | None) -> tu
             False,
             f"{min(available, updated)} of {wanted} new pods are available, {total - updated} old ones are left",
         )
-    old = [p for p in pods if version_of_template(p) != version and is_active_pod(p)]
+    old = [p for p in pods if version_of_template(p) != version and is_active_pod(p) and not _drained(p, now)]
     if old:
         return False, f"{len(old)} old pods are still ending"
     return True, f"{available} pods are available"
+
+
+def _drained(pod: Json, now: datetime) -> bool:
+    """Whether a pod that ends gets no requests any more: it is not ready, as on a node that is lost, or has been ending
+    for so long that every node knows.
+
+    It may stay for hours, by its grace period or because its node does not answer.
+    """
+    if not is_deleting(pod):
+        return False
+    grace = pod["metadata"].get("deletionGracePeriodSeconds") or 0  # the time of deletion has it added
+    return not _ready(pod) or seconds_since(pod["metadata"]["deletionTimestamp"], now) + grace > DRAINED_SECONDS
 
 
 def _deadline(deployment: Json, message: str) -> Failure | None:
@@ -98,7 +144,9 @@ def _deadline(deployment: Json, message: str) -> Failure | None:
     if progressing is None or progressing.get("reason") != "ProgressDeadlineExceeded":
         return None
     seconds = deployment["spec"].get("progressDeadlineSeconds", 600)
-    return Failure("ProgressDeadlineExceeded", f"no progress within progressDeadlineSeconds={seconds}: {message}")
+    text = f"no progress within the Deployment's progressDeadlineSeconds={seconds}: {message}"
+    advice = "if a node must start first, raise it and serving.rolloutTimeoutSeconds, both"
+    return Failure("ProgressDeadlineExceeded", f"{text} ({advice})")
 
 
 def _refused(deployment: Json) -> str | None:
@@ -126,6 +174,13 @@ def _problem(pod: Json) -> str | None:
                 logs = f"kubectl logs {name_of(pod)} -c {container['name']}"
                 hint = f" (it left no message; {logs})" if SILENT.search(problem) else ""
                 return f"{kind} {container['name']}: {problem}{hint}"
+    for container in status.get("containerStatuses") or ():
+        if "running" in (container.get("state") or {}) and not container.get("ready", False):
+            probe = "startup" if container.get("started") is False else "readiness"
+            return (
+                f"container {container['name']} runs, but its {probe} probe has not succeeded"
+                f" (kubectl describe pod {name_of(pod)})"
+            )
     return None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bluetune_api import store_layout
-from bluetune_api.model import CurrentVersion, EmbeddingModelSpec, EmbeddingModelStatus
+from bluetune_api.model import CurrentVersion, EmbeddingModelSpec, EmbeddingModelStatus, ServedBy
 from bluetune_api.objectstore import StoreError
 from bluetune_operator.adapters.leases import read_lease
 from bluetune_operator.adapters.store import AsyncStore, StoreProblem, problem_of
@@ -36,7 +36,14 @@ from bluetune_operator.core.manifest_look import AWAY
 from bluetune_operator.core.model_claims import claimed_by_another
 from bluetune_operator.core.model_import import import_name
 from bluetune_operator.core.model_lock import held_by, is_settled, lock_view
-from bluetune_operator.core.model_verdict import Verdict, asks_store, news, serving_verdict, with_verdict
+from bluetune_operator.core.model_verdict import (
+    ServingFacts,
+    Verdict,
+    asks_store,
+    news,
+    serving_verdict,
+    with_verdict,
+)
 from bluetune_operator.core.retention import is_due
 from bluetune_operator.core.rollout import Failure, abandoned
 from bluetune_operator.core.rollout_choice import (
@@ -49,14 +56,16 @@ from bluetune_operator.core.rollout_choice import (
     request_of,
     unread,
 )
+from bluetune_operator.core.serving_fields import last_writer
 from bluetune_operator.core.serving_patch import tells
-from bluetune_operator.core.serving_pods import serving_pods
+from bluetune_operator.core.serving_pods import scaled_down, serving_pods
 from bluetune_operator.core.times import stamp
 from bluetune_operator.reconciler.base import Context
 from bluetune_operator.reconciler.live_version import LiveVersions, adopted, with_current
 from bluetune_operator.reconciler.model_import import NotYet, end_outlived_import, published_base
 from bluetune_operator.reconciler.model_rollout import Blue, Rollouts, Subject, missing_version
 from bluetune_operator.reconciler.retention import RETENTION
+from bluetune_operator.reconciler.serving_return import has_moved, release_container, return_fields
 from bluetune_operator.reconciler.store_claim import Hold, StoreClaims
 
 logger = logging.getLogger(__name__)
@@ -238,10 +247,12 @@ class ModelReconciler:
         return None
 
     async def _unserved(self, subject: Subject, store_problem: Failure | None) -> Outcome:
+        subject = await self._moved(subject)
         status = subject.status
         if active(status.rollout):
             progress = await self._rollouts.move(subject, None, None)
             return Outcome(progress.status, Verdict(problem=store_problem), progress.after)
+        self._rollouts.forget(subject.model)
         if status.current is None:
             found = await adopted(subject, None)
             if isinstance(found, Failure):
@@ -255,7 +266,10 @@ class ModelReconciler:
         return Outcome(status, Verdict(problem=store_problem, ready=ready), RETRY_SECONDS if store_problem else None)
 
     async def _served(self, subject: Subject, store_problem: Failure | None) -> Outcome:
+        subject = await self._moved(subject)
         blue, serving = await self._rollouts.blue(subject), subject.serving
+        if blue.blocked is not None and blue.blocked.reason == "ContainerNotFound":
+            await release_container(self._context, subject, blue.deployment)
         live = await adopted(subject, blue.deployment)
         if isinstance(live, Failure) and serving.rollback_to is None:
             verdict = Verdict(problem=live, unsafe=blue.unsafe, deployment_seen=blue.deployment is not None)
@@ -267,24 +281,35 @@ class ModelReconciler:
             progress = await self._rollouts.move(subject, blue, await self._lost_right(subject))
             status, after = progress.status, progress.after
         else:
+            self._rollouts.forget(subject.model)
             pinned = await self._pinned(subject)
             pin_problem = pinned if isinstance(pinned, Failure) else None
             target = pinned if isinstance(pinned, Target) else None
             status, after, away = await self._begin(subject, blue, target)
             store_problem = store_problem or away
-        verdict = serving_verdict(
-            status,
+        served = ServedBy(deployment=serving.deployment, container=serving.container)
+        status = status.model_copy(update={"blue": served})
+        facts = ServingFacts(
             blocked=blue.blocked,
             unsafe=blue.unsafe,
-            drifted=self._drifted(subject, blue),
-            available=status.current is not None and bool(serving_pods(blue.pods, status.current.version)),
+            drifted=self._drifted(replace(subject, status=status), blue),
+            ready=_ready_versions(status, blue),
+            scaled_down=blue.deployment is not None and scaled_down(blue.deployment),
+            changed_by=last_writer(blue.deployment) if blue.deployment is not None else "others",
             pin=serving.rollback_to,
             pin_problem=pin_problem,
             store_problem=store_problem,
         )
+        verdict = serving_verdict(status, facts)
         if after is None and (verdict.problem is not None or blue.deployment is None):
             after = DEPLOYMENT_SECONDS if blue.blocked else RETRY_SECONDS
         return Outcome(status, verdict, after)
+
+    async def _moved(self, subject: Subject) -> Subject:
+        """With what bluetune owned in another Deployment given back, if spec.serving names that one no longer."""
+        if not has_moved(subject.status, subject.spec.serving):
+            return subject
+        return replace(subject, status=await return_fields(self._context, subject, self._context.cache.all(MODELS)))
 
     async def _begin(
         self, subject: Subject, blue: Blue, pinned: Target | None
@@ -416,6 +441,13 @@ def _base_as_current(subject: Subject) -> CurrentVersion:
     return CurrentVersion(
         version=status.base_version, uri=uri, digest=status.base_digest, promoted_at=stamp(subject.now)
     )
+
+
+def _ready_versions(status: EmbeddingModelStatus, blue: Blue) -> list[str]:
+    """Of the current version and the one that is rolled out, those that a ready pod serves."""
+    rolled = [status.rollout.to] if status.rollout is not None and active(status.rollout) else []
+    current = [status.current.version] if status.current is not None else []
+    return [version for version in dict.fromkeys(current + rolled) if serving_pods(blue.pods, version)]
 
 
 def _first_problem(error: ValidationError) -> str:

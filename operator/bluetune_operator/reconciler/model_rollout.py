@@ -13,8 +13,8 @@ from bluetune_api.objectstore import StoreError
 from bluetune_api.records import Manifest, Probe, digest_of
 from bluetune_operator.adapters.serving import PodServers
 from bluetune_operator.adapters.store import AsyncStore, problem_of
-from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject
-from bluetune_operator.core.kinds import DEPLOYMENTS, JOBS, PODS, Object, name_of, namespace_of, uid_of
+from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject, Leftover, WebhookFailed
+from bluetune_operator.core.kinds import DEPLOYMENTS, JOBS, PODS, Object, is_owned_by, name_of, namespace_of, uid_of
 from bluetune_operator.core.manifest_look import look_verdict
 from bluetune_operator.core.model_import import manifest_problem
 from bluetune_operator.core.rollout import (
@@ -30,21 +30,23 @@ from bluetune_operator.core.rollout import (
     answered,
     done,
     failed,
+    hindered,
     refused,
 )
 from bluetune_operator.core.rollout_choice import promoted
-from bluetune_operator.core.rollout_reindex import job_view, reindex_job, reindex_name
+from bluetune_operator.core.rollout_reindex import job_view, reindex_job, reindex_name, template_problem
+from bluetune_operator.core.serving_fields import field_conflict
 from bluetune_operator.core.serving_patch import (
     FIELD_MANAGER,
     Fetcher,
     cannot_patch,
-    field_conflict,
     serving_patch,
     unsafe,
 )
-from bluetune_operator.core.serving_pods import blue_view, label_selector, serving_pods
+from bluetune_operator.core.serving_pods import blue_view, label_selector, own_pods, serving_pods
 from bluetune_operator.core.workloads import pods_of
 from bluetune_operator.reconciler.base import Context
+from bluetune_operator.reconciler.rollout_watch import RolloutWatch
 
 PROBES = 32
 """Manifests' probes that are kept in memory."""
@@ -92,6 +94,7 @@ class Rollouts:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._servers = PodServers()
+        self._watch = RolloutWatch()
         self._probes: OrderedDict[str, Probe] = OrderedDict()
 
     async def blue(self, subject: Subject) -> Blue:
@@ -101,7 +104,7 @@ class Rollouts:
         if deployment is None:
             return Blue(None, (), cannot_patch(None, serving), None)
         selector = label_selector(deployment["spec"].get("selector") or {})
-        pods = await kube.list(PODS, namespace, labels=selector)
+        pods = own_pods(deployment, await kube.list(PODS, namespace, labels=selector))
         return Blue(deployment, pods, cannot_patch(deployment, serving), unsafe(deployment, serving))
 
     def patch(self, subject: Subject, version: str, digest: str) -> Object:
@@ -111,23 +114,30 @@ class Rollouts:
         namespace = namespace_of(subject.model)
         return serving_patch(subject.serving, subject.spec.store, namespace, version, digest, fetcher)
 
+    def forget(self, model: Object) -> None:
+        """No rollout of the model is under way."""
+        self._watch.forget((namespace_of(model), name_of(model)))
+
     async def move(self, subject: Subject, blue: Blue | None, abort: Failure | None) -> Progress:
         """Make the next move of the rollout that the status, as read live, names."""
         rollout = subject.status.rollout
         assert rollout is not None  # noqa: S101 - the caller looked
+        watched = self._watch.look((namespace_of(subject.model), name_of(subject.model)), rollout)
         if subject.spec.serving is None or blue is None:
-            return _progress(subject, advance(rollout, Observed(subject.now, None)))
+            return _progress(subject, advance(rollout, Observed(subject.now, None, watched)))
         target = target_of(rollout, subject.status)
         if target is None:
-            return _progress(subject, advance(rollout, Observed(subject.now, subject.serving)))
+            return _progress(subject, advance(rollout, Observed(subject.now, subject.serving, watched)))
         version, digest = target
         patch = self.patch(subject, version, digest)
+        job = await self._reindex_job(subject, rollout) if rollout.step == "Reindex" else None
         seen = Observed(
             now=subject.now,
             serving=subject.serving,
+            watched=watched,
             abort=abort,
-            job=await self._reindex(subject, rollout) if rollout.step == "Reindex" else None,
-            blue=blue_view(blue.deployment, blue.pods, patch, blue.blocked),
+            job=await self._reindex(subject, rollout, job) if job is not None else None,
+            blue=blue_view(blue.deployment, blue.pods, patch, blue.blocked, subject.now),
         )
         move = advance(rollout, seen)
         match move.action:
@@ -136,17 +146,18 @@ class Rollouts:
             case Action.CREATE_REINDEX:
                 return _progress(subject, await self._create_reindex(subject, move))
             case Action.DELETE_REINDEX:
-                name = reindex_name(name_of(subject.model), rollout.to)
-                await self._context.kube.delete(JOBS, namespace_of(subject.model), name, propagation="Foreground")
+                if job is not None and is_owned_by(job, uid_of(subject.model)):
+                    namespace, uid = namespace_of(subject.model), uid_of(job)
+                    await self._context.kube.delete(JOBS, namespace, name_of(job), uid=uid, propagation="Foreground")
                 return _progress(subject, move)
             case Action.APPLY:
                 problem = await self.cannot_serve(subject, version, digest)
-                if (instead := look_verdict(move.rollout, problem, subject.serving, subject.now)) is not None:
+                if (instead := look_verdict(rollout, problem, subject.now)) is not None:
                     return _progress(subject, instead)
                 return _progress(subject, await self._apply(subject, blue, patch, move))
             case Action.ASK:
                 answers = await self._ask(subject, blue, version, digest)
-                return _progress(subject, answered(move.rollout, answers, subject.serving, subject.now))
+                return _progress(subject, answered(move.rollout, answers, seen))
             case Action.PROMOTE:
                 return _promote(subject, rollout)
 
@@ -164,72 +175,94 @@ class Rollouts:
             problem = problem_of(error)
             return Failure(problem.reason, str(problem))
 
-    async def _reindex(self, subject: Subject, rollout: Rollout) -> JobView | None:
+    async def _reindex_job(self, subject: Subject, rollout: Rollout) -> Object | None:
+        name = reindex_name(name_of(subject.model), rollout.to)
+        return await self._context.kube.get(JOBS, namespace_of(subject.model), name)
+
+    async def _reindex(self, subject: Subject, rollout: Rollout, job: Object) -> JobView | None:
         namespace, model = namespace_of(subject.model), name_of(subject.model)
-        job = await self._context.kube.get(JOBS, namespace, reindex_name(model, rollout.to))
-        if job is None:
-            return None
         pods = pods_of(job, "reindex", self._context.cache.of_model(PODS, namespace, model))
         refused = await self._context.job_events.why_no_pod(job, pods, subject.now)
-        return job_view(job, pods, rollout, refused)
+        return job_view(job, pods, rollout, refused, subject.model)
 
     async def _create_reindex(self, subject: Subject, move: Move) -> Move:
-        reindex = subject.serving.reindex
+        reindex, rollout = subject.serving.reindex, subject.status.rollout
         assert reindex is not None  # noqa: S101 - the move says so
+        assert rollout is not None  # noqa: S101
+        if (problem := template_problem(reindex.template)) is not None:
+            return failed(rollout, Failure("ReindexRefused", problem), subject.now)
         job = reindex_job(subject.model, reindex, subject.spec.store, move.rollout)
         try:
-            await self._context.kube.create_owned(JOBS, job, uid_of(subject.model))
+            await self._context.kube.create_owned(JOBS, job, uid_of(subject.model), strict=True)
+        except Leftover as error:
+            return hindered(rollout, Failure("Terminating", str(error)))
         except ForeignObject as error:
-            return failed(move.rollout, Failure("NameTaken", str(error)), subject.now)
+            return failed(rollout, Failure("NameTaken", str(error)), subject.now)
         except Conflict:
             raise
         except ApiError as error:
             text = f"the API server refused the Job in serving.reindex.template: {error.message}"
-            return failed(move.rollout, Failure("ReindexRefused", text), subject.now)
+            failure = Failure("ReindexRefused", text)
+            if isinstance(error, WebhookFailed):
+                return hindered(rollout, failure)
+            return failed(rollout, failure, subject.now)
         return move
 
     async def _apply(self, subject: Subject, blue: Blue, patch: Object, move: Move) -> Move:
+        rollout = subject.status.rollout
         assert blue.deployment is not None  # noqa: S101 - the move says so
+        assert rollout is not None  # noqa: S101
+        if rollout.step == "Patch" and rollout.source != rollout.to:
+            # what the pods will be asked for is fetched before the switch: a store that is away harms nobody then
+            probe = await self._probe_to_ask(subject, rollout.to, rollout.digest)
+            if isinstance(probe, Failure):
+                return hindered(rollout, probe)
         version = blue.deployment["metadata"]["resourceVersion"]
         body = {**patch, "metadata": {**patch["metadata"], "resourceVersion": version}}
         try:
             await self._context.kube.apply(DEPLOYMENTS, body, field_manager=FIELD_MANAGER)
         except Conflict as error:
-            if (failure := field_conflict(subject.serving.deployment, error.message)) is None:
-                return Move(move.rollout, None, WATCHING)  # it changed since it was read: look again
-            return refused(move.rollout, failure, subject.now)
+            if (failure := field_conflict(subject.serving, error.message)) is None:
+                return Move(rollout, None, WATCHING)  # it changed since it was read: look again
+            return refused(rollout, failure, subject.now)
         except ApiError as error:
             text = f"the API server refused to change Deployment {subject.serving.deployment}: {error.message}"
-            return refused(move.rollout, Failure("PatchRefused", text), subject.now)
+            failure = Failure("PatchRefused", text)
+            if isinstance(error, WebhookFailed):
+                return hindered(rollout, failure)
+            return refused(rollout, failure, subject.now)
         return move
 
     async def _ask(self, subject: Subject, blue: Blue, version: str, digest: str) -> Answers:
         verify = subject.serving.verify
         assert verify is not None  # noqa: S101 - the move says so
-        probe = None
-        if verify.encode_path is not None:
-            found = await self._probe(subject.store, version, digest)
-            if isinstance(found, Answers):
-                return found
-            probe = found
+        probe = await self._probe_to_ask(subject, version, digest)
+        if isinstance(probe, Failure):
+            return Answers(False, probe.message, probe.reason)
         return await self._servers.ask(serving_pods(blue.pods, version), verify, digest, probe)
 
-    async def _probe(self, store: AsyncStore | None, version: str, digest: str) -> Probe | Answers:
+    async def _probe_to_ask(self, subject: Subject, version: str, digest: str) -> Probe | Failure | None:
+        """The probe of a version; None if pods are not asked for vectors; or why it cannot be had."""
+        verify, store = subject.serving.verify, subject.store
+        if verify is None or verify.encode_path is None:
+            return None
         if digest in self._probes:
             return self._probes[digest]
         if store is None:
-            return Answers(False, "the store that holds the probe cannot be opened")
+            return Failure("StoreUnreachable", "the store that holds the version's probe cannot be opened")
         try:
             data = await self.manifest(store, version)
         except StoreError as error:
-            return Answers(False, str(problem_of(error)))
-        if data is None or (problem := manifest_problem(data, version, digest)):
-            text = problem.message if data is not None and problem else f"version {version} has no manifest.json"
-            return Answers(False, text)
+            problem = problem_of(error)
+            return Failure(problem.reason, f"the version's probe cannot be read: {problem}")
+        if data is None:
+            return Failure("VersionNotFound", f"version {version} has no manifest.json")
+        if (failure := manifest_problem(data, version, digest)) is not None:
+            return failure
         try:
             probe = Manifest.model_validate_json(data).probe
         except ValidationError:
-            return Answers(False, f"manifest.json of version {version} cannot be read")
+            return Failure("VersionInvalid", f"manifest.json of version {version} cannot be read")
         self._probes[digest] = probe
         while len(self._probes) > PROBES:
             self._probes.popitem(last=False)
@@ -240,8 +273,14 @@ def target_of(rollout: Rollout, status: EmbeddingModelStatus) -> tuple[str, str]
     """Version and digest that the Deployment should be told: on the way back those of `from`, if they are known."""
     if rollout.step != "RollingBack":
         return rollout.to, rollout.digest
+    digest = digest_of_version(rollout.source, status)
+    return (rollout.source, digest) if rollout.source and digest else None
+
+
+def digest_of_version(version: str | None, status: EmbeddingModelStatus) -> str | None:
+    """Of a version that the model served once, the digest."""
     known = [c for c in (status.current, *(status.history or ())) if c is not None]
-    return next(((c.version, c.digest) for c in known if c.version == rollout.source), None)
+    return next((c.digest for c in known if c.version == version), None)
 
 
 def missing_version(version: str, manifest: bytes | None) -> Failure | str:

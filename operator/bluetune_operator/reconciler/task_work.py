@@ -10,7 +10,7 @@ from bluetune_api.reasons import Reason
 from bluetune_api.records import CheckReport, Plan
 from bluetune_operator.adapters.store import StoreProblem
 from bluetune_operator.core.conditions import shortened
-from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject, Leftover
+from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject, Leftover, WebhookFailed
 from bluetune_operator.core.job_state import OUTLIVED_SECONDS, JobState, job_state
 from bluetune_operator.core.jobs import TrainerJob, plan_config_map, trainer_job
 from bluetune_operator.core.kinds import (
@@ -226,7 +226,7 @@ async def _start(run: Run, kind: Stage, wanted: TrainerJob, plan: Plan, record: 
     except Conflict:
         raise
     except ApiError as error:
-        if error.status not in REFUSALS:
+        if error.status not in REFUSALS and not isinstance(error, WebhookFailed):
             raise
         message = f"the API server refused Job {wanted.name}: {error.message}"
         run.draft.now_doing("Pending", "JobRefused", shortened(message), stalled=True)

@@ -5,7 +5,7 @@ uid preconditions, status as a subresource, watches that lag behind, pods that t
 does is tested on a real cluster (tests/operator); this one is for schedules that no cluster can be made to run.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,7 +86,7 @@ class Kube(KubeApi):
         path: str,
         query: Mapping[str, str] | None = None,
         *,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | Sequence[Object] | None = None,
         content_type: str = "application/json",
     ) -> Object:
         status, answer = await _Asked(Request(method, path, dict(query or {}), copied(body), content_type))

@@ -201,11 +201,16 @@ class World:
         blue["status"] = _settled(blue)
         self.server.put("controller", DEPLOYMENTS, blue)
         for pod in self.server.all(PODS):
-            if pod["metadata"]["labels"] == {"app": BLUE}:
+            if pod["metadata"]["labels"].get("app") == BLUE:
                 self.server.finalize("kubelet", PODS, pod["metadata"]["name"])
         number = sum(event.type == "ADDED" for event in self.server.watched[PODS.plural])
         annotations = blue["spec"]["template"]["metadata"]["annotations"]
-        metadata = {"name": f"blue-serve-{number}", "labels": {"app": BLUE}, "annotations": annotations}
+        metadata = {
+            "name": f"blue-serve-{number}",
+            "labels": {"app": BLUE, "pod-template-hash": str(number)},
+            "annotations": annotations,
+            "ownerReferences": [{"kind": "ReplicaSet", "name": f"{BLUE}-{number}", "uid": f"rs-{number}"}],
+        }
         ready = {"phase": "Running", "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]}
         self.server.create("controller", PODS, {"metadata": metadata, "spec": {"containers": []}, "status": ready})
 

@@ -1,12 +1,21 @@
 """What is said of a model: conditions that kstatus understands, and Events on changes only."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from bluetune_api.model import CurrentVersion, EmbeddingModelStatus, Rollout
 from bluetune_operator.core.conditions import find
-from bluetune_operator.core.model_verdict import Verdict, conditions_of, news, serving_verdict, with_verdict
+from bluetune_operator.core.model_verdict import (
+    ServingFacts,
+    Verdict,
+    conditions_of,
+    news,
+    serving_verdict,
+    with_verdict,
+)
 from bluetune_operator.core.rollout import Failure
 from bluetune_operator.core.times import stamp
 
@@ -101,10 +110,50 @@ UNSAFE = Failure("ServingUnsafe", "change it")
         (
             "no pod is ready",
             EmbeddingModelStatus(current=CURRENT),
-            {"available": False},
+            {"ready": []},
             ("False", "BlueNotAvailable"),
             "False",
             "True",
+        ),
+        (
+            "scaled to nothing",
+            EmbeddingModelStatus(current=CURRENT),
+            {"ready": [], "scaled_down": True},
+            ("False", "ScaledToZero"),
+            "False",
+            "True",
+        ),
+        (
+            "a rollout, and only its pods are ready",
+            EmbeddingModelStatus(current=CURRENT, rollout=rollout("Verify")),
+            {"ready": [V2]},
+            ("True", "RollingOut"),
+            "False",
+            "True",
+        ),
+        (
+            "a rollout, and no pod is ready",
+            EmbeddingModelStatus(current=CURRENT, rollout=rollout("Wait")),
+            {"ready": []},
+            ("False", "BlueNotAvailable"),
+            "False",
+            "True",
+        ),
+        (
+            "a rollout, and the Deployment is gone",
+            EmbeddingModelStatus(current=CURRENT, rollout=rollout("Wait")),
+            {"ready": [], "blocked": MISSING},
+            ("False", "DeploymentNotFound"),
+            "False",
+            "True",
+        ),
+        (
+            "taken out again, and told later",
+            EmbeddingModelStatus(current=CURRENT, rollout=rollout("Done")),
+            {"drifted": True, "changed_by": "'flux'"},
+            ("False", "OverwrittenByOthers"),
+            "True",
+            "False",
         ),
         (
             "store away",
@@ -119,21 +168,12 @@ UNSAFE = Failure("ServingUnsafe", "change it")
 def test_conditions_of_a_served_model(
     case: str,
     status: EmbeddingModelStatus,
-    facts: dict[str, object],
+    facts: dict[str, Any],
     ready: tuple[str, str],
     stalled: str,
     reconciling: str,
 ) -> None:
-    none = {
-        "blocked": None,
-        "unsafe": None,
-        "drifted": False,
-        "available": True,
-        "pin": None,
-        "pin_problem": None,
-        "store_problem": None,
-    }
-    found = said(status, serving_verdict(status, **(none | facts)))  # type: ignore[arg-type]
+    found = said(status, serving_verdict(status, replace(ServingFacts(ready=[V1]), **facts)))
     assert found["Ready"] == ready, case
     assert (found["Stalled"][0], found["Reconciling"][0]) == (stalled, reconciling), case
     assert found["Imported"] == ("True", "Published")
@@ -169,6 +209,14 @@ def test_a_listing_has_one_line_of_what_ready_says() -> None:
     assert ready.message == problem.message
     assert (found.message or "").startswith("two managers: kubectl argocd x")
     assert len(found.message or "") == 320
+
+
+def test_that_nobody_serves_the_model_is_a_warning_unless_somebody_wants_it_so() -> None:
+    status = EmbeddingModelStatus(current=CURRENT)
+    for facts, level in ((ServingFacts(), "Warning"), (ServingFacts(scaled_down=True), "Normal")):
+        verdict = serving_verdict(status, facts)
+        new = status.model_copy(update={"conditions": conditions_of(status, verdict, generation=1, now=NOW)})
+        assert [n.level for n in news(status, new)] == [level]
 
 
 def test_events_tell_each_change_once() -> None:

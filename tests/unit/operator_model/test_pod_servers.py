@@ -3,12 +3,20 @@
 import asyncio
 import contextlib
 import json
+import ssl
 import threading
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from bluetune_api.model import Verify
 from bluetune_api.records import Probe
@@ -109,4 +117,74 @@ def test_no_pod_is_no_right_answer() -> None:
 
 
 def test_a_closed_port_is_said() -> None:
-    assert "no answer" in ask(Verify(port=9)).message
+    answers = ask(Verify(port=9))
+    assert "no answer" in answers.message
+    assert answers.reason == "VerifyUnreachable"
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("/other", "VerifyFailed"), ("/endless", "VerifyFailed"), ("/silent", "VerifyUnreachable")],
+)
+def test_a_pod_that_cannot_be_asked_is_told_from_one_that_answers_wrongly(
+    port: int, path: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "VERSION_SECONDS", 1.0 if path == "/silent" else 10.0)
+    assert ask(Verify(port=port, version_path=path)).reason == reason
+
+
+def test_one_pod_that_does_not_answer_rightly_ends_the_round(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "VERSION_SECONDS", 2.0)
+    begun = time.monotonic()
+    assert not ask(Verify(port=port, version_path="/silent"), 200).right
+    assert time.monotonic() - begun < 8, "200 pods, 16 at once, 2 s each, would be 25 s"
+
+
+def test_pods_of_one_model_that_hang_hold_up_no_other_models_round(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "VERSION_SECONDS", 3.0)
+    pods: list[dict[str, Any]] = [
+        {"metadata": {"name": f"blue-{n}"}, "status": {"podIP": "127.0.0.1"}} for n in range(100)
+    ]
+
+    async def asked() -> tuple[Answers, float]:
+        servers = PodServers()
+        hanging = asyncio.create_task(servers.ask(pods, Verify(port=port, version_path="/silent"), D, None))
+        await asyncio.sleep(0.3)
+        begun = time.monotonic()
+        answers = await servers.ask(pods[:3], Verify(port=port), D, None)
+        seconds = time.monotonic() - begun
+        await hanging
+        await servers.close()
+        return answers, seconds
+
+    answers, seconds = asyncio.run(asked())
+    assert answers.right
+    assert seconds < 2
+
+
+def test_https_is_spoken_where_the_scheme_says_so(tmp_path: Path) -> None:
+    """With a certificate that names nobody's address, as a pod's does."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "blue.example.com")])
+    private, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder(named, named, private.public_key(), x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(hours=1))
+        .sign(private, hashes.SHA256())
+    )
+    certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    pem, form, plain = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    key.write_bytes(private.private_bytes(pem, form, plain))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    port = server.server_address[1]
+    try:
+        assert ask(Verify(port=port, scheme="HTTPS")).right
+        assert ask(Verify(port=port)).reason == "VerifyUnreachable"
+    finally:
+        server.shutdown()

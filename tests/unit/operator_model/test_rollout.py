@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from bluetune_api.model import Reindex, Rollout, Serving, Verify
+from bluetune_api.reasons import Reason
 from bluetune_operator.core.rollout import (
     Action,
     Answers,
@@ -18,6 +20,7 @@ from bluetune_operator.core.rollout import (
     failed,
     refused,
 )
+from bluetune_operator.core.rollout_limits import Watched
 from bluetune_operator.core.times import stamp
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -31,6 +34,7 @@ SERVING = Serving(
 )
 NEW_PODS = BlueView(found=True, matches=True, settled=True, message="2 pods are available")
 UNTOUCHED = BlueView(found=True, matches=False, settled=True)
+PAUSED = Failure("DeploymentPaused", "resume it")
 STARTING = BlueView(found=True, matches=True, message="0 of 2 pods are new")
 
 
@@ -49,8 +53,14 @@ def at(step: str, *, source: str | None = OLD, reason: str | None = None, messag
     )
 
 
-def seen(seconds: float = 1, **more: object) -> Observed:
-    return replace(Observed(now=BEGUN + timedelta(seconds=seconds), serving=SERVING), **more)
+def told(undone: int | None = None) -> Rollout:
+    """The Deployment was told in this step, so many times in vain."""
+    return at("Patch").model_copy(update={"acted_at": stamp(BEGUN), "undone": undone})
+
+
+def seen(seconds: float = 1, **more: Any) -> Observed:
+    now = BEGUN + timedelta(seconds=seconds)
+    return replace(Observed(now=now, serving=SERVING, watched=Watched(seconds, seconds)), **more)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +122,23 @@ def seen(seconds: float = 1, **more: object) -> Observed:
         ("pods too slow, nothing to go back to", at("Wait", source=None), seen(201, blue=STARTING), "Failed", None),
         ("our fields were overwritten", at("Wait"), seen(blue=UNTOUCHED), "Patch", None),
         ("Deployment deleted meanwhile", at("Wait"), seen(201), "RollingBack", None),
+        ("paused meanwhile", at("Wait"), seen(blue=replace(STARTING, blocked=PAUSED)), "Wait", None),
+        ("paused for too long", at("Wait"), seen(201, blue=replace(STARTING, blocked=PAUSED)), "RollingBack", None),
+        ("scaled to nothing meanwhile", at("Wait"), seen(201, blue=replace(STARTING, scaled_down=True)), "Wait", None),
+        ("scaled to nothing while asking", at("Verify"), seen(blue=replace(NEW_PODS, scaled_down=True)), "Wait", None),
+        (
+            "renamed meanwhile",
+            at("Wait"),
+            seen(blue=replace(UNTOUCHED, blocked=Failure("ContainerNotFound", "x"))),
+            "Patch",
+            None,
+        ),
+        ("told for too long", at("Patch"), seen(201, blue=UNTOUCHED), "Failed", None),
+        ("told in vain for too long", told(), seen(201, blue=UNTOUCHED), "RollingBack", None),
+        ("told, and taken out at once: later", told(), seen(1, blue=UNTOUCHED), "Patch", None),
+        ("told, and taken out: again", told(), seen(6, blue=UNTOUCHED), "Patch", Action.APPLY),
+        ("told, and taken out once too often", told(5), seen(199, blue=UNTOUCHED), "RollingBack", None),
+        ("all of it took too long", at("Wait"), seen(951, watched=Watched(951, 1), blue=STARTING), "RollingBack", None),
         ("ask", at("Verify"), seen(blue=NEW_PODS), "Verify", Action.ASK),
         ("overwritten while asking", at("Verify"), seen(blue=UNTOUCHED), "Patch", None),
         ("promote", at("Promote"), seen(blue=NEW_PODS), "Promote", Action.PROMOTE),
@@ -135,6 +162,27 @@ def seen(seconds: float = 1, **more: object) -> Observed:
             "RollingBack",
             Action.ASK,
         ),
+        (
+            "back: paused, and told all the same",
+            at("RollingBack", reason="X"),
+            seen(blue=replace(UNTOUCHED, blocked=PAUSED)),
+            "RollingBack",
+            Action.APPLY,
+        ),
+        (
+            "back: renamed",
+            at("RollingBack", reason="X"),
+            seen(blue=replace(UNTOUCHED, blocked=Failure("ContainerNotFound", "x"))),
+            "RollingBack",
+            None,
+        ),
+        (
+            "back: at 0 replicas the template is all there is",
+            at("RollingBack", reason="X"),
+            seen(blue=replace(STARTING, scaled_down=True)),
+            "Failed",
+            None,
+        ),
         ("back: too slow", at("RollingBack", reason="X"), seen(201, blue=STARTING), "Failed", None),
         ("back: Deployment gone", at("RollingBack", reason="X"), seen(), "Failed", None),
         ("ended", at("Done"), seen(blue=UNTOUCHED), "Done", None),
@@ -150,11 +198,15 @@ def test_a_failure_names_its_cause_through_the_way_back() -> None:
     stuck = replace(STARTING, message="pod blue-1: ImagePullBackOff: no such image")
     rollout = advance(at("Wait"), seen(201, blue=stuck)).rollout
     assert rollout.reason == "RolloutTimeout"
-    rollout = advance(rollout, seen(202, blue=replace(STARTING, message="1 of 2 pods are new"))).rollout
-    rollout = advance(rollout, seen(203, blue=replace(STARTING, message="2 of 2 pods are new"))).rollout
+    rollout = advance(
+        rollout, seen(202, watched=Watched(202, 1), blue=replace(STARTING, message="1 of 2 pods are new"))
+    ).rollout
+    rollout = advance(
+        rollout, seen(203, watched=Watched(203, 2), blue=replace(STARTING, message="2 of 2 pods are new"))
+    ).rollout
     assert rollout.message is not None
     assert rollout.message.count("going back to") == 1
-    ended = answered(rollout, Answers(True), SERVING, BEGUN + timedelta(seconds=204)).rollout
+    ended = answered(rollout, Answers(True), seen(204)).rollout
     assert (ended.step, ended.reason) == ("Failed", "RolloutTimeout")
     assert ended.message is not None
     assert "ImagePullBackOff: no such image; blue serves v000000000001 again" in ended.message
@@ -172,9 +224,29 @@ def test_a_failure_names_its_cause_through_the_way_back() -> None:
     ],
 )
 def test_what_follows_from_the_answers(step: str, right: bool, seconds: float, expected: str) -> None:
-    now = BEGUN + timedelta(seconds=seconds)
-    move = answered(at(step, reason="X", message="it broke"), Answers(right, "it serves another"), SERVING, now)
+    move = answered(at(step, reason="X", message="it broke"), Answers(right, "it serves another"), seen(seconds))
     assert move.rollout.step == expected
+
+
+@pytest.mark.parametrize(
+    ("reason", "seconds", "expected"),
+    [
+        ("VerifyUnreachable", 51, ("RollingBack", "VerifyUnreachable")),
+        ("StoreUnreachable", 51, ("Verify", None)),
+        ("StoreUnreachable", 201, ("RollingBack", "StoreUnreachable")),
+    ],
+)
+def test_pods_that_could_not_be_judged_are_told_from_wrong_ones(
+    reason: Reason, seconds: float, expected: tuple[str, str | None]
+) -> None:
+    rollout = answered(at("Verify"), Answers(False, "x", reason), seen(seconds)).rollout
+    assert (rollout.step, rollout.reason) == expected
+
+
+def test_a_rollout_that_was_paused_for_too_long_says_so() -> None:
+    rollout = advance(at("Wait"), seen(201, blue=replace(STARTING, blocked=PAUSED))).rollout
+    assert rollout.reason == "DeploymentPaused"
+    assert "resume it" in (rollout.message or "")
 
 
 def test_a_refused_patch_ends_the_rollout_without_a_way_back() -> None:

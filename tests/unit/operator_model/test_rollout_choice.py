@@ -111,6 +111,7 @@ SERVED = replace(FRESH, status=EmbeddingModelStatus(current=current(V1)))
                 status=EmbeddingModelStatus(current=current(V1), rollout=rollout(V1, "Done")),
                 serving=REINDEX,
                 drifted=True,
+                now=NOW + timedelta(hours=2),
             ),
             V1,
             "Patch",
@@ -132,6 +133,25 @@ def test_a_failed_first_rollout_is_tried_again_later_and_later_and_at_once_after
     assert later.attempt == 3
     assert choose(replace(failed, generation=2)).rollout is not None
     assert retry_delay(30) == 1800
+
+
+def test_a_current_version_that_is_taken_out_again_and_again_is_told_later_and_later() -> None:
+    def taken_out(last: Rollout, seconds: float) -> Choice:
+        status = EmbeddingModelStatus(current=current(V1), rollout=last)
+        return choose(replace(SERVED, status=status, drifted=True, now=NOW + timedelta(seconds=seconds)))
+
+    first = rollout(V1, "Done").model_copy(update={"source": V2})  # the version's own rollout
+    begun = taken_out(first, 1).rollout
+    assert begun is not None
+    assert begun.attempt == 1
+    again = rollout(V1, "Done", attempt=3)
+    assert taken_out(again, 1) == Choice(retry_after=119)
+    begun = taken_out(again, 121).rollout
+    assert begun is not None
+    assert begun.attempt == 4
+    begun = taken_out(rollout(V1, "Done", attempt=30), 3601).rollout
+    assert begun is not None
+    assert begun.attempt == 1, "long ago"
 
 
 def test_a_pinned_version_is_given_up_after_five_tries_until_the_model_changes_the_current_one_never() -> None:

@@ -3,12 +3,14 @@
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bluetune_api.base import ObjectReference
 from bluetune_api.model import Reindex, Rollout
 from bluetune_api.store_location import StoreSpec
 from bluetune_operator.core.job_state import Trouble
-from bluetune_operator.core.rollout_reindex import job_view, reindex_job, reindex_name
+from bluetune_operator.core.rollout_reindex import job_view, reindex_job, reindex_name, template_problem
 
 V, D = "v0123456789ab", "sha256:" + "1" * 64
 STORE = StoreSpec(
@@ -110,16 +112,86 @@ POD = {
     ],
 )
 def test_what_the_job_says(status: dict[str, Any], rollout: Rollout, expected: tuple[str, bool, str]) -> None:
-    view = job_view(job() | status, [POD], rollout, None)
+    view = job_view(job() | status, [POD], rollout, None, MODEL)
     assert view is not None
     assert (view.state, view.of_this_rollout, view.message) == expected
 
 
 def test_no_job_says_nothing() -> None:
-    assert job_view(None, [], ROLLOUT, None) is None
+    assert job_view(None, [], ROLLOUT, None, MODEL) is None
 
 
 def test_a_job_whose_pod_is_refused_says_why() -> None:
-    view = job_view(job(), [], ROLLOUT, Trouble("PodRefused", "exceeded quota"))
+    view = job_view(job(), [], ROLLOUT, Trouble("PodRefused", "exceeded quota"), MODEL)
     assert view is not None
     assert (view.state, view.message) == ("Running", "exceeded quota")
+
+
+@pytest.mark.parametrize(("asked", "kept"), [(None, 86400), (0, 300), (299, 300), (600, 600)])
+def test_an_ended_job_is_kept_until_its_end_was_seen(asked: int | None, kept: int) -> None:
+    template = TEMPLATE if asked is None else TEMPLATE | {"ttlSecondsAfterFinished": asked}
+    made = reindex_job(MODEL, Reindex(template=template), STORE, ROLLOUT)
+    assert made["spec"]["ttlSecondsAfterFinished"] == kept
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        (TEMPLATE, None),
+        ({}, "template.template, the pod of the Job, is missing"),
+        ({"template": "x"}, "template.template must be a map of fields, not a text"),
+        ({"template": {"metadata": [], "spec": {}}}, "template.metadata must be a map of fields, not a list"),
+        ({"template": {"metadata": {"labels": ["a"]}, "spec": {}}}, "metadata.labels must be a map"),
+        ({"template": {"spec": None}}, "template.spec must be a map of fields, not null"),
+        ({"template": {"spec": {}}}, "spec.containers is missing"),
+        ({"template": {"spec": {"containers": {"name": "x"}}}}, "containers must be a list (each entry begins"),
+        ({"template": {"spec": {"containers": ["x"]}}}, "containers[0] must be a map of fields, not a text"),
+        ({"template": {"spec": {"containers": [{"env": {"A": 1}}]}}}, "containers[0].env must be a list"),
+        ({"template": {"spec": {"containers": [{}], "initContainers": 1}}}, "initContainers must be a list"),
+        ({"template": {"spec": {"containers": [{}], "volumes": {"a": {}}}}}, "volumes must be a list"),
+    ],
+)
+def test_a_slip_in_the_template_is_named_with_its_place(template: dict[str, Any], words: str | None) -> None:
+    problem = template_problem(template)
+    assert (problem is None) == (words is None), problem
+    assert (words or "") in (problem or "")
+
+
+slips = st.recursive(
+    st.none() | st.booleans() | st.integers(-1, 9) | st.sampled_from(["x", ""]),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["template", "metadata", "labels", "spec", "containers", "env", "volumes", "name"]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.dictionaries(st.sampled_from(["template", "ttlSecondsAfterFinished"]), slips, max_size=2))
+def test_any_template_is_a_job_or_has_a_problem_with_a_name(template: dict[str, Any]) -> None:
+    if (problem := template_problem(template)) is None:
+        reindex_job(MODEL, Reindex(template=template), STORE, ROLLOUT)
+    else:
+        assert problem.startswith("serving.reindex.template")
+
+
+@pytest.mark.parametrize(
+    ("owner", "expected"),
+    [
+        ({"kind": "EmbeddingModel", "name": "shop", "uid": "u"}, "Model"),
+        ({"kind": "EmbeddingModel", "name": "shop", "uid": "earlier"}, "Gone"),
+        ({"kind": "CronJob", "name": "shop", "uid": "c"}, "Other"),
+    ],
+)
+def test_whose_the_job_is(owner: dict[str, Any], expected: str) -> None:
+    found = job()
+    found["metadata"]["ownerReferences"] = [owner]
+    view = job_view(found, [], ROLLOUT, None, MODEL)
+    assert view is not None
+    assert view.owner == expected
+    assert view.of_this_rollout == (expected == "Model")

@@ -11,7 +11,6 @@ from bluetune_api.store_location import StoreSpec
 from bluetune_operator.core.serving_patch import (
     Fetcher,
     cannot_patch,
-    field_conflict,
     most_unavailable,
     serving_patch,
     tells,
@@ -193,20 +192,3 @@ def test_rounding_is_the_deployment_controllers(
     replicas: int, surge: int | str, unavailable: int | str, expected: int
 ) -> None:
     assert most_unavailable(replicas, surge, unavailable) == expected
-
-
-def test_a_conflict_names_the_other_manager_and_the_field() -> None:
-    said = (
-        'Apply failed with 1 conflict: conflict with "argocd" using apps/v1:'
-        ' .spec.template.spec.containers[name="server"].env[name="BLUETUNE_VERSION"].value'
-    )
-    failure = field_conflict("blue", said)
-    assert failure is not None
-    assert 'env[name="BLUETUNE_VERSION"].value belongs to argocd; remove it there' in failure.message
-
-
-def test_an_object_that_only_changed_since_it_was_read_is_no_field_conflict() -> None:
-    assert (
-        field_conflict("blue", 'Operation cannot be fulfilled on deployments.apps "blue": the object has been modified')
-        is None
-    )

@@ -30,6 +30,7 @@ from bluetune_operator.core.errors import (
     ForeignObject,
     Leftover,
     NotLeading,
+    WebhookFailed,
 )
 from bluetune_operator.core.kinds import CONFIG_MAPS, JOBS, Object
 
@@ -110,6 +111,37 @@ def test_a_server_that_stays_busy_is_given_up(server: Server) -> None:
     with pytest.raises(ApiUnavailable, match="failed 5 times"):
         call(server, lambda k: k.get(JOBS, "n", "j"))
     assert len(server.requests) == 5
+
+
+def test_an_admission_webhook_that_does_not_answer_is_said_after_the_second_try(server: Server) -> None:
+    said = 'Internal error occurred: failed calling webhook "policy.example.com": no endpoints'
+    server.answers = [(500, {"kind": "Status", "reason": "InternalError", "message": said})]
+    with pytest.raises(WebhookFailed) as caught:
+        call(server, lambda k: k.create(JOBS, job()))
+    assert caught.value.message == said
+    assert len(server.requests) == 2
+    server.answers = [server.answers[0], (200, job())]
+    assert call(server, lambda k: k.create(JOBS, job()))["metadata"]["name"] == "j"
+
+
+def test_another_internal_error_is_the_api_servers_own(server: Server) -> None:
+    server.answers = [refusal(500, "InternalError")]
+    with pytest.raises(ApiUnavailable, match="failed 5 times"):
+        call(server, lambda k: k.create(JOBS, job()))
+
+
+def test_what_a_person_wrote_is_created_strictly(server: Server) -> None:
+    server.answers = [(201, job())]
+    call(server, lambda k: k.create_owned(JOBS, job(), "me", strict=True))
+    call(server, lambda k: k.create_owned(JOBS, job(), "me"))
+    assert [path.partition("?")[2] for _, path, _ in server.requests] == ["fieldValidation=Strict", ""]
+
+
+def test_a_json_patch_is_sent_as_one(server: Server) -> None:
+    server.answers = [(200, job())]
+    patch = [{"op": "replace", "path": "/metadata/managedFields", "value": [{}]}]
+    call(server, lambda k: k.json_patch(JOBS, "n", "j", patch))
+    assert server.requests[-1] == ("PATCH", "/apis/batch/v1/namespaces/n/jobs/j", patch)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,74 @@
+"""What is written down of a rollout: its step, when that began, and what is said of it."""
+
+from datetime import datetime
+from typing import Literal
+
+from bluetune_api.model import Rollout
+from bluetune_api.reasons import Reason, known_reason
+from bluetune_operator.core.conditions import shortened
+from bluetune_operator.core.rollout_limits import MOST_UNDONE
+from bluetune_operator.core.times import stamp
+
+Step = Literal["Reindex", "Patch", "Wait", "Verify", "Promote", "RollingBack", "Done", "Failed"]
+
+BACK = "; going back to "
+"""Stands in the message between why the rollout failed and how the way back goes."""
+
+
+def reason_of(rollout: Rollout, otherwise: Reason = "RolloutFailed") -> Reason:
+    """Why it went back, if it did."""
+    return known_reason(rollout.reason) or otherwise
+
+
+def cause_of(rollout: Rollout) -> str:
+    """The message up to how the way back goes."""
+    return (rollout.message or "the rollout failed").partition(BACK)[0]
+
+
+def back_message(rollout: Rollout, progress: str) -> str:
+    """Why it failed, where it goes back to, and how that goes."""
+    text = f"{cause_of(rollout)}{BACK}{rollout.source}"
+    return f"{text}: {progress}" if progress else text
+
+
+def acted(rollout: Rollout, now: datetime) -> Rollout:
+    """The reindex Job is made, or the Deployment told: what hindered it hinders no longer."""
+    reason = rollout.reason if rollout.step == "RollingBack" else None
+    return rollout.model_copy(update={"acted_at": stamp(now), "reason": reason})
+
+
+def at_step(rollout: Rollout, step: Step, now: datetime, message: str | None, reason: str | None = None) -> Rollout:
+    """It enters a step; also the same one, anew."""
+    return rollout.model_copy(
+        update={
+            "step": step,
+            "step_started_at": stamp(now),
+            "message": shortened(message) if message else None,
+            "reason": reason,
+        }
+    )
+
+
+def saying(rollout: Rollout, message: str) -> Rollout:
+    """It says this."""
+    return rollout.model_copy(update={"message": shortened(message) if message else None})
+
+
+def noting(rollout: Rollout, message: str) -> Rollout:
+    """Say it, on the way back after why the rollout failed."""
+    return saying(rollout, back_message(rollout, message) if rollout.step == "RollingBack" else message)
+
+
+def changed(deployment: str, writer: str, undone: int | None) -> str:
+    """What is said while others' change is to be undone."""
+    times = f" (time {undone} of {MOST_UNDONE})" if undone else ""
+    return f"Deployment {deployment} was changed by {writer}{times}"
+
+
+def fight(rollout: Rollout, deployment: str, writer: str) -> str:
+    """What is said when others changed it too often."""
+    times = (rollout.undone or 0) + 1
+    return (
+        f"Deployment {deployment} was told to serve the version, and {times} times it no longer did; its spec was last"
+        f" written by {writer}: have that writer leave bluetune's fields alone (apply, do not replace)"
+    )
