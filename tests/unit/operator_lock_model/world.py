@@ -64,7 +64,9 @@ class World:
         uids = self.server.uids()
         for kind in (JOBS, PODS, CONFIG_MAPS, LEASES):
             for thing in self.server.all(kind):
-                owners = [ref["uid"] for ref in thing["metadata"].get("ownerReferences") or ()]
+                # ReplicaSets are not objects here; what they own goes when the Deployment rolls on
+                references = thing["metadata"].get("ownerReferences") or ()
+                owners = [ref["uid"] for ref in references if ref["kind"] != "ReplicaSet"]
                 if owners and not uids & set(owners) and not (kind == PODS and is_deleting(thing)):
                     yield "collect", kind.plural, thing["metadata"]["name"]
         for job in self.server.all(JOBS):
@@ -76,7 +78,7 @@ class World:
                 yield "kill", name
             if phase == "Pending" and not is_deleting(pod):
                 yield "start", name
-            if phase == "Running":
+            if phase == "Running" and pod["metadata"]["labels"].get("app") != BLUE:
                 yield "succeed", name
         blue = self.server.get(DEPLOYMENTS, BLUE)
         if blue is not None and blue["status"] != _settled(blue):
@@ -219,11 +221,12 @@ class World:
     def add(self, name: str, *, created: str = STAMP, **spec: Any) -> None:
         """Create a task."""
         self.specs[name] = spec
+        defaults = {"modelRef": {"name": MODEL}, "maxRetries": 1, "batchId": BATCH}
         body = {
             "apiVersion": TASKS.api_version,
             "kind": TASKS.name,
             "metadata": {"name": name, "creationTimestamp": created},
-            "spec": {"modelRef": {"name": MODEL}, "maxRetries": 1, "batchId": BATCH, **spec},
+            "spec": {k: v for k, v in ({**defaults, **spec}).items() if v is not None},
         }
         self.server.create("person", TASKS, body)
 

@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from bluetune_api import store_layout
-from bluetune_api.objectstore import StoreUnreachable
+from bluetune_api.objectstore import ObjectInfo, StoreUnreachable
 from bluetune_api.records import Manifest, ManifestFile, Probe, digest_of, version_of
 from bluetune_operator.adapters.cache import ObjectCache
+from bluetune_operator.adapters.cluster import Cluster
 from bluetune_operator.adapters.events import Events
 from bluetune_operator.adapters.job_events import JobEvents
 from bluetune_operator.adapters.kube import KubeApi
@@ -52,6 +53,26 @@ class Store:
         if self.away:
             raise StoreUnreachable("the store is away")
         return self.objects.get(key)
+
+    async def stat(self, key: str) -> ObjectInfo | None:
+        data = await self.get_or_none(key)
+        return None if data is None else ObjectInfo(key, len(data), "etag", 0.0)
+
+    async def create(self, key: str, data: bytes) -> bool:
+        if await self.get_or_none(key) is not None:
+            return False
+        await self.put(key, data)
+        return True
+
+    async def put(self, key: str, data: bytes) -> None:
+        await self.get_or_none(key)
+        self.objects[key] = data
+
+    async def require_conditional_writes(self) -> None:
+        return
+
+    def uri(self, key: str = "") -> str:
+        return f"s3://bucket/{key}"
 
 
 class Kube:
@@ -134,6 +155,9 @@ class _Quiet:
     async def emit(self, *_: Any, **__: Any) -> None:
         return
 
+    async def uid(self) -> str | None:
+        return None
+
     async def why_no_pod(self, *_: Any, **__: Any) -> None:
         return
 
@@ -179,6 +203,7 @@ class Scene:
             stores=cast("Stores", self),
             events=cast("Events", quiet),
             job_events=cast("JobEvents", quiet),
+            cluster=cast("Cluster", quiet),
             config=Config(),
             enqueue=lambda key, delay, urgent=True: None,
             clock=lambda: self.now,

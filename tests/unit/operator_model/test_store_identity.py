@@ -372,7 +372,7 @@ def test_a_version_that_was_compared_with_another_than_blue_serves_is_not_rolled
 def test_a_task_whose_start_version_is_gone_ends_and_frees_the_lock(stage: Stage) -> None:
     live = stage.promoted()
     del stage.store.kept[store_layout.manifest(live)]
-    stage.system.world.add("b")
+    stage.system.world.add("b", batchId=None)
     stage.settle()
     task = stage.server.get(TASKS, "b")
     assert task is not None
@@ -387,7 +387,9 @@ def test_a_version_that_the_store_lost_is_not_reindexed(stage: Stage) -> None:
     ).encode()
     del stage.store.kept[store_layout.manifest(stage.base)]
     del model["status"]["current"]
-    model["spec"]["serving"]["reindex"] = {"template": {"backoffLimit": 0, "template": {"spec": {"containers": []}}}}
+    model["spec"]["serving"]["reindex"] = {
+        "template": {"backoffLimit": 0, "template": {"spec": {"containers": [{"name": "r", "image": "r"}]}}}
+    }
     stage.server.put("person", MODELS, model)
     stage.settle()
     assert stage.server.all(JOBS) == []
