@@ -32,6 +32,9 @@ class Items(ApiModel):
     """Field that is true in a line that removes its item. Of several lines of an item, the last counts."""
     separator: Annotated[str, StringConstraints(max_length=16)] = ". "
     """What stands between the fields."""
+    markup: Literal["Keep", "Remove"] = "Keep"
+    """What becomes of HTML in the text fields. `Remove`: tags go, with scripts and styles, and entities become
+    characters. A plugin with a hook `item_text` does it itself."""
 
 
 class EarlyStopping(ApiModel):

@@ -102,7 +102,8 @@ class Gate(ApiModel):
     not see it. 0 or 1: none, and the gate has nothing to decide by there."""
     judgments: StorePath | None = None
     """Qrels below the model's prefix: better than clicks, where they exist. Records of query, object_id and grade;
-    TREC's `*.qrels` with a `*.topics` file beside them; or an export of OpenSearch's Search Relevance Workbench."""
+    TREC's `*.qrels` with a `*.topics` file beside them; Quepid's CSV; or an export of OpenSearch's Search Relevance
+    Workbench."""
     min_agreement: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Least share of the live version's ten best results that the candidate must have among its own, as the mean of the
     queries that were compared. Below it the candidate is another ranker, and clicks on the live one's results say

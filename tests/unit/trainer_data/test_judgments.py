@@ -41,6 +41,16 @@ def test_topics_without_a_text_are_refused(store: Any, tmp_path: Path, topics: s
         read(store, tmp_path, files)
 
 
+def test_quepids_export_is_read(store: Any, tmp_path: Path) -> None:
+    export = 'query,docid,rating\n"red, lamp",a,3\n"red, lamp",b,\nboat,b,0\n'
+    assert read(store, tmp_path, {"case.csv": export}) == [Judged("red, lamp", 0, 3.0), Judged("boat", 1, 0.0)]
+
+
+def test_a_rating_that_is_no_number_is_named(store: Any, tmp_path: Path) -> None:
+    with pytest.raises(DataInvalid, match=r"case.csv: .*grade: a number from 0 to 1000 is expected, this is 'good'"):
+        read(store, tmp_path, {"case.csv": "query,docid,rating\nlamp,a,good\n"})
+
+
 def test_the_search_relevance_workbenchs_export_is_read(store: Any, tmp_path: Path) -> None:
     ratings = [{"docId": "a", "rating": "3.000"}, {"docId": "b", "rating": 0}]
     export = {"name": "J", "judgmentRatings": [{"query": "lamp", "ratings": ratings}]}

@@ -39,9 +39,9 @@ def read_judgments(
 ) -> list[Judged]:
     """Judgments below a path of the store. Items that the catalogue lacks are left out.
 
-    A record is a judgment (`query`, `object_id`, `grade`), or a list of them as OpenSearch's Search Relevance Workbench
-    exports it (`judgmentRatings`). Files of TREC's qrels name topics; their texts are in a `.topics` file beside them,
-    or the topic is the text itself.
+    A record is a judgment (`query`, `object_id`, `grade`), a row of Quepid's CSV (`query`, `docid`, `rating`), or a
+    list of judgments as OpenSearch's Search Relevance Workbench exports it (`judgmentRatings`). Files of TREC's qrels
+    name topics; their texts are in a `.topics` file beside them, or the topic is the text itself.
 
     Raises:
         DataInvalid: there are none, or too many lines are broken, or topics have no text; with the first of them.
@@ -151,7 +151,15 @@ class _Found:
 
 
 def _judgments(record: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """A record's judgments: itself, or what the Search Relevance Workbench rated."""
+    """A record's judgments: itself, a row of Quepid's, or what the Search Relevance Workbench rated."""
+    if "docid" in record and "rating" in record:
+        if record["rating"] not in (None, ""):  # a document that nobody has rated yet
+            yield {
+                "query": record.get("query"),
+                "object_id": record["docid"],
+                "grade": _number(record["rating"]),
+            }
+        return
     rated = record.get("judgmentRatings")
     if not isinstance(rated, list):
         yield record

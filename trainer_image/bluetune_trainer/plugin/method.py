@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from bluetune_api.method import Items, SearchSpace, Settings
 from bluetune_api.records import Trial
 from bluetune_trainer.errors import PluginFailed
+from bluetune_trainer.markup import without_markup
 
 if TYPE_CHECKING:
     from bluetune_trainer.data.types import Catalogue, Sessions, Split
@@ -203,7 +204,7 @@ class TextFineTuningMethod(FineTuningMethod):
         for name in items.text_fields:
             value = item.get(name)
             if isinstance(value, str):
-                part = value.strip()
+                part = (without_markup(value) if items.markup == "Remove" else value).strip()
             elif value is None or value != value:  # NaN is how Parquet written by pandas says null
                 continue
             elif isinstance(value, int | float) and not isinstance(value, bool):
