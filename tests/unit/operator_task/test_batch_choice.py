@@ -120,12 +120,12 @@ def cache() -> ObjectCache:
 def test_a_store_that_answers_each_page_is_no_dead_one_however_many_there_are(
     cache: ObjectCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "CALL_SECONDS", 0.5)
-    pages = Pages(20, seconds=0.05)
+    monkeypatch.setattr(store_module, "CALL_SECONDS", 0.2)
+    pages = Pages(20, seconds=0.02)
     listed(pages, cache)
     assert pages.left == 0
     with pytest.raises(StoreUnreachable, match="no answer within"):
-        listed(Pages(2, seconds=0.8), cache)
+        listed(Pages(2, seconds=0.4), cache)
 
 
 @pytest.mark.parametrize("what", ["cancel", "delete", "create again"])
