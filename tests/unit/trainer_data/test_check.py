@@ -367,7 +367,9 @@ def test_a_batch_in_folders_of_dates_is_read(good_store: Any) -> None:
     assert (report.valid, report.sessions, report.batch_id) == (True, 60, "dt=2026-01-31/hour=05")
 
 
-@pytest.mark.parametrize(("settle", "age", "valid"), [(None, 9e6, False), ("2h", 9e6, True), ("2h", 60.0, False)])
+@pytest.mark.parametrize(
+    ("settle", "age", "valid"), [(None, 9e6, False), ("2h", 9e6, True), ("2h", 7170.0, True), ("2h", 60.0, False)]
+)
 def test_a_batch_without_a_marker_is_complete_when_nothing_was_added_for_long_enough(
     good_store: Any, settle: str | None, age: float, valid: bool
 ) -> None:
