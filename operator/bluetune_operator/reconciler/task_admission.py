@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 STORE_SECONDS = 10.0
 """A store sends no events: how soon to look again for what is missing in it, or whether it answers."""
+TOO_LONG_SECONDS = 600.0
+"""How soon to list again what was too long to be listed."""
 REMNANT_SECONDS = 5.0
 """How soon to look again whether pods that a former holder left behind are gone."""
 
@@ -50,7 +52,7 @@ async def references(run: Run) -> Stay | None:
         waits_for_model = found.reason == "ModelNotReady"
         phase = (run.draft.status.phase if run.draft.holds("LockAcquired") else None) or "Pending"
         run.draft.now_doing(phase, found.reason, found.message, stalled=not waits_for_model)
-        return Stay(STORE_SECONDS)
+        return Stay(TOO_LONG_SECONDS if found.reason == "ListingTooLong" else STORE_SECONDS)
     if not run.draft.holds("Accepted"):
         run.draft.say("Accepted", True, "Accepted", "model, method and store can be used")
     return None

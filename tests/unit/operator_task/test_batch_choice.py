@@ -152,6 +152,15 @@ def test_a_listing_that_takes_too_long_says_so_and_not_that_the_store_is_away(
         listed(Pages(100, seconds=0.03), cache)
 
 
+def test_a_task_whose_batches_cannot_be_listed_ends_and_leaves_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_batch, "MAX_PAGES", 0)
+    system = System(1)
+    failed = condition(run(system, "t"), "Failed")
+    assert failed is not None
+    assert failed["reason"] == "ListingTooLong"
+    assert end(run(system, "named", batchId="b1"))[0] == "Completed"
+
+
 def run(system: System, name: str, **spec: Any) -> Object:
     """Add a task that names no batch unless `spec` does, and let everything come to its end."""
     system.world.add(name, **{"batchId": None, **spec})
