@@ -271,11 +271,6 @@ TASK_GROUPS: tuple[Group, ...] = (
             "StoreUnreachable": Entry(
                 "the store did not answer, after retries", "check `store.endpoint`, `secure` and the network"
             ),
-            "ListingTooLong": Entry(
-                "the batches cannot be found: `clickstream/` holds more objects, in folders without `_SUCCESS`, than"
-                " can be listed in two minutes",
-                "write `_SUCCESS` into each batch, move old ones away, or name the batch in `spec.batchId`",
-            ),
             "BucketOrObjectNotFound": Entry(
                 "the bucket, or an object that must be there, does not exist", "create it, or correct `spec.store`"
             ),
@@ -329,6 +324,11 @@ TASK_GROUPS: tuple[Group, ...] = (
                 "every complete batch that the start version has not learned from was tried from it with this method"
                 " and this gate, and gave a version that did not go into production; the message names that run",
                 "nothing; or write a batch, change the method, or name the batch in `spec.batchId` to run it again",
+            ),
+            "ListingTooLong": Entry(
+                "the batches cannot be found: `clickstream/` holds more objects, in folders without `_SUCCESS`, than"
+                " can be listed in two minutes",
+                "write `_SUCCESS` into each batch, move old ones away, or name the batch in `spec.batchId`",
             ),
             "Promoted": Entry("blue serves the new version", ""),
             "Cancelled": Entry(

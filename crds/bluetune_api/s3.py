@@ -260,17 +260,11 @@ class S3Store:
     def stat(self, key: str) -> ObjectInfo | None:
         return self._call("look at", key, lambda: self._stat(key))
 
-    def list(self, prefix: str, *, most: int | None = None) -> Iterator[ObjectInfo]:
-        """All objects below a prefix; more than `most` are refused with StoreError."""
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """All objects below a prefix; a page that fails is asked for again by itself."""
         after: str | None = ""
-        count = 0
         while after is not None:
             page = self.page(prefix, after)
-            count += len(page.objects)
-            if most is not None and count > most:
-                raise StoreError(
-                    f"{self.uri(prefix)} holds more than {most} objects; remove what does not belong there"
-                )
             yield from page.objects
             after = page.after
 
@@ -298,6 +292,10 @@ class S3Store:
                 if not o.is_dir
             ]
             last = self._relative(listed[-1].object_name or "") if len(listed) == PAGE_OBJECTS else None
+            if last is not None and last == after:
+                raise StoreError(
+                    f"the store of {self.uri('')} gives the same page again and again: it ignores start-after"
+                )
             return Page(found, last)
 
         return self._call("list", prefix, call)

@@ -28,6 +28,7 @@ from bluetune_api.objectstore import (
     ObjectTooLarge,
     Page,
     StoreDenied,
+    StoreError,
     StoreUnreachable,
     require_conditional_writes,
 )
@@ -127,8 +128,18 @@ class AsyncStore:
         await self._write(lambda: self._store.delete(key))
 
     async def objects(self, prefix: str) -> list[ObjectInfo]:
-        """All objects below a prefix, if they are not too many to be a model's."""
-        return await self._call(lambda: list(self._store.list(prefix, most=MOST_OBJECTS)))
+        """All objects below a prefix, page by page, if they are not too many to be a model's."""
+        found: list[ObjectInfo] = []
+        after: str | None = ""
+        while after is not None:
+            page = await self.page(prefix, after)
+            found += page.objects
+            if len(found) > MOST_OBJECTS:
+                raise StoreError(
+                    f"{self.uri(prefix)} holds more than {MOST_OBJECTS} objects; remove what does not belong there"
+                )
+            after = page.after
+        return found
 
     async def page(self, prefix: str, after: str = "") -> Page:
         """The objects below a prefix whose keys come after a key: one request, with a time limit of its own."""

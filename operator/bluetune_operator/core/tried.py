@@ -1,4 +1,4 @@
-"""What a run depends on, so that one that came to nothing is not repeated: the same run would give the same version."""
+"""What a run depends on, so that one that came to nothing is not repeated: it would learn the same again."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ TRIED: frozenset[Reason] = frozenset(
 
 @dataclass(frozen=True)
 class Recipe:
-    """All but the batch that a run's result depends on."""
+    """What a run's result depends on, but for the batch and the catalogue."""
 
     start_version: str
     live_version: str | None

@@ -3,7 +3,11 @@
 import contextvars
 import json
 import logging
+import re
 import sys
+import time
+from collections import OrderedDict
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from bluetune_operator.core.kinds import LOCK, TASKS, Key
@@ -13,6 +17,9 @@ current_key: contextvars.ContextVar[Key | None] = contextvars.ContextVar("curren
 """What is being reconciled."""
 
 LINE_CHARACTERS = 16_384
+REPEATED_SECONDS, MOST_REPEATED = 600.0, 1024
+_TRIED_AGAIN = re.compile(r"Request attempt #\S+ failed; will retry: ([^?\s]+ [^?\s]+)")
+"""What kopf logs of a request that it tries again; the request without what is asked for."""
 EXTRAS = ("task", "model", "method", "namespace", "reason", "phase")
 _FIELDS = {TASKS.name: "task", "EmbeddingModel": "model", "FineTuningMethod": "method", LOCK: "model"}
 
@@ -25,6 +32,27 @@ class _About(logging.Filter):
         if key is not None:
             record.__dict__.setdefault("namespace", key.namespace)
             record.__dict__.setdefault(_FIELDS.get(key.kind, "name_"), key.name)
+        return True
+
+
+class _Repeated(logging.Filter):
+    """Lets what kopf says of each try of a request through once in a while: a namespace may refuse for months."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._said: OrderedDict[str, float] = OrderedDict()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith("kopf") or (match := _TRIED_AGAIN.match(record.getMessage())) is None:
+            return True
+        now, what = self._clock(), match[1]
+        if now - self._said.get(what, -REPEATED_SECONDS) < REPEATED_SECONDS:
+            return False
+        self._said[what] = now
+        self._said.move_to_end(what)
+        while len(self._said) > MOST_REPEATED:
+            self._said.popitem(last=False)
         return True
 
 
@@ -61,6 +89,7 @@ def configure(log_format: str) -> None:
     """Log to standard error, as JSON or text."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_About())
+    handler.addFilter(_Repeated())
     if log_format == "json":
         handler.setFormatter(JsonFormatter())
     else:

@@ -53,6 +53,8 @@ logger = logging.getLogger(__name__)
 
 MODEL_GONE_SECONDS = 60.0
 """How long a model may be gone before a run that nobody can accept any more gives its GPU back."""
+TOO_LONG_SECONDS = 600.0
+"""How soon to list again what was too long to be listed."""
 REMNANT_SECONDS = 5.0
 """How soon to look again whether pods that a former holder left behind are gone."""
 
@@ -68,7 +70,7 @@ async def references(run: Run) -> Stay | None:
         phase = (run.draft.status.phase if run.draft.holds("LockAcquired") else None) or "Pending"
         paused = " Its Job is suspended meanwhile." if await _paused(run, found.reason) else ""
         run.draft.now_doing(phase, found.reason, f"{found.message}{paused}", stalled=not waits_for_model)
-        return Stay(STORE_SECONDS)
+        return Stay(TOO_LONG_SECONDS if found.reason == "ListingTooLong" else STORE_SECONDS)
     if not run.draft.holds("Accepted"):
         run.draft.say("Accepted", True, "Accepted", "model, method and store can be used")
     return None

@@ -21,8 +21,6 @@ from bluetune_operator.reconciler.task_run import Run, Stay, own_job
 
 STORE_SECONDS = 10.0
 """How soon to ask a store again that did not answer."""
-TOO_MANY_SECONDS = 600.0
-"""How soon to list again what was too long to be listed."""
 LISTING_SECONDS = 120.0
 """Of one reconcile, for all pages. A store that answers, but slowly, is told from one that does not."""
 
@@ -60,11 +58,14 @@ async def choice(run: Run) -> Stay | None:
         where = run.store.uri(store_layout.manifest(start))
         run.draft.fail("VersionNotFound", f"the start version {start} is not in the store: {where} does not exist")
         return Stay()
+    except ListingTooLong as error:
+        run.draft.fail("ListingTooLong", str(error))  # it would be too long again; those that name a batch go on
+        return Stay()
     except (StoreProblem, StoreError) as error:
         problem = problem_of(error)
         reachable = problem.reason != "StoreUnreachable"
         run.draft.now_doing(status.phase or "Pending", problem.reason, str(problem), stalled=reachable)
-        return Stay(TOO_MANY_SECONDS if problem.reason == "ListingTooLong" else STORE_SECONDS)
+        return Stay(STORE_SECONDS)
     if chosen.tried and await _was_edited(run):
         return Stay(0.05)
     if chosen.batch_id is None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from bluetune_api import store_layout
-from bluetune_api.objectstore import LocalStore, ObjectInfo
+from bluetune_api.objectstore import LocalStore
 from bluetune_api.records import Manifest, ManifestFile, Probe, digest_of, version_of
 from bluetune_api.s3 import S3Store
 from bluetune_api.store_identity import StoreOwner
@@ -32,9 +32,6 @@ class Folder(LocalStore):
 
     def get(self, key: str, *, most: int | None = None, seconds: float | None = None) -> bytes:
         return super().get(key)
-
-    def list(self, prefix: str, *, most: int | None = None) -> Iterator[ObjectInfo]:
-        return super().list(prefix)
 
 
 class Died(BaseException):

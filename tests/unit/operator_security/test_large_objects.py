@@ -1,5 +1,6 @@
 """A store that answers with too much, or too slowly, costs the operator a bounded time and memory."""
 
+import asyncio
 import itertools
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +12,10 @@ import pytest
 from bluetune_api.objectstore import ObjectTooLarge, StoreError, StoreUnreachable
 from bluetune_api.s3 import S3Store
 from bluetune_api.store_location import StoreLocation
+from bluetune_operator.adapters import store as store_module
+from bluetune_operator.adapters.faults import CrashPoint
+from bluetune_operator.adapters.store import AsyncStore, _Endpoint
+from bluetune_operator.adapters.workers import Workers
 
 MOST, PAGE = 1 << 20, 1 << 17
 Body = Callable[[], Iterator[bytes]]
@@ -86,7 +91,9 @@ def test_a_body_that_breaks_off_is_no_answer() -> None:
         store.get("k", most=MOST, seconds=60)
 
 
-def test_a_listing_of_too_many_objects_is_refused_before_it_is_read_to_its_end() -> None:
+def test_a_listing_of_too_many_objects_is_refused_before_it_is_read_to_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     asked = 0
 
     def page() -> Iterator[bytes]:
@@ -100,6 +107,26 @@ def test_a_listing_of_too_many_objects_is_refused_before_it_is_read_to_its_end()
         text = f'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{head}{objects}</ListBucketResult>'
         return iter([text.ljust(PAGE).encode()])
 
+    async def listed(store: S3Store) -> None:
+        workers = Workers("s", 1)
+        opened = AsyncStore(store, workers, _Endpoint(asyncio.Semaphore(1)), CrashPoint(None), None)
+        try:
+            await opened.objects("versions/")
+        finally:
+            workers.close()
+
+    monkeypatch.setattr(store_module, "MOST_OBJECTS", 2500)
     with store_with(page, PAGE) as (store, _), pytest.raises(StoreError, match="more than 2500 objects"):
-        list(store.list("versions/", most=2500))
+        asyncio.run(listed(store))
     assert asked == 3
+
+
+def test_a_store_that_gives_the_same_page_for_ever_is_refused() -> None:
+    objects = "".join(f"<Contents><Key>v/{n:04d}</Key><Size>1</Size><ETag>e</ETag></Contents>" for n in range(1000))
+    head = "<Name>bucket</Name><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
+    text = f'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{head}{objects}</ListBucketResult>'
+    with (
+        store_with(lambda: iter([text.ljust(PAGE).encode()]), PAGE) as (store, _),
+        pytest.raises(StoreError, match="ignores start-after"),
+    ):
+        list(store.list("v/"))

@@ -120,12 +120,12 @@ def cache() -> ObjectCache:
 def test_a_store_that_answers_each_page_is_no_dead_one_however_many_there_are(
     cache: ObjectCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "CALL_SECONDS", 0.5)
-    pages = Pages(20, seconds=0.05)
+    monkeypatch.setattr(store_module, "CALL_SECONDS", 0.2)
+    pages = Pages(20, seconds=0.02)
     listed(pages, cache)
     assert pages.left == 0
     with pytest.raises(StoreUnreachable, match="no answer within"):
-        listed(Pages(2, seconds=0.8), cache)
+        listed(Pages(2, seconds=0.4), cache)
 
 
 @pytest.mark.parametrize("what", ["cancel", "delete", "create again"])
@@ -150,6 +150,15 @@ def test_a_listing_that_takes_too_long_says_so_and_not_that_the_store_is_away(
     monkeypatch.setattr(task_batch, "LISTING_SECONDS", 0.1)
     with pytest.raises(ListingTooLong, match=r"s3://b/clickstream/ was listed for .* name the batch in spec.batchId"):
         listed(Pages(100, seconds=0.03), cache)
+
+
+def test_a_task_whose_batches_cannot_be_listed_ends_and_leaves_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_batch, "MAX_PAGES", 0)
+    system = System(1)
+    failed = condition(run(system, "t"), "Failed")
+    assert failed is not None
+    assert failed["reason"] == "ListingTooLong"
+    assert end(run(system, "named", batchId="b1"))[0] == "Completed"
 
 
 def run(system: System, name: str, **spec: Any) -> Object:

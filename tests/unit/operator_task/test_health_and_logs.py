@@ -8,7 +8,7 @@ import pytest
 
 from bluetune_operator.core.kinds import JOBS, TASKS, Key
 from bluetune_operator.handlers.health import Health
-from bluetune_operator.handlers.logs import JsonFormatter, TextFormatter, _About, current_key
+from bluetune_operator.handlers.logs import JsonFormatter, TextFormatter, _About, _Repeated, current_key
 from bluetune_operator.handlers.metrics import Metrics
 from bluetune_operator.handlers.queue import WorkQueue
 
@@ -120,3 +120,22 @@ def test_a_message_of_others_is_one_line_and_plays_no_tricks(formatter: logging.
     line = formatter.format(logging.LogRecord("n", logging.INFO, "", 0, "%s", (evil,), None))
     assert "the task was promoted" in line
     assert not set(line) & set("\n\x1b\u202e\ud800")
+
+
+def test_a_request_that_is_tried_again_and_again_is_logged_now_and_then() -> None:
+    now = [0.0]
+    repeated = _Repeated(clock=lambda: now[0])
+
+    def passes(text: str, logger: str = "kopf._cogs.clients.api") -> bool:
+        return repeated.filter(logging.LogRecord(logger, logging.ERROR, "", 0, text, (), None))
+
+    def refused(number: int, namespace: str) -> str:
+        url = f"http://api/apis/batch/v1/namespaces/{namespace}/jobs?watch=true&resourceVersion={number}"
+        return f"Request attempt #{number} failed; will retry: GET {url} -> APIForbiddenError('no Role')"
+
+    assert [passes(refused(number, "staging")) for number in range(1, 4)] == [True, False, False]
+    assert passes(refused(1, "search"))
+    assert passes("Request attempt #9 failed; escalating: GET http://api -> 'x'")
+    assert passes(refused(4, "staging"), logger="bluetune_operator")
+    now[0] = 601.0
+    assert [passes(refused(number, "staging")) for number in range(5, 7)] == [True, False]

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 from kubernetes.client.configuration import Configuration
 
-from bluetune_api.objectstore import LocalStore, StoreUnreachable
+from bluetune_api.objectstore import LocalStore, Page, StoreError, StoreUnreachable
 from bluetune_operator.adapters import kube as kube_module
 from bluetune_operator.adapters import store as store_module
 from bluetune_operator.adapters.faults import CrashPoint
@@ -388,4 +388,30 @@ def test_calls_that_hang_in_one_namespace_leave_threads_to_another(tmp_path: Pat
         await asyncio.gather(*hanging)
         workers.close()
 
+    asyncio.run(scenario())
+
+
+def test_many_objects_are_listed_page_by_page_and_too_many_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Paged(LocalStore):
+        def page(self, prefix: str, after: str = "") -> Page:
+            time.sleep(0.05)
+            whole = super().page(prefix, after).objects
+            return Page(whole[:1], whole[0].key if len(whole) > 1 else None)
+
+    files = Paged(tmp_path)
+    for number in range(8):
+        files.put(f"versions/{number}", b"")
+
+    async def scenario() -> None:
+        workers = Workers("s", 1)
+        store = AsyncStore(files, workers, _Endpoint(asyncio.Semaphore(1)), CrashPoint(None), None)  # type: ignore[arg-type]
+        assert [info.key for info in await store.objects("versions/")] == [f"versions/{n}" for n in range(8)]
+        monkeypatch.setattr(store_module, "MOST_OBJECTS", 5)
+        with pytest.raises(StoreError, match="holds more than 5 objects"):
+            await store.objects("versions/")
+        workers.close()
+
+    monkeypatch.setattr(store_module, "CALL_SECONDS", 0.3)  # less than all pages take
     asyncio.run(scenario())

@@ -89,7 +89,7 @@ def test_a_namespace_that_refuses_its_watches_ends_no_other_and_is_watched_again
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(informer, "FIRST_SECONDS", (0.01,) * 9)
-    monkeypatch.setattr(informer, "REFUSED_SECONDS", 0.05)
+    monkeypatch.setattr(informer, "REFUSED_SECONDS", 0.02)
     api, cache, config = Api(), ObjectCache(), Config(namespaces=("search", "staging"))
     api.refused = {"staging"}
     watching = Informer(cast("KubeApi", None), cache, config, Health(300.0), lambda *_, **__: None)
@@ -121,7 +121,7 @@ def test_a_namespace_that_refuses_its_watches_ends_no_other_and_is_watched_again
         )
         try:
             await until("search")
-            while api.asked.count("staging") < 30 * len(WATCHED):
+            while api.asked.count("staging") < 12 * len(WATCHED):
                 assert not operator.done(), operator.exception()
                 await asyncio.sleep(0.02)
             assert cache.get(TASKS, "staging", "t") is None

@@ -367,7 +367,9 @@ def test_a_batch_in_folders_of_dates_is_read(good_store: Any) -> None:
     assert (report.valid, report.sessions, report.batch_id) == (True, 60, "dt=2026-01-31/hour=05")
 
 
-@pytest.mark.parametrize(("settle", "age", "valid"), [(None, 9e6, False), ("2h", 9e6, True), ("2h", 60.0, False)])
+@pytest.mark.parametrize(
+    ("settle", "age", "valid"), [(None, 9e6, False), ("2h", 9e6, True), ("2h", 7170.0, True), ("2h", 60.0, False)]
+)
 def test_a_batch_without_a_marker_is_complete_when_nothing_was_added_for_long_enough(
     good_store: Any, settle: str | None, age: float, valid: bool
 ) -> None:
@@ -380,20 +382,25 @@ def test_a_batch_without_a_marker_is_complete_when_nothing_was_added_for_long_en
         assert "not complete (added to less than clickstream.settle ago)" in report.problems[0]
 
 
-@pytest.mark.parametrize(
-    ("commit", "sessions"),
-    [
-        ({"added": ["part.jsonl"], "removed": ["old.jsonl"]}, 60),
-        ({"added": ["part.jsonl", "old.jsonl"], "removed": []}, 120),
-        ({"removed": None}, 120),
-        ({"removed": 7}, 120),
-        ("no record", 120),
-    ],
-)
-def test_files_that_a_commit_of_databricks_replaced_are_no_data(good_store: Any, commit: Any, sessions: int) -> None:
+def _replaced_by(good_store: Any, commit: Any) -> CheckReport:
+    """A batch whose files are `part.jsonl` and one more, with such a commit of Databricks."""
     good_store.delete("clickstream/b1/_SUCCESS")
     good_store.write("clickstream/b1/old.jsonl", *(_session(n, session_id=f"old-{n}") for n in range(60)))
     good_store.put("clickstream/b1/_started_17", b"")
     good_store.write("clickstream/b1/_committed_17", commit)
-    report = _check(good_store)
+    return _check(good_store)
+
+
+@pytest.mark.parametrize(("removed", "sessions"), [(["old.jsonl"], 60), ([], 120)])
+def test_files_that_a_commit_of_databricks_replaced_are_no_data(
+    good_store: Any, removed: list[str], sessions: int
+) -> None:
+    report = _replaced_by(good_store, {"added": ["part.jsonl"], "removed": removed})
     assert (report.valid, report.sessions) == (True, sessions), report.problems
+
+
+@pytest.mark.parametrize("commit", [{"added": []}, {"removed": None}, {"removed": 7}, "no record", b"\xff"])
+def test_a_commit_that_does_not_tell_what_it_replaced_is_refused(good_store: Any, commit: Any) -> None:
+    report = _replaced_by(good_store, commit)
+    assert not report.valid
+    assert "clickstream/b1/_committed_17 cannot be read as the record of a commit of Databricks" in report.problems[0]

@@ -29,6 +29,9 @@ from bluetune_trainer.plugin.method import FineTuningMethod, overridden
 
 log = logging.getLogger(__name__)
 
+CLOCKS_SECONDS = 60.0
+"""By which the clocks of two machines may differ: a batch that one has chosen as settled is settled for the other."""
+
 
 def check(
     store: ObjectStore,
@@ -45,7 +48,8 @@ def check(
     """
     gate = gate or Gate()
     settle = method.clickstream.settle
-    incomplete = why_incomplete(store, batch_id, settle=seconds_of(settle) if settle else None, now=time.time())
+    now = time.time() + CLOCKS_SECONDS
+    incomplete = why_incomplete(store, batch_id, settle=seconds_of(settle) if settle else None, now=now)
     (batch, log), (items, items_log) = listing(store, store_layout.batch(batch_id)), listing(store, method.items.path)
     logs = [found for found in (log, items_log) if found is not None]
     readable = incomplete is None and batch and items and not logs

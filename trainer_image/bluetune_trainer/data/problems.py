@@ -64,7 +64,12 @@ def batch_problems(seen: Observed) -> list[str]:
 
 
 def delta_problem(log: str) -> str:
-    """What to do with a Delta table."""
+    """What to do with a Delta table, or with a commit of Databricks that cannot be read."""
+    if not log.endswith("/"):
+        return (
+            f'{log} cannot be read as the record of a commit of Databricks ({{"added": [...], "removed": [...]}}), so'
+            " which files beside it are current is not known; write the rows again, into a folder of their own"
+        )
     return (
         f"{log} is the log of a Delta table: files that it removed still lie beside those that are current, and would"
         " be read as well; write the table's rows into a folder of their own (Spark: read.format('delta') and"

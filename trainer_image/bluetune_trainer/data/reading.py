@@ -1,6 +1,5 @@
 """Pinned objects of the store as a stream of records: one file on disk at a time."""
 
-import json
 import re
 import tempfile
 import threading
@@ -8,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
 
 from bluetune_api import store_layout
 from bluetune_api.objectstore import ObjectChanged, ObjectNotFound, ObjectStore, ObjectTooLarge
@@ -22,6 +23,7 @@ TRANSACTION_LOG = "_delta_log"
 """Folder of a Delta table's log. It says which of the files beside it are current."""
 COMMIT = re.compile(r"_committed_\d+")
 """Record of a commit of Databricks: `{"added": [...], "removed": [...]}`, names of files beside it."""
+_COMMIT_RECORD = TypeAdapter(dict[str, list[str]])
 MAX_COMMIT_BYTES = 16 << 20
 MAX_FILE_BYTES = 64 << 20
 """Largest file that an item may name: pictures of several at a time are in memory."""
@@ -33,7 +35,8 @@ class Listing(NamedTuple):
     objects: list[PinnedObject]
     """The data, in the order of their keys."""
     transaction_log: str | None = None
-    """A folder that says that the files beside it are not all current: they cannot be read one by one."""
+    """A folder, or a commit that cannot be read, by which the files beside it are not all current: they cannot be read
+    one by one."""
 
 
 def listing(store: ObjectStore, path: str) -> Listing:
@@ -55,19 +58,23 @@ def listing(store: ObjectStore, path: str) -> Listing:
             log = path + "/".join(parts[: parts.index(TRANSACTION_LOG) + 1]) + "/"
         if not any(part.startswith(("_", ".")) for part in parts):
             objects.append(PinnedObject(key=info.key, etag=info.etag, size=info.size))
-    removed = {key for commit in commits for key in _removed(store, commit)}
-    return Listing([one for one in objects if one.key not in removed], log)
+    replaced: set[str] = set()
+    for commit in commits:
+        names = _removed(store, commit)
+        if names is None:
+            log = log or commit
+        else:
+            replaced.update(commit.rpartition("/")[0] + "/" + name for name in names)
+    return Listing([one for one in objects if one.key not in replaced], log)
 
 
-def _removed(store: ObjectStore, commit: str) -> Iterator[str]:
-    """Files that a commit of Databricks replaced: they lie beside the new ones until they are vacuumed."""
+def _removed(store: ObjectStore, commit: str) -> list[str] | None:
+    """Files that a commit of Databricks replaced: they lie beside the new ones until they are vacuumed. None: it does
+    not tell."""
     try:
-        names = json.loads(store.get(commit, most=MAX_COMMIT_BYTES))["removed"]
-    except (ObjectNotFound, ObjectTooLarge, ValueError, KeyError, TypeError, RecursionError):
-        return  # it is no such record, and names none
-    folder = commit.rpartition("/")[0] + "/"
-    if isinstance(names, list):
-        yield from (folder + name for name in names if isinstance(name, str))
+        return _COMMIT_RECORD.validate_json(store.get(commit, most=MAX_COMMIT_BYTES))["removed"]
+    except (ObjectNotFound, ObjectTooLarge, ValidationError, KeyError):
+        return None
 
 
 def pin(store: ObjectStore, path: str) -> list[PinnedObject]:
