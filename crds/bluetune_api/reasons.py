@@ -116,6 +116,7 @@ Reason = Literal[
     "PluginFailed",
     "PodFailed",
     "PodRefused",
+    "PodStuck",
     "ProbeMismatch",
     "ProcessLost",
     "ProgressDeadlineExceeded",
