@@ -103,7 +103,7 @@ def job_state(job: Object | None, pods: Iterable[Object], now: datetime) -> JobS
         "pod_uid": uid_of(newest) if newest else None,
         "pod_name": name_of(newest) if newest else None,
         "taken": _taken(ordered),
-        "store_lost": newest is not None and _exit_code(newest) == ExitCode.STORE_UNREACHABLE,
+        "store_lost": newest is not None and ended_for_an_outage(newest),
     }
 
     def state(word: State, trouble: Trouble | None = None) -> JobState:
@@ -216,6 +216,11 @@ def _resumed_since(job: Object, pod: Object) -> bool:
     if suspended is None or suspended["status"] != "False" or ended is None or not ended.get("finishedAt"):
         return False
     return moment_of(ended["finishedAt"]) <= moment_of(suspended["lastTransitionTime"])
+
+
+def ended_for_an_outage(pod: Object) -> bool:
+    """Whether a pod ended because a store, or the place a base is fetched from, could not be used."""
+    return _exit_code(pod) == ExitCode.STORE_UNREACHABLE
 
 
 def _outlived_by(pod: Object, now: datetime) -> str | None:

@@ -40,7 +40,7 @@ from bluetune_operator.core.task_jobs import (
 )
 from bluetune_operator.core.times import seconds_since, stamp
 from bluetune_operator.core.workloads import is_active_pod, is_finished_job, pods_of
-from bluetune_operator.reconciler.task_admission import still_held, still_there, store_trouble
+from bluetune_operator.reconciler.task_admission import STORE_SECONDS, still_held, still_there, store_trouble
 from bluetune_operator.reconciler.task_run import JobName, Run, Stay, known_job
 from bluetune_operator.reconciler.task_troubles import (
     MENDED_SECONDS,
@@ -93,7 +93,7 @@ async def check(run: Run) -> Stay | None:
         if state.state != "Running":
             return waiting
         away = await store_problem(run)
-        return waiting if away is None else without_store(run, "DataValid", away)
+        return Stay(STORE_SECONDS) if away is None else without_store(run, "DataValid", away)
     try:
         data = await run.store.get_or_none(store_layout.check(run.uid))
         report = CheckReport.model_validate_json(data) if data is not None else None
