@@ -45,7 +45,7 @@ from bluetune_operator.reconciler.task_run import JobName, Run, Stay, known_job
 from bluetune_operator.reconciler.task_troubles import (
     MENDED_SECONDS,
     Stage,
-    end_outlived,
+    delete_unfinished,
     gets_nowhere,
     make_again,
     outage,
@@ -65,7 +65,7 @@ REFUSALS = frozenset({400, 403, 422})
 async def check(run: Run) -> Stay | None:
     """Check the batch on a CPU before a GPU is asked for."""
     if run.draft.holds("DataValid"):
-        await end_outlived(run, "check")
+        await delete_unfinished(run, "check")
         return None
     job = known_job(run, "check")
     if job is None:
@@ -128,7 +128,7 @@ async def check(run: Run) -> Stay | None:
 async def train(run: Run) -> Stay | None:
     """Run the training Job and follow it."""
     if run.draft.holds("Trained"):
-        await end_outlived(run, "train")
+        await delete_unfinished(run, "train")
         return None
     job = known_job(run, "train")
     if job is None:

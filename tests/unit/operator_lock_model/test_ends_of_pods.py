@@ -66,6 +66,9 @@ def test_results_are_taken_though_a_sidecar_keeps_the_pods_alive_and_the_lock_is
     assert active_pod(system) is None
     lease = system.world.server.get(LEASES, lease_name(MODEL))
     assert not ((lease or {}).get("spec") or {}).get("holderIdentity")
+    named = [message for _, reason, message in system.operators[0].told if reason == "JobDeleted"]
+    assert len(named) == 2
+    assert all("container 'mesh' ran on after the trainer" in message for message in named)
 
 
 @pytest.mark.parametrize("stage", ["check", "train"])
