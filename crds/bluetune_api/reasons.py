@@ -122,6 +122,7 @@ Reason = Literal[
     "PluginFailed",
     "PodFailed",
     "PodRefused",
+    "PodStuck",
     "ProbeMismatch",
     "ProcessLost",
     "ProgressDeadlineExceeded",

@@ -156,6 +156,12 @@ TASK_GROUPS: tuple[Group, ...] = (
                 "the pod has a node, but has not started after 30 seconds",
                 "`kubectl describe pod`: an image is loading, or a volume's Secret is missing",
             ),
+            "PodStuck": Entry(
+                "a pod that is to be stopped is still there a minute after its grace period: its node may not answer."
+                " It is the task's own, or that of the one it waits for; nothing is started while it may still run",
+                "if the node is gone, delete it (`kubectl delete node`), or taint it with"
+                " `node.kubernetes.io/out-of-service`; `kubectl delete pod --force` if the pod surely does not run",
+            ),
             "Terminating": Entry("the pod is being stopped", ""),
         },
         warns=True,

@@ -74,8 +74,8 @@ reason than these.
 
 ```
 kubectl get ftt,emodel                 # REASON
-kubectl get ftt -o wide                # MESSAGE, which says what to do in this very case
-kubectl describe ftt NAME              # all conditions, and the Events
+kubectl get ftt -o wide                # MESSAGE, which says what to do in this very case; its first 320 characters
+kubectl describe ftt NAME              # all conditions with their whole messages, and the Events
 ```
 
 Look the reason up below; [When something goes wrong](troubleshooting.md) is the way there.

@@ -70,7 +70,7 @@ class FineTuningTaskSpec(ApiModel):
         "Most seconds of running time; queued and suspended time does not count.", None
     )
     max_retries: Annotated[int, Field(ge=0, le=100)] = immutable(
-        "How often a crashed trainer is started again; evictions do not count.", 3
+        "How often a crashed trainer is started again; evictions and a store that cannot be used do not count.", 3
     )
     queue_name: Annotated[str, StringConstraints(min_length=1, max_length=63)] | None = immutable(
         "Kueue LocalQueue for the GPU Job.", None

@@ -20,8 +20,9 @@ def slim(kind: Kind, thing: Object) -> Object:
     if kind == JOBS:
         found["spec"] = {name: value for name, value in (thing.get("spec") or {}).items() if name != "template"}
     elif kind == PODS:
-        containers = (thing.get("spec") or {}).get("containers") or []
-        found["spec"] = {"containers": [{k: c[k] for k in ("name", "resources") if k in c} for c in containers]}
+        spec = thing.get("spec") or {}
+        containers = [{k: c[k] for k in ("name", "resources") if k in c} for c in spec.get("containers") or []]
+        found["spec"] = {"containers": containers} | {k: spec[k] for k in ("nodeName",) if k in spec}
     copied: Object = _copy(found)
     return copied
 

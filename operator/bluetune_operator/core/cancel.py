@@ -7,13 +7,10 @@ from typing import Literal
 from bluetune_api.model import EmbeddingModelStatus
 from bluetune_api.records import Trial
 from bluetune_api.task import TrialSummary
-from bluetune_operator.core.kinds import Object, is_deleting
+from bluetune_operator.core.job_state import stuck_pod
+from bluetune_operator.core.kinds import Object
 from bluetune_operator.core.rollout_choice import active
-from bluetune_operator.core.times import seconds_since
 from bluetune_operator.core.workloads import is_active_pod
-
-STUCK_SECONDS = 60.0
-"""A pod that is still there so long after its grace period is on a node that does not answer: it is not waited for."""
 
 CancelVerdict = Literal["TooLate", "GoingBack", "Stopping", "End"]
 """TooLate: blue serves the version already. GoingBack: its rollout is being undone. Stopping: pods save what they have.
@@ -48,10 +45,7 @@ def cancel_verdict(
 
 
 def _stops(pod: Object, now: datetime) -> bool:
-    if not is_active_pod(pod):
-        return False
-    # a pod's deletionTimestamp is the end of its grace period
-    return not is_deleting(pod) or seconds_since(pod["metadata"]["deletionTimestamp"], now) < STUCK_SECONDS
+    return is_active_pod(pod) and stuck_pod(pod, now) is None  # a node that does not answer is not waited for
 
 
 def best_trial(trials: Iterable[Trial]) -> TrialSummary | None:

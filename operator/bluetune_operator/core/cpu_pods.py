@@ -63,5 +63,10 @@ def amount_of(quantity: str) -> Decimal:
     parts = _PARTS.match(quantity)
     if parts is None:
         raise ValueError(f"{quantity!r} is no quantity")
-    number, unit = Decimal(parts[1]), parts[2]
-    return number * _UNITS[unit] if unit in _UNITS else number * Decimal(10) ** int(unit[1:])  # 8e9
+    number, unit = parts[1], parts[2]
+    if unit in _UNITS:
+        return Decimal(number) * _UNITS[unit]
+    try:
+        return Decimal(f"{number}{unit}")  # 8e9
+    except ArithmeticError:  # an exponent that no number has: Kubernetes will refuse it, or round it
+        return Decimal(0) if unit[1] == "-" else Decimal("Infinity")

@@ -25,6 +25,8 @@ from bluetune_operator.core.workloads import is_active_pod
 
 NOT_STARTED_SECONDS = 30.0
 """A pod that still creates its containers after this long is worth a word."""
+STUCK_SECONDS = 60.0
+"""A pod that is still there so long after its grace period is on a node that does not answer."""
 OUTLIVED_SECONDS = 10.0
 """A container that is at work this long after the trainer ended does not end by itself."""
 TAIL_CHARACTERS = 1200
@@ -101,7 +103,7 @@ def job_state(job: Object | None, pods: Iterable[Object], now: datetime) -> JobS
         "pod_uid": uid_of(newest) if newest else None,
         "pod_name": name_of(newest) if newest else None,
         "taken": _taken(ordered),
-        "store_lost": newest is not None and _exit_code(newest) == ExitCode.STORE_UNREACHABLE,
+        "store_lost": newest is not None and ended_for_an_outage(newest),
     }
 
     def state(word: State, trouble: Trouble | None = None) -> JobState:
@@ -128,11 +130,25 @@ def job_state(job: Object | None, pods: Iterable[Object], now: datetime) -> JobS
     return state("Running" if running else "Pending", before)
 
 
+def stuck_pod(pod: Object, now: datetime) -> Trouble | None:
+    """What to say of a pod that is still there long after it should have been stopped; None of any other."""
+    # a pod's deletionTimestamp is the end of its grace period
+    if not is_deleting(pod) or seconds_since(pod["metadata"]["deletionTimestamp"], now) < STUCK_SECONDS:
+        return None
+    node = (pod.get("spec") or {}).get("nodeName")
+    where = f" on node {node!r}" if node else ""
+    return Trouble(
+        "PodStuck",
+        f"pod {name_of(pod)!r}{where} was to be stopped and is still there; the node may not answer: see kubectl get"
+        " nodes; if it is gone, delete it, or taint it with node.kubernetes.io/out-of-service",
+    )
+
+
 def pod_problem(pod: Object, now: datetime) -> Trouble | None:
     """Why a pod does not start, or None."""
     status, name = pod.get("status") or {}, name_of(pod)
     if is_deleting(pod):
-        return Trouble("Terminating", f"pod {name!r} is being stopped")
+        return stuck_pod(pod, now) or Trouble("Terminating", f"pod {name!r} is being stopped")
     scheduled = condition(pod, "PodScheduled")
     if scheduled is not None and scheduled["status"] == "False" and scheduled.get("reason") == "Unschedulable":
         said = scheduled.get("message") or "no node fits"
@@ -200,6 +216,11 @@ def _resumed_since(job: Object, pod: Object) -> bool:
     if suspended is None or suspended["status"] != "False" or ended is None or not ended.get("finishedAt"):
         return False
     return moment_of(ended["finishedAt"]) <= moment_of(suspended["lastTransitionTime"])
+
+
+def ended_for_an_outage(pod: Object) -> bool:
+    """Whether a pod ended because a store, or the place a base is fetched from, could not be used."""
+    return _exit_code(pod) == ExitCode.STORE_UNREACHABLE
 
 
 def _outlived_by(pod: Object, now: datetime) -> str | None:

@@ -13,7 +13,7 @@ from bluetune_api.reasons import STORE_REASONS
 from bluetune_api.records import MethodPlan, Plan, Result, RunOwner, digest_of, version_of
 from bluetune_operator.core.config import Config
 from bluetune_operator.core.cpu_pods import cpu_template
-from bluetune_operator.core.job_state import job_state
+from bluetune_operator.core.job_state import ended_for_an_outage, job_state
 from bluetune_operator.core.jobs import TrainerJob, plan_of, trainer_job
 from bluetune_operator.core.kinds import Object, child_labels, name_of, namespace_of, true_condition, uid_of
 from bluetune_operator.core.rollout import Failure
@@ -79,11 +79,14 @@ def import_job(model: Object, settings: TrainerJob) -> Object:
     return job
 
 
-def outdated(job: Json, model: Object) -> bool:
-    """Whether a failed Job was made for another generation of the model, so that trying again makes sense."""
+def outdated(job: Json, model: Object, pods: Sequence[Object] = ()) -> bool:
+    """Whether a Job was made for another generation of the model and failed, or keeps failing for an outage: what the
+    edit corrects may be what it fails for, such as the store's endpoint, and it would go on with the plan of before."""
     annotations = job["metadata"].get("annotations") or {}
     made_for = annotations.get(GENERATION_ANNOTATION)
-    return true_condition(job, "Failed") is not None and made_for != str(model["metadata"].get("generation", 0))
+    if made_for == str(model["metadata"].get("generation", 0)) or true_condition(job, "Complete"):
+        return False
+    return true_condition(job, "Failed") is not None or any(map(ended_for_an_outage, pods))
 
 
 def waits_for_store(job: Json) -> bool:

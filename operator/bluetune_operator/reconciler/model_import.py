@@ -118,7 +118,8 @@ async def _suspend(context: Context, job: Object, *, suspend: bool) -> bool:
 async def _job(context: Context, model: Object, spec: EmbeddingModelSpec) -> NotYet:
     namespace, name = namespace_of(model), import_name(name_of(model))
     job = await context.kube.get(JOBS, namespace, name)
-    if job is not None and outdated(job, model):
+    pods = pods_of(job, "import", context.cache.of_model(PODS, namespace, name_of(model))) if job is not None else []
+    if job is not None and outdated(job, model, pods):
         await context.kube.delete(JOBS, namespace, name, uid=uid_of(job))
         return NotYet(Failure("Importing", "the model changed; the import is tried again"), LOOK_SECONDS)
     if job is None:
@@ -126,7 +127,6 @@ async def _job(context: Context, model: Object, spec: EmbeddingModelSpec) -> Not
     if is_owned_by(job, uid_of(model)) and await _suspend(context, job, suspend=False):  # the store answers
         return NotYet(Failure("Importing", "the base is being imported"), LOOK_SECONDS)
     await end_outlived_import(context, model)
-    pods = pods_of(job, "import", context.cache.of_model(PODS, namespace, name_of(model)))
     if (refused := await context.job_events.why_no_pod(job, pods, context.clock())) is not None:
         return NotYet(Failure(refused.reason, refused.message), SLOW_SECONDS)
     said = job_problem(job, pods, context.clock())

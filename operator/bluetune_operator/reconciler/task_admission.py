@@ -12,6 +12,7 @@ from bluetune_api.task import Queue
 from bluetune_operator.adapters.leases import live_work, read_lease, write_holder
 from bluetune_operator.adapters.store import StoreProblem, problem_of
 from bluetune_operator.core.conditions import find
+from bluetune_operator.core.job_state import STUCK_SECONDS, stuck_pod
 from bluetune_operator.core.key_claim import same_work
 from bluetune_operator.core.kinds import (
     JOBS,
@@ -19,6 +20,7 @@ from bluetune_operator.core.kinds import (
     LOCK,
     METHODS,
     MODELS,
+    PODS,
     TASKS,
     Key,
     is_deleting,
@@ -44,7 +46,7 @@ from bluetune_operator.core.lock import (
 from bluetune_operator.core.references import Problem, method_name, resolve_method, resolve_model
 from bluetune_operator.core.task_jobs import suspension
 from bluetune_operator.core.times import moment_of, seconds_since, stamp
-from bluetune_operator.core.workloads import is_finished_job
+from bluetune_operator.core.workloads import is_active_pod, is_finished_job
 from bluetune_operator.reconciler.task_batch import why_incomplete
 from bluetune_operator.reconciler.task_run import JOB_NAMES, Run, Stay, known_job
 from bluetune_operator.reconciler.task_store import STORE_SECONDS, store_of
@@ -241,7 +243,14 @@ def _wait(run: Run, verdict: Wait) -> Stay:
     why = verdict.message if near else "the model is busy, and other tasks are before this one in the queue"
     run.draft.set(queue=Queue(position=position, blocked_by=verdict.blocked_by if near else None))
     run.draft.say("LockAcquired", False, "Waiting", why)
+    pods = run.context.cache.of_model(PODS, run.namespace, run.model_name)
+    stuck = next((trouble for pod in pods if is_active_pod(pod) and (trouble := stuck_pod(pod, run.draft.now))), None)
+    if stuck is not None:
+        run.draft.now_doing("Waiting", "PodStuck", f"{why}: {stuck.message}", stalled=True)
+        return Stay(STORE_SECONDS)
     run.draft.now_doing("Waiting", "Waiting", f"{why}; position {position} in the queue{'' if near else ' or before'}")
+    if any(is_deleting(pod) and is_active_pod(pod) for pod in pods):
+        return Stay(STUCK_SECONDS)  # no event tells that one does not end
     return Stay() if verdict.blocked_by else Stay(REMNANT_SECONDS)  # the lock wakes its waiters
 
 

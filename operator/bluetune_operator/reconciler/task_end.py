@@ -19,8 +19,6 @@ from bluetune_operator.core.kinds import (
     PODS,
     TASK_UID_LABEL,
     TASKS,
-    is_deleting,
-    is_owned_by,
     labels_of,
     uid_of,
 )
@@ -28,12 +26,12 @@ from bluetune_operator.core.progress import best_of, finished_progress, shown, s
 from bluetune_operator.core.references import parsed
 from bluetune_operator.core.rollout_choice import compared_with_another
 from bluetune_operator.core.times import stamp
-from bluetune_operator.core.workloads import is_finished_job
 from bluetune_operator.reconciler.task_admission import expired, still_held
 from bluetune_operator.reconciler.task_batch import remember
 from bluetune_operator.reconciler.task_key import forfeit
 from bluetune_operator.reconciler.task_run import JOB_NAMES, Run, Stay, own_job
 from bluetune_operator.reconciler.task_store import store_of, store_trouble
+from bluetune_operator.reconciler.task_troubles import delete_unfinished
 
 logger = logging.getLogger(__name__)
 
@@ -56,9 +54,7 @@ async def ended(run: Run) -> Stay | None:
         return None
     left = expired(run)
     for stage in JOB_NAMES:
-        job = run.context.cache.get(JOBS, run.namespace, run.child(stage))
-        if job is not None and is_owned_by(job, run.uid) and not is_finished_job(job) and not is_deleting(job):
-            await run.context.kube.delete(JOBS, run.namespace, run.child(stage), uid=uid_of(job))
+        await delete_unfinished(run, stage)
     if run.draft.holds("Failed") and run.task.spec.idempotency_key is not None:
         try:
             await forfeit(run)

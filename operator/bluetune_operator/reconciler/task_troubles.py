@@ -89,11 +89,16 @@ async def read_progress(run: Run, state: JobState) -> StoreProblem | None:
     return None
 
 
-async def end_outlived(run: Run, stage: JobName) -> None:
-    """Delete a Job whose result was taken and that another container keeps from its end; it would hold the lock."""
+async def delete_unfinished(run: Run, stage: JobName) -> None:
+    """Delete a Job that nothing more is expected of, and that has not ended: it would hold the lock for ever."""
     job = known_job(run, stage)
-    if job is not None and not is_finished_job(job) and not is_deleting(job):
-        await run.context.kube.delete(JOBS, run.namespace, run.child(stage), uid=uid_of(job))
+    if job is None or is_finished_job(job) or is_deleting(job):
+        return
+    pods = pods_of(job, stage, run.context.cache.of_task(PODS, run.namespace, run.name))
+    other = job_state(job, pods, run.draft.now).outlived_by
+    if await run.context.kube.delete(JOBS, run.namespace, name_of(job), uid=uid_of(job)) and other is not None:
+        message = f"container {other!r} ran on after the trainer, so Job {name_of(job)} is deleted"
+        await run.context.events.emit(run.raw, "JobDeleted", message, level="Normal")
 
 
 async def make_again(run: Run, job: Object, state: JobState) -> Stay:

@@ -42,11 +42,11 @@ from bluetune_operator.core.times import seconds_since, stamp
 from bluetune_operator.core.workloads import is_active_pod, is_finished_job, pods_of
 from bluetune_operator.reconciler.task_admission import still_held, still_there
 from bluetune_operator.reconciler.task_run import JobName, Run, Stay, known_job
-from bluetune_operator.reconciler.task_store import store_trouble
+from bluetune_operator.reconciler.task_store import STORE_SECONDS, store_trouble
 from bluetune_operator.reconciler.task_troubles import (
     MENDED_SECONDS,
     Stage,
-    end_outlived,
+    delete_unfinished,
     gets_nowhere,
     make_again,
     outage,
@@ -66,7 +66,7 @@ REFUSALS = frozenset({400, 403, 422})
 async def check(run: Run) -> Stay | None:
     """Check the batch on a CPU before a GPU is asked for."""
     if run.draft.holds("DataValid"):
-        await end_outlived(run, "check")
+        await delete_unfinished(run, "check")
         return None
     job = known_job(run, "check")
     if job is None:
@@ -94,7 +94,7 @@ async def check(run: Run) -> Stay | None:
         if state.state != "Running":
             return waiting
         away = await store_problem(run)
-        return waiting if away is None else without_store(run, "DataValid", away)
+        return Stay(STORE_SECONDS) if away is None else without_store(run, "DataValid", away)
     try:
         data = await run.store.get_or_none(store_layout.check(run.uid))
         report = CheckReport.model_validate_json(data) if data is not None else None
@@ -129,7 +129,7 @@ async def check(run: Run) -> Stay | None:
 async def train(run: Run) -> Stay | None:
     """Run the training Job and follow it."""
     if run.draft.holds("Trained"):
-        await end_outlived(run, "train")
+        await delete_unfinished(run, "train")
         return None
     job = known_job(run, "train")
     if job is None:

@@ -6,7 +6,7 @@ next: its delays and its order promise nothing that the lock may lean on.
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from bluetune_api.objectstore import StoreError
 from bluetune_operator.adapters.cache import ObjectCache
@@ -16,7 +16,7 @@ from bluetune_operator.adapters.job_events import JobEvents
 from bluetune_operator.adapters.store import StoreProblem, Stores
 from bluetune_operator.core.config import Config
 from bluetune_operator.core.errors import ApiError, ApiUnavailable
-from bluetune_operator.core.kinds import LOCK, METHODS, MODELS, TASKS, Key
+from bluetune_operator.core.kinds import LOCK, METHODS, MODELS, TASKS, Key, Object
 from bluetune_operator.handlers.health import Health
 from bluetune_operator.handlers.informer import WATCHED, Informer
 from bluetune_operator.reconciler.base import Context, Reconciler
@@ -36,14 +36,14 @@ class Defect(AssertionError):
     """The operator raised what it should not, or broke an invariant."""
 
 
-class _NoEvents(Events):
-    """Nothing depends on Events."""
+class _KeptEvents(Events):
+    """Nothing depends on Events; they are kept as (level, reason, message)."""
 
-    def __init__(self) -> None:
-        pass
+    def __init__(self, told: list[tuple[str, str, str]]) -> None:
+        self._told = told
 
-    async def emit(self, *_: Any, **__: Any) -> None:
-        pass
+    async def emit(self, _about: Object, reason: str, message: str, *, level: Literal["Normal", "Warning"]) -> None:
+        self._told.append((level, reason, message))
 
 
 class _Nobody:
@@ -99,6 +99,9 @@ class Operator:
     orphans: list[Request] = field(default_factory=list)
     """Requests that it no longer waits for, and that may still arrive: of a process that died, or timed out."""
 
+    told: list[tuple[str, str, str]] = field(default_factory=list)
+    """Its Events."""
+
     def __post_init__(self) -> None:
         self.start()
 
@@ -113,7 +116,7 @@ class Operator:
             kube=kube,
             cache=cache,
             stores=cast("Stores", _Stores(self.world)),
-            events=_NoEvents(),
+            events=_KeptEvents(self.told),
             job_events=JobEvents(kube),
             cluster=_Cluster(),
             config=config,

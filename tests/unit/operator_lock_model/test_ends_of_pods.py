@@ -5,7 +5,7 @@ import pytest
 from bluetune_api import store_layout
 from bluetune_api.records import Progress
 from bluetune_operator.core.jobs import plan_of
-from bluetune_operator.core.kinds import CONFIG_MAPS, LEASES, PODS, lease_name
+from bluetune_operator.core.kinds import CONFIG_MAPS, LEASES, PODS, TASKS, condition, lease_name
 from unit.operator_lock_model.apiserver import copied
 from unit.operator_lock_model.one_task import (
     active_pod,
@@ -66,6 +66,9 @@ def test_results_are_taken_though_a_sidecar_keeps_the_pods_alive_and_the_lock_is
     assert active_pod(system) is None
     lease = system.world.server.get(LEASES, lease_name(MODEL))
     assert not ((lease or {}).get("spec") or {}).get("holderIdentity")
+    named = [message for _, reason, message in system.operators[0].told if reason == "JobDeleted"]
+    assert len(named) == 2
+    assert all("container 'mesh' ran on after the trainer" in message for message in named)
 
 
 @pytest.mark.parametrize("stage", ["check", "train"])
@@ -139,3 +142,21 @@ def test_evictions_with_another_end_between_them_are_not_in_a_row() -> None:
         pod_ends_with(system, 13)
         goes_on(system)
     assert said(system)[0] == "Training"
+
+
+def test_who_waits_is_told_of_the_pod_that_does_not_end() -> None:
+    system = at_work("train")
+    pod = active_pod(system)
+    assert pod is not None
+    system.apply(("world", "cancel", "a"))
+    system.world.add("b")
+    operator_works(system)
+    pod = copied(active_pod(system))
+    pod["metadata"]["deletionTimestamp"] = "2025-12-31T23:58:00Z"
+    pod["spec"]["nodeName"] = "n1"
+    system.world.server.put("kubelet", PODS, pod)
+    operator_works(system)
+    ready = condition(system.world.server.get(TASKS, "b") or {}, "Ready") or {}
+    assert ready["reason"] == "PodStuck"
+    assert "task 'a' holds the model: pod " in ready["message"]
+    assert "on node 'n1'" in ready["message"]

@@ -45,5 +45,5 @@ def test_a_task_can_be_suspended_while_its_model_is_gone() -> None:
 
 def said_by_task(system: System) -> str | None:
     task = system.world.server.get(TASKS, "a") or {}
-    found = next((c for c in task["status"]["conditions"] if c["type"] == "Ready"), {})
+    found: dict[str, str] = next((c for c in task["status"]["conditions"] if c["type"] == "Ready"), {})
     return str(found.get("reason"))

@@ -84,6 +84,18 @@ def test_a_failed_import_is_tried_again_when_the_model_has_changed() -> None:
     assert not outdated(made(), changed)
 
 
+def test_an_import_that_meets_an_outage_is_made_again_when_the_model_was_corrected() -> None:
+    changed = MODEL | {"metadata": {**MODEL["metadata"], "generation": 4}}  # type: ignore[dict-item]
+
+    def pod(code: int) -> dict[str, Any]:
+        ended = {"name": "trainer", "state": {"terminated": {"exitCode": code}}}
+        return {"metadata": {"name": "p", "uid": "p"}, "status": {"phase": "Failed", "containerStatuses": [ended]}}
+
+    assert outdated(made(), changed, [pod(13)])
+    assert not outdated(made(), MODEL, [pod(13)])
+    assert not outdated(made(), changed, [pod(1)])  # that has its retries, and ends
+
+
 def test_a_failed_import_says_what_the_trainer_said_and_how_to_try_again() -> None:
     said = json.dumps({"reason": "PlanInvalid", "message": "base /models/base: no such folder"})
     ended = {"name": "trainer", "state": {"terminated": {"exitCode": 11, "message": said}}}

@@ -36,6 +36,13 @@ def ended(code: int, text: str = "", reason: str = "Error", name: str = "p1", at
     return pod("Failed", name, container={"state": {"terminated": terminated}})
 
 
+def stopping(at: str) -> dict[str, Any]:
+    """A pod whose grace period ended then."""
+    found = pod("Running", metadata={"deletionTimestamp": f"2026-01-01T{at}Z"})
+    found["spec"]["nodeName"] = "n1"
+    return found
+
+
 def resumed(at: str) -> dict[str, Any]:
     """A Job that was suspended before, and resumed."""
     found = job()
@@ -79,6 +86,8 @@ UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedul
         pytest.param(
             resumed("00:00:40"), [ended(13, at="00:00:30")], "Pending", None, "", id="resumed after the outage"
         ),
+        pytest.param(job(), [stopping("00:00:30")], "Pending", "Terminating", "is being stopped", id="is stopped"),
+        pytest.param(job(), [stopping("00:00:00")], "Pending", "PodStuck", "on node 'n1'", id="its node is silent"),
         pytest.param(job(suspend=True), [], "Suspended", None, "", id="suspended"),
         pytest.param(job(), [pod(conditions=[UNSCHEDULABLE])], "Pending", "Unschedulable", "no GPU", id="no node"),
         pytest.param(job(), [waiting("ErrImagePull")], "Pending", "ImagePullBackOff", "img:1", id="pull fails"),

@@ -173,6 +173,9 @@ def test_a_check_is_not_placed_where_the_training_is() -> None:
         ({"cpu": "2500m", "memory": "8192Mi"}, {"cpu": "2", "memory": "8192Mi"}),
         ({"cpu": "2.5", "memory": "9e9"}, {"cpu": "2", "memory": "8Gi"}),
         ({"memory": "8e9", "ephemeral-storage": "1Ti"}, {"memory": "8e9", "ephemeral-storage": "32Gi"}),
+        ({"memory": f"1e{'9' * 25}", "cpu": ".5"}, {"memory": "8Gi", "cpu": ".5"}),
+        ({"memory": f"1e-{'9' * 25}", "cpu": "5."}, {"memory": f"1e-{'9' * 25}", "cpu": "2"}),
+        ({"memory": "1E", "cpu": "2000000u"}, {"memory": "8Gi", "cpu": "2000000u"}),
     ],
 )
 def test_a_check_asks_for_no_more_than_it_needs(asked: dict[str, str], given: dict[str, str]) -> None:

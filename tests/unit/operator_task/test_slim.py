@@ -20,13 +20,20 @@ def test_a_task_is_kept_whole_but_for_its_managed_fields() -> None:
     assert task == before
 
 
-def test_a_job_loses_its_template_and_a_pod_all_but_its_containers_names_and_resources() -> None:
+def test_a_job_loses_its_template_and_a_pod_all_but_its_node_and_its_containers_names_and_resources() -> None:
     job = {"metadata": METADATA, "spec": {"suspend": False, "template": {"spec": {}}}, "status": {"active": 1}}
     assert slim(JOBS, job) == {**job, "spec": {"suspend": False}}
     limits = {"limits": {"memory": "1Gi"}}
     containers = [{"name": "trainer", "image": "i", "env": [{}], "resources": limits}]
-    pod = {"metadata": METADATA, "spec": {"containers": containers, "volumes": [{}]}, "status": {"phase": "Running"}}
-    assert slim(PODS, pod) == {**pod, "spec": {"containers": [{"name": "trainer", "resources": limits}]}}
+    pod = {
+        "metadata": METADATA,
+        "spec": {"containers": containers, "volumes": [{}], "nodeName": "n1"},
+        "status": {"phase": "Running"},
+    }
+    assert slim(PODS, pod) == {
+        **pod,
+        "spec": {"containers": [{"name": "trainer", "resources": limits}], "nodeName": "n1"},
+    }
     assert slim(PODS, slim(PODS, pod)) == slim(PODS, pod)
 
 
