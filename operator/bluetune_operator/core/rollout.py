@@ -343,7 +343,9 @@ def _verify(rollout: Rollout, seen: Observed, serving: Serving) -> Move:
     if not (seen.blue.found and seen.blue.matches):
         return _bounced(rollout, seen, serving)
     if seen.blue.scaled_down:
-        return Move(at_step(rollout, "Wait", seen.now, seen.blue.message), None, SOON)
+        return _asleep(rollout, seen)
+    if rollout.reason == "ScaledToZero":  # there are pods again, which may not be ready yet
+        return Move(at_step(rollout, "Wait", seen.now, None), None, SOON)
     if serving.verify is None:
         return Move(at_step(rollout, "Promote", seen.now, None), None, SOON)
     return Move(rollout, Action.ASK, WATCHING)
