@@ -27,6 +27,7 @@ from bluetune_operator.core.rollout_record import (
     noting,
     reason_of,
     saying,
+    touched,
 )
 from bluetune_operator.core.times import stamp
 
@@ -209,13 +210,6 @@ def abandoned(rollout: Rollout, failure: Failure, now: datetime) -> Rollout:
 def done(rollout: Rollout, now: datetime) -> Rollout:
     """The rollout whose version is current now."""
     return at_step(rollout, "Done", now, None)
-
-
-def touched(rollout: Rollout) -> bool:
-    """Whether the Deployment may tell the new version already."""
-    return rollout.step in ("Wait", "Verify", "Promote", "RollingBack") or (
-        rollout.step == "Patch" and rollout.acted_at is not None
-    )
 
 
 def _reindex(rollout: Rollout, seen: Observed, serving: Serving) -> Move:
