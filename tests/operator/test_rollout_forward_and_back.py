@@ -83,6 +83,12 @@ def test_a_failing_reindex_leaves_blue_untouched(blue: Blue) -> None:
         assert blue.current() == base
 
 
+def living(blue: Blue) -> list[dict[str, Any]]:
+    """The running pods, once none of them is being deleted."""
+    pods: list[dict[str, Any]] = blue.kubectl.json("get", "pods", "--field-selector=status.phase=Running")["items"]
+    return [] if any("deletionTimestamp" in pod["metadata"] for pod in pods) else pods
+
+
 @pytest.mark.parametrize(
     ("serving", "step", "said"),
     [
@@ -100,7 +106,8 @@ def test_pods_that_a_quota_forbids_are_told_and_the_rollout_goes_on_when_they_ma
     newer, _ = blue.publish("newer")
     with blue.operator():
         blue.until(lambda: blue.current() == base and blue.step() == "Done")
-        pods = len(blue.kubectl.json("get", "pods", "--field-selector=status.phase=Running")["items"])
+        # the rollout is over when no old pod is asked any more; the quota counts those that still end
+        pods = len(blue.until(lambda: living(blue)))
         blue.kubectl("create", "quota", "full", f"--hard=pods={pods}")
         blue.pin(newer)
         rollout = blue.until(lambda: "full" in blue.status()["rollout"].get("message", "") and blue.status()["rollout"])

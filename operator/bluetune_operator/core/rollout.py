@@ -27,6 +27,7 @@ from bluetune_operator.core.rollout_record import (
     noting,
     reason_of,
     saying,
+    touched,
 )
 from bluetune_operator.core.times import stamp
 
@@ -211,13 +212,6 @@ def done(rollout: Rollout, now: datetime) -> Rollout:
     return at_step(rollout, "Done", now, None)
 
 
-def touched(rollout: Rollout) -> bool:
-    """Whether the Deployment may tell the new version already."""
-    return rollout.step in ("Wait", "Verify", "Promote", "RollingBack") or (
-        rollout.step == "Patch" and rollout.acted_at is not None
-    )
-
-
 def _reindex(rollout: Rollout, seen: Observed, serving: Serving) -> Move:
     job, now = seen.job, seen.now
     if serving.reindex is None:
@@ -343,7 +337,9 @@ def _verify(rollout: Rollout, seen: Observed, serving: Serving) -> Move:
     if not (seen.blue.found and seen.blue.matches):
         return _bounced(rollout, seen, serving)
     if seen.blue.scaled_down:
-        return Move(at_step(rollout, "Wait", seen.now, seen.blue.message), None, SOON)
+        return _asleep(rollout, seen)
+    if rollout.reason == "ScaledToZero":  # there are pods again, which may not be ready yet
+        return Move(at_step(rollout, "Wait", seen.now, None), None, SOON)
     if serving.verify is None:
         return Move(at_step(rollout, "Promote", seen.now, None), None, SOON)
     return Move(rollout, Action.ASK, WATCHING)

@@ -31,6 +31,13 @@ def back_message(rollout: Rollout, progress: str) -> str:
     return f"{text}: {progress}" if progress else text
 
 
+def touched(rollout: Rollout) -> bool:
+    """Whether the Deployment may tell the new version already."""
+    return rollout.step in ("Wait", "Verify", "Promote", "RollingBack") or (
+        rollout.step == "Patch" and rollout.acted_at is not None
+    )
+
+
 def acted(rollout: Rollout, now: datetime) -> Rollout:
     """The reindex Job is made, or the Deployment told: what hindered it hinders no longer."""
     reason = rollout.reason if rollout.step == "RollingBack" else None

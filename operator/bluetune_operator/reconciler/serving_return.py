@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from bluetune_api.model import EmbeddingModelStatus, Rollout, ServedBy, Serving
 from bluetune_operator.core.errors import ApiError, Conflict, WebhookFailed
 from bluetune_operator.core.kinds import DEPLOYMENTS, Object, namespace_of, uid_of
-from bluetune_operator.core.rollout import Failure, abandoned, touched
+from bluetune_operator.core.rollout import Failure, abandoned
 from bluetune_operator.core.rollout_choice import active
+from bluetune_operator.core.rollout_record import touched
 from bluetune_operator.core.serving_fields import field_conflict, giving_back, owned_container, serving_as_told
 from bluetune_operator.core.serving_patch import FIELD_MANAGER, Fetcher, serving_patch
 from bluetune_operator.core.serving_pods import version_of_template

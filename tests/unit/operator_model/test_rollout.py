@@ -125,7 +125,14 @@ def seen(seconds: float = 1, **more: Any) -> Observed:
         ("paused meanwhile", at("Wait"), seen(blue=replace(STARTING, blocked=PAUSED)), "Wait", None),
         ("paused for too long", at("Wait"), seen(201, blue=replace(STARTING, blocked=PAUSED)), "RollingBack", None),
         ("scaled to nothing meanwhile", at("Wait"), seen(201, blue=replace(STARTING, scaled_down=True)), "Wait", None),
-        ("scaled to nothing while asking", at("Verify"), seen(blue=replace(NEW_PODS, scaled_down=True)), "Wait", None),
+        (
+            "scaled to nothing while asking",
+            at("Verify"),
+            seen(blue=replace(NEW_PODS, scaled_down=True)),
+            "Verify",
+            None,
+        ),
+        ("pods again while asking", at("Verify", reason="ScaledToZero"), seen(blue=STARTING), "Wait", None),
         (
             "renamed meanwhile",
             at("Wait"),

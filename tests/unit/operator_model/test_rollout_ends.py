@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bluetune_api.model import Reindex, Rollout, Serving, Verify
@@ -185,8 +185,14 @@ def test_a_rollout_ends_in_bounded_time_and_after_a_bounded_number_of_writes(
     assert story.rollout.step == "Done" or story.rollout.reason
 
 
-@settings(max_examples=200, deadline=None)
+def seen_at_0(scaled_down: bool) -> Look:
+    blue = BlueView(found=True, matches=True, settled=not scaled_down, scaled_down=scaled_down)
+    return Look(JobView("Complete", True), blue, Answers(False, "wrong"), "done", 0.0)
+
+
+@settings(max_examples=100, deadline=None)
 @given(looks(scaled_down=True))
+@example([seen_at_0(False), seen_at_0(True)])
 def test_also_beside_one_who_scales_the_deployment_to_nothing_and_back(pattern: list[Look]) -> None:
     story = Story(begun())
     told(story, pattern, FORWARD + BACK + LOOKS + 300 + SCALED_DOWN_SECONDS)
