@@ -373,7 +373,7 @@ UPDATES = [
     Update("prefix changed", MODEL, {}, {"spec.store.prefix": "serach/en"}, "spec.store.prefix"),
     Update("prefix removed", MODEL, {}, {"spec.store.prefix": ABSENT}, "spec.store.prefix"),
     Update("empty prefix left out", MODEL, {"spec.store.prefix": ""}, {"spec.store.prefix": ABSENT}),
-    Update("deployAsBlue left out, which is false", TASK, {"spec.deployAsBlue": False},
+    Update("deployAsBlue false left out", TASK, {"spec.deployAsBlue": False},
            {"spec.deployAsBlue": ABSENT}),
     Update("endpoint changed", MODEL, {}, {"spec.store.endpoint": "minio.storage.svc:9000"}),
     Update("keys changed", MODEL, {}, {"spec.store.credentialsSecretRef.name": "others"}),
