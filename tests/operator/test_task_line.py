@@ -99,7 +99,9 @@ def test_a_second_task_with_the_same_key_takes_the_result_over(operator: Fixture
 
 def test_cancel_stops_the_job_and_lets_the_next_one_on(operator: Fixture, world: Fixture) -> None:
     world.basics()
-    world.kubectl.apply(world.task("long", metadata={"train": "sleep:100"}), world.task("next"))
+    world.kubectl.apply(
+        world.task("long", metadata={"train": "sleep:100"}, batchId="b1"), world.task("next", batchId="b1")
+    )
     world.until("ftt/long", lambda o: (o.get("status") or {}).get("jobName") == "long-train")
     world.kubectl("patch", "ftt", "long", "--type=merge", "-p", '{"spec":{"cancel":true}}')
     task = world.ended("long")

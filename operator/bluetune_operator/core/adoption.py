@@ -56,6 +56,21 @@ def record_of(current: CurrentVersion, history: Sequence[CurrentVersion]) -> Cur
     return CurrentRecord(**_fields(current), history=[PromotedVersion(**_fields(each)) for each in history[:10]])
 
 
+def says_already(data: bytes | None, wanted: CurrentRecord) -> bool:
+    """Whether current.json says this, but for the time of the last promotion.
+
+    An operator that dies before it has written the status promotes once more, a little later. If that were news, one
+    that dies after each of its writes would never come further.
+    """
+    if data is None:
+        return False
+    try:
+        found = CurrentRecord.model_validate_json(data)
+    except ValidationError:
+        return False
+    return found.model_copy(update={"promoted_at": wanted.promoted_at}) == wanted
+
+
 def deployed(
     deployment: Mapping[str, Any] | None, serving: Serving, store: StoreLocation, now: datetime
 ) -> Candidate | None:

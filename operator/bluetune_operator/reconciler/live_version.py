@@ -7,7 +7,7 @@ from bluetune_api import store_layout
 from bluetune_api.model import CurrentVersion, EmbeddingModelStatus
 from bluetune_api.objectstore import StoreError
 from bluetune_operator.adapters.store import AsyncStore, StoreProblem, problem_of
-from bluetune_operator.core.adoption import Candidate, Judged, adoption, deployed, record_of, recorded
+from bluetune_operator.core.adoption import Candidate, Judged, adoption, deployed, record_of, recorded, says_already
 from bluetune_operator.core.kinds import Object, name_of, uid_of
 from bluetune_operator.core.model_import import manifest_problem
 from bluetune_operator.core.rollout import Failure
@@ -72,12 +72,13 @@ class LiveVersions:
         current: CurrentVersion | None = status.current
         if current is None:
             return True
-        data = record_of(current, status.history or ()).encode()
+        wanted = record_of(current, status.history or ())
+        data = wanted.encode()
         written, since = self._written.get(uid_of(model), (None, 0.0))
         if written == data and time.monotonic() - since < BELIEVED_SECONDS:
             return True
         try:
-            if await store.get_or_none(store_layout.CURRENT) != data:
+            if not says_already(await store.get_or_none(store_layout.CURRENT), wanted):
                 if (refused := await store_refusal(model, store)) is not None:
                     logger.warning("current.json is not written: %s", refused.message, extra={"model": name_of(model)})
                     return False

@@ -166,7 +166,7 @@ async def _nothing_new(run: Run, start: str, chosen: BatchChoice, found: Found) 
 
 
 async def remember(run: Run, result: Result, answer: Promotion) -> None:
-    """Write down what was tried, before the task ends. Writing it again changes nothing.
+    """Write down what was tried, before the task ends; once.
 
     Raises:
         StoreError: the store did not take it.
@@ -187,7 +187,9 @@ async def remember(run: Run, result: Result, answer: Promotion) -> None:
     )
     record = TriedBatch(batch_id=status.batch_id, task=run.name, version=result.version, reason=answer.reason)
     key = store_layout.tried_batch(recipe.start_version, recipe.digest(status.batch_id))
-    await run.store.put(key, record.model_dump_json(by_alias=True).encode())
+    data = record.model_dump_json(by_alias=True).encode()
+    if await run.store.get_or_none(key) != data:  # or one that dies after each of its writes would never come further
+        await run.store.put(key, data)
 
 
 async def why_incomplete(run: Run, store: AsyncStore, method: FineTuningMethod | None) -> str | None:

@@ -8,7 +8,7 @@ import pytest
 
 from bluetune_api.model import CurrentVersion, EmbeddingModelStatus, Serving
 from bluetune_api.store_location import StoreLocation
-from bluetune_operator.core.adoption import Candidate, adoption, deployed, record_of, recorded
+from bluetune_operator.core.adoption import Candidate, adoption, deployed, record_of, recorded, says_already
 from bluetune_operator.core.rollout import Failure
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -117,3 +117,24 @@ def test_annotations_that_are_none_say_nothing() -> None:
     thing = deployment()
     thing["spec"]["template"]["metadata"]["annotations"]["bluetune.dev/digest"] = "abc"
     assert deployed(thing, SERVING, STORE, NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("case", "stored", "same"),
+    [
+        ("nothing is there", None, False),
+        ("it cannot be read", b"{", False),
+        ("the same", record_of(version(V1), [version(V2)]).encode(), True),
+        (
+            "promoted at another time",
+            record_of(version(V1, promoted_at="2025-01-01T00:00:00Z"), [version(V2)]).encode(),
+            True,
+        ),
+        ("another version", record_of(version(V2), [version(V2)]).encode(), False),
+        ("another past", record_of(version(V1), []).encode(), False),
+    ],
+)
+def test_a_promotion_that_is_written_down_already_is_not_written_again(
+    case: str, stored: bytes | None, same: bool
+) -> None:
+    assert says_already(stored, record_of(version(V1), [version(V2)])) is same, case
