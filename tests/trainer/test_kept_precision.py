@@ -44,7 +44,7 @@ def test_a_run_computes_as_its_first_attempt_did(
     for kept in ("BF16", "FP32"):
         keep_precision(store, kept, RunPrecision(precision=kept, machine="another"))
         measured_in.clear()
-        with caplog.at_level(logging.INFO):
+        with caplog.at_level(logging.INFO, logger="bluetune_trainer"):
             run_train(
                 store,
                 plan("Train", kept, startVersion=start, method=auto),
@@ -64,7 +64,7 @@ def test_the_first_attempt_writes_down_what_it_chose_and_on_what_it_computes(
 
     store, start = world
     auto = {**METHOD, "settings": {**METHOD["settings"], "precision": "Auto"}}
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="bluetune_trainer"):
         run_train(
             store,
             plan("Train", "u", startVersion=start, method=auto),

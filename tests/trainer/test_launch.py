@@ -118,13 +118,14 @@ def test_processes_that_prepare_different_things_end_before_they_train() -> None
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_others_end_with_a_first_process_that_was_killed() -> None:
     context = multiprocessing.get_context("spawn")
     pids, theirs = context.Pipe(duplex=False)
     first = context.Process(target=be_first, args=(theirs,))
     first.start()
-    assert pids.poll(120)
+    assert pids.poll(240)
     other = int(pids.recv_bytes())
     assert Path(f"/proc/{other}").exists()
     first.kill()
