@@ -18,6 +18,7 @@ VERBS = {
     "replace": {"update"},
     "replace_status": {"update"},
     "merge_patch": {"patch"},
+    "json_patch": {"patch"},
     "apply": {"patch"},
     "delete": {"delete"},
 }

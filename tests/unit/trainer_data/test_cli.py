@@ -115,7 +115,7 @@ def test_a_version_is_fetched_and_verified(pod: Pod, tmp_path: Path, monkeypatch
     arguments = ["fetch", "--version", published.version, "--into", str(tmp_path / "into"), "--digest"]
     assert main.main([*arguments, published.digest]) == 0
     assert (tmp_path / "into" / "config.json").read_text() == "{}"
-    assert main.main([*arguments, "sha256:" + "0" * 64]) == 13
+    assert main.main([*arguments, "sha256:" + "0" * 64]) == 15
     assert pod.termination()["reason"] == "DigestMismatch"
     assert main.main([*arguments, "latest"]) == 11
     monkeypatch.setenv("BLUETUNE_STORE", '{"endpoint": "x"}')
