@@ -18,6 +18,7 @@ from bluetune_api.store_location import StoreLocation
 from bluetune_operator.core.rollout import Failure
 from bluetune_operator.core.serving_patch import DIGEST_ANNOTATION, VERSION_ANNOTATION, served_uri
 from bluetune_operator.core.times import moment_of, stamp
+from bluetune_operator.core.validation import first_problem
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,7 @@ def recorded(data: bytes, store: StoreLocation) -> Candidate | Failure:
         history = tuple(_version(each, store) for each in record.history)
         return Candidate(_version(record, store), where, history)
     except ValidationError as error:
-        problem = error.errors()[0]
-        field = ".".join(str(part) for part in problem["loc"]) or "content"
-        return Failure("VersionInvalid", f"{where} cannot be read: {field}: {problem['msg']}")
+        return Failure("VersionInvalid", f"{where} cannot be read: {first_problem(error, 'content')}")
     except (ValueError, OverflowError) as error:
         return Failure("VersionInvalid", f"{where} cannot be read: promotedAt: {error}")
 

@@ -17,6 +17,7 @@ from bluetune_operator.core.job_state import ended_for_an_outage, job_state
 from bluetune_operator.core.jobs import TrainerJob, plan_of, trainer_job
 from bluetune_operator.core.kinds import Object, child_labels, name_of, namespace_of, true_condition, uid_of
 from bluetune_operator.core.rollout import Failure
+from bluetune_operator.core.validation import first_problem
 from bluetune_operator.core.workloads import is_active_pod, is_finished_job
 
 Json = Mapping[str, Any]
@@ -123,9 +124,7 @@ def read_result(data: bytes, model_uid: str) -> Result | Failure:
     try:
         result = Result.model_validate_json(data)
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        return Failure("ResultInvalid", f"result.json of the import cannot be read: {where}: {problem['msg']}")
+        return Failure("ResultInvalid", f"result.json of the import cannot be read: {first_problem(error)}")
     if result.kind != "Import" or result.owner.uid != model_uid:
         return Failure("ResultInvalid", "result.json in this model's run folder belongs to another run")
     return result

@@ -12,6 +12,7 @@ from bluetune_api.resource import Resource
 from bluetune_api.task import FineTuningTask
 from bluetune_operator.core.conditions import find
 from bluetune_operator.core.kinds import Object
+from bluetune_operator.core.validation import first_problem
 
 R = TypeVar("R", bound=Resource)
 
@@ -35,9 +36,7 @@ def parsed(resource: type[R], thing: Object) -> R | Problem:
     try:
         return resource.model_validate(known)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        return Problem("SpecInvalid", f"{resource.__name__} {thing['metadata']['name']!r}: {field}: {first['msg']}")
+        return Problem("SpecInvalid", f"{resource.__name__} {thing['metadata']['name']!r}: {first_problem(error)}")
 
 
 def method_name(task: FineTuningTask, model: EmbeddingModel) -> str | None:

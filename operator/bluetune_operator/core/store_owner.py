@@ -13,6 +13,7 @@ from bluetune_api.store_identity import TAKE_OVER_ANNOTATION, StoreOwner
 from bluetune_operator.core.kinds import name_of, namespace_of, uid_of
 from bluetune_operator.core.rollout import Failure
 from bluetune_operator.core.untrusted import clean
+from bluetune_operator.core.validation import first_problem
 
 Step = Literal["Claim", "Ours", "Complete", "TakeOver"]
 """Create owner.json; go on; add the cluster, which could not be told before; replace owner.json."""
@@ -60,9 +61,7 @@ def parsed_owner(data: bytes, where: str) -> StoreOwner | Failure:
     try:
         return StoreOwner.model_validate_json(data)
     except ValidationError as error:
-        problem = error.errors()[0]
-        field = ".".join(str(part) for part in problem["loc"]) or "content"
-        text = f"{where} cannot be read: {field}: {problem['msg']}"
+        text = f"{where} cannot be read: {first_problem(error, 'content')}"
         return Failure(
             "AlreadyClaimed",
             f"{clean(text, SHOWN_CHARACTERS)}; nothing is written there. A newer release may have written it: upgrade."

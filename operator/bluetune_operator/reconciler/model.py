@@ -60,6 +60,7 @@ from bluetune_operator.core.serving_fields import last_writer
 from bluetune_operator.core.serving_patch import tells
 from bluetune_operator.core.serving_pods import scaled_down, serving_pods
 from bluetune_operator.core.times import stamp
+from bluetune_operator.core.validation import first_problem
 from bluetune_operator.reconciler.base import Context
 from bluetune_operator.reconciler.live_version import LiveVersions, adopted, with_current
 from bluetune_operator.reconciler.model_import import NotYet, end_outlived_import, published_base
@@ -109,12 +110,12 @@ class ModelReconciler:
         try:
             old = EmbeddingModelStatus.model_validate(model.get("status") or {})
         except ValidationError as error:
-            logger.error("model %s/%s: status cannot be read: %s", namespace, name, _first_problem(error))
+            logger.error("model %s/%s: status cannot be read: %s", namespace, name, first_problem(error))
             return RETRY_SECONDS
         try:
             spec = EmbeddingModelSpec.model_validate(model["spec"])
         except ValidationError as error:
-            problem = Failure("InvalidSpec", f"spec.{_first_problem(error)}")
+            problem = Failure("InvalidSpec", f"spec.{first_problem(error)}")
             outcome = Outcome(old, Verdict(problem=problem, imported=None if old.base_version else problem))
         else:
             outcome = await self._look(model, spec, old, lease)
@@ -448,8 +449,3 @@ def _ready_versions(status: EmbeddingModelStatus, blue: Blue) -> list[str]:
     rolled = [status.rollout.to] if status.rollout is not None and active(status.rollout) else []
     current = [status.current.version] if status.current is not None else []
     return [version for version in dict.fromkeys(current + rolled) if serving_pods(blue.pods, version)]
-
-
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors()[0]
-    return f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"

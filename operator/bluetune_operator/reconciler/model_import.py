@@ -12,7 +12,7 @@ from bluetune_api.objectstore import StoreError
 from bluetune_api.records import Result
 from bluetune_operator.adapters.store import AsyncStore, problem_of
 from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject, Leftover
-from bluetune_operator.core.job_state import job_state
+from bluetune_operator.core.job_state import JobState, job_state
 from bluetune_operator.core.jobs import plan_config_map
 from bluetune_operator.core.kinds import (
     CONFIG_MAPS,
@@ -41,6 +41,7 @@ from bluetune_operator.core.model_import import (
 from bluetune_operator.core.rollout import Failure
 from bluetune_operator.core.task_jobs import suspension
 from bluetune_operator.core.times import stamp
+from bluetune_operator.core.validation import first_problem
 from bluetune_operator.core.workloads import is_finished_job, pods_of
 from bluetune_operator.reconciler.base import Context
 
@@ -80,28 +81,34 @@ async def published_base(
 
 async def _wait_for_store(context: Context, model: Object) -> None:
     """Suspend the Job if its last pod ended for the store: the next one would only fail again."""
-    namespace = namespace_of(model)
-    job = context.cache.get(JOBS, namespace, import_name(name_of(model)))
-    if job is None or is_finished_job(job) or not is_owned_by(job, uid_of(model)):
-        return
-    pods = pods_of(job, "import", context.cache.of_model(PODS, namespace, name_of(model)))
-    if job_state(job, pods, context.clock()).store_lost:
-        await _suspend(context, job, suspend=True)
+    seen = _at_work(context, model)
+    if seen is not None and seen[1].store_lost:
+        await _suspend(context, seen[0], suspend=True)
 
 
 async def end_outlived_import(context: Context, model: Object) -> None:
     """Delete an import whose trainer has ended and whose pod another container keeps alive."""
-    namespace = namespace_of(model)
-    job = context.cache.get(JOBS, namespace, import_name(name_of(model)))
-    if job is None or is_finished_job(job) or not is_owned_by(job, uid_of(model)):
+    if (seen := _at_work(context, model)) is None:
         return
-    pods = pods_of(job, "import", context.cache.of_model(PODS, namespace, name_of(model)))
-    state = job_state(job, pods, context.clock())
+    job, state = seen
     if state.outlived_by is not None and state.state != "Failed":
         logger.warning(
             "container %s keeps Job %s alive after its trainer; it is deleted", state.outlived_by, name_of(job)
         )
-        await context.kube.delete(JOBS, namespace, name_of(job), uid=uid_of(job))
+        await context.kube.delete(JOBS, namespace_of(job), name_of(job), uid=uid_of(job))
+
+
+def _at_work(context: Context, model: Object) -> tuple[Object, JobState] | None:
+    """The model's import Job as the cache has it, and its state; None if there is none, or it has finished."""
+    namespace = namespace_of(model)
+    job = context.cache.get(JOBS, namespace, import_name(name_of(model)))
+    if job is None or is_finished_job(job) or not is_owned_by(job, uid_of(model)):
+        return None
+    return job, job_state(job, _pods(context, model, job), context.clock())
+
+
+def _pods(context: Context, model: Object, job: Object) -> list[Object]:
+    return pods_of(job, "import", context.cache.of_model(PODS, namespace_of(model), name_of(model)))
 
 
 async def _suspend(context: Context, job: Object, *, suspend: bool) -> bool:
@@ -118,7 +125,7 @@ async def _suspend(context: Context, job: Object, *, suspend: bool) -> bool:
 async def _job(context: Context, model: Object, spec: EmbeddingModelSpec) -> NotYet:
     namespace, name = namespace_of(model), import_name(name_of(model))
     job = await context.kube.get(JOBS, namespace, name)
-    pods = pods_of(job, "import", context.cache.of_model(PODS, namespace, name_of(model))) if job is not None else []
+    pods = _pods(context, model, job) if job is not None else []
     if job is not None and outdated(job, model, pods):
         await context.kube.delete(JOBS, namespace, name, uid=uid_of(job))
         return NotYet(Failure("Importing", "the model changed; the import is tried again"), LOOK_SECONDS)
@@ -168,6 +175,4 @@ async def _method(context: Context, model: Object, spec: EmbeddingModelSpec) -> 
     try:
         return FineTuningMethodSpec.model_validate(found["spec"])
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        return Failure("MethodInvalid", f"FineTuningMethod {name}: spec.{where}: {problem['msg']}")
+        return Failure("MethodInvalid", f"FineTuningMethod {name}: spec.{first_problem(error)}")

@@ -11,16 +11,15 @@ from bluetune_api.batches import MAX_PAGES, BatchSearch, Found, ListingTooLong, 
 from bluetune_api.method import FineTuningMethod
 from bluetune_api.objectstore import ObjectNotFound, Page, StoreError
 from bluetune_api.records import Manifest, Result, TriedBatch
-from bluetune_operator.adapters.store import AsyncStore, StoreProblem, problem_of
+from bluetune_operator.adapters.store import AsyncStore, StoreProblem
 from bluetune_operator.core.gate import Promotion
 from bluetune_operator.core.kinds import METHODS, MODELS, TASKS, is_deleting, name_of, uid_of
 from bluetune_operator.core.references import start_version
 from bluetune_operator.core.run_record import METHOD_DIGEST, MODEL_DIGEST, method_digest, model_digest
 from bluetune_operator.core.tried import TRIED, BatchChoice, Recipe, choose_batch
 from bluetune_operator.reconciler.task_run import Run, Stay, own_job
+from bluetune_operator.reconciler.task_store import store_trouble
 
-STORE_SECONDS = 10.0
-"""How soon to ask a store again that did not answer."""
 LISTING_SECONDS = 120.0
 """Of one reconcile, for all pages. A store that answers, but slowly, is told from one that does not."""
 
@@ -62,10 +61,7 @@ async def choice(run: Run) -> Stay | None:
         run.draft.fail("ListingTooLong", str(error))  # it would be too long again; those that name a batch go on
         return Stay()
     except (StoreProblem, StoreError) as error:
-        problem = problem_of(error)
-        reachable = problem.reason != "StoreUnreachable"
-        run.draft.now_doing(status.phase or "Pending", problem.reason, str(problem), stalled=reachable)
-        return Stay(STORE_SECONDS)
+        return store_trouble(run, error)
     if chosen.tried and await _was_edited(run):
         return Stay(0.05)
     if chosen.batch_id is None:
