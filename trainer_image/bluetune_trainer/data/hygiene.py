@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from bluetune_api.clickstream import Clickstream
 from bluetune_trainer.data.personal import is_personal
 from bluetune_trainer.data.rows import Rows
+from bluetune_trainer.data.splits import normalised
 
 NOBODY = 0
 """Client of a session that names none."""
@@ -20,7 +21,7 @@ class Hygiene:
     def __init__(self, clickstream: Clickstream) -> None:
         self._most_clicks = clickstream.max_clicks
         self._personal = clickstream.personal_data == "LeaveOut"
-        patterns = [translate(" ".join(one.casefold().split())) for one in clickstream.exclude_queries]
+        patterns = [translate(normalised(one)) for one in clickstream.exclude_queries]
         self._excluded = re.compile("|".join(patterns)) if patterns else None
         self._judged: dict[str, str | None] = {}
 
@@ -38,7 +39,7 @@ class Hygiene:
                 "sessions whose query holds an e-mail address or a card number, which were left out"
                 " (clickstream.personalData)"
             )
-        if self._excluded is not None and self._excluded.fullmatch(" ".join(query.casefold().split())):
+        if self._excluded is not None and self._excluded.fullmatch(normalised(query)):
             return "sessions of queries that clickstream.excludeQueries names, which were left out"
         return None
 

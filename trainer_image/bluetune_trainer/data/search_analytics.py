@@ -9,7 +9,7 @@ from typing import Any
 
 from bluetune_trainer.data.clicks import seconds_of
 from bluetune_trainer.data.row_fields import at, needed, objects, text
-from bluetune_trainer.data.tracked import Tracked
+from bluetune_trainer.data.tracked import Tracked, with_ids
 
 METARANK_QUERY = "query"
 """Name of the ranking's field that says what was searched for."""
@@ -27,7 +27,7 @@ def elastic(row: Mapping[str, Any]) -> Tracked:
         type=needed(row, "event.action"),
         query=text(at(row, "search.query"), "search.query"),
         items=[] if item is None else [(item, None)],
-        shown=[(item, None) for item in shown if item is not None],
+        shown=with_ids((item, None) for item in shown),
     )
 
 
@@ -44,7 +44,7 @@ def metarank(row: Mapping[str, Any]) -> Tracked:
             type=kind,
             query=text(query, f"fields.{METARANK_QUERY}"),
             items=[],
-            shown=[(item, place) for place, item in enumerate(items) if item is not None],
+            shown=with_ids((item, place) for place, item in enumerate(items)),
         )
     if kind == "interaction":
         ranking = text(row.get("ranking"), "ranking") or ""

@@ -1,6 +1,6 @@
 """An event from its row: of a table of one's own, or of an analytics product."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bluetune_api.clickstream import EventColumns
@@ -30,6 +30,11 @@ class Tracked(NamedTuple):
 
 
 Track = Callable[[Mapping[str, Any]], Tracked]
+
+
+def with_ids(items: Iterable[tuple[str | None, int | None]]) -> list[Item]:
+    """Those that have an id."""
+    return [(item, place) for item, place in items if item is not None]
 
 
 def of_columns(row: Mapping[str, Any], columns: EventColumns) -> Tracked:

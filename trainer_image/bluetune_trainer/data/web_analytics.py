@@ -11,7 +11,7 @@ from typing import Any
 from bluetune_trainer.data.clicks import BrokenSession, fields_of, seconds_of
 from bluetune_trainer.data.records import shortened
 from bluetune_trainer.data.row_fields import may_be_of, needed, objects, place_of, text
-from bluetune_trainer.data.tracked import Tracked
+from bluetune_trainer.data.tracked import Tracked, with_ids
 
 SNOWPLOW_ACTION = "unstruct_event_com_snowplowanalytics_snowplow_ecommerce_snowplow_ecommerce_action_1"
 SNOWPLOW_PRODUCTS = "contexts_com_snowplowanalytics_snowplow_ecommerce_product_1"
@@ -36,7 +36,7 @@ def ga4(row: Mapping[str, Any], search_list: str) -> Tracked:
         time=seconds_of(row.get("event_timestamp"), "event_timestamp"),
         type=needed(row, "event_name"),
         query=text(params.get("search_term"), "event_params.search_term"),
-        items=[(item, place) for item, place in items if item is not None],
+        items=with_ids(items),
         of_other_lists=len(listed) - len(own),
     )
 
@@ -62,7 +62,7 @@ def segment(row: Mapping[str, Any], search_list: str) -> Tracked:
         time=seconds_of(row.get("timestamp"), "timestamp"),
         type=needed(row, "event"),
         query=text(properties.get("query"), "properties.query"),
-        items=[(item, place) for item, place in items if item is not None],
+        items=with_ids(items),
         of_other_lists=of_other_lists,
     )
 
@@ -86,7 +86,7 @@ def snowplow(row: Mapping[str, Any], search_list: str) -> Tracked:
         time=seconds_of(row.get("derived_tstamp") or row.get("collector_tstamp"), "collector_tstamp"),
         type=text(action.get("type"), f"{SNOWPLOW_ACTION}.type") or needed(row, "event_name"),
         query=" ".join(map(str, terms)) if terms else None,
-        items=[] if of_other_lists else [(item, place) for item, place in items if item is not None],
+        items=[] if of_other_lists else with_ids(items),
         of_other_lists=of_other_lists,
     )
 
