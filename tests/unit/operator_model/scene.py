@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from bluetune_api import store_layout
-from bluetune_api.objectstore import ObjectInfo, StoreUnreachable
 from bluetune_api.records import Manifest, ManifestFile, Probe, digest_of, version_of
 from bluetune_operator.adapters.cache import ObjectCache
 from bluetune_operator.adapters.cluster import Cluster
@@ -23,6 +22,7 @@ from bluetune_operator.core.kinds import DEPLOYMENTS, JOBS, MODELS, PODS, Kind, 
 from bluetune_operator.core.serving_patch import FIELD_MANAGER
 from bluetune_operator.reconciler.base import Context, Observer
 from bluetune_operator.reconciler.model import ModelReconciler
+from unit.operator_lock_model.store import MemoryStore
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 PROBE = Probe(texts=["a"], vectors=[[1.0, 0.0]])
@@ -38,41 +38,6 @@ def manifest(content: str) -> tuple[str, str, bytes]:
 OLD, OLD_DIGEST, OLD_DATA = manifest("old")
 NEW, NEW_DIGEST, NEW_DATA = manifest("new")
 ANOTHER, ANOTHER_DIGEST, ANOTHER_DATA = manifest("another")
-
-
-class Store:
-    """The model's store."""
-
-    def __init__(self) -> None:
-        self.away = False
-        self.objects = {
-            store_layout.manifest(v): d for v, d in ((OLD, OLD_DATA), (NEW, NEW_DATA), (ANOTHER, ANOTHER_DATA))
-        }
-
-    async def get_or_none(self, key: str) -> bytes | None:
-        if self.away:
-            raise StoreUnreachable("the store is away")
-        return self.objects.get(key)
-
-    async def stat(self, key: str) -> ObjectInfo | None:
-        data = await self.get_or_none(key)
-        return None if data is None else ObjectInfo(key, len(data), "etag", 0.0)
-
-    async def create(self, key: str, data: bytes) -> bool:
-        if await self.get_or_none(key) is not None:
-            return False
-        await self.put(key, data)
-        return True
-
-    async def put(self, key: str, data: bytes) -> None:
-        await self.get_or_none(key)
-        self.objects[key] = data
-
-    async def require_conditional_writes(self) -> None:
-        return
-
-    def uri(self, key: str = "") -> str:
-        return f"s3://bucket/{key}"
 
 
 class Kube:
@@ -166,7 +131,10 @@ class Scene:
     """What the reconciler sees."""
 
     def __init__(self, **serving: Any) -> None:
-        self.kube, self.store, self.cache, self.now = Kube(), Store(), ObjectCache(), BEGUN
+        self.kube, self.store, self.cache, self.now = Kube(), MemoryStore(), ObjectCache(), BEGUN
+        self.store.kept |= {
+            store_layout.manifest(v): d for v, d in ((OLD, OLD_DATA), (NEW, NEW_DATA), (ANOTHER, ANOTHER_DATA))
+        }
         self.conditions: list[tuple[str, str, str]] = []
         """Ready after each look: status, reason, message."""
         self.spec: Object = {
@@ -212,7 +180,7 @@ class Scene:
         self.reconciler = ModelReconciler(context)
         self.reconciler._rollouts._watch._clock = lambda: (self.now - BEGUN).total_seconds()
 
-    async def open(self, model: Object) -> Store:
+    async def open(self, model: Object) -> MemoryStore:
         """The model's store."""
         return self.store
 

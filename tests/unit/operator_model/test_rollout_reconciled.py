@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bluetune_api.objectstore import StoreUnreachable
 from bluetune_operator.core.errors import WebhookFailed
 from bluetune_operator.core.kinds import DEPLOYMENTS, JOBS, MODELS, PODS
 from unit.operator_model.scene import ANOTHER, NEW, OLD, Scene
@@ -149,11 +150,11 @@ def test_the_probe_is_read_before_the_switch() -> None:
     scene.look()
     scene.edit(rollbackTo=NEW)
     scene.look()  # the rollout begins
-    scene.store.away = True
+    scene.store.away = StoreUnreachable("the store is away")
     scene.look(5)
     assert scene.kube.written == []
     assert "the store is away" in scene.rollout["message"]
-    scene.store.away = False
+    scene.store.away = None
     scene.until("Wait")
 
 
