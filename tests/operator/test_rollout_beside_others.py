@@ -21,7 +21,7 @@ def deployment(blue: Blue, name: str = "blue") -> dict[str, Any]:
 
 def env(blue: Blue, name: str = "blue") -> dict[str, str]:
     container = deployment(blue, name)["spec"]["template"]["spec"]["containers"][0]
-    return {v["name"]: v.get("value", "") for v in container["env"]}
+    return {v["name"]: v.get("value", "") for v in container.get("env", [])}
 
 
 def owned(blue: Blue, name: str = "blue") -> bool:

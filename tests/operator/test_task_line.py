@@ -123,8 +123,9 @@ def test_suspending_keeps_the_lock_and_resuming_goes_on(operator: Fixture, world
 
 def test_deleting_a_running_task_frees_the_lock_when_its_pods_are_gone(operator: Fixture, world: Fixture) -> None:
     world.basics()
-    world.kubectl.apply(world.task("doomed", metadata={"train": "sleep:100"}), world.task("next"))
+    world.kubectl.apply(world.task("doomed", metadata={"train": "sleep:100"}))
     world.until("ftt/doomed", lambda o: (o.get("status") or {}).get("jobName") == "doomed-train")
+    world.kubectl.apply(world.task("next"))
     world.kubectl("delete", "ftt", "doomed")
     assert conditions_of(world.ended("next", 90))["Succeeded"][0] == "True"
 
