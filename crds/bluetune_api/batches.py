@@ -12,8 +12,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from bluetune_api import store_layout
+from bluetune_api.batch_window import CompleteBatch, is_batch_id, was_learned
 from bluetune_api.objectstore import ObjectInfo, ObjectStore, Page, StoreError
-from bluetune_api.plans import CompleteBatch, is_batch_id
 
 _COMMITTED, _STARTED = re.compile(r"_committed_(\d+)"), re.compile(r"_started_(\d+)")
 _DELTA_LOG = "_delta_log"
@@ -199,8 +199,7 @@ class BatchSearch:
         return newest if self._now - newest >= self._settle else "added to less than clickstream.settle ago"
 
     def _was_learned(self, name: str) -> bool:
-        parts = name.split("/")
-        return any("/".join(parts[:depth]) in self._learned for depth in range(1, len(parts) + 1))
+        return was_learned(name, self._learned)
 
     def why_not(self, batch_id: str) -> str | None:
         """Why a folder, of which all pages were taken in, is no complete batch; None if it is one."""

@@ -3,31 +3,13 @@
 The operator decides so under a model's lock, and `bluetune-trainer run -f` without a cluster: pure functions for both.
 """
 
-import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 
-from bluetune_api.base import BATCH_PATTERN, MAX_BATCH_ID, ApiModel
+from bluetune_api.base import ApiModel
+from bluetune_api.batch_window import CompleteBatch, is_batch_id
 from bluetune_api.method import FineTuningMethodSpec, Settings
 from bluetune_api.records import MethodPlan
 from bluetune_api.task import Overrides
-
-_BATCH_ID = re.compile(BATCH_PATTERN)
-
-
-@dataclass(frozen=True)
-class CompleteBatch:
-    """A batch to which nothing will be added."""
-
-    batch_id: str
-    completed: float
-    """When its marker was last written, or the last of its files if it has none, in seconds since the epoch."""
-
-
-def is_batch_id(name: str) -> bool:
-    """Whether a folder below `clickstream/` can be a batch: as `base.BatchId` has it, and nothing in it is invisible or
-    turns the writing direction."""
-    return len(name) <= MAX_BATCH_ID and name.isprintable() and _BATCH_ID.fullmatch(name) is not None
 
 
 def method_plan(method: FineTuningMethodSpec, overrides: Overrides | None = None) -> MethodPlan:

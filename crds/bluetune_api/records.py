@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 
 from bluetune_api.base import ApiModel, BatchId, Digest, ImportPath, Metrics, Rule, SubdomainName, VersionId
+from bluetune_api.batch_window import BatchSelection
 from bluetune_api.clickstream import Clickstream
 from bluetune_api.method import Items, SearchSpace, Settings
 from bluetune_api.model import Gate
@@ -72,7 +73,9 @@ class Plan(ApiModel):
     base_uri: str | None = None
     """Import: what to publish."""
     batch_id: BatchId | None = None
-    """Check, Train: the batch."""
+    """Check, Train: the batch; of several, the newest."""
+    batches: BatchSelection | None = None
+    """Check, Train: all batches, where the task asks for several."""
     start_version: VersionId | None = None
     """Train: version to start from."""
     live_version: VersionId | None = None
@@ -83,6 +86,11 @@ class Plan(ApiModel):
     """What to measure for the gate."""
     metadata: dict[str, str] = Field(default_factory=dict)
     """The task's, for the result and the model card."""
+
+    def selection(self) -> BatchSelection:
+        """Check, Train: the batches of the run, also where it is one."""
+        assert self.batch_id is not None  # noqa: S101 - a plan without one is refused when it is read
+        return self.batches or BatchSelection(learn=[self.batch_id])
 
 
 class PinnedObject(ApiModel):
@@ -128,11 +136,15 @@ class CheckReport(ApiModel):
     notes: list[str] = Field(default_factory=list)
     """What was left out or read in a way that one should know of, and why."""
     batch_id: BatchId
-    """The batch."""
+    """The batch; of several, the newest."""
+    batches: list[BatchId] | None = None
+    """All batches that are learned from, newest first; absent: one."""
     format: Literal["Sessions", "UBI", "Events"] = "Sessions"
     """How it was read: as the method says, or as found."""
     batch: list[PinnedObject]
-    """Its objects."""
+    """Its objects; of several batches, all of theirs."""
+    replay: list[PinnedObject] | None = None
+    """Objects of older batches, of which a part is learned from again; they are not judged."""
     items: list[PinnedObject]
     """The catalogue's objects."""
     sessions: int
@@ -395,7 +407,9 @@ class KeptEvidence(ApiModel):
     candidate: Digest
     """sha256 of the list of files of what was compared with the live version."""
     batch_id: BatchId | None = None
-    """Batch that the sessions are of."""
+    """Batch that the sessions are of; of several, the newest."""
+    batches: list[BatchId] | None = None
+    """All batches that the sessions are of; absent: one."""
     metric: str
     """The metric."""
     gains: dict[JudgeName, float]

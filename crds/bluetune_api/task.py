@@ -11,6 +11,7 @@ from bluetune_api.base import (
     Digest,
     Metrics,
     NameReference,
+    Rule,
     ShortText,
     Text,
     Timestamp,
@@ -18,6 +19,7 @@ from bluetune_api.base import (
     VersionId,
     immutable,
 )
+from bluetune_api.batch_window import Batches, BatchSelection
 from bluetune_api.method import PARAMETER_NAMES_RULE, SearchSpace, Settings
 from bluetune_api.model import Rollout
 from bluetune_api.reasons import Phase
@@ -45,10 +47,23 @@ class Overrides(ApiModel):
 class FineTuningTaskSpec(ApiModel):
     """One run. Only `priority`, `suspend`, `cancel` and `ttlSecondsAfterFinished` can change."""
 
+    RULES = (
+        Rule(
+            "!(has(self.batchId) && has(self.batches))",
+            "batchId and batches exclude each other: batchId names one batch, batches takes those of a window",
+            lambda s: s.batch_id is None or s.batches is None,
+            "batches",
+        ),
+    )
+
     model_ref: NameReference = immutable("The EmbeddingModel to fine-tune.")
     method_ref: NameReference | None = immutable("The FineTuningMethod; default: the model's.", None)
     batch_id: BatchId | None = immutable(
         "Clickstream batch; default: the newest complete one that the start version has not learned from.", None
+    )
+    batches: Batches | None = immutable(
+        "Several batches instead of one: all complete ones of a window that the start version has not learned from.",
+        None,
     )
     start_from: VersionId | None = immutable("Version to start from; default: the model's current one.", None)
     idempotency_key: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = immutable(
@@ -145,7 +160,9 @@ class FineTuningTaskStatus(ApiModel):
     """`Accepted`, `LockAcquired`, `DataValid`, `Trained`, `Published`, `Promoted`, `PlanCurrent`, the
     terminal pair `Succeeded`/`Failed`, and `Ready`/`Reconciling`/`Stalled`."""
     batch_id: BatchId | None = None
-    """Batch chosen under the lock."""
+    """Batch chosen under the lock; of several, the newest."""
+    batches: BatchSelection | None = None
+    """All batches chosen under the lock, where `spec.batches` asks for several."""
     start_version: VersionId | None = None
     """Start version chosen under the lock."""
     live_version: VersionId | None = None

@@ -167,7 +167,7 @@ def main() -> None:
     started = json.dumps({"pod": os.environ["BLUETUNE_POD_UID"]}).encode()
     store.put(store_layout.attempt(plan.owner.uid, os.environ["BLUETUNE_POD_UID"]) + "started.json", started)
     parent = Manifest.model_validate_json(store.get(store_layout.manifest(plan.start_version or "")))
-    version, digest = publish(store, plan, [*parent.lineage_batches, plan.batch_id or ""])
+    version, digest = publish(store, plan, [*parent.lineage_batches, *reversed(plan.selection().learn)])
     delta = float(plan.metadata.get("delta", "0.1"))
     result = Result(
         kind="Train",

@@ -81,6 +81,20 @@ def test_a_batch_in_folders_of_dates_is_found_and_tried_once(operator: Fixture, 
     assert "by task 'first'" in again["status"]["message"]
 
 
+def test_several_batches_are_learned_together_and_not_tried_again(operator: Fixture, world: Fixture) -> None:
+    world.basics()
+    world.batch("b2")
+    world.kubectl.apply(world.task("both", batches={"last": 5}))
+    both = world.ended("both")["status"]
+    assert (both["batchId"], both["batches"]) == ("b2", {"learn": ["b2", "b1"]})
+    world.kubectl.apply(world.task("again", batches={"last": 5}))
+    assert conditions_of(world.ended("again", 15))["Succeeded"] == ("True", "AlreadyTried")
+    world.batch("b3")
+    world.kubectl.apply(world.task("more", batches={"last": 2, "replay": 0.5}, startFrom=both["bestModelId"]))
+    more = world.ended("more")["status"]
+    assert more["batches"] == {"learn": ["b3"], "replay": ["b2", "b1"], "replayShare": 0.5}
+
+
 def test_a_second_task_with_the_same_key_takes_the_result_over(operator: Fixture, world: Fixture) -> None:
     world.basics()
     world.kubectl.apply(world.task("one", idempotencyKey="nightly-1", metadata={"train": "sleep:3"}))

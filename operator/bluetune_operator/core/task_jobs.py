@@ -34,6 +34,7 @@ def check_plan(
         model=model.metadata.name,
         store=model.spec.store.location(),
         batch_id=status.batch_id,
+        batches=status.batches,
         start_version=status.start_version,
         live_version=status.live_version,
         method=method_plan(method.spec, task.spec.overrides),

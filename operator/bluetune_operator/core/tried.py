@@ -3,9 +3,10 @@
 import hashlib
 import json
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from bluetune_api.plans import CompleteBatch, select_batch
+from bluetune_api.batch_window import Batches, BatchSelection, CompleteBatch, Window, selection
+from bluetune_api.plans import select_batch
 from bluetune_api.reasons import Reason
 
 TRIED: frozenset[Reason] = frozenset(
@@ -26,15 +27,18 @@ class Recipe:
     """Of what a run takes from its model."""
     deploy: bool
     """Whether a version that passes the gate goes into production."""
+    window: tuple[float | None, str | None] | None = None
+    """Share that is replayed and half-life of sessions, where one of them is asked for."""
 
     def digest(self, batch_id: str) -> str:
         """sha256 of the recipe and a batch."""
-        parts = [self.start_version, self.live_version, self.method_digest, self.model_digest, self.deploy, batch_id]
+        parts: list[object] = [self.start_version, self.live_version, self.method_digest, self.model_digest]
+        parts += [self.deploy, batch_id, *(self.window or ())]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def digests(self, batch_id: str) -> list[str]:
         """Digests of the runs that make one by this recipe vain: one that would have gone into production, too."""
-        asked = Recipe(self.start_version, self.live_version, self.method_digest, self.model_digest, deploy=True)
+        asked = replace(self, deploy=True)
         return list(dict.fromkeys((self.digest(batch_id), asked.digest(batch_id))))
 
 
@@ -44,8 +48,26 @@ class BatchChoice:
 
     batch_id: str | None
     """None: there is none to take."""
+    batches: BatchSelection | None = None
+    """All of them, where the task asks for several."""
     tried: tuple[str, str] | None = None
     """If there is none: the newest batch that was tried by the same recipe, and the digest of its record."""
+
+
+def choose_batches(found: Window, asked: Batches, recipe: Recipe | None, tried: Collection[str]) -> BatchChoice:
+    """All new batches of a window, if one of them was not tried: what comes later is learned with those that were.
+
+    Args:
+        found: the window.
+        asked: what it was made from.
+        recipe: of the run; None if its method is not known.
+        tried: digests of the records of what was tried from the start version.
+    """
+    records = {batch: _record(batch, recipe, tried) for batch in found.new}
+    if not records or None not in records.values():
+        newest = next(((batch, record) for batch, record in records.items() if record is not None), None)
+        return BatchChoice(None, tried=newest)
+    return BatchChoice(found.new[0], selection(found, asked))
 
 
 def choose_batch(
@@ -63,8 +85,7 @@ def choose_batch(
     untried = []
     batches = list(batches)
     for batch in batches:
-        digests = recipe.digests(batch.batch_id) if recipe is not None and tried else []
-        record = next((digest for digest in digests if digest in tried), None)
+        record = _record(batch.batch_id, recipe, tried)
         if record is None:
             untried.append(batch)
         else:
@@ -73,4 +94,10 @@ def choose_batch(
     if chosen is not None:
         return BatchChoice(chosen)
     newest = select_batch((batch for batch in batches if batch.batch_id in before), lineage)
-    return BatchChoice(None, (newest, before[newest]) if newest is not None else None)
+    return BatchChoice(None, tried=(newest, before[newest]) if newest is not None else None)
+
+
+def _record(batch_id: str, recipe: Recipe | None, tried: Collection[str]) -> str | None:
+    """Digest of the record that says that a batch was tried; None if it was not."""
+    digests = recipe.digests(batch_id) if recipe is not None and tried else []
+    return next((digest for digest in digests if digest in tried), None)

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from bluetune_api import store_layout
 from bluetune_api.base import seconds_of
+from bluetune_api.batch_window import Batches, window
 from bluetune_api.batches import MAX_PAGES, BatchSearch, Found, ListingTooLong, too_many
 from bluetune_api.method import FineTuningMethod
 from bluetune_api.objectstore import ObjectNotFound, Page, StoreError
@@ -16,7 +17,7 @@ from bluetune_operator.core.gate import Promotion
 from bluetune_operator.core.kinds import METHODS, MODELS, TASKS, is_deleting, name_of, uid_of
 from bluetune_operator.core.references import start_version
 from bluetune_operator.core.run_record import METHOD_DIGEST, MODEL_DIGEST, method_digest, model_digest
-from bluetune_operator.core.tried import TRIED, BatchChoice, Recipe, choose_batch
+from bluetune_operator.core.tried import TRIED, BatchChoice, Recipe, choose_batch, choose_batches
 from bluetune_operator.reconciler.task_run import Run, Stay, own_job
 from bluetune_operator.reconciler.task_store import store_trouble
 
@@ -68,8 +69,10 @@ async def choice(run: Run) -> Stay | None:
         run.draft.set(start_version=start)
         run.draft.succeed("AlreadyTried" if chosen.tried else "NoNewBatch", message)
         return Stay()
-    run.draft.set(batch_id=chosen.batch_id, start_version=start, live_version=live)
-    run.draft.now_doing("Running", "Starting", f"batch {chosen.batch_id} is to be checked")
+    run.draft.set(batch_id=chosen.batch_id, batches=chosen.batches, start_version=start, live_version=live)
+    more = len(chosen.batches.learn) - 1 if chosen.batches is not None else 0
+    named = f"batch {chosen.batch_id}" if not more else f"batch {chosen.batch_id} and {more} more"
+    run.draft.now_doing("Running", "Starting", f"{named} to be checked")
     return Stay(0)
 
 
@@ -79,13 +82,20 @@ async def _newest_batch(run: Run, start: str, live: str | None) -> tuple[BatchCh
     learned = frozenset(manifest.lineage_batches)
     method = run.method if run.method_problem is None else None
     began = time.monotonic()
-    search = BatchSearch(learned=learned, settle=_settle(method), now=run.draft.now.timestamp())
+    asked, now = run.task.spec.batches, run.draft.now.timestamp()
+    replays = asked is not None and asked.replay is not None
+    search = BatchSearch(learned=() if replays else learned, settle=_settle(method), now=now)
     await _list_all(run, store, store_layout.CLICKSTREAM, search.take, began)
     found = search.found()
     recipe = None
     if method is not None:
         recipe = Recipe(
-            start, live, method_digest(run.task, method), model_digest(run.model), deploy=_would_deploy(run)
+            start,
+            live,
+            method_digest(run.task, method),
+            model_digest(run.model),
+            deploy=_would_deploy(run),
+            window=_window_of(asked),
         )
     tried: set[str] = set()
     if recipe is not None and found.complete:
@@ -96,6 +106,8 @@ async def _newest_batch(run: Run, start: str, live: str | None) -> tuple[BatchCh
             return page.after
 
         await _list_all(run, store, folder, take, began)
+    if asked is not None:
+        return choose_batches(window(found.complete, learned, asked, now), asked, recipe, tried), found
     return choose_batch(found.complete, learned, recipe, tried), found
 
 
@@ -180,12 +192,14 @@ async def remember(run: Run, result: Result, answer: Promotion) -> None:
         began[METHOD_DIGEST],
         began[MODEL_DIGEST],
         deploy=answer.reason not in ("NotRequested", "NoServing"),
+        window=_window_of(run.task.spec.batches),
     )
-    record = TriedBatch(batch_id=status.batch_id, task=run.name, version=result.version, reason=answer.reason)
-    key = store_layout.tried_batch(recipe.start_version, recipe.digest(status.batch_id))
-    data = record.model_dump_json(by_alias=True).encode()
-    if await run.store.get_or_none(key) != data:  # or one that dies after each of its writes would never come further
-        await run.store.put(key, data)
+    for batch_id in status.batches.learn if status.batches is not None else [status.batch_id]:
+        record = TriedBatch(batch_id=batch_id, task=run.name, version=result.version, reason=answer.reason)
+        key = store_layout.tried_batch(recipe.start_version, recipe.digest(batch_id))
+        data = record.model_dump_json(by_alias=True).encode()
+        if await run.store.get_or_none(key) != data:  # or one that dies after each of its writes would get nowhere
+            await run.store.put(key, data)
 
 
 async def why_incomplete(run: Run, store: AsyncStore, method: FineTuningMethod | None) -> str | None:
@@ -213,6 +227,11 @@ async def why_incomplete(run: Run, store: AsyncStore, method: FineTuningMethod |
 def _settle(method: FineTuningMethod | None) -> float | None:
     settle = method.spec.clickstream.settle if method is not None else None
     return seconds_of(settle) if settle is not None else None
+
+
+def _window_of(asked: Batches | None) -> tuple[float | None, str | None] | None:
+    """What `spec.batches` changes in a run, beside which batches it takes."""
+    return None if asked is None or (asked.replay, asked.half_life) == (None, None) else (asked.replay, asked.half_life)
 
 
 def _would_deploy(run: Run) -> bool:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from bluetune_api import batches
+from bluetune_api.batch_window import is_batch_id
 from bluetune_api.batches import BatchSearch, Found, ListingTooLong, find_batches, why_incomplete
 from bluetune_api.objectstore import LocalStore, ObjectInfo, Page
-from bluetune_api.plans import is_batch_id
 
 NOW = 1_000_000.0
 HOUR = 3600.0

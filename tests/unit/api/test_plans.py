@@ -2,8 +2,9 @@
 
 import pytest
 
+from bluetune_api.batch_window import CompleteBatch
 from bluetune_api.method import EarlyStopping, FineTuningMethodSpec, SearchDimension, Settings, Uniform
-from bluetune_api.plans import CompleteBatch, method_plan, select_batch
+from bluetune_api.plans import method_plan, select_batch
 from bluetune_api.task import Overrides
 
 TWO = SearchDimension(choice=[2])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bluetune_api.batch_window import BatchSelection
 from bluetune_api.objectstore import LocalStore
 from bluetune_api.records import MethodPlan
 from bluetune_trainer.data.loading import check
@@ -20,7 +21,9 @@ def test_a_generated_batch_is_valid_and_every_session_has_ten_known_results_and_
     monkeypatch.setattr(scale, "SHARD", 300)
     store = LocalStore(tmp_path)
     scale.generate(store, 1_000, 700)
-    found = check(store, scale.BATCH, MethodPlan(), TextFineTuningMethod(), stop=threading.Event())
+    found = check(
+        store, BatchSelection(learn=[scale.BATCH]), MethodPlan(), TextFineTuningMethod(), stop=threading.Event()
+    )
     assert (found.problems, found.duplicates, found.broken_lines) == ([], 0, 0)
     assert (found.sessions, found.sessions_with_clicks, found.catalogue_size) == (700, 700, 1_000)
     assert found.coverage == 1

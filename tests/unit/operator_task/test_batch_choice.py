@@ -11,9 +11,9 @@ from typing import Any, cast
 import pytest
 
 from bluetune_api import store_layout
+from bluetune_api.batch_window import Batches, BatchSelection, CompleteBatch, Window
 from bluetune_api.batches import ListingTooLong
 from bluetune_api.objectstore import Page, StoreUnreachable
-from bluetune_api.plans import CompleteBatch
 from bluetune_api.records import TriedBatch
 from bluetune_api.s3 import S3Store
 from bluetune_operator.adapters import store as store_module
@@ -22,7 +22,7 @@ from bluetune_operator.adapters.faults import CrashPoint
 from bluetune_operator.adapters.store import AsyncStore, _Endpoint
 from bluetune_operator.adapters.workers import Workers
 from bluetune_operator.core.kinds import JOBS, METHODS, TASKS, Object, condition
-from bluetune_operator.core.tried import BatchChoice, Recipe, choose_batch
+from bluetune_operator.core.tried import BatchChoice, Recipe, choose_batch, choose_batches
 from bluetune_operator.reconciler import task_batch
 from bluetune_operator.reconciler.task_run import Run
 from unit.operator_lock_model.apiserver import copied
@@ -65,6 +65,22 @@ def test_the_newest_batch_that_is_neither_learned_nor_tried_is_taken(
 def test_a_run_by_another_recipe_is_another_one(changed: dict[str, Any]) -> None:
     other = replace(RECIPE, **changed)
     assert choose_batch([A], [], other, {RECIPE.digest("a")}) == BatchChoice("a")
+
+
+def test_all_new_batches_of_a_window_are_taken_unless_all_of_them_were_tried() -> None:
+    asked, found = Batches(last=9), Window(["c", "b"], ["a"])
+    assert choose_batches(found, asked, RECIPE, set()).batches == BatchSelection(learn=["c", "b"])
+    assert choose_batches(found, asked, RECIPE, {RECIPE.digest("b")}).batches == BatchSelection(learn=["c", "b"])
+    tried = {RECIPE.digest("b"), RECIPE.digest("c")}
+    assert choose_batches(found, asked, RECIPE, tried) == BatchChoice(None, tried=("c", RECIPE.digest("c")))
+    assert choose_batches(Window([], ["a"]), asked, RECIPE, tried) == BatchChoice(None)
+
+
+def test_a_run_that_replays_is_another_one() -> None:
+    replaying = replace(RECIPE, window=(0.3, None))
+    assert (
+        choose_batches(Window(["c"], []), Batches(last=1, replay=0.3), replaying, {RECIPE.digest("c")}).batch_id == "c"
+    )
 
 
 def test_a_version_that_nobody_asked_for_in_production_does_not_stop_a_run_that_asks() -> None:

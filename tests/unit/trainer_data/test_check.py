@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bluetune_api.batch_window import BatchSelection
 from bluetune_api.clickstream import Clickstream
 from bluetune_api.method import Items, Settings
 from bluetune_api.model import Gate
@@ -19,6 +20,8 @@ from bluetune_trainer.data.inspect import in_one_line, in_short
 from bluetune_trainer.errors import DataInvalid, Stopped
 from bluetune_trainer.evidence.power import smallest_gain
 from bluetune_trainer.plugin import TextFineTuningMethod
+
+ONE = BatchSelection(learn=["b1"])
 
 PLUGIN = TextFineTuningMethod()
 
@@ -35,7 +38,7 @@ def _session(number: int, **changes: Any) -> dict[str, Any]:
 
 
 def _check(store: Any, method: MethodPlan | None = None, batch: str = "b1") -> CheckReport:
-    return loading.check(store, batch, method or MethodPlan(), PLUGIN, stop=threading.Event())
+    return loading.check(store, BatchSelection(learn=[batch]), method or MethodPlan(), PLUGIN, stop=threading.Event())
 
 
 def test_a_good_batch_is_valid_and_its_objects_are_pinned(good_store: Any) -> None:
@@ -67,7 +70,7 @@ def test_the_check_says_how_small_a_gain_the_gate_will_see(
     good_store: Any, queries: int, gate: Gate, compared: int | None
 ) -> None:
     good_store.put("clickstream/b1/part.jsonl", _asked(queries))
-    found = loading.check(good_store, "b1", MethodPlan(), PLUGIN, gate=gate, stop=threading.Event()).smallest_gain
+    found = loading.check(good_store, ONE, MethodPlan(), PLUGIN, gate=gate, stop=threading.Event()).smallest_gain
     if compared is None:
         assert found is None
     else:
@@ -92,7 +95,7 @@ def test_enough_queries_need_no_advice(good_store: Any) -> None:
 
 
 def test_a_gate_that_will_have_nothing_to_decide_by_is_told_before_the_training(good_store: Any) -> None:
-    report = loading.check(good_store, "b1", MethodPlan(), PLUGIN, gate=Gate(folds=0), stop=threading.Event())
+    report = loading.check(good_store, ONE, MethodPlan(), PLUGIN, gate=Gate(folds=0), stop=threading.Event())
     assert "the gate has nothing to decide by; set gate.folds to 2 or more" in " ".join(report.notes)
 
 
@@ -356,7 +359,7 @@ def test_reading_ends_when_the_run_is_stopped(good_store: Any) -> None:
     stop = threading.Event()
     stop.set()
     with pytest.raises(Stopped):
-        loading.check(good_store, "b1", MethodPlan(), PLUGIN, stop=stop)
+        loading.check(good_store, ONE, MethodPlan(), PLUGIN, stop=stop)
 
 
 def test_a_batch_in_folders_of_dates_is_read(good_store: Any) -> None:

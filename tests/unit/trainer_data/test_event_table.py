@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bluetune_api.batch_window import BatchSelection
 from bluetune_api.clickstream import Clickstream, EventColumns, EventTable
 from bluetune_api.records import MethodPlan
 from bluetune_trainer.data import event_table, loading
@@ -23,6 +24,9 @@ SNOWPLOW = EventTable(preset="Snowplow", search_list="Search results")
 ELASTIC = EventTable(preset="Elastic")
 METARANK = EventTable(preset="Metarank")
 TEN = 1_772_445_600
+
+
+ONE = BatchSelection(learn=["b1"])
 
 
 def own(kind: str, second: float = 0, user: str = "u", **more: Any) -> Row:
@@ -295,7 +299,7 @@ def test_an_export_of_ga4_is_checked_like_any_other_batch(good_store: Any) -> No
         rows += [row | {"user_pseudo_id": f"{n % 7}.1"} for row in visit]
     good_store.write("clickstream/b1/part.jsonl", *reversed(rows))
     method = MethodPlan(clickstream=Clickstream(format="Events", events=GA4))
-    report = loading.check(good_store, "b1", method, TextFineTuningMethod(), stop=threading.Event())
+    report = loading.check(good_store, ONE, method, TextFineTuningMethod(), stop=threading.Event())
     assert (report.problems, report.format, report.sessions, report.results) == ([], "Events", 60, 180)
     assert "items of other lists than events.searchList, which do nothing: 180" in report.notes
     assert (report.informative_sessions, report.clicks_by_place, report.coverage) == (60, [0, 0, 60], 1.0)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bluetune_api.batch_window import BatchSelection
 from bluetune_api.clickstream import Clickstream
 from bluetune_api.records import CheckReport, MethodPlan
 from bluetune_trainer.data import loading, ubi
@@ -15,6 +16,9 @@ from bluetune_trainer.data.tally import SessionTally
 from bluetune_trainer.plugin import TextFineTuningMethod
 
 Document = dict[str, Any]
+
+
+ONE = BatchSelection(learn=["b1"])
 
 
 def query(query_id: str = "q1", text: str = "lamp", **more: Any) -> Document:
@@ -200,7 +204,7 @@ def batch() -> list[Document]:
 
 
 def check(store: Any) -> CheckReport:
-    return loading.check(store, "b1", MethodPlan(), TextFineTuningMethod(), stop=threading.Event())
+    return loading.check(store, ONE, MethodPlan(), TextFineTuningMethod(), stop=threading.Event())
 
 
 def bulk(documents: list[Document]) -> str:

@@ -134,17 +134,17 @@ def test_a_manifest_cannot_write_outside_of_the_folder(store: Any, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("before", "batch", "after"),
+    ("before", "learned", "after"),
     [
-        ([], None, []),
-        ([], "a", ["a"]),
-        (["a"], "b", ["a", "b"]),
-        (["a", "b"], "a", ["b", "a"]),
-        ([f"n{n}" for n in range(9000)], "new", [*(f"n{n}" for n in range(9000)), "new"]),
+        ([], ["a"], ["a"]),
+        (["a"], ["b"], ["a", "b"]),
+        (["a"], ["d", "c", "b"], ["a", "b", "c", "d"]),
+        (["a", "b"], ["a"], ["b", "a"]),
+        ([f"n{n}" for n in range(9000)], ["new"], [*(f"n{n}" for n in range(9000)), "new"]),
     ],
 )
-def test_the_lineage_grows_by_the_batch(before: list[str], batch: str | None, after: list[str]) -> None:
-    assert lineage(_manifest([], lineage_batches=before), batch) == after
+def test_the_lineage_grows_by_what_was_learned(before: list[str], learned: list[str], after: list[str]) -> None:
+    assert lineage(_manifest([], lineage_batches=before), learned) == after
 
 
 def test_a_manifest_is_read_with_its_lineage(store: Any, model: Path) -> None:

@@ -41,9 +41,8 @@ def checked_batch(store: ObjectStore, plan: Plan, resolved: Resolved, *, stop: t
     stored = runs.read_check(store, plan.owner.uid)
     if stored is not None:
         return stored
-    assert plan.batch_id is not None  # noqa: S101 - the plan was judged when it was read
     with blaming(plan.method.plugin, *resolved.user_code):
-        report = check(store, plan.batch_id, resolved.method, resolved.plugin, gate=plan.gate, stop=stop)
+        report = check(store, plan.selection(), resolved.method, resolved.plugin, gate=plan.gate, stop=stop)
     return runs.create(store, store_layout.check(plan.owner.uid), report)
 
 

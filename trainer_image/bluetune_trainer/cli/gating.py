@@ -64,11 +64,11 @@ class GateOfRun:
 
     def measure(self, split: Split, outcome: SearchOutcome) -> Measured | None:
         """The answer, whose evidence is kept for later runs; None if there is nothing to decide by."""
-        plan = self._plan
+        plan, batches = self._plan, self._plan.selection().learn
         new = self._version(outcome.model_folder)
         candidate = digest_of(str([(f.path, f.sha256) for f in files_of(outcome.model_folder)]).encode())
         kept = earlier_evidence(self._store, self._live, plan.owner.uid)
-        earlier = earlier_of(kept, candidate=candidate, batch_id=plan.batch_id, metric=plan.gate.metric)
+        earlier = earlier_of(kept, candidate=candidate, batches=batches, metric=plan.gate.metric)
         if outcome.comparison is not None:
             measured: Measured | None = by_clicks(
                 outcome.comparison, plan.gate, against=self._live, earlier=earlier, folds=plan.gate.folds
@@ -92,7 +92,7 @@ class GateOfRun:
             self._store,
             self._live,
             plan.owner.uid,
-            to_keep(measured, candidate=candidate, batch_id=plan.batch_id),
+            to_keep(measured, candidate=candidate, batches=batches),
         )
         return guarded(
             measured,

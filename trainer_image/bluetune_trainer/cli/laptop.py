@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bluetune_api import store_layout
 from bluetune_api.base import ApiModel, seconds_of
+from bluetune_api.batch_window import BatchSelection, selection, window
 from bluetune_api.batches import find_batches, why_incomplete
 from bluetune_api.model import Gate
 from bluetune_api.objectstore import LocalStore
@@ -53,18 +54,18 @@ def run_manifests(
     method = method_plan(manifests.method.spec, manifests.task.spec.overrides)
     display = Display(sys.stderr)
     prepared = prepare(_plan(manifests, "Check", "none", method=method))  # a typo shall not cost the reading of a batch
-    batch_id, passed_over = _batch(store, manifests, method)
-    if batch_id is None:
+    chosen, passed_over = _batches(store, manifests, method)
+    if chosen is None:
         where = store.uri(store_layout.CLICKSTREAM)
         return f"nothing to do: the start version has learned from every complete batch in {where}{passed_over}"
-    uid = _run_id(store, manifests, method, batch_id)
-    check = _plan(manifests, "Check", uid, batch_id=batch_id, method=method)
+    uid = _run_id(store, manifests, method, chosen)
+    check = _plan(manifests, "Check", uid, method=method, **_named(chosen))
     checked = run_check(store, check, stop=stop)
-    display.say(f"batch {batch_id}: {in_one_line(checked)}")
+    display.say(f"{_in_words(chosen)}: {in_one_line(checked)}")
     for note in checked.notes:
         display.say(f"  {note}")
     start = manifests.task.spec.start_from or _base_version(store, manifests, method, open_store, display, stop)
-    plan = _train_plan(manifests, method, uid, batch_id, start)
+    plan = _train_plan(manifests, method, uid, chosen, start)
     display.say(f"run {uid}: start version {start}, {prepared.method.initial_max_evals} trials at most")
     done = read_result(store, plan.owner.uid)
     if done is not None:
@@ -147,16 +148,30 @@ def _base_version(
     return run_import(store, plan, open_store, stop=stop).version
 
 
-def _batch(store: LocalStore, manifests: Manifests, method: MethodPlan) -> tuple[str | None, str]:
-    """The batch that the task names, or the newest one that the start version has not learned from; and what is none.
+def _named(chosen: BatchSelection) -> dict[str, object]:
+    """The batches of a run, as a plan names them."""
+    alone = chosen == BatchSelection(learn=chosen.learn[:1])
+    return {"batch_id": chosen.learn[0], "batches": None if alone else chosen}
 
-    The latter is the end of a sentence, or empty.
+
+def _in_words(chosen: BatchSelection) -> str:
+    more, old = len(chosen.learn) - 1, len(chosen.replay)
+    return (
+        f"batch {chosen.learn[0]}" + (f" and {more} more" if more else "") + (f", {old} old ones again" if old else "")
+    )
+
+
+def _batches(store: LocalStore, manifests: Manifests, method: MethodPlan) -> tuple[BatchSelection | None, str]:
+    """The batches that the task names or asks for, or the newest one that the start version has not learned from.
+
+    With them, the folders that are not taken for batches, as the end of a sentence, or empty.
     """
-    spec = manifests.task.spec
+    spec, now = manifests.task.spec, time.time()
     if spec.batch_id is not None:
-        return spec.batch_id, ""
+        return BatchSelection(learn=[spec.batch_id]), ""
     learned = read_manifest(store, spec.start_from)[0].lineage_batches if spec.start_from else []  # a base has none
-    found = find_batches(store, learned=frozenset(learned), settle=_settle(method), now=time.time())
+    replays = spec.batches is not None and spec.batches.replay is not None
+    found = find_batches(store, learned=frozenset(() if replays else learned), settle=_settle(method), now=now)
     passed_over = f"; {found.in_words()}" if found.in_words() else ""
     if not found.complete and not learned:
         raise DataInvalid(
@@ -164,7 +179,11 @@ def _batch(store: LocalStore, manifests: Manifests, method: MethodPlan) -> tuple
             f" {store_layout.CLICKSTREAM}<batch>/, and an empty {store_layout.SUCCESS_MARKER} when they are complete",
             reason="NoBatch",
         )
-    return select_batch(found.complete, learned), passed_over
+    if spec.batches is not None:
+        inside = window(found.complete, learned, spec.batches, now)
+        return selection(inside, spec.batches) if inside.new else None, passed_over
+    newest = select_batch(found.complete, learned)
+    return BatchSelection(learn=[newest]) if newest is not None else None, passed_over
 
 
 def _settle(method: MethodPlan) -> float | None:
@@ -172,11 +191,15 @@ def _settle(method: MethodPlan) -> float | None:
     return seconds_of(settle) if settle is not None else None
 
 
-def _run_id(store: LocalStore, manifests: Manifests, method: MethodPlan, batch_id: str) -> str:
+def _run_id(store: LocalStore, manifests: Manifests, method: MethodPlan, chosen: BatchSelection) -> str:
     start = manifests.task.spec.start_from or manifests.model.spec.base.uri
-    complete = why_incomplete(store, batch_id, settle=_settle(method), now=time.time()) is None
-    inputs = [*pin(store, store_layout.batch(batch_id)), *pin(store, method.items.path)]
-    return _uid(manifests.task.metadata.name, batch_id, str(complete), start, method, _gate(manifests), *inputs)
+    complete = all(
+        why_incomplete(store, batch, settle=_settle(method), now=time.time()) is None for batch in chosen.learn
+    )
+    inputs = [one for batch in (*chosen.learn, *chosen.replay) for one in pin(store, store_layout.batch(batch))]
+    inputs += pin(store, method.items.path)
+    given = chosen.learn[0] if _named(chosen)["batches"] is None else chosen
+    return _uid(manifests.task.metadata.name, given, str(complete), start, method, _gate(manifests), *inputs)
 
 
 def _gate(manifests: Manifests) -> Gate:
@@ -184,12 +207,12 @@ def _gate(manifests: Manifests) -> Gate:
     return serving.gate if serving else Gate()
 
 
-def _train_plan(manifests: Manifests, method: MethodPlan, uid: str, batch_id: str, start: str) -> Plan:
+def _train_plan(manifests: Manifests, method: MethodPlan, uid: str, chosen: BatchSelection, start: str) -> Plan:
     return _plan(
         manifests,
         "Train",
         uid,
-        batch_id=batch_id,
+        **_named(chosen),
         start_version=start,
         method=method,
         gate=_gate(manifests),

@@ -89,7 +89,15 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
         checked = checked_batch(store, plan, resolved, stop=stop)
         with blaming(plan.method.plugin, *resolved.user_code):
             clicks_decide = plan.gate.judgments is None
-            catalogue, split = load(store, resolved.method, resolved.plugin, checked, hold_out=clicks_decide, stop=stop)
+            catalogue, split = load(
+                store,
+                resolved.method,
+                resolved.plugin,
+                checked,
+                batches=plan.selection(),
+                hold_out=clicks_decide,
+                stop=stop,
+            )
         judged = _judgments(store, plan, catalogue, workdir, stop)
         left_out = 0
         if judged is not None:
@@ -278,7 +286,7 @@ def _publish(
         base_uri=parent.base_uri,
         parent=plan.start_version,
         batch_id=plan.batch_id,
-        lineage_batches=lineage(parent, plan.batch_id),
+        lineage_batches=lineage(parent, plan.selection().learn),
         sessions=checked.sessions,
         sessions_with_clicks=checked.sessions_with_clicks,
         params=outcome.best.params,
@@ -295,7 +303,7 @@ def _publish(
             parent=plan.start_version,
             base_uri=parent.base_uri,
             batch_id=plan.batch_id,
-            lineage_batches=lineage(parent, plan.batch_id),
+            lineage_batches=lineage(parent, plan.selection().learn),
             params=outcome.best.params,
             params_from=outcome.best.origin,
             metrics=outcome.best.metrics,

@@ -19,7 +19,8 @@ def report(seen: Observed, method: MethodPlan, gate: Gate) -> CheckReport:
         valid=not problems,
         problems=problems,
         notes=[*notes(tally, types, method.clickstream), *catalogue_notes(seen.catalogue), *sight.notes],
-        batch_id=seen.batch_id,
+        batch_id=seen.batches[0],
+        batches=list(seen.batches) if len(seen.batches) > 1 else None,
         format=tally.format,
         batch=seen.batch,
         items=seen.items,
@@ -68,7 +69,10 @@ def in_one_line(checked: CheckReport) -> str:
 def in_short(checked: CheckReport) -> str:
     """A failed check as a message: problems, counts and the first offences."""
     lines = [". ".join(problem[0].upper() + problem[1:] for problem in checked.problems) + "."]
-    lines.append(f"Batch {checked.batch_id}: {in_one_line(checked)}.")
+    named = f"Batch {checked.batch_id}"
+    if checked.batches is not None:
+        named += f" and {len(checked.batches) - 1} more"
+    lines.append(f"{named}: {in_one_line(checked)}.")
     lines.extend(note[0].upper() + note[1:] + "." for note in checked.notes)
     if checked.offences:
         lines.append("First broken lines:")

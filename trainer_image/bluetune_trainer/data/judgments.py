@@ -96,7 +96,10 @@ def without_judged(split: Split, judged: Iterable[str]) -> tuple[Split, int]:
             )
         parts.append(kept)
     left_out = len(split.train) + len(split.validation) - sum(len(part) for part in parts)
-    return replace(split, train=parts[0], validation=parts[1]), left_out
+    taught = split.taught
+    if taught is not None:
+        taught = taught.subset(np.flatnonzero([normalised(query) not in known for query in taught.queries]))
+    return replace(split, train=parts[0], validation=parts[1], taught=taught), left_out
 
 
 class _Found:

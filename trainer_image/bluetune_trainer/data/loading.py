@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from bluetune_api import store_layout
 from bluetune_api.base import seconds_of
+from bluetune_api.batch_window import BatchSelection
 from bluetune_api.batches import why_incomplete
 from bluetune_api.model import Gate
 from bluetune_api.objectstore import ObjectStore
@@ -20,10 +23,11 @@ from bluetune_trainer.data.inspect import in_short, report
 from bluetune_trainer.data.judgments import read_judgments
 from bluetune_trainer.data.problems import Observed, data_problems
 from bluetune_trainer.data.reading import listing, stream
+from bluetune_trainer.data.replay import with_replay
 from bluetune_trainer.data.sessions import read_sessions
 from bluetune_trainer.data.splits import checked_split, split
 from bluetune_trainer.data.tally import CatalogueTally, SessionTally
-from bluetune_trainer.data.types import Catalogue, Split
+from bluetune_trainer.data.types import Catalogue, Sessions, Split
 from bluetune_trainer.errors import DataInvalid
 from bluetune_trainer.plugin.method import FineTuningMethod, overridden
 
@@ -35,27 +39,36 @@ CLOCKS_SECONDS = 60.0
 
 def check(
     store: ObjectStore,
-    batch_id: str,
+    batches: BatchSelection,
     method: MethodPlan,
     plugin: FineTuningMethod,
     *,
     gate: Gate | None = None,
     stop: threading.Event,
 ) -> CheckReport:
-    """Pin a batch and its catalogue as they are now, read them, and judge them. Never raises for bad data.
+    """Pin batches and catalogue as they are now, read them, and judge them. Never raises for bad data.
 
-    `gate` is what will be asked of a model that learns from the batch, if that is not the preset.
+    Several batches are read as one: a search whose events lie in another batch is found. Of batches to replay only the
+    objects are pinned; they were judged when they were new.
+
+    `gate` is what will be asked of a model that learns from the batches, if that is not the preset.
     """
     gate = gate or Gate()
     settle = method.clickstream.settle
     now = time.time() + CLOCKS_SECONDS
-    incomplete = why_incomplete(store, batch_id, settle=seconds_of(settle) if settle else None, now=now)
-    (batch, log), (items, items_log) = listing(store, store_layout.batch(batch_id)), listing(store, method.items.path)
-    logs = [found for found in (log, items_log) if found is not None]
+    incomplete, logs, batch = None, [], []
+    for name in batches.learn:
+        why = why_incomplete(store, name, settle=seconds_of(settle) if settle else None, now=now)
+        incomplete = incomplete or ((name, why) if why is not None else None)
+        found, log = listing(store, store_layout.batch(name))
+        batch.extend(found)
+        logs.extend([log] if log is not None else [])
+    items, items_log = listing(store, method.items.path)
+    logs.extend([items_log] if items_log is not None else [])
     readable = incomplete is None and batch and items and not logs
     seen, _ = _observe(
         store,
-        batch_id,
+        batches.learn,
         method,
         plugin,
         batch if readable else [],
@@ -63,7 +76,9 @@ def check(
         hold_out=gate.judgments is None,
         stop=stop,
     )
-    return report(replace(seen, incomplete=incomplete, batch=batch, items=items, transaction_logs=logs), method, gate)
+    seen = replace(seen, incomplete=incomplete, batch=batch, items=items, transaction_logs=logs)
+    replay = [one for name in batches.replay for one in listing(store, store_layout.batch(name)).objects]
+    return report(seen, method, gate).model_copy(update={"replay": replay or None})
 
 
 def check_judgments(
@@ -94,12 +109,14 @@ def load(
     plugin: FineTuningMethod,
     checked: CheckReport,
     *,
+    batches: BatchSelection | None = None,
     hold_out: bool = True,
     stop: threading.Event,
 ) -> tuple[Catalogue, Split]:
     """The training data, from exactly the objects that the check saw.
 
-    `hold_out` says whether the gate needs sessions.
+    `batches` is the run's choice, where it is more than the batch that was checked; `hold_out` says whether the gate
+    needs sessions.
 
     Raises:
         DataInvalid: the check failed, or an object is not the one that it saw, or the report of it was changed.
@@ -107,8 +124,9 @@ def load(
     """
     if not checked.valid:
         raise DataInvalid(in_short(checked))
+    batches = batches or BatchSelection(learn=checked.batches or [checked.batch_id])
     seen, catalogue = _observe(
-        store, checked.batch_id, method, plugin, checked.batch, checked.items, hold_out=hold_out, stop=stop
+        store, batches.learn, method, plugin, checked.batch, checked.items, hold_out=hold_out, stop=stop
     )
     problems = data_problems(seen, method)
     if problems:
@@ -123,12 +141,69 @@ def load(
             "gate": len(seen.split.gate),
         },
     )
-    return catalogue, seen.split
+    return catalogue, _with_replay(store, batches, method, plugin, checked, catalogue, seen.split, stop)
+
+
+def _with_replay(
+    store: ObjectStore,
+    batches: BatchSelection,
+    method: MethodPlan,
+    plugin: FineTuningMethod,
+    checked: CheckReport,
+    catalogue: Catalogue,
+    new: Split,
+    stop: threading.Event,
+) -> Split:
+    """The split with what trials learn from, where the task asks for old batches or a half-life."""
+    tally = SessionTally()
+    old = Sessions([], np.zeros(0, np.int32), np.zeros(0, np.bool_), np.zeros(1, np.int64))
+    if checked.replay:
+        old = _sessions(store, checked.replay, method, plugin, catalogue, tally, stop)
+    made = with_replay(new, old, batches, method.settings.seed or 0)
+    if made.taught is not None:
+        log.info(
+            "sessions to learn from",
+            extra={
+                "new": len(new.train),
+                "old": tally.sessions,
+                "oldBroken": tally.broken,
+                "used": len(made.taught),
+                "halfLife": batches.half_life,
+            },
+        )
+    return made
+
+
+def _sessions(
+    store: ObjectStore,
+    objects: Sequence[PinnedObject],
+    method: MethodPlan,
+    plugin: FineTuningMethod,
+    catalogue: Catalogue,
+    tally: SessionTally,
+    stop: threading.Event,
+) -> Sessions:
+    transform = overridden(plugin, "session")
+    with tempfile.TemporaryDirectory(prefix="bluetune-data-") as folder:
+        return read_sessions(
+            sessions_of(
+                stream(store, objects, tally, workdir=Path(folder), stop=stop),
+                method.clickstream,
+                catalogue.position,
+                tally,
+                find=transform is None,
+            ),
+            catalogue,
+            tally,
+            transform,
+            overridden(plugin, "query"),
+            clickstream=method.clickstream,
+        )
 
 
 def _observe(
     store: ObjectStore,
-    batch_id: str,
+    batches: Sequence[str],
     method: MethodPlan,
     plugin: FineTuningMethod,
     batch: Sequence[PinnedObject],
@@ -139,36 +214,21 @@ def _observe(
 ) -> tuple[Observed, Catalogue]:
     sessions_tally, items_tally = SessionTally(), CatalogueTally()
     with tempfile.TemporaryDirectory(prefix="bluetune-data-") as folder:
-        workdir = Path(folder)
-        records = stream(store, items, items_tally, workdir=workdir, stop=stop)
+        records = stream(store, items, items_tally, workdir=Path(folder), stop=stop)
         catalogue = read_catalogue(records, method.items, plugin.item_text, items_tally)
-        transform = overridden(plugin, "session")
-        sessions = read_sessions(
-            sessions_of(
-                stream(store, batch, sessions_tally, workdir=workdir, stop=stop),
-                method.clickstream,
-                catalogue.position,
-                sessions_tally,
-                find=transform is None,
-            ),
-            catalogue,
-            sessions_tally,
-            transform,
-            overridden(plugin, "query"),
-            clickstream=method.clickstream,
-        )
+    sessions = _sessions(store, batch, method, plugin, catalogue, sessions_tally, stop)
     if sessions_tally.left_out or items_tally.left_out:
         log.info("left out by the plugin", extra={"sessions": sessions_tally.left_out, "items": items_tally.left_out})
     plugin.data_read(sessions, catalogue)
     own = plugin.split(sessions)
     seen = Observed(
-        batch_id=batch_id,
+        batches=batches,
         items_path=method.items.path,
         incomplete=None,
         batch=list(batch),
         items=list(items),
         sessions=sessions_tally,
         catalogue=items_tally,
-        split=split(sessions, batch_id, hold_out=hold_out) if own is None else checked_split(own),
+        split=split(sessions, batches[0], hold_out=hold_out) if own is None else checked_split(own),
     )
     return seen, catalogue

@@ -32,10 +32,11 @@ MAX_CLICKED = 0.9
 class Observed:
     """All that was seen of a batch and its catalogue."""
 
-    batch_id: str
+    batches: Sequence[str]
+    """Newest first."""
     items_path: str
-    incomplete: str | None
-    """Why the batch is not complete; None: it is."""
+    incomplete: tuple[str, str] | None
+    """The first batch that is not complete, and why; None: all are."""
     batch: list[PinnedObject]
     items: list[PinnedObject]
     sessions: SessionTally
@@ -47,15 +48,16 @@ class Observed:
 
 def batch_problems(seen: Observed) -> list[str]:
     """What is wrong with the batch as a set of objects; if anything is, its content says nothing more."""
-    folder = store_layout.batch(seen.batch_id)
     if seen.transaction_logs:
         return [delta_problem(log) for log in seen.transaction_logs]
     if not seen.batch:
-        return [f"there are no sessions in {folder}: put {READABLE} files there"]
+        folders = ", ".join(store_layout.batch(batch) for batch in seen.batches[:NAMED_FILES])
+        return [f"there are no sessions in {folders}: put {READABLE} files there"]
     if seen.incomplete is not None:
-        marker = store_layout.batch_marker(seen.batch_id)
+        batch, why = seen.incomplete
+        marker = store_layout.batch_marker(batch)
         return [
-            f"the batch is not complete ({seen.incomplete}): {marker} is missing; write it (empty) after the batch's"
+            f"the batch is not complete ({why}): {marker} is missing; write it (empty) after the batch's"
             " last file, or set clickstream.settle of the method"
         ]
     if not seen.items:

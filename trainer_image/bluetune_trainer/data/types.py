@@ -73,6 +73,31 @@ class Sessions:
         )
 
 
+def joined(first: Sessions, second: Sessions) -> Sessions:
+    """The sessions of both, those of the first before those of the second; a column that one lacks is made up."""
+    if not len(second):
+        return first
+    ranks = bool(len(first.shown_rank) or len(second.shown_rank))
+    dated = len(first.created) == len(first) and len(second.created) == len(second)
+    graded = bool(len(first.gains) or len(second.gains))
+    return Sessions(
+        queries=[*first.queries, *second.queries],
+        items=np.concatenate([first.items, second.items]),
+        clicked=np.concatenate([first.clicked, second.clicked]),
+        offsets=np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]]),
+        shown_rank=np.concatenate([_ranks(first), _ranks(second)]) if ranks else first.shown_rank,
+        created=np.concatenate([first.created, second.created]) if dated else np.zeros(0),
+        gains=np.concatenate([first.graded(), second.graded()]) if graded else first.gains,
+    )
+
+
+def _ranks(sessions: Sessions) -> NDArray[np.int32]:
+    if len(sessions.shown_rank):
+        return sessions.shown_rank
+    begins = np.repeat(sessions.offsets[:-1], np.diff(sessions.offsets))
+    return (np.arange(len(sessions.items)) - begins).astype(np.int32)
+
+
 @dataclass(frozen=True)
 class Split:
     """Sessions by a hash of the normalised query: the same in every run on a batch, no query on two sides."""
@@ -81,3 +106,9 @@ class Split:
     validation: Sessions
     gate: Sessions
     """Only the gate ever sees these."""
+    taught: Sessions | None = None
+    """What trials learn from, where that is not `train` as it is: a part of it, and sessions of older batches."""
+
+    def learned(self) -> Sessions:
+        """What trials learn from."""
+        return self.train if self.taught is None else self.taught

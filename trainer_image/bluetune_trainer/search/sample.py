@@ -63,7 +63,8 @@ def phrases_of_unshown(
 ) -> PhrasesOfUnshown:
     """Phrases of documents that no session of the batch shows."""
     random = np.random.default_rng([seed, 9])
-    shown = np.unique(np.concatenate([part.items for part in (split.train, split.validation, split.gate)]))
+    parts = (split.train, split.validation, split.gate, split.learned())
+    shown = np.unique(np.concatenate([part.items for part in parts]))
     seen = {catalogue.texts[position] for position in shown.tolist()}
     common = common_words([[match.group() for match in head_of(text)] for text in sample.texts])
     queries: list[str] = []

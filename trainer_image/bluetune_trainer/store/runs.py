@@ -78,7 +78,7 @@ def keep_plan(store: ObjectStore, plan: Plan) -> None:
     stored = create(store, store_layout.plan(plan.owner.uid), plan)
     differing = [
         name
-        for name in ("kind", "base_uri", "batch_id", "start_version", "method")
+        for name in ("kind", "base_uri", "batch_id", "batches", "start_version", "method")
         if getattr(stored, name) != getattr(plan, name)
     ]
     if differing:

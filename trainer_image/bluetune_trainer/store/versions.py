@@ -7,7 +7,7 @@ The id is taken from the manifest's digest, so the same content published twice 
 import hashlib
 import logging
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -201,7 +201,11 @@ def safe(path: str, listed_in: str) -> PurePosixPath:
     return pure
 
 
-def lineage(parent: Manifest, batch_id: str | None) -> list[str]:
-    """Every batch that a version and its ancestors learned from, oldest first: one that is forgotten would be new."""
-    batches = [batch for batch in parent.lineage_batches if batch != batch_id]
-    return [*batches, *([batch_id] if batch_id else [])]
+def lineage(parent: Manifest, learned: Sequence[str]) -> list[str]:
+    """Every batch that a version and its ancestors learned from, oldest first: one that is forgotten would be new.
+
+    Args:
+        parent: of the version.
+        learned: what the version itself learned from, newest first.
+    """
+    return [*(batch for batch in parent.lineage_batches if batch not in learned), *reversed(learned)]

@@ -277,7 +277,8 @@ def prepare(
     check_dims(settings.matryoshka_dims, model.dimension, lengths_count=lengths_count)
     bf16 = told(use_bf16(settings.precision, model.device.type))  # a measurement may come out otherwise elsewhere
     table = InputTable(model, parts.files, parts.split_item)
-    train = number_sessions(split.train, catalogue, table)
+    learned = split.learned()
+    train = number_sessions(learned, catalogue, table)
     validation = number_sessions(split.validation, catalogue, table)
     log.info("sessions numbered", extra={"inputs": len(table)})
     cut = _cut(model, catalogue, parts)
@@ -320,7 +321,7 @@ def prepare(
     sample = None
     if wants_training_metrics(parts.accumulators):
         sample = pad_sessions(train, fixed_subset(train, MOST_SAMPLE_SESSIONS, settings.seed))
-    variants = make_variants(table, _varied(split.train, catalogue, parts))
+    variants = make_variants(table, _varied(learned, catalogue, parts))
     if world() > 1:
         drawn = b"" if variants is None else variants.numbers.tobytes() + variants.offsets.tobytes()
         agree(zlib.crc32(drawn, table.fingerprint()), "the inputs and their variants")
@@ -365,7 +366,7 @@ def prepare(
         caches=ActivationCaches(workdir / "activations"),
         model=model,
         subject=subject_of(model, settings, parts),
-        train_queries=[query for query, n in zip(split.train.queries, np.diff(split.train.offsets), strict=True) if n],
+        train_queries=[query for query, n in zip(learned.queries, np.diff(learned.offsets), strict=True) if n],
         cut=cut,
         _fill_order=cache(partial(_filled, table, train, padded.texts, settings)),
         _phrases=cache(partial(_phrases, split, catalogue, table, settings.seed)),
@@ -446,4 +447,4 @@ def _varied(train: Sessions, catalogue: Catalogue, parts: Parts) -> Iterator[tup
 def _phrases(split: Split, catalogue: Catalogue, table: InputTable, seed: int) -> Phrases | None:
     if not all(isinstance(tower, TextTower) for tower in table.model.towers()):
         return None  # pictures have no words
-    return Phrases.of(split.train.items, catalogue, table, seed)
+    return Phrases.of(split.learned().items, catalogue, table, seed)
