@@ -33,12 +33,17 @@ GPU = "nvidia.com/gpu"
 BRIDGE_MAC = "02:00:0a:f4:00:01"
 
 
+MAX_RESTARTS = 5
+"""Of the kubelet, which service managers start again on other nodes. One that ends each time is broken."""
+
+
 class Node:
     """What runs in the node, by name."""
 
     def __init__(self, state: State) -> None:
         self.state = state
         self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.restarts = 0
 
     def start(self, name: str, *arguments: str, program: str | None = None, **environment: str) -> None:
         """Start a program with its output in logs/NAME.log."""
@@ -67,10 +72,25 @@ class Node:
             time.sleep(0.05)
         raise ClusterError(f"{what} did not come up in {seconds:.0f} s ({error}); see {self.state.logs}")
 
+    def start_kubelet(self) -> None:
+        """Start it, or start it again."""
+        self.start(
+            "kubelet",
+            f"--config={self.state.root}/kubelet.yaml",
+            f"--kubeconfig={self.state.pki}/node.kubeconfig",
+            f"--hostname-override={NODE}",
+            f"--node-ip={NODE_IP}",
+            f"--root-dir={self.state.root}/kubelet",
+            f"--cert-dir={self.state.root}/kubelet/pki",
+        )
+
     def reap(self) -> None:
-        """Wait for children for ever, orphans of pods among them, and write down which program ended."""
-        names = {process.pid: name for name, process in self.running.items()}
+        """Wait for children, orphans of pods among them, write down which program ended, and start the kubelet again.
+
+        It never returns.
+        """
         while True:
+            names = {process.pid: name for name, process in self.running.items()}
             try:
                 pid, status = os.wait()
             except ChildProcessError:
@@ -79,6 +99,10 @@ class Node:
             if pid in names:
                 with (self.state.root / "ended").open("a") as file:
                     file.write(f"{names[pid]} {os.waitstatus_to_exitcode(status)}\n")
+                if names[pid] == "kubelet" and self.restarts < MAX_RESTARTS:
+                    self.restarts += 1
+                    time.sleep(1)
+                    self.start_kubelet()
 
 
 def main(state: State) -> None:
@@ -102,15 +126,7 @@ def main(state: State) -> None:
     node.wait_for(lambda: api(state, "/readyz") == "ok", "the API server", 60)
     node.start("kube-controller-manager", *configs.controllers(state))
     node.start("kube-scheduler", *configs.scheduler(state))
-    node.start(
-        "kubelet",
-        f"--config={state.root}/kubelet.yaml",
-        f"--kubeconfig={state.pki}/node.kubeconfig",
-        f"--hostname-override={NODE}",
-        f"--node-ip={NODE_IP}",
-        f"--root-dir={state.root}/kubelet",
-        f"--cert-dir={state.root}/kubelet/pki",
-    )
+    node.start_kubelet()
     node.start("kube-proxy", f"--config={state.root}/proxy.yaml")
     node.start("coredns", "-conf", f"{state.root}/Corefile")
     node.wait_for(lambda: _node_ready(state), "the node", 60)

@@ -46,7 +46,7 @@ class Program:
 
     def recipe(self) -> str:
         """What the program is made from, as one line: equal lines mean an equal program."""
-        source = self.version or sources_digest()
+        source = self.version or sources_digest(self.package)
         return f"{self.package} {source} {' '.join(FLAGS)} {self.ldflags if not self.version else ''}".strip() + "\n"
 
     def command(self, output: Path) -> list[str]:
@@ -59,8 +59,9 @@ class Program:
 PROGRAMS = (
     *(
         Program(name, f"k8s.io/kubernetes/cmd/{name}", stamped=True)
-        for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
+        for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
     ),
+    Program("kubelet", "./kubelet", stamped=True),
     Program("etcd", "go.etcd.io/etcd/server/v3"),
     Program("pause", "./pause"),
     Program("coredns", "github.com/coredns/coredns", "v1.14.0"),
@@ -69,11 +70,12 @@ PROGRAMS = (
 )
 
 
-def sources_digest() -> str:
-    """sha256 over what the packages of go/ are built from."""
+def sources_digest(package: str) -> str:
+    """sha256 over what a package of go/go.mod is built from."""
     digest = hashlib.sha256()
-    for file in ("go.mod", "go.sum", "pause/main.go"):
-        digest.update((GO / file).read_bytes())
+    own = sorted((GO / package).glob("*.go")) if package.startswith("./") else []
+    for file in (GO / "go.mod", GO / "go.sum", *own):
+        digest.update(file.read_bytes())
     return digest.hexdigest()
 
 

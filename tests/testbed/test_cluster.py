@@ -100,6 +100,22 @@ def test_a_service_is_reached_by_name_from_a_pod_and_by_a_forwarded_port(kubectl
             socket.create_connection(("127.0.0.1", port), timeout=2)
 
 
+def test_an_image_that_cannot_be_pulled_leaves_the_node_ready(kubectl: Kubectl) -> None:
+    broken = pod("broken", "id")
+    broken["spec"]["containers"][0] |= {
+        "image": "localhost/nosuch:1",
+        "imagePullPolicy": "IfNotPresent",
+        "resources": {"requests": {"cpu": "10m"}, "limits": {"memory": "64Mi"}},
+    }
+    kubectl.apply(broken)
+    reason = "jsonpath={.status.containerStatuses[0].state.waiting.reason}"
+    kubectl.wait(f"{reason}=ImagePullBackOff", "pod/broken")
+    kubectl.wait(f"{reason}=ErrImagePull", "pod/broken")  # tried again: the sandbox is there, the container is not
+    assert kubectl.json("get", "node", "node1")["status"]["conditions"][-1]["status"] == "True"
+    kubectl.apply(pod("after", "id"))
+    kubectl.wait("jsonpath={.status.phase}=Succeeded", "pod/after")
+
+
 def test_exec_and_logs_reach_a_running_pod(kubectl: Kubectl) -> None:
     word = secrets.token_hex(8)
     kubectl.apply(pod("talks", "sh", "-c", f"echo {word}; sleep 60"))

@@ -49,6 +49,20 @@ def test_a_service_that_does_not_exist_cannot_be_forwarded(second: Cluster) -> N
         pass
 
 
+def test_the_kubelet_is_started_again_when_it_ends(second: Cluster) -> None:
+    def kubelets() -> list[int]:
+        return [pid for pid in processes.marked(second.state) if processes.command_name(pid) == "kubelet"]
+
+    (before,) = kubelets()
+    os.kill(before, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while not (now := kubelets()) or now == [before]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    second.run("kubectl", "wait", "--for=condition=Ready", "node/node1", "--timeout=60s", timeout=70)
+    assert "kubelet -9" in (second.state.root / "ended").read_text()
+
+
 def test_killed_all_at_once_it_still_goes_down_without_a_trace(second: Cluster) -> None:
     inside = subprocess.Popen(second.command(["sleep", "300"]), env=os.environ | second.environment())
     deadline = time.monotonic() + 10
