@@ -12,7 +12,7 @@ from cluster.scripted import scripted_trainer
 from trainer.shop import write_shop
 
 BATCH = "monday"
-SCRIPT = Path(__file__).resolve().parents[1] / "operator" / "stand_in.py"
+SCRIPT = Path(__file__).resolve().parents[1] / "tasks" / "stand_in.py"
 
 
 @dataclass(frozen=True)
