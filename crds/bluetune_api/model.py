@@ -13,6 +13,7 @@ from bluetune_api.base import (
     Metrics,
     Name,
     NameReference,
+    QueueName,
     Rule,
     ShortText,
     Text,
@@ -196,6 +197,8 @@ class EmbeddingModelSpec(ApiModel):
     """Where batches, runs and versions are kept."""
     retention: Retention = Field(default_factory=Retention)
     """How many versions are kept."""
+    queue_name: QueueName | None = None
+    """Kueue LocalQueue for the Jobs that import the base and reindex, and for those of tasks that name none."""
     serving: Serving | None = None
     """The blue Deployment; without it, versions are published and nothing is rolled out."""
 

@@ -62,7 +62,7 @@ class TrainerJob:
     deadline_seconds: int | None = None
     suspend: bool = False
     queue_name: str | None = None
-    """Kueue LocalQueue."""
+    """Kueue LocalQueue; None: the one that the template's labels name, if any."""
     annotations: Mapping[str, str] = field(default_factory=dict)
     """Of the Job."""
 
@@ -109,6 +109,7 @@ def trainer_job(job: TrainerJob) -> Object:
         metadata["annotations"] = annotations
     if job.queue_name:
         metadata["labels"][KUEUE_QUEUE] = job.queue_name
+    if KUEUE_QUEUE in metadata["labels"]:
         spec["suspend"] = True  # Kueue starts it
     return {"apiVersion": JOBS.api_version, "kind": JOBS.name, "metadata": metadata, "spec": spec}
 

@@ -191,7 +191,8 @@ class Rollouts:
         assert rollout is not None  # noqa: S101
         if (problem := template_problem(reindex.template)) is not None:
             return failed(rollout, Failure("ReindexRefused", problem), subject.now)
-        job = reindex_job(subject.model, reindex, subject.spec.store, move.rollout)
+        queue = subject.spec.queue_name
+        job = reindex_job(subject.model, reindex, subject.spec.store, move.rollout, queue_name=queue)
         try:
             await self._context.kube.create_owned(JOBS, job, uid_of(subject.model), strict=True)
         except Leftover as error:

@@ -64,6 +64,17 @@ def test_only_a_base_from_the_hub_may_go_online(uri: str, offline: bool) -> None
     assert any(v["name"] == "HF_HUB_OFFLINE" for v in env) == offline
 
 
+def test_with_a_queue_kueue_starts_the_import() -> None:
+    settings = import_settings(MODEL, spec().model_copy(update={"queue_name": "cpus"}), None, Config())
+    job = import_job(MODEL, settings)
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "cpus"
+    assert job["spec"]["suspend"] is True
+    assert made()["spec"]["suspend"] is False
+    assert job_problem(job, [], datetime(2026, 1, 1, tzinfo=UTC)).reason == "Queued"
+    by_others = made() | {"spec": {"suspend": True}}
+    assert job_problem(by_others, [], datetime(2026, 1, 1, tzinfo=UTC)).reason == "SuspendedByOthers"
+
+
 def test_a_plan_left_by_an_earlier_try_is_recognised() -> None:
     settings = import_settings(MODEL, spec(), None, Config())
     plan = import_plan(MODEL, spec(), None)

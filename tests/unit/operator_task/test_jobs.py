@@ -1,5 +1,6 @@
 """The Jobs: restricted, without a token, with the right failure policy; plans that never change; suspension."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -233,6 +234,32 @@ def test_a_queue_of_kueue_starts_the_job_itself() -> None:
         assert suspension(job, suspend=suspend, now_stamp="2026-01-01T00:00:00Z") is None
 
 
+@pytest.mark.parametrize(
+    ("of_task", "of_model", "queue"), [(None, None, None), ("a", None, "a"), (None, "b", "b"), ("a", "b", "a")]
+)
+def test_check_and_training_are_in_one_queue(of_task: str | None, of_model: str | None, queue: str | None) -> None:
+    raw, task, model, method = parts(**({"queueName": of_task} if of_task else {}))
+    model = model.model_copy(update={"spec": model.spec.model_copy(update={"queue_name": of_model})})
+    record = run_record(task, model, method, Config())
+    for wanted in (
+        check_job(raw, task, model, record, Config()),
+        train_job(raw, task, model, record, Config(), check=None),
+    ):
+        job = trainer_job(wanted)
+        assert job["metadata"]["labels"].get("kueue.x-k8s.io/queue-name") == queue
+        assert job["spec"]["suspend"] is True  # it starts once the Lease was read, or Kueue starts it
+
+
+def test_a_queue_that_the_pod_template_names_is_kueues_too() -> None:
+    raw, task, model, method = parts()
+    record = run_record(task, model, method, Config())
+    template = PodTemplate(labels={"kueue.x-k8s.io/queue-name": "gpus"})
+    wanted = replace(check_job(raw, task, model, record, Config()), template=template, suspend=False)
+    job = trainer_job(wanted)
+    assert is_kueues(job)
+    assert job["spec"]["suspend"] is True
+
+
 def kept_check(**spec: Any) -> tuple[Plan, RunRecord, dict[str, Any]]:
     """Plan and record of a run that begins, and the ConfigMap that keeps them."""
     raw, task, model, method = parts(**spec)
@@ -368,4 +395,4 @@ def test_suspending_keeps_what_is_left_of_the_deadline(job: dict[str, Any], susp
     thing = {"metadata": {"resourceVersion": "5"}, **job}
     patch = suspension(thing, suspend=suspend, now_stamp="2026-01-01T00:00:30Z")
     assert (patch["spec"] if patch else None) == expected
-    assert patch is None or patch["metadata"] == {"resourceVersion": "5"}
+    assert patch is None or patch["metadata"]["resourceVersion"] == "5"
