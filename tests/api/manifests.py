@@ -133,6 +133,16 @@ CASES = [
     Case("secret without name", MODEL, {f"{S}.credentialsSecretRef": {}}, "name"),
     Case("keep one version", MODEL, {"spec.retention": {"keepVersions": 1}}, "spec.retention.keepVersions"),
     Case("unknown delivery", MODEL, {f"{T}.delivery": "Volume"}, "spec.serving.delivery"),
+    Case(
+        "init container with a size",
+        MODEL,
+        {
+            f"{T}.delivery": "InitContainer",
+            f"{T}.mountPath": "/model",
+            f"{T}.fetcher": {"resources": {"limits": {"memory": "1Gi"}}},
+        },
+    ),
+    Case("size of no init container", MODEL, {f"{T}.fetcher": {"resources": {}}}, "spec.serving.fetcher"),
     Case("init container without path", MODEL, {f"{T}.delivery": "InitContainer"}, "spec.serving.mountPath"),
     Case("path without init container", MODEL, {f"{T}.mountPath": "/model"}, "spec.serving.mountPath"),
     Case("deployment name with capitals", MODEL, {f"{T}.deployment": "Search"}, "spec.serving.deployment"),

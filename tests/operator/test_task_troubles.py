@@ -98,7 +98,7 @@ def test_a_pod_that_no_node_can_take_says_so_within_seconds(operator: Fixture, w
     told = world.ready_reason("t", "Unschedulable", 10)["message"]
     assert "Insufficient nvidia.com/gpu" in told
     check = world.get("job/t-check")["spec"]["template"]["spec"]["containers"][0]
-    assert not check["resources"].get("limits")
+    assert check["resources"]["limits"] == {"cpu": "2", "memory": "8Gi"}
 
 
 def test_a_task_whose_pod_no_node_takes_in_time_lets_the_next_one_train(operator: Fixture, world: Fixture) -> None:

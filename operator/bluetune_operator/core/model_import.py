@@ -68,6 +68,7 @@ def import_settings(
         command="import",
         image=(method.image if method else None) or config.trainer_image,
         image_pull_policy=config.trainer_image_pull_policy,
+        fixed_ids=config.fixed_ids,
         store=spec.store,
         template=cpu_template(method.pod_template, method.cpu_pod_template) if method else None,
         queue_name=spec.queue_name,

@@ -120,6 +120,7 @@ def _job(
         command=command,
         image=record.image,
         image_pull_policy=config.trainer_image_pull_policy,
+        fixed_ids=config.fixed_ids,
         store=model.spec.store,
         template=_template(command, record),
         max_retries=task.spec.max_retries,

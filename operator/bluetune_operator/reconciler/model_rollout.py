@@ -38,8 +38,8 @@ from bluetune_operator.core.rollout_reindex import job_view, reindex_job, reinde
 from bluetune_operator.core.serving_fields import field_conflict
 from bluetune_operator.core.serving_patch import (
     FIELD_MANAGER,
-    Fetcher,
     cannot_patch,
+    fetcher_of,
     serving_patch,
     unsafe,
 )
@@ -109,8 +109,7 @@ class Rollouts:
 
     def patch(self, subject: Subject, version: str, digest: str) -> Object:
         """The Deployment's fields for a version."""
-        config = self._context.config
-        fetcher = Fetcher(config.trainer_image, config.trainer_image_pull_policy)
+        fetcher = fetcher_of(self._context.config)
         namespace = namespace_of(subject.model)
         return serving_patch(subject.serving, subject.spec.store, namespace, version, digest, fetcher)
 
