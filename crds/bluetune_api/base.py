@@ -66,6 +66,8 @@ SubdomainName = Annotated[
     str, StringConstraints(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
 ]
 """The name of a Secret, a ServiceAccount or any other object whose name may hold dots."""
+QueueName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")]
+"""The name of a Kueue LocalQueue, which is the value of a label."""
 VersionId = Annotated[str, StringConstraints(max_length=13, pattern=VERSION_PATTERN)]
 """A model version: `v` and the first 12 hexadecimal digits of its manifest's sha256."""
 Digest = Annotated[str, StringConstraints(max_length=71, pattern=DIGEST_PATTERN)]

@@ -13,6 +13,7 @@ from bluetune_api.base import (
     Metrics,
     Name,
     NameReference,
+    QueueName,
     Rule,
     ShortText,
     Text,
@@ -21,6 +22,7 @@ from bluetune_api.base import (
     VersionId,
     immutable,
 )
+from bluetune_api.pods import Resources
 from bluetune_api.resource import PrintColumn, Resource
 from bluetune_api.store_location import StoreSpec
 
@@ -147,6 +149,14 @@ class Verify(ApiModel):
     """As in a probe of a container. Pods are asked by their addresses, so with HTTPS no certificate is checked."""
 
 
+class Fetcher(ApiModel):
+    """The init container that brings a version's files."""
+
+    resources: Resources | None = None
+    """Its requests and limits; default: 100m CPU and 256Mi of memory, at most 1 CPU and 512Mi. A change counts from the
+    next rollout on."""
+
+
 class Serving(ApiModel):
     """The blue Deployment."""
 
@@ -163,6 +173,12 @@ class Serving(ApiModel):
             lambda s: s.delivery == "InitContainer" or s.mount_path is None,
             "mountPath",
         ),
+        Rule(
+            "self.delivery == 'InitContainer' || !has(self.fetcher)",
+            "fetcher goes with delivery InitContainer only",
+            lambda s: s.delivery == "InitContainer" or s.fetcher is None,
+            "fetcher",
+        ),
     )
 
     deployment: Name
@@ -174,6 +190,8 @@ class Serving(ApiModel):
     files before the server starts."""
     mount_path: MountPath | None = None
     """Where the server finds the model's files, with InitContainer."""
+    fetcher: Fetcher | None = None
+    """The init container of InitContainer."""
     rollout_timeout_seconds: Annotated[int, Field(ge=1, le=86400)] = 600
     """After this long without all pods replaced, the rollout fails and goes back."""
     gate: Gate = Field(default_factory=Gate)
@@ -196,6 +214,8 @@ class EmbeddingModelSpec(ApiModel):
     """Where batches, runs and versions are kept."""
     retention: Retention = Field(default_factory=Retention)
     """How many versions are kept."""
+    queue_name: QueueName | None = None
+    """Kueue LocalQueue for the Jobs that import the base and reindex, and for those of tasks that name none."""
     serving: Serving | None = None
     """The blue Deployment; without it, versions are published and nothing is rolled out."""
 

@@ -77,7 +77,15 @@ TASK_GROUPS: tuple[Group, ...] = (
                 " and the lock is kept",
                 "set `spec.suspend` to false",
             ),
-            "Queued": Entry("the Job waits to be admitted by Kueue", "see the Workload: `kubectl get workloads`"),
+            "SuspendedByOthers": Entry(
+                "another controller suspends the Job again and again: Kueue with `manageJobsWithoutQueueName` does so"
+                " to Jobs without a queue. The operator resumes it five times, later each time",
+                "set `spec.queueName` of the model or task; or resume the Job (`kubectl patch job`)",
+            ),
+            "Queued": Entry(
+                "the Job waits to be admitted by Kueue; of a model, its import does",
+                "see the Workload: `kubectl get workloads`",
+            ),
             "KueueOwnsSuspend": Entry(
                 "`spec.suspend` is true, but Kueue starts and stops this task's Job (`spec.queueName`)",
                 "set `spec.active: false` on the Job's Workload; or cancel the task; or set `spec.suspend` to false",
@@ -232,6 +240,11 @@ TASK_GROUPS: tuple[Group, ...] = (
             "DeadlineExceeded": Entry(
                 "it ran longer than `spec.activeDeadlineSeconds`; time in the queue or suspended does not count",
                 "allow more, or search less (`initialMaxEvals`)",
+            ),
+            "PendingTimeout": Entry(
+                "the task held the lock for `spec.pendingTimeoutSeconds` and its Job got no pod, or the pod could not"
+                " start; the message has the last reason",
+                "mend what the message says, or allow more, and apply a new task",
             ),
             "Evicted": Entry(
                 "the node had to get rid of the pod; it does not count as a retry", "request what the pod really needs"

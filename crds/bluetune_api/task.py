@@ -11,6 +11,7 @@ from bluetune_api.base import (
     Digest,
     Metrics,
     NameReference,
+    QueueName,
     Rule,
     ShortText,
     Text,
@@ -45,7 +46,8 @@ class Overrides(ApiModel):
 
 
 class FineTuningTaskSpec(ApiModel):
-    """One run. Only `priority`, `suspend`, `cancel` and `ttlSecondsAfterFinished` can change."""
+    """One run. Only `priority`, `suspend`, `cancel`, `pendingTimeoutSeconds` and `ttlSecondsAfterFinished` can
+    change."""
 
     RULES = (
         Rule(
@@ -84,11 +86,14 @@ class FineTuningTaskSpec(ApiModel):
     active_deadline_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = immutable(
         "Most seconds of running time; queued and suspended time does not count.", None
     )
+    pending_timeout_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
+    """Most seconds in a row that the task may hold the model's lock while its Job gets no pod, or the pod cannot start;
+    then it fails as `PendingTimeout` and gives the lock back. Absent: it waits without an end."""
     max_retries: Annotated[int, Field(ge=0, le=100)] = immutable(
         "How often a crashed trainer is started again; evictions and a store that cannot be used do not count.", 3
     )
-    queue_name: Annotated[str, StringConstraints(min_length=1, max_length=63)] | None = immutable(
-        "Kueue LocalQueue for the GPU Job.", None
+    queue_name: QueueName | None = immutable(
+        "Kueue LocalQueue for the check and the training; default: the model's.", None
     )
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=315_360_000)] | None = None
     """Delete the task this long after it ended."""
@@ -173,6 +178,8 @@ class FineTuningTaskStatus(ApiModel):
     """Pods that the training Job has started, evicted and suspended ones too."""
     pod_name: ShortText | None = None
     """Newest pod of the training Job, for `kubectl logs`."""
+    pending_since: Timestamp | None = None
+    """Since when the Job gets no pod, or the pod cannot start; absent while one runs."""
     queue: Queue | None = None
     """Place in the model's queue, while waiting."""
     progress: TaskProgress | None = None

@@ -96,9 +96,20 @@ def test_images_are_named_by_version_tag_or_digest(render: Render) -> None:
     objects = render()
     assert operator_pod(objects)["containers"][0]["image"] == f"bluetune-operator:{version}"
     assert environment(objects)["BLUETUNE_TRAINER_IMAGE"] == f"bluetune-trainer:{version}"
+    assert environment(objects)["BLUETUNE_FETCHER_IMAGE"] == f"bluetune-operator:{version}"
     objects = render("image.repository=r.example:5000/a/op", "image.tag=x", f"trainerImage.digest={digest}")
+    assert environment(objects)["BLUETUNE_FETCHER_IMAGE"] == "r.example:5000/a/op:x"
     assert operator_pod(objects)["containers"][0]["image"] == "r.example:5000/a/op:x"
     assert environment(objects)["BLUETUNE_TRAINER_IMAGE"] == f"bluetune-trainer@{digest}"
+
+
+def test_the_platform_may_assign_users(render: Render) -> None:
+    assert environment(render())["BLUETUNE_FIXED_IDS"] == "true"
+    objects = render("pods.fixedIds=false")
+    assert environment(objects)["BLUETUNE_FIXED_IDS"] == "false"
+    pod = operator_pod(objects)
+    for context in (pod["securityContext"], pod["containers"][0]["securityContext"]):
+        assert not {"runAsUser", "runAsGroup", "fsGroup"} & set(context)
 
 
 def test_the_operator_may_do_what_it_needs_and_no_more(render: Render) -> None:

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +69,9 @@ PROGRAMS = (
     Program("minio", "github.com/minio/minio", "v0.0.0-20260212201848-7aac2a2c5b7c"),
 )
 
+NEIGHBOURS = (Program("kueue", "sigs.k8s.io/kueue/cmd/kueue", "v0.17.0"),)
+"""Controllers of others that some tests put beside the operator: built when those tests want them."""
+
 
 def sources_digest(package: str) -> str:
     """sha256 over what a package of go/go.mod is built from."""
@@ -79,30 +82,30 @@ def sources_digest(package: str) -> str:
     return digest.hexdigest()
 
 
-def missing(folder: Path) -> list[Program]:
-    """The programs that have to be built into `folder`."""
+def missing(folder: Path, wanted: Sequence[Program] = PROGRAMS) -> list[Program]:
+    """Of the programs that are wanted, those that have to be built into `folder`."""
 
     def marker(program: Program) -> str | None:
         file = folder / f"{program.name}.built-from"
         return file.read_text() if file.exists() and (folder / program.name).exists() else None
 
-    return [program for program in PROGRAMS if marker(program) != program.recipe()]
+    return [program for program in wanted if marker(program) != program.recipe()]
 
 
-def build() -> Path:
+def build(wanted: Sequence[Program] = PROGRAMS) -> Path:
     """Build what is missing and return the folder of the programs. Two builds at a time wait for each other.
 
     Raises ClusterError if Go is missing or too old, or a program does not build.
     """
     folder = binaries()
     folder.mkdir(parents=True, exist_ok=True)
-    if not missing(folder):
+    if not missing(folder, wanted):
         return folder
     with _only_one(folder / ".lock"):
-        todo = missing(folder)
+        todo = missing(folder, wanted)
         if todo:
             check_go()
-            say(f"Building {len(todo)} programs into {folder}, once (about 8 minutes for all of them on 2 cores):")
+            say(f"Building {len(todo)} programs into {folder}, once (about 8 minutes for a whole cluster on 2 cores):")
         for program in todo:
             with step(f"building {program.name}"):
                 _build(program, folder)

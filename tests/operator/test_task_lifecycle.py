@@ -302,14 +302,18 @@ def test_a_run_keeps_its_plan_when_its_method_is_edited_and_says_so(on: OnModel)
 
 
 def test_a_job_in_a_queue_of_kueue_is_started_and_stopped_by_kueue_alone(on: OnModel) -> None:
-    def kueue(suspend: bool) -> None:
+    def kueue(suspend: bool, stage: str = "train") -> None:
         patch = json.dumps({"spec": {"suspend": suspend}})
-        on.world.kubectl("patch", on.job("t"), "--type=merge", "-p", patch)
+        on.world.kubectl("patch", on.job("t", stage), "--type=merge", "-p", patch)
 
     on.apply(t={"queueName": "gpus", "metadata": {"train": "sleep:5"}})
     on.until_reason("t", "Queued")
-    job = on.world.get(on.job("t"))
+    check = on.world.get(on.job("t", "check"))
+    assert check["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "gpus"
+    kueue(False, "check")
+    job = on.world.until(on.job("t"), lambda o: bool(o["spec"]["suspend"]))
     assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "gpus"
+    on.until_reason("t", "Queued")
     kueue(suspend=False)
     on.training("t")
     on.edit("t", suspend=True)

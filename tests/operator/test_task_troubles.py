@@ -98,7 +98,20 @@ def test_a_pod_that_no_node_can_take_says_so_within_seconds(operator: Fixture, w
     told = world.ready_reason("t", "Unschedulable", 10)["message"]
     assert "Insufficient nvidia.com/gpu" in told
     check = world.get("job/t-check")["spec"]["template"]["spec"]["containers"][0]
-    assert not check["resources"].get("limits")
+    assert check["resources"]["limits"] == {"cpu": "2", "memory": "8Gi"}
+
+
+def test_a_task_whose_pod_no_node_takes_in_time_lets_the_next_one_train(operator: Fixture, world: Fixture) -> None:
+    world.basics()
+    template = {"resources": {"limits": {"nvidia.com/gpu": "8"}}}
+    hungry = {"methodRef": {"name": "hungry"}, "pendingTimeoutSeconds": 5}
+    world.kubectl.apply(world.method("hungry", podTemplate=template), world.task("t", **hungry))
+    world.until("ftt/t", lambda o: (o.get("status") or {}).get("jobName") == "t-train", 60)
+    world.kubectl.apply(world.task("u", batchId="b1"))
+    failed = ready(world.ended("t"))
+    assert failed["reason"] == "PendingTimeout"
+    assert "Insufficient nvidia.com/gpu" in failed["message"]
+    assert ready(world.ended("u"))["status"] == "True"
 
 
 def test_a_pod_that_a_quota_forbids_is_told_and_made_when_it_may(operator: Fixture, world: Fixture) -> None:

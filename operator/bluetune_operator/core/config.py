@@ -16,6 +16,12 @@ class Config:
     """Image of methods that name none."""
     trainer_image_pull_policy: str = "IfNotPresent"
     """Always, IfNotPresent or Never."""
+    fetcher_image: str = ""
+    """Image of the init container that fetches versions, the operator's own; empty: the trainer's, which is larger."""
+    fetcher_image_pull_policy: str = "IfNotPresent"
+    """Always, IfNotPresent or Never."""
+    fixed_ids: bool = True
+    """Whether pods name the user and the groups that they run as; not where the platform assigns them (OpenShift)."""
     health_port: int = 8080
     """Port of /healthz and /readyz; 0 is none."""
     metrics_port: int = 8081
@@ -43,13 +49,14 @@ def config_from(environment: Mapping[str, str]) -> Config:
     log_format = environment.get("BLUETUNE_LOG_FORMAT", base.log_format)
     if log_format not in ("json", "text"):
         raise ValueError(f"BLUETUNE_LOG_FORMAT={log_format!r}: must be json or text")
-    policy = environment.get("BLUETUNE_TRAINER_IMAGE_PULL_POLICY") or base.trainer_image_pull_policy
-    if policy not in ("Always", "IfNotPresent", "Never"):
-        raise ValueError(f"BLUETUNE_TRAINER_IMAGE_PULL_POLICY={policy!r}: must be Always, IfNotPresent or Never")
+    policy = _pull_policy(environment, "BLUETUNE_TRAINER_IMAGE_PULL_POLICY", base.trainer_image_pull_policy)
     return Config(
         namespaces=tuple(n for n in (p.strip() for p in environment.get("BLUETUNE_NAMESPACES", "").split(",")) if n),
         trainer_image=environment.get("BLUETUNE_TRAINER_IMAGE") or base.trainer_image,
         trainer_image_pull_policy=policy,
+        fetcher_image=environment.get("BLUETUNE_FETCHER_IMAGE", base.fetcher_image),
+        fetcher_image_pull_policy=_pull_policy(environment, "BLUETUNE_FETCHER_IMAGE_PULL_POLICY", policy),
+        fixed_ids=_flag(environment, "BLUETUNE_FIXED_IDS", base.fixed_ids),
         health_port=_port(environment, "BLUETUNE_HEALTH_PORT", base.health_port),
         metrics_port=_port(environment, "BLUETUNE_METRICS_PORT", base.metrics_port),
         log_format=log_format,
@@ -65,3 +72,17 @@ def _port(environment: Mapping[str, str], name: str, default: int) -> int:
     if not text.isdigit() or int(text) > 65535:
         raise ValueError(f"{name}={text!r}: must be a port number, or 0 for none")
     return int(text)
+
+
+def _pull_policy(environment: Mapping[str, str], name: str, default: str) -> str:
+    policy = environment.get(name) or default
+    if policy not in ("Always", "IfNotPresent", "Never"):
+        raise ValueError(f"{name}={policy!r}: must be Always, IfNotPresent or Never")
+    return policy
+
+
+def _flag(environment: Mapping[str, str], name: str, default: bool) -> bool:
+    text = environment.get(name) or str(default).lower()
+    if text not in ("true", "false"):
+        raise ValueError(f"{name}={text!r}: must be true or false")
+    return text == "true"

@@ -10,6 +10,7 @@ from bluetune_api.pods import GPUS, PodTemplate, gpus
 from bluetune_api.records import Plan
 from bluetune_api.store_location import StoreSpec
 from bluetune_operator.core.kinds import CONFIG_MAPS, JOBS, Object, owner_reference
+from bluetune_operator.core.pod_resources import CHECK_OR_IMPORT, TRAINING, filled
 from bluetune_operator.core.store_env import store_env
 
 CONTAINER = "trainer"
@@ -62,9 +63,11 @@ class TrainerJob:
     deadline_seconds: int | None = None
     suspend: bool = False
     queue_name: str | None = None
-    """Kueue LocalQueue."""
+    """Kueue LocalQueue; None: the one that the template's labels name, if any."""
     annotations: Mapping[str, str] = field(default_factory=dict)
     """Of the Job."""
+    fixed_ids: bool = True
+    """Whether the pods name user and groups; not where the platform assigns them."""
 
 
 def plan_config_map(job: TrainerJob, plan: Plan, **more: str) -> Object:
@@ -109,6 +112,7 @@ def trainer_job(job: TrainerJob) -> Object:
         metadata["annotations"] = annotations
     if job.queue_name:
         metadata["labels"][KUEUE_QUEUE] = job.queue_name
+    if KUEUE_QUEUE in metadata["labels"]:
         spec["suspend"] = True  # Kueue starts it
     return {"apiVersion": JOBS.api_version, "kind": JOBS.name, "metadata": metadata, "spec": spec}
 
@@ -182,10 +186,8 @@ def _pod_spec(job: TrainerJob, template: PodTemplate) -> Object:
         "shareProcessNamespace": True,
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
             "seccompProfile": {"type": "RuntimeDefault"},
+            **(dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup"), USER) if job.fixed_ids else {}),
         },
         "containers": [container],
         "volumes": volumes,
@@ -209,6 +211,7 @@ def _gpus(job: TrainerJob) -> int:
 def _environment(job: TrainerJob, template: PodTemplate) -> list[Object]:
     env: list[Object] = [
         {"name": "HOME", "value": "/tmp"},  # noqa: S108 - the pod's own, an emptyDir
+        {"name": "USER", "value": "bluetune"},  # torch asks for it, and an assigned user has no name
         {"name": "BLUETUNE_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
         *store_env(job.store),
     ]
@@ -230,10 +233,8 @@ def _environment(job: TrainerJob, template: PodTemplate) -> list[Object]:
 
 def _resources(template: PodTemplate, *, gpu: bool) -> Object:
     """A check or an import never gets a GPU."""
-    if template.resources is None:
-        return {}
-    wire: Object = template.resources.wire()
     if gpu:
-        return wire
+        return filled(template.resources, TRAINING).wire()
+    wire = filled(template.resources, CHECK_OR_IMPORT).wire()
     amounts = ("requests", "limits")
     return {what: {k: v for k, v in wire[what].items() if "/" not in k} for what in amounts if what in wire}

@@ -16,7 +16,9 @@ from bluetune_operator.core.cpu_pods import cpu_template
 from bluetune_operator.core.job_state import ended_for_an_outage, job_state
 from bluetune_operator.core.jobs import TrainerJob, plan_of, trainer_job
 from bluetune_operator.core.kinds import Object, child_labels, name_of, namespace_of, true_condition, uid_of
+from bluetune_operator.core.resuming import resume_command
 from bluetune_operator.core.rollout import Failure
+from bluetune_operator.core.task_jobs import is_kueues
 from bluetune_operator.core.validation import first_problem
 from bluetune_operator.core.workloads import is_active_pod, is_finished_job
 
@@ -66,8 +68,10 @@ def import_settings(
         command="import",
         image=(method.image if method else None) or config.trainer_image,
         image_pull_policy=config.trainer_image_pull_policy,
+        fixed_ids=config.fixed_ids,
         store=spec.store,
         template=cpu_template(method.pod_template, method.cpu_pod_template) if method else None,
+        queue_name=spec.queue_name,
         online=spec.base.uri.startswith(("hf://", PLUGIN_BASE)),
     )
 
@@ -111,6 +115,12 @@ def job_problem(job: Object, pods: Sequence[Object], now: datetime) -> Failure:
         return Failure(state.trouble.reason, f"the import failed: {state.trouble.message}; {again}")
     if is_finished_job(job):
         return Failure("ResultMissing", f"Job {name} ended without a result in the store; delete it to try again")
+    if state.state == "Suspended" and is_kueues(job):
+        return Failure("Queued", f"Job {name} waits to be admitted by its queue")
+    if state.state == "Suspended" and not waits_for_store(job):
+        said = f"Job {name} was suspended by others, as Kueue does with Jobs that have no queue"
+        again = resume_command(name)
+        return Failure("SuspendedByOthers", f"{said}: set spec.queueName and delete the Job, or resume it: {again}")
     if state.trouble is None:
         return Failure("Importing", "the base is being imported")
     if state.trouble.reason in OUTAGES:  # the same while the next attempt runs into it

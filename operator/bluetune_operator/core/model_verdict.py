@@ -19,6 +19,7 @@ TRANSIENT = frozenset(
     {
         "BlueNotAvailable",
         "Importing",
+        "Queued",
         "RollingOut",
         "ScaledToZero",
         "StoreError",

@@ -8,6 +8,7 @@ from bluetune_api import store_layout
 from bluetune_api.model import Reindex, Rollout
 from bluetune_api.store_location import StoreSpec
 from bluetune_operator.core.job_state import Trouble
+from bluetune_operator.core.jobs import KUEUE_QUEUE
 from bluetune_operator.core.kinds import (
     Object,
     child_labels,
@@ -94,7 +95,9 @@ def _kind(value: Any) -> str:
     return known.get(type(value), "a number")
 
 
-def reindex_job(model: Object, reindex: Reindex, store: StoreSpec, rollout: Rollout) -> Object:
+def reindex_job(
+    model: Object, reindex: Reindex, store: StoreSpec, rollout: Rollout, *, queue_name: str | None = None
+) -> Object:
     """The Job of a rollout. What the template holds is kept, but for the variables that bluetune sets, and a
     ttlSecondsAfterFinished that would remove the Job before its end is seen. `template_problem` must be None."""
     spec: Object = {"ttlSecondsAfterFinished": KEPT_SECONDS, **copy.deepcopy(reindex.template)}
@@ -117,13 +120,15 @@ def reindex_job(model: Object, reindex: Reindex, store: StoreSpec, rollout: Roll
         if store.ca_secret_ref is not None:
             mount = {"name": CA_VOLUME, "mountPath": CA_FOLDER, "readOnly": True}
             container["volumeMounts"] = [*(container.get("volumeMounts") or []), mount]
+    if queue_name is not None:
+        spec["suspend"] = True  # Kueue starts it
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
             "name": reindex_name(name_of(model), rollout.to),
             "namespace": namespace_of(model),
-            "labels": labels,
+            "labels": labels | ({KUEUE_QUEUE: queue_name} if queue_name is not None else {}),
             "annotations": {ROLLOUT_ANNOTATION: rollout.started_at},
             "ownerReferences": [owner_reference(model)],
         },
@@ -147,6 +152,12 @@ def job_view(
     ours = annotations.get(ROLLOUT_ANNOTATION) == rollout.started_at and not job["metadata"].get("deletionTimestamp")
     if not is_finished_job(job):
         waits = why_not_started(p for p in pods if is_active_pod(p)) or (refused.message if refused else "")
+        if (job.get("spec") or {}).get("suspend"):
+            waits = f"Job {name_of(job)} " + (
+                "waits to be admitted by its queue"
+                if KUEUE_QUEUE in (job["metadata"].get("labels") or {})
+                else "is suspended, by its template or by others; set spec.queueName if Kueue is to run it"
+            )
         return JobView("Running", ours, waits)
     failed = true_condition(job, "Failed")
     if failed is None:

@@ -9,6 +9,10 @@ from typing import Any
 from bluetune_api import store_layout
 from bluetune_api.model import Serving
 from bluetune_api.store_location import StoreSpec
+from bluetune_operator.core.config import Config
+from bluetune_operator.core.jobs import USER
+from bluetune_operator.core.pod_resources import FETCHER as FETCHER_RESOURCES
+from bluetune_operator.core.pod_resources import filled
 from bluetune_operator.core.rollout import Failure
 from bluetune_operator.core.store_env import store_env
 
@@ -26,6 +30,15 @@ class Fetcher:
 
     image: str
     pull_policy: str = "IfNotPresent"
+    fixed_ids: bool = True
+    """Whether it names the user that it runs as: beside a server that is root, nothing else makes it another one."""
+
+
+def fetcher_of(config: Config) -> Fetcher:
+    """The operator's own image: the trainer's would bring gigabytes of CUDA to every node that serves."""
+    if config.fetcher_image:
+        return Fetcher(config.fetcher_image, config.fetcher_image_pull_policy, config.fixed_ids)
+    return Fetcher(config.trainer_image, config.trainer_image_pull_policy, config.fixed_ids)
 
 
 def serving_patch(
@@ -44,9 +57,8 @@ def serving_patch(
     container: dict[str, Any] = {"name": serving.container, "env": env}
     pod: dict[str, Any] = {"containers": [container]}
     if serving.delivery == "InitContainer":
-        assert serving.mount_path is not None  # noqa: S101 the API's rule
         container["volumeMounts"] = [{"name": MODEL_VOLUME, "mountPath": serving.mount_path}]
-        pod["initContainers"] = [_fetch_container(serving.mount_path, store, version, digest, fetcher)]
+        pod["initContainers"] = [_fetch_container(serving, store, version, digest, fetcher)]
         pod["volumes"] = [{"name": MODEL_VOLUME, "emptyDir": {}}, {"name": TMP_VOLUME, "emptyDir": {}}]
         if store.ca_secret_ref is not None:
             pod["volumes"].append({"name": CA_VOLUME, "secret": {"secretName": store.ca_secret_ref.name}})
@@ -63,7 +75,10 @@ def serving_patch(
     }
 
 
-def _fetch_container(mount_path: str, store: StoreSpec, version: str, digest: str, fetcher: Fetcher) -> dict[str, Any]:
+def _fetch_container(serving: Serving, store: StoreSpec, version: str, digest: str, fetcher: Fetcher) -> dict[str, Any]:
+    mount_path, own = serving.mount_path, serving.fetcher
+    assert mount_path is not None  # noqa: S101 the API's rule
+    ids = dict.fromkeys(("runAsUser", "runAsGroup"), USER) if fetcher.fixed_ids else {}
     env = [*store_env(store), {"name": "HOME", "value": "/tmp"}]  # noqa: S108 the container's
     mounts = [{"name": MODEL_VOLUME, "mountPath": mount_path}, {"name": TMP_VOLUME, "mountPath": "/tmp"}]  # noqa: S108
     if store.ca_secret_ref is not None:
@@ -75,13 +90,14 @@ def _fetch_container(mount_path: str, store: StoreSpec, version: str, digest: st
         "imagePullPolicy": fetcher.pull_policy,
         "command": ["bluetune-trainer", "fetch", "--version", version, "--digest", digest, "--into", mount_path],
         "env": env,
-        "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}},
+        "resources": filled(own.resources if own else None, FETCHER_RESOURCES).wire(),
         "securityContext": {
             "runAsNonRoot": True,
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
             "seccompProfile": {"type": "RuntimeDefault"},
+            **ids,
         },
         "volumeMounts": mounts,
     }

@@ -14,6 +14,7 @@ from bluetune_operator.core.cpu_pods import cpu_template
 from bluetune_operator.core.job_state import JobState
 from bluetune_operator.core.jobs import KUEUE_QUEUE, Command, TrainerJob, plan_of
 from bluetune_operator.core.kinds import Object, child_labels, condition, labels_of, name_of, true_condition
+from bluetune_operator.core.resuming import RESUMED, resumed_once_more
 from bluetune_operator.core.run_record import RunRecord, record_of
 from bluetune_operator.core.times import moment_of
 from bluetune_operator.core.workloads import is_finished_job
@@ -84,7 +85,7 @@ def train_job(
     if deadline is not None and check is not None:
         deadline = _seconds_left(check, deadline)
     wanted = _job(raw, task, model, record, config, name="train", command="run")
-    return replace(wanted, gpu=True, deadline_seconds=deadline, queue_name=task.spec.queue_name)
+    return replace(wanted, gpu=True, deadline_seconds=deadline)
 
 
 def with_record(job: TrainerJob, record: RunRecord) -> TrainerJob:
@@ -120,11 +121,13 @@ def _job(
         command=command,
         image=record.image,
         image_pull_policy=config.trainer_image_pull_policy,
+        fixed_ids=config.fixed_ids,
         store=model.spec.store,
         template=_template(command, record),
         max_retries=task.spec.max_retries,
         deadline_seconds=task.spec.active_deadline_seconds,
         annotations=record.annotations(),
+        queue_name=task.spec.queue_name or model.spec.queue_name,
         suspend=True,  # it is resumed once the Lease, read after the Job is there, still names the task
     )
 
@@ -166,7 +169,7 @@ def suspension(job: Object, *, suspend: bool, now_stamp: str) -> Object | None:
     """The merge patch that suspends or resumes a Job, or None if it is as wanted, has ended, or is Kueue's.
 
     Kubernetes resets a Job's startTime, and with it activeDeadlineSeconds, when it is resumed; what is left of the
-    deadline is kept by lowering it.
+    deadline is kept by lowering it. The annotation tells the operator's suspensions from those of others.
     """
     if is_finished_job(job) or is_kueues(job) or bool(job["spec"].get("suspend")) == suspend:
         return None
@@ -176,4 +179,9 @@ def suspension(job: Object, *, suspend: bool, now_stamp: str) -> Object | None:
     if suspend and deadline is not None and begun and true_condition(job, "Suspended") is None:
         run = (moment_of(now_stamp) - moment_of(begun)).total_seconds()
         spec["activeDeadlineSeconds"] = max(1, round(deadline - run))
-    return {"metadata": {"resourceVersion": job["metadata"]["resourceVersion"]}, "spec": spec}
+    metadata: Object = {"resourceVersion": job["metadata"]["resourceVersion"]}
+    if not suspend:
+        metadata["annotations"] = {RESUMED: resumed_once_more(job, now_stamp)}
+    elif RESUMED in (job["metadata"].get("annotations") or {}):
+        metadata["annotations"] = {RESUMED: None}
+    return {"metadata": metadata, "spec": spec}

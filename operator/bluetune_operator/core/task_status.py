@@ -32,6 +32,11 @@ class Draft:
         return self._now
 
     @property
+    def doing(self) -> tuple[Reason, str] | None:
+        """Reason and message of what is happening, if this reconcile has said so."""
+        return self._why
+
+    @property
     def ended(self) -> bool:
         """Whether the task has its terminal condition, old or new."""
         return is_true(self.status.conditions, SUCCEEDED) or is_true(self.status.conditions, FAILED)
@@ -71,7 +76,7 @@ class Draft:
         self._end(phase, reason, message)
 
     def _end(self, phase: Phase, reason: Reason, message: str) -> None:
-        self.set(phase=phase, queue=None, completion_time=stamp(self._now))
+        self.set(phase=phase, queue=None, pending_since=None, completion_time=stamp(self._now))
         if self.status.progress is not None:
             self.set(progress=without_time_left(self.status.progress))
         if find(self.status.conditions, "LockAcquired") is not None:

@@ -117,7 +117,7 @@ async def _suspend(context: Context, job: Object, *, suspend: bool) -> bool:
     if not suspend and not waits_for_store(job):
         return False
     if patch is not None:
-        patch["metadata"]["annotations"] = {WAITS_ANNOTATION: "store" if suspend else None}
+        patch["metadata"].setdefault("annotations", {})[WAITS_ANNOTATION] = "store" if suspend else None
         context.cache.put_ahead(JOBS, await context.kube.merge_patch(JOBS, namespace_of(job), name_of(job), patch))
     return patch is not None
 

@@ -38,8 +38,8 @@ from bluetune_operator.core.rollout_reindex import job_view, reindex_job, reinde
 from bluetune_operator.core.serving_fields import field_conflict
 from bluetune_operator.core.serving_patch import (
     FIELD_MANAGER,
-    Fetcher,
     cannot_patch,
+    fetcher_of,
     serving_patch,
     unsafe,
 )
@@ -109,8 +109,7 @@ class Rollouts:
 
     def patch(self, subject: Subject, version: str, digest: str) -> Object:
         """The Deployment's fields for a version."""
-        config = self._context.config
-        fetcher = Fetcher(config.trainer_image, config.trainer_image_pull_policy)
+        fetcher = fetcher_of(self._context.config)
         namespace = namespace_of(subject.model)
         return serving_patch(subject.serving, subject.spec.store, namespace, version, digest, fetcher)
 
@@ -191,7 +190,8 @@ class Rollouts:
         assert rollout is not None  # noqa: S101
         if (problem := template_problem(reindex.template)) is not None:
             return failed(rollout, Failure("ReindexRefused", problem), subject.now)
-        job = reindex_job(subject.model, reindex, subject.spec.store, move.rollout)
+        queue = subject.spec.queue_name
+        job = reindex_job(subject.model, reindex, subject.spec.store, move.rollout, queue_name=queue)
         try:
             await self._context.kube.create_owned(JOBS, job, uid_of(subject.model), strict=True)
         except Leftover as error:

@@ -22,10 +22,14 @@ from bluetune_operator.core.kinds import (
     TASK_UID_LABEL,
     Object,
     is_deleting,
+    name_of,
+    uid_of,
 )
 from bluetune_operator.core.lock import is_held
+from bluetune_operator.core.pending import pending, timeout_message
 from bluetune_operator.core.pod_refusal import SILENT_SECONDS, next_look
 from bluetune_operator.core.progress import poll_seconds
+from bluetune_operator.core.resuming import undone
 from bluetune_operator.core.run_record import RECORD, RunRecord, plan_verdict, record_of, run_record
 from bluetune_operator.core.task_jobs import (
     as_checked,
@@ -65,6 +69,29 @@ REFUSALS = frozenset({400, 403, 422})
 
 async def check(run: Run) -> Stay | None:
     """Check the batch on a CPU before a GPU is asked for."""
+    return _in_time(run, "DataValid", await _check(run))
+
+
+async def train(run: Run) -> Stay | None:
+    """Run the training Job and follow it."""
+    return _in_time(run, "Trained", await _train(run))
+
+
+def _in_time(run: Run, kind: Stage, stay: Stay | None) -> Stay | None:
+    """What a step came to, unless the task has waited for its pod for too long."""
+    doing, limit = run.draft.doing, run.task.spec.pending_timeout_seconds
+    if stay is None or doing is None or run.draft.ended:
+        return stay
+    wait = pending(doing[0], run.draft.status.pending_since, limit, run.draft.now)
+    run.draft.set(pending_since=wait.since)
+    if wait.left is None:
+        return stay
+    if wait.left == 0:
+        return _lost(run, kind, "PendingTimeout", shortened(timeout_message(limit, ": ".join(doing))))
+    return Stay(wait.left if stay.seconds is None else min(stay.seconds, wait.left))
+
+
+async def _check(run: Run) -> Stay | None:
     if run.draft.holds("DataValid"):
         await delete_unfinished(run, "check")
         return None
@@ -122,12 +149,12 @@ async def check(run: Run) -> Stay | None:
             else ""
         ),
     )
+    run.draft.set(pending_since=None)  # the training waits for a pod of its own
     run.draft.now_doing("Running", "Starting", "the batch is valid; training begins")
     return Stay(0)
 
 
-async def train(run: Run) -> Stay | None:
-    """Run the training Job and follow it."""
+async def _train(run: Run) -> Stay | None:
     if run.draft.holds("Trained"):
         await delete_unfinished(run, "train")
         return None
@@ -153,6 +180,7 @@ async def train(run: Run) -> Stay | None:
     if (nowhere := await gets_nowhere(run, state)) is not None:
         return _lost(run, "Trained", "NoProgress", nowhere)
     if state.state == "Complete":
+        run.draft.set(pending_since=None)
         return None
     if state.outlived_by is not None:
         return await make_again(run, job, state)
@@ -267,6 +295,13 @@ async def _pause_or_resume(run: Run, job: Object, kind: Stage, stage: JobName) -
     suspend = run.task.spec.suspend or away is not None
     patch = suspension(job, suspend=suspend, now_stamp=stamp(run.draft.now))
     starts = patch is not None and not suspend
+    if (lost := await _lost_before_its_start(run, job)) is not None:
+        return lost
+    if starts and (by_others := undone(job, run.draft.now)) is not None:
+        run.draft.say(kind, "Unknown", "SuspendedByOthers", by_others.message)
+        stalled = by_others.left is None
+        run.draft.now_doing("Pending", "SuspendedByOthers", by_others.message, stalled=stalled)
+        return Stay(by_others.left)
     if starts and not await still_held(run):
         run.draft.now_doing("Running", "LockLost", "the Job waits until the Lease names this task again")
         return Stay(1.0)
@@ -287,6 +322,18 @@ async def _pause_or_resume(run: Run, job: Object, kind: Stage, stage: JobName) -
         return None
     _starting(run, kind)
     return Stay(SILENT_SECONDS)
+
+
+async def _lost_before_its_start(run: Run, job: Object) -> Stay | None:
+    """Delete a Job that Kueue has not started yet and that must not start: Kueue knows no Leases."""
+    if not is_kueues(job) or not job["spec"].get("suspend") or is_finished_job(job):
+        return None
+    if await still_held(run):
+        return None if await still_there(run) else Stay()
+    await run.context.kube.delete(JOBS, run.namespace, name_of(job), uid=uid_of(job))
+    message = "the Job was deleted before its queue admitted it; it is made again when the Lease names this task again"
+    run.draft.now_doing("Running", "LockLost", message)
+    return Stay(1.0)
 
 
 def _working(run: Run, job: Object, kind: Stage, doing: Reason, what: str, state: JobState) -> Stay:

@@ -53,7 +53,7 @@ def test_the_job_runs_the_methods_image_without_its_gpus() -> None:
     method = FineTuningMethodSpec(image="mine:2", pod_template=PodTemplate(resources=Resources(limits=limits)))
     container = made(method)["spec"]["template"]["spec"]["containers"][0]
     assert container["image"] == "mine:2"
-    assert container["resources"]["limits"] == {"memory": "4Gi"}
+    assert container["resources"]["limits"] == {"cpu": "2", "memory": "4Gi"}
     assert made()["spec"]["template"]["spec"]["containers"][0]["image"] == "trainer:1"
     assert made()["metadata"]["name"] == "shop-import"
 
@@ -62,6 +62,23 @@ def test_the_job_runs_the_methods_image_without_its_gpus() -> None:
 def test_only_a_base_from_the_hub_may_go_online(uri: str, offline: bool) -> None:
     env = made(uri=uri)["spec"]["template"]["spec"]["containers"][0]["env"]
     assert any(v["name"] == "HF_HUB_OFFLINE" for v in env) == offline
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_an_import_names_its_user_unless_the_platform_assigns_one(fixed: bool) -> None:
+    job = import_job(MODEL, import_settings(MODEL, spec(), None, Config(fixed_ids=fixed)))
+    assert ("runAsUser" in job["spec"]["template"]["spec"]["securityContext"]) is fixed
+
+
+def test_with_a_queue_kueue_starts_the_import() -> None:
+    settings = import_settings(MODEL, spec().model_copy(update={"queue_name": "cpus"}), None, Config())
+    job = import_job(MODEL, settings)
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "cpus"
+    assert job["spec"]["suspend"] is True
+    assert made()["spec"]["suspend"] is False
+    assert job_problem(job, [], datetime(2026, 1, 1, tzinfo=UTC)).reason == "Queued"
+    by_others = made() | {"spec": {"suspend": True}}
+    assert job_problem(by_others, [], datetime(2026, 1, 1, tzinfo=UTC)).reason == "SuspendedByOthers"
 
 
 def test_a_plan_left_by_an_earlier_try_is_recognised() -> None:

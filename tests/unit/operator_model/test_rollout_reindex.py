@@ -53,6 +53,19 @@ def job() -> dict[str, Any]:
     return reindex_job(MODEL, Reindex(template=TEMPLATE), STORE, ROLLOUT)
 
 
+def test_with_a_queue_kueue_starts_the_reindex_job() -> None:
+    queued = reindex_job(MODEL, Reindex(template=TEMPLATE), STORE, ROLLOUT, queue_name="cpus")
+    assert queued["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "cpus"
+    assert queued["spec"]["suspend"] is True
+    assert not job()["spec"].get("suspend")
+    view = job_view(queued, [], ROLLOUT, None, MODEL)
+    assert view is not None
+    assert "waits to be admitted by its queue" in view.message
+    view = job_view(job() | {"spec": {"suspend": True}}, [], ROLLOUT, None, MODEL)
+    assert view is not None
+    assert "spec.queueName" in view.message
+
+
 def test_every_container_gets_the_version_and_the_store() -> None:
     made = job()
     assert made["metadata"]["name"] == reindex_name("shop", V) == "shop-reindex-0123456789ab"

@@ -6,11 +6,15 @@ from typing import Any
 import pytest
 
 from bluetune_api.base import ObjectReference
+from bluetune_api.model import Fetcher as Of
 from bluetune_api.model import Serving
+from bluetune_api.pods import Resources
 from bluetune_api.store_location import StoreSpec
+from bluetune_operator.core.config import Config
 from bluetune_operator.core.serving_patch import (
     Fetcher,
     cannot_patch,
+    fetcher_of,
     most_unavailable,
     serving_patch,
     tells,
@@ -116,6 +120,40 @@ def test_a_new_release_of_bluetune_restarts_no_blue_pod() -> None:
     assert tells(live, patch(INIT))
     fetch["env"] = [v for v in fetch["env"] if v["name"] != "AWS_SECRET_ACCESS_KEY"]
     assert not tells(live, patch(INIT))
+
+
+def fetch_of(serving: Serving, fetcher: Fetcher) -> dict[str, Any]:
+    container: dict[str, Any] = patch(serving, fetcher=fetcher)["spec"]["template"]["spec"]["initContainers"][0]
+    return container
+
+
+def test_the_fetcher_has_requests_and_limits_which_the_model_may_set() -> None:
+    small = {"cpu": "100m", "memory": "256Mi"}
+    assert fetch_of(INIT, FETCHER)["resources"] == {"requests": small, "limits": {"cpu": "1", "memory": "512Mi"}}
+    own = INIT.model_copy(update={"fetcher": Of(resources=Resources(limits={"memory": "2Gi"}))})
+    expected = {"requests": {"cpu": "100m"}, "limits": {"cpu": "1", "memory": "2Gi"}}
+    assert fetch_of(own, FETCHER)["resources"] == expected
+
+
+def test_the_fetcher_is_not_root_beside_a_server_that_is_unless_the_platform_assigns_users() -> None:
+    security = fetch_of(INIT, FETCHER)["securityContext"]
+    assert (security["runAsUser"], security["runAsGroup"], security["runAsNonRoot"]) == (10001, 10001, True)
+    assigned = fetch_of(INIT, Fetcher("operator:1", fixed_ids=False))["securityContext"]
+    assert not {"runAsUser", "runAsGroup"} & set(assigned)
+
+
+def test_the_fetcher_is_the_operators_image() -> None:
+    config = Config(trainer_image="trainer:1", fetcher_image="operator:1", fetcher_image_pull_policy="Never")
+    assert fetcher_of(config) == Fetcher("operator:1", "Never", fixed_ids=True)
+    alone = Config(trainer_image="trainer:1", trainer_image_pull_policy="Always", fixed_ids=False)
+    assert fetcher_of(alone) == Fetcher("trainer:1", "Always", fixed_ids=False)
+
+
+def test_another_image_size_or_user_of_the_fetcher_restarts_no_blue_pod() -> None:
+    live = applied(deployment(), patch(INIT))
+    assert tells(live, patch(INIT, fetcher=Fetcher("operator:2", "Never", fixed_ids=False)))
+    own = INIT.model_copy(update={"fetcher": Of(resources=Resources(limits={"memory": "2Gi"}))})
+    assert tells(live, patch(own))
 
 
 def test_a_variable_overwritten_by_others_is_seen() -> None:

@@ -1,5 +1,6 @@
 """The Jobs: restricted, without a token, with the right failure policy; plans that never change; suspension."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -82,6 +83,22 @@ def test_the_pod_is_restricted_and_has_no_token() -> None:
     assert {"name": "tmp", "mountPath": "/tmp"} in container["volumeMounts"]
 
 
+def test_user_and_groups_are_named_unless_the_platform_assigns_them() -> None:
+    named = {"runAsUser": 10001, "runAsGroup": 10001, "fsGroup": 10001}
+    raw, task, model, method = parts()
+    for fixed in (True, False):
+        config = Config(fixed_ids=fixed)
+        record = run_record(task, model, method, config)
+        for wanted in (
+            check_job(raw, task, model, record, config),
+            train_job(raw, task, model, record, config, check=None),
+        ):
+            pod = pod_of(trainer_job(wanted))
+            rest = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+            assert pod["securityContext"] == rest | (named if fixed else {})
+            assert "runAsUser" not in pod["containers"][0]["securityContext"]
+
+
 def test_the_failure_policy_is_in_this_order() -> None:
     spec = train(maxRetries=2)["spec"]
     rules = [(r["action"], r.get("onExitCodes", {}).get("values")) for r in spec["podFailurePolicy"]["rules"]]
@@ -92,7 +109,10 @@ def test_the_failure_policy_is_in_this_order() -> None:
 def test_only_the_training_asks_for_a_gpu() -> None:
     raw, task, model, method = parts()
     check = trainer_job(check_job(raw, task, model, run_record(task, model, method, Config()), Config()))
-    assert pod_of(check)["containers"][0]["resources"] == {"requests": {"cpu": "2"}, "limits": {"memory": "8Gi"}}
+    assert pod_of(check)["containers"][0]["resources"] == {
+        "requests": {"cpu": "2"},
+        "limits": {"cpu": "2", "memory": "8Gi"},
+    }
     assert pod_of(train())["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert pod_of(check)["containers"][0]["args"][0] == "check"
 
@@ -126,7 +146,8 @@ def test_a_pod_template_says_what_a_pod_can_say() -> None:
     for name in ("schedulerName", "topologySpreadConstraints", "resourceClaims"):
         assert pod[name] == more[name]
     assert container["envFrom"] == more["envFrom"]
-    assert container["resources"] == more["resources"]
+    small = {"cpu": "100m", "memory": "256Mi"}
+    assert container["resources"] == more["resources"] | {"requests": small}
     reference = {"name": "C", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}}
     assert reference in container["env"]
     assert all(volume in pod["volumes"] for volume in more["volumes"])
@@ -137,7 +158,7 @@ def test_a_pod_template_says_what_a_pod_can_say() -> None:
     assert job["metadata"]["labels"]["bluetune.dev/task"] == "t"
     assert job["metadata"]["annotations"] == {"owner": "search", **record.annotations()}
     check = trainer_job(check_job(raw, task, model, record, Config()))
-    assert pod_of(check)["containers"][0]["resources"] == {"limits": {}}
+    assert pod_of(check)["containers"][0]["resources"] == {"requests": small, "limits": {"cpu": "2", "memory": "8Gi"}}
     assert not {"schedulerName", "topologySpreadConstraints", "resourceClaims"} & set(pod_of(check))
     assert more["volumes"][0] in pod_of(check)["volumes"]
 
@@ -231,6 +252,32 @@ def test_a_queue_of_kueue_starts_the_job_itself() -> None:
     assert is_kueues(job)
     for suspend in (False, True):
         assert suspension(job, suspend=suspend, now_stamp="2026-01-01T00:00:00Z") is None
+
+
+@pytest.mark.parametrize(
+    ("of_task", "of_model", "queue"), [(None, None, None), ("a", None, "a"), (None, "b", "b"), ("a", "b", "a")]
+)
+def test_check_and_training_are_in_one_queue(of_task: str | None, of_model: str | None, queue: str | None) -> None:
+    raw, task, model, method = parts(**({"queueName": of_task} if of_task else {}))
+    model = model.model_copy(update={"spec": model.spec.model_copy(update={"queue_name": of_model})})
+    record = run_record(task, model, method, Config())
+    for wanted in (
+        check_job(raw, task, model, record, Config()),
+        train_job(raw, task, model, record, Config(), check=None),
+    ):
+        job = trainer_job(wanted)
+        assert job["metadata"]["labels"].get("kueue.x-k8s.io/queue-name") == queue
+        assert job["spec"]["suspend"] is True  # it starts once the Lease was read, or Kueue starts it
+
+
+def test_a_queue_that_the_pod_template_names_is_kueues_too() -> None:
+    raw, task, model, method = parts()
+    record = run_record(task, model, method, Config())
+    template = PodTemplate(labels={"kueue.x-k8s.io/queue-name": "gpus"})
+    wanted = replace(check_job(raw, task, model, record, Config()), template=template, suspend=False)
+    job = trainer_job(wanted)
+    assert is_kueues(job)
+    assert job["spec"]["suspend"] is True
 
 
 def kept_check(**spec: Any) -> tuple[Plan, RunRecord, dict[str, Any]]:
@@ -368,4 +415,4 @@ def test_suspending_keeps_what_is_left_of_the_deadline(job: dict[str, Any], susp
     thing = {"metadata": {"resourceVersion": "5"}, **job}
     patch = suspension(thing, suspend=suspend, now_stamp="2026-01-01T00:00:30Z")
     assert (patch["spec"] if patch else None) == expected
-    assert patch is None or patch["metadata"] == {"resourceVersion": "5"}
+    assert patch is None or patch["metadata"]["resourceVersion"] == "5"

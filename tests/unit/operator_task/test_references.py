@@ -126,7 +126,14 @@ def test_the_environment_sets_the_operator_up_and_mistakes_name_the_variable() -
     config = config_from({"BLUETUNE_NAMESPACES": "a, b,", "BLUETUNE_HEALTH_PORT": "0", "POD_NAMESPACE": "x"})
     assert (config.namespaces, config.scopes, config.health_port) == (("a", "b"), ("a", "b"), 0)
     assert config_from({}).scopes == (None,)
-    for name, value in (("BLUETUNE_METRICS_PORT", "x"), ("BLUETUNE_LOG_FORMAT", "xml")):
+    assert (config.fixed_ids, config_from({"BLUETUNE_FIXED_IDS": "false"}).fixed_ids) == (True, False)
+    wrong = (
+        ("BLUETUNE_METRICS_PORT", "x"),
+        ("BLUETUNE_LOG_FORMAT", "xml"),
+        ("BLUETUNE_FIXED_IDS", "no"),
+        ("BLUETUNE_FETCHER_IMAGE_PULL_POLICY", "always"),
+    )
+    for name, value in wrong:
         with pytest.raises(ValueError, match=f"{name}='{value}'"):
             config_from({name: value})
 
