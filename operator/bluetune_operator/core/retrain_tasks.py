@@ -141,7 +141,8 @@ def adopted(state: RetrainStatus, tasks: Iterable[Object], gpu_count: int, now: 
         ended_before = run.model_copy(update={"outcome": "Published", "ended_at": stamp(end.at)}) if end else run
         if counts(ended_before, now):
             found.append(run)
-    return state.model_copy(update={"runs": [*(state.runs or ()), *found]}) if found else state
+    runs = sorted([*(state.runs or ()), *found], key=lambda run: (run.created_at, run.task))
+    return state.model_copy(update={"runs": runs}) if found else state
 
 
 def surplus(tasks: Iterable[Object], history: History, at_work: frozenset[str]) -> list[Object]:

@@ -177,9 +177,10 @@ class RetrainReconciler:
         start = start_version(_as_task(subject), ready)
         assert start is not None  # noqa: S101 - or the model would not be ready
         of_model = self._context.cache.of_model(TASKS, namespace_of(model), name_of(model))
+        store = await self._context.stores.open(model)
         looked = await self._batches.look(
             model,
-            await self._context.stores.open(model),
+            store,
             start,
             method,
             believed=LOOK_SECONDS * 0.9,
@@ -188,10 +189,11 @@ class RetrainReconciler:
             now=subject.now.timestamp(),
         )
         decision = decide(retrain, state, subject.now, looked.open, held=_held(subject))
-        if isinstance(decision, Wait) and decision.reason == "WaitingForBatch" and looked.found.in_words():
-            return Wait(
-                decision.reason, f"{decision.message}; {looked.found.in_words()}", decision.until, decision.slot
-            )
+        if isinstance(decision, Due) and not await self._batches.still_open(model, store, decision.batch_id):
+            raise Conflict(409, "Conflict", f"batch {decision.batch_id!r} was taken meanwhile")
+        passed_over = looked.found.in_words()
+        if isinstance(decision, Wait) and decision.reason == "WaitingForBatch" and passed_over:
+            return replace(decision, message=f"{decision.message}; {passed_over}")
         return decision
 
     def _due(self, subject: _Subject, state: RetrainStatus, due: Due, gpus: int) -> _Said:

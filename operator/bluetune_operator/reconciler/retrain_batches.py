@@ -103,6 +103,13 @@ class RetrainBatches:
         known.listed = made_for, now, found
         return Looked(open_batches(found.complete, known.lineage, known.handled, taken, min_sessions), found)
 
+    async def still_open(self, model: Object, store: AsyncStore, batch_id: str) -> bool:
+        """Whether no run has taken the batch, by a live look: another operator may have worked meanwhile."""
+        if await store.stat(store_layout.retrained(batch_digest(batch_id))) is None:
+            return True
+        self.forget(namespace_of(model), name_of(model))
+        return False
+
     async def record(self, model: Object, store: AsyncStore, *, batch_id: str, task: Object, outcome: Outcome) -> None:
         """Write down what a run has done with a batch. Raises StoreError, StoreProblem."""
         await require_ours(model, store)
