@@ -529,7 +529,7 @@ class KeyClaim(ApiModel):
 
 
 class RetrainedBatch(ApiModel):
-    """retrain/<digest>.json: what a run of spec.retrain has done with a batch. Its name tells all that is read."""
+    """keys/retrain/<digest>.json: what a run of spec.retrain has done with a batch. Its name tells all that is read."""
 
     format_version: Literal[1] = 1
     """Of this record."""

@@ -145,7 +145,7 @@ def tried_batch(start_version: str, digest: str) -> str:
     return f"{tried(start_version)}{digest}.json"
 
 
-RETRAINED = "retrain/"
+RETRAINED = "keys/retrain/"
 """Folder of what runs of spec.retrain have done with batches."""
 
 
