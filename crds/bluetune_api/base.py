@@ -95,6 +95,8 @@ Timestamp = Annotated[str, Field(max_length=32, json_schema_extra={"format": "da
 ShortText = Annotated[str, StringConstraints(max_length=256)]
 Text = Annotated[str, StringConstraints(max_length=2048)]
 Uri = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+Metadata = Annotated[dict[str, Annotated[str, StringConstraints(max_length=1024)]], Field(max_length=32)]
+"""What people write down about a task."""
 Free = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
 """An object whose inside belongs to another API (an affinity, a Job template) and is checked there."""
 

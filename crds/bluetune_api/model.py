@@ -24,6 +24,7 @@ from bluetune_api.base import (
 )
 from bluetune_api.pods import Resources
 from bluetune_api.resource import PrintColumn, Resource
+from bluetune_api.retrain import Retrain, RetrainStatus
 from bluetune_api.store_location import StoreSpec
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -218,6 +219,8 @@ class EmbeddingModelSpec(ApiModel):
     """Kueue LocalQueue for the Jobs that import the base and reindex, and for those of tasks that name none."""
     serving: Serving | None = None
     """The blue Deployment; without it, versions are published and nothing is rolled out."""
+    retrain: Retrain | None = None
+    """When the operator makes tasks by itself; without it, people and pipelines do."""
 
 
 class CurrentVersion(ApiModel):
@@ -319,11 +322,13 @@ class EmbeddingModelStatus(ApiModel):
     """Version that the base was published as."""
     base_digest: Digest | None = None
     """sha256 of its manifest."""
+    retrain: RetrainStatus | None = None
+    """What `spec.retrain` did and waits for."""
     observed_generation: Annotated[int, Field(ge=0)] | None = None
     """Generation that the status speaks of."""
     conditions: Conditions | None = None
     """`Imported`, `Ready`, `Reconciling`, `Stalled`, `ServingUnsafe`, `StoreUnsafe`,
-    `LockInconsistent`."""
+    `LockInconsistent`, `Retraining`."""
     message: Text | None = None
     """What Ready says, in one line; the condition has the whole message."""
 
@@ -341,6 +346,7 @@ class EmbeddingModel(Resource):
         PrintColumn("Waiting", ".status.waiting", "integer"),
         PrintColumn("Ready", ".status.conditions[?(@.type=='Ready')].status"),
         PrintColumn("Reason", ".status.conditions[?(@.type=='Ready')].reason"),
+        PrintColumn("Next run", ".status.retrain.nextRunTime", priority=1),
         PrintColumn("Message", ".status.message", priority=1),
         PrintColumn("Age", ".metadata.creationTimestamp", "date"),
     )

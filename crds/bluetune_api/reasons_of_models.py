@@ -156,4 +156,47 @@ MODEL_GROUPS: tuple[Group, ...] = (
             ),
         },
     ),
+    Group(
+        "A model that trains by itself",
+        "On `Retraining` of an EmbeddingModel with `spec.retrain` ([retraining](concepts.md#retraining)). It is Unknown"
+        " while the store, the model or its method cannot be used, with the reason of that: runs are postponed.",
+        {
+            "RetrainStarted": Entry("an Event: a task was made", ""),
+            "RunInProgress": Entry("a task that it made is at work; the next run waits for its end", ""),
+            "Scheduled": Entry("the next time of a schedule is waited for; `nextRunTime` says when it is", ""),
+            "WaitingForBatch": Entry(
+                "there is no complete batch that nothing has learned from; the message names folders that are passed"
+                " over, and why",
+                "",
+            ),
+            "CoolingDown": Entry("the last run began less than `brakes.cooldown` ago", ""),
+            "BudgetSpent": Entry(
+                "the runs of the last seven days reach `brakes.maxRunsPerWeek` or `brakes.gpuHoursPerWeek`", ""
+            ),
+        },
+    ),
+    Group(
+        "A model that no longer trains by itself",
+        "On `Retraining=False` of an EmbeddingModel, and as an Event. Also `Suspended`, with `spec.retrain.suspend`.",
+        {
+            "PausedAfterRefusals": Entry(
+                "the gate refused `brakes.pauseAfterRefusals` runs in a row; an undecided one does not count",
+                "see the reports of these runs; then change `spec.retrain.resume`",
+            ),
+            "PausedAfterFailures": Entry(
+                "`brakes.pauseAfterFailures` runs in a row failed",
+                "see what their tasks say and mend it; then change `spec.retrain.resume`. To learn from a batch whose"
+                " run failed, apply a task that names it",
+            ),
+            "ScheduleInvalid": Entry(
+                "a schedule of `spec.retrain.triggers` has no times, or its zone does not exist",
+                "correct the field that the message names",
+            ),
+            "TaskRefused": Entry(
+                "the API server refused the task: a quota, a policy, or an older definition of the resource",
+                "correct what the message quotes; it is tried again every minute",
+            ),
+        },
+        warns=True,
+    ),
 )

@@ -42,7 +42,7 @@ TASK_GROUPS: tuple[Group, ...] = (
                 "name a version that exists (`versions/` in the model's prefix)",
             ),
             "NameTaken": Entry(
-                "a Job or ConfigMap of the name that a child should have belongs to somebody else",
+                "an object of the name that a Job, its plan or a task of `spec.retrain` should have is somebody else's",
                 "delete or rename it; the message names it",
             ),
             "JobRefused": Entry(
@@ -73,8 +73,8 @@ TASK_GROUPS: tuple[Group, ...] = (
                 "for a run of its own, give the task another key",
             ),
             "Suspended": Entry(
-                "`spec.suspend` is true. Without the lock, the task is out of the queue; with it, its Job is suspended"
-                " and the lock is kept",
+                "`spec.suspend` is true (of a model: `spec.retrain.suspend`). Without the lock, the task is out of the"
+                " queue; with it, its Job is suspended and the lock is kept",
                 "set `spec.suspend` to false",
             ),
             "SuspendedByOthers": Entry(
@@ -343,6 +343,10 @@ TASK_GROUPS: tuple[Group, ...] = (
                 "every complete batch that the start version has not learned from was tried from it with this method"
                 " and this gate, and gave a version that did not go into production; the message names that run",
                 "nothing; or write a batch, change the method, or name the batch in `spec.batchId` to run it again",
+            ),
+            "TooFewSessions": Entry(
+                "the batch has fewer informative sessions than `spec.minSessions`; nothing was trained",
+                "nothing; or write larger batches, or ask for fewer",
             ),
             "ListingTooLong": Entry(
                 "the batches cannot be found: `clickstream/` holds more objects, in folders without `_SUCCESS`, than"

@@ -12,6 +12,7 @@ from bluetune_api.batch_window import BatchSelection
 from bluetune_api.clickstream import Clickstream
 from bluetune_api.method import Items, SearchSpace, Settings
 from bluetune_api.model import Gate
+from bluetune_api.retrain import Outcome
 from bluetune_api.store_location import StoreLocation
 from bluetune_api.task import TrialSummary
 
@@ -539,6 +540,21 @@ class KeyClaim(ApiModel):
     """uid of the task."""
     task: SubdomainName
     """Its name."""
+
+
+class RetrainedBatch(ApiModel):
+    """keys/retrain/<digest>.json: what a run of spec.retrain has done with a batch. Its name tells all that is read."""
+
+    format_version: Literal[1] = 1
+    """Of this record."""
+    batch_id: BatchId
+    """The batch."""
+    task: str
+    """Name of the task that took it."""
+    outcome: Outcome
+    """How that ended."""
+    informative_sessions: int | None = None
+    """With TooFewSessions: how many it has."""
 
 
 class TriedBatch(ApiModel):

@@ -65,6 +65,9 @@ CONDITIONS: dict[ConditionType, ConditionEntry] = {
         "model", "the store has no conditional writes; what is lost is in the message", "it has them"
     ),
     "LockInconsistent": ConditionEntry("model", "Lease and work contradict each other", ""),
+    "Retraining": ConditionEntry(
+        "model", "`spec.retrain` makes tasks; its reason says what it waits for", "paused; Unknown: postponed"
+    ),
 }
 
 INTRODUCTION = """# Runbook
@@ -81,9 +84,10 @@ kubectl describe ftt NAME              # all conditions with their whole message
 Look the reason up below; [When something goes wrong](troubleshooting.md) is the way there.
 
 An Event is written when the reason of `Ready` changes, when a task fails, and for `PlanCurrent=False`, `ServingUnsafe`,
-`StoreUnsafe`, `LockInconsistent` and the steps of a rollout. It has that reason and message. It is a Warning when the
-task failed, and where a person may have to do something: the resource is `Stalled`, a pod does not start or ended
-badly, the store cannot be used, blue has no ready pod, a rollout fails. What a user asked for (`Cancelled`) is Normal.
+`StoreUnsafe`, `LockInconsistent`, `Retraining=False`, tasks that retrain makes, and the steps of a rollout. It has that
+reason and message. It is a Warning when the task failed, and where a person may have to do something: the resource is
+`Stalled`, a pod does not start or ended badly, the store cannot be used, blue has no ready pod, a rollout fails,
+retraining is paused. What a user asked for (`Cancelled`) is Normal.
 """
 
 

@@ -145,6 +145,20 @@ def tried_batch(start_version: str, digest: str) -> str:
     return f"{tried(start_version)}{digest}.json"
 
 
+RETRAINED = "keys/retrain/"
+"""Folder of what runs of spec.retrain have done with batches."""
+
+
+def retrained(digest: str) -> str:
+    """Record that a run has taken a batch; the digest is of its id."""
+    return f"{RETRAINED}{digest}.json"
+
+
+def too_small(digest: str, sessions: int) -> str:
+    """Record that a batch had so few informative sessions, and nothing was trained."""
+    return f"{RETRAINED}{digest}-{sessions}.json"
+
+
 def evidence(live_version: str) -> str:
     """Folder of what runs found out against a live version."""
     return f"evidence/{live_version}/"

@@ -9,6 +9,7 @@ from bluetune_api.base import (
     BatchId,
     Conditions,
     Digest,
+    Metadata,
     Metrics,
     NameReference,
     QueueName,
@@ -25,11 +26,6 @@ from bluetune_api.method import PARAMETER_NAMES_RULE, SearchSpace, Settings
 from bluetune_api.model import Rollout
 from bluetune_api.reasons import Phase
 from bluetune_api.resource import PrintColumn, Resource
-
-Metadata = Annotated[
-    dict[str, Annotated[str, StringConstraints(max_length=1024)]],
-    Field(max_length=32),
-]
 
 
 class Overrides(ApiModel):
@@ -82,6 +78,11 @@ class FineTuningTaskSpec(ApiModel):
     """Pause: a waiting task leaves the queue; a running one keeps the lock and its Job is suspended."""
     cancel: bool = False
     """End the run and keep its record; the best finished trial is kept and never promoted."""
+    min_sessions: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = immutable(
+        "Fewest informative sessions that are worth a training: with fewer the task ends well after its check"
+        " (`TooFewSessions`), and nothing is trained.",
+        None,
+    )
     overrides: Overrides | None = immutable("Parts of the method, for this run alone.", None)
     active_deadline_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = immutable(
         "Most seconds of running time; queued and suspended time does not count.", None

@@ -90,6 +90,21 @@ def changed(base: Manifest, changes: dict[str, Any]) -> Manifest:
 
 
 S, T = "spec.store", "spec.serving"
+R = "spec.retrain"
+RETRAIN = {
+    "triggers": [{"newBatch": {}}, {"schedule": "0 3 * * *", "timeZone": "Europe/Berlin"}],
+    "minSessions": 5000,
+    "resume": "2026-01-31",
+    "brakes": {
+        "cooldown": "12h",
+        "maxRunsPerWeek": 7,
+        "gpuHoursPerWeek": 40,
+        "pauseAfterRefusals": 3,
+        "pauseAfterFailures": 2,
+    },
+    "template": {"deployAsBlue": True, "priority": -10, "metadata": {"team": "search"}},
+    "history": {"succeeded": 5, "failed": 0},
+}
 GUARDS = [{"query": "red shoes", "expect": ["sku-1"]}, {"query": "lamp"}]
 PHRASES = "spec.initialParams.phrases_per_session"
 CASES = [
@@ -107,6 +122,24 @@ CASES = [
     Case("model with a gate", MODEL, {f"{T}.gate": {"metric": "mrr@10", "minDelta": -0.01, "confidence": 0.95}}),
     Case("model with guards", MODEL, {f"{T}.gate": {"minAgreement": 0, "maxForgetting": 1, "guards": GUARDS}}),
     Case("model with reindex", MODEL, {f"{T}.reindex": {"template": {"template": {"spec": {"containers": []}}}}}),
+    Case("model that retrains", MODEL, {R: RETRAIN}),
+    Case("retrain by a schedule", MODEL, {R: {"triggers": [{"schedule": "*/15 0-6,22 1,15 JAN-MAR MON-FRI/2"}]}}),
+    Case("retrain without triggers", MODEL, {R: {}}, "triggers"),
+    Case("retrain with no trigger", MODEL, {R: {"triggers": []}}, "spec.retrain.triggers"),
+    Case("trigger of both", MODEL, {R: {"triggers": [{"newBatch": {}, "schedule": "0 3 * * *"}]}}, "triggers"),
+    Case("trigger of neither", MODEL, {R: {"triggers": [{}]}}, "triggers"),
+    Case("zone without schedule", MODEL, {R: {"triggers": [{"newBatch": {}, "timeZone": "UTC"}]}}, "timeZone"),
+    Case("schedule of an hour 24", MODEL, {R: {"triggers": [{"schedule": "0 24 * * *"}]}}, "schedule"),
+    Case("schedule of four fields", MODEL, {R: {"triggers": [{"schedule": "0 3 * *"}]}}, "schedule"),
+    Case("schedule with seconds", MODEL, {R: {"triggers": [{"schedule": "0 0 3 * * *"}]}}, "schedule"),
+    Case("schedule by name", MODEL, {R: {"triggers": [{"schedule": "@daily"}]}}, "schedule"),
+    Case("schedule in no step", MODEL, {R: {"triggers": [{"schedule": "*/0 * * * *"}]}}, "schedule"),
+    Case("zone that climbs", MODEL, {R: {"triggers": [{"schedule": "0 3 * * *", "timeZone": "../etc"}]}}, "timeZone"),
+    Case("169 runs a week", MODEL, {R: {**RETRAIN, "brakes": {"maxRunsPerWeek": 169}}}, "maxRunsPerWeek"),
+    Case("no hours a week", MODEL, {R: {**RETRAIN, "brakes": {"gpuHoursPerWeek": 0}}}, "gpuHoursPerWeek"),
+    Case("half an hour a week", MODEL, {R: {**RETRAIN, "brakes": {"gpuHoursPerWeek": 0.5}}}),
+    Case("cooldown in words", MODEL, {R: {**RETRAIN, "brakes": {"cooldown": "a day"}}}, "cooldown"),
+    Case("retrain on YAML's true", MODEL, {R: {"true": [{"newBatch": {}}]}}, "spec.retrain"),
     Case("model, empty prefix", MODEL, {f"{S}.prefix": ""}),
     Case("model name of 40", MODEL, {"metadata.name": "m" * 40}),
     Case("model name of 41", MODEL, {"metadata.name": "m" * 41}, "metadata.name"),
@@ -324,6 +357,8 @@ CASES = [
     ),
     Case("queue that is no label", TASK, {"spec.queueName": "a queue"}, "spec.queueName"),
     Case("no time for a pod", TASK, {"spec.pendingTimeoutSeconds": 0}, "spec.pendingTimeoutSeconds"),
+    Case("task with a minimum", TASK, {"spec.minSessions": 5000}),
+    Case("task with a minimum of none", TASK, {"spec.minSessions": 0}, "spec.minSessions"),
     Case("task name of 50", TASK, {"metadata.name": "t" * 50}),
     Case("task name of 51", TASK, {"metadata.name": "t" * 51}, "metadata.name"),
     Case("task without model", TASK, {"spec.modelRef": ABSENT}, "modelRef"),

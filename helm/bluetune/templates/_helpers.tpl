@@ -53,7 +53,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   verbs: [update]
 - apiGroups: [bluetune.dev]
   resources: [finetuningtasks]
-  verbs: [delete]
+  verbs: [create, delete]
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, list, watch, create, patch, delete]

@@ -60,6 +60,8 @@ CHILD_SELECTOR = f"{MANAGED_BY}={BLUETUNE}"
 
 LOCK = "Lock"
 """Kind of the keys that the lock's reconciler gets: namespace and model."""
+RETRAIN = "Retrain"
+"""Kind of the keys that the reconciler of spec.retrain gets: namespace and model."""
 
 
 @dataclass(frozen=True, order=True)
@@ -67,7 +69,7 @@ class Key:
     """What is reconciled: a resource of ours by kind, namespace and name."""
 
     kind: str
-    """FineTuningTask, EmbeddingModel or FineTuningMethod, or a model's Lock or Retention."""
+    """FineTuningTask, EmbeddingModel or FineTuningMethod, or a model's Lock, Retention or Retrain."""
     namespace: str
     name: str
 

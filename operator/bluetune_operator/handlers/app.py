@@ -20,7 +20,7 @@ from bluetune_operator.adapters.kube import KubeApi, load_configuration
 from bluetune_operator.adapters.store import Stores
 from bluetune_operator.core.config import Config
 from bluetune_operator.core.errors import ApiError, ApiUnavailable
-from bluetune_operator.core.kinds import LOCK, METHODS, MODELS, TASKS
+from bluetune_operator.core.kinds import LOCK, METHODS, MODELS, RETRAIN, TASKS
 from bluetune_operator.handlers.dispatch import Dispatcher
 from bluetune_operator.handlers.guard import Guard, LeaseLost
 from bluetune_operator.handlers.health import Health
@@ -33,6 +33,7 @@ from bluetune_operator.reconciler.lock import LockReconciler
 from bluetune_operator.reconciler.method import MethodReconciler
 from bluetune_operator.reconciler.model import ModelReconciler
 from bluetune_operator.reconciler.retention import RETENTION, RetentionReconciler
+from bluetune_operator.reconciler.retrain import RetrainReconciler
 from bluetune_operator.reconciler.task import TaskReconciler
 
 logger = logging.getLogger(__name__)
@@ -93,6 +94,7 @@ async def _run(config: Config) -> int:
         METHODS.name: MethodReconciler(context),
         LOCK: LockReconciler(context),
         RETENTION: RetentionReconciler(context),
+        RETRAIN: RetrainReconciler(context),
     }
     informer = Informer(kube, cache, config, health, queue.add)
     guard = Guard(lease_kube, config.pod_namespace, identity, fence)

@@ -12,16 +12,19 @@ from bluetune_operator.core.kinds import (
     MODEL_LABEL,
     MODELS,
     PODS,
+    RETRAIN,
     TASK_LABEL,
     TASKS,
     Key,
     Kind,
     Object,
+    condition,
     labels_of,
     name_of,
     namespace_of,
 )
 from bluetune_operator.core.lock import has_ended, says_it_holds
+from bluetune_operator.core.retrain_tasks import was_made
 from bluetune_operator.reconciler.task import refers_to_method
 
 
@@ -36,8 +39,12 @@ def _keys(kind: Kind, thing: Object, cache: ObjectCache) -> Iterator[Key]:
         model = str(thing["spec"]["modelRef"]["name"])
         yield Key(TASKS.name, namespace, name)
         yield from _lock_and_model(namespace, model)
+        if was_made(thing):
+            yield Key(RETRAIN, namespace, model)
     elif kind == MODELS:
         yield from _lock_and_model(namespace, name)
+        if _retrains(thing):
+            yield Key(RETRAIN, namespace, name)
         for task in cache.of_model(TASKS, namespace, name):
             if not has_ended(task):
                 yield Key(TASKS.name, namespace, name_of(task))
@@ -69,6 +76,8 @@ def keys_to_look_at(kind: Kind, thing: Object) -> Iterator[Key]:
     namespace, name = namespace_of(thing), name_of(thing)
     if kind == MODELS:
         yield from _lock_and_model(namespace, name)
+        if _retrains(thing):
+            yield Key(RETRAIN, namespace, name)
     elif kind == METHODS or (kind == TASKS and says_it_holds(thing)):
         yield Key(kind.name, namespace, name)
 
@@ -80,6 +89,11 @@ def models_serving(namespace: str, deployment: str, cache: ObjectCache) -> list[
         for model in cache.all(MODELS)
         if namespace_of(model) == namespace and (model["spec"].get("serving") or {}).get("deployment") == deployment
     ]
+
+
+def _retrains(model: Object) -> bool:
+    """Whether it has spec.retrain, or says that it had."""
+    return "retrain" in model["spec"] or condition(model, "Retraining") is not None
 
 
 def _lock_and_model(namespace: str, model: str) -> Iterator[Key]:

@@ -5,9 +5,10 @@ import logging
 from bluetune_api.reasons import STORE_REASONS
 from bluetune_api.task import FineTuningTask
 from bluetune_operator.core.errors import ApiError
-from bluetune_operator.core.kinds import LOCK, MODELS, TASKS, Key, Object, condition, is_deleting
+from bluetune_operator.core.kinds import LOCK, MODELS, RETRAIN, TASKS, Key, Object, condition, is_deleting
 from bluetune_operator.core.lock import has_ended, waits
 from bluetune_operator.core.references import Problem, parsed
+from bluetune_operator.core.retrain_tasks import was_made
 from bluetune_operator.core.task_status import Draft
 from bluetune_operator.reconciler.base import Context
 from bluetune_operator.reconciler.task_admission import lock, references, suspended_waiter
@@ -70,6 +71,8 @@ class TaskReconciler:
             self._context.enqueue(Key(MODELS.name, namespace, _model(raw)), 0)
         if ends or waits(written) != waits(raw):  # its own write wakes nobody, and those behind it wait for the lock
             self._context.enqueue(Key(LOCK, namespace, _model(raw)), 0)
+        if ends and was_made(raw):
+            self._context.enqueue(Key(RETRAIN, namespace, _model(raw)), 0)
         if ends:
             return 0.0  # the step `ended` has still to free its key and mind its time
         return wait

@@ -150,6 +150,13 @@ async def _check(run: Run) -> Stay | None:
         ),
     )
     run.draft.set(pending_since=None)  # the training waits for a pod of its own
+    if (fewest := run.task.spec.min_sessions) is not None and report.informative_sessions < fewest:
+        message = (
+            f"batch {report.batch_id} has {report.informative_sessions} informative sessions, with a result that was"
+            f" clicked and one that was not; spec.minSessions={fewest}, so nothing is trained"
+        )
+        run.draft.succeed("TooFewSessions", message)
+        return Stay()
     run.draft.now_doing("Running", "Starting", "the batch is valid; training begins")
     return Stay(0)
 

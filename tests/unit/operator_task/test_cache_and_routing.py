@@ -88,6 +88,16 @@ TASK_CHILD = {"bluetune.dev/task": "t", "bluetune.dev/model": "m"}
             thing("text", spec={}),
             {"FineTuningMethod/text", "EmbeddingModel/m", "FineTuningTask/by-model", "FineTuningTask/by-itself"},
         ),
+        (
+            MODELS,
+            thing("m", spec={"retrain": {}}),
+            {"EmbeddingModel/m", "Lock/m", "Retrain/m", "FineTuningTask/by-model", "FineTuningTask/with-another"},
+        ),
+        (
+            TASKS,
+            task("x") | thing("x", labels={"bluetune.dev/made-by": "retrain"}),
+            {"FineTuningTask/x", "Lock/m", "EmbeddingModel/m", "Retrain/m"},
+        ),
         (PODS, thing("p", labels=TASK_CHILD), {"FineTuningTask/t", "Lock/m"}),
         (JOBS, thing("m-import", labels={"bluetune.dev/model": "m"}), {"EmbeddingModel/m"}),
         (LEASES, thing("bluetune-m", labels={"bluetune.dev/model": "m"}), {"Lock/m", "EmbeddingModel/m"}),

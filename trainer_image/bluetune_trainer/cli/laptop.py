@@ -64,6 +64,12 @@ def run_manifests(
     display.say(f"{_in_words(chosen)}: {in_one_line(checked)}")
     for note in checked.notes:
         display.say(f"  {note}")
+    fewest = manifests.task.spec.min_sessions
+    if fewest is not None and checked.informative_sessions < fewest:
+        return (
+            f"nothing is trained: {_in_words(chosen)} has {checked.informative_sessions} informative sessions,"
+            f" spec.minSessions={fewest}"
+        )
     start = manifests.task.spec.start_from or _base_version(store, manifests, method, open_store, display, stop)
     plan = _train_plan(manifests, method, uid, chosen, start)
     display.say(f"run {uid}: start version {start}, {prepared.method.initial_max_evals} trials at most")
