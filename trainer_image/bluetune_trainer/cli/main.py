@@ -1,4 +1,4 @@
-"""`bluetune-trainer`: import, check, run, fetch."""
+"""`bluetune-trainer`: import, check, run, index, fetch."""
 
 import argparse
 import os
@@ -41,6 +41,20 @@ def parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--store", type=Path, metavar="DIR", help="with -f: the folder with clickstream/ and items/")
     run.add_argument("--task", metavar="NAME", help="with -f: which FineTuningTask, if there are several")
+    index = commands.add_parser(
+        "index",
+        help="encode the catalogue with a version: by a plan, or by manifests with a folder as the store",
+        description="Encode the catalogue with a version, into Parquet files below indexes/<version>/. With --plan as a"
+        " Job does it, the shard that JOB_COMPLETION_INDEX names; with -f and --store on this machine, all shards.",
+    )
+    source = index.add_mutually_exclusive_group(required=True)
+    source.add_argument("--plan", type=Path, metavar="FILE", help="the plan, a JSON file")
+    source.add_argument(
+        "-f", dest="manifests", type=Path, action="append", metavar="FILE", help="manifests (YAML), or a folder of them"
+    )
+    index.add_argument("--store", type=Path, metavar="DIR", help="with -f: the folder with versions/ and items/")
+    index.add_argument("--version", metavar="ID", help="with -f: the version to encode with")
+    index.add_argument("--model", metavar="NAME", help="with -f: which EmbeddingModel, if there are several")
     fetch = commands.add_parser(
         "fetch",
         help="download a version and verify it",
@@ -57,8 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     top = parser()
     options = top.parse_args(arguments)
     laptop = getattr(options, "manifests", None) is not None
-    if options.command == "run" and laptop != (options.store is not None):
-        top.error("run: -f and --store go together")
+    if options.command in ("run", "index") and laptop != (options.store is not None):
+        top.error(f"{options.command}: -f and --store go together")
+    if options.command == "index" and laptop != (options.version is not None):
+        top.error("index: -f and --version go together")
     logs.set_up(default_level="warning" if laptop else "info")
     stop = threading.Event()
     _listen(stop)
@@ -98,6 +114,10 @@ def _run(options: argparse.Namespace, stop: threading.Event, *, laptop: bool) ->
 
         manifest = fetching.run_fetch(_open(fetching.location()), options.version, options.digest, options.into)
         return f"fetched {options.version} ({len(manifest.files)} files) into {options.into}, verified"
+    if laptop and options.command == "index":
+        from bluetune_trainer.cli.laptop_index import index_manifests
+
+        return index_manifests(options.manifests, options.store, options.version, options.model, stop=stop)
     if laptop:
         from bluetune_trainer.cli.laptop import run_manifests
 
@@ -118,6 +138,10 @@ def _run(options: argparse.Namespace, stop: threading.Event, *, laptop: bool) ->
         from bluetune_trainer.cli.importing import run_import
 
         return f"{plan.base_uri} is published as {run_import(store, plan, _open, stop=stop).version}"
+    if options.command == "index":
+        from bluetune_trainer.cli.indexing import run_index, shard_of_environment
+
+        return run_index(store, plan, shard_of_environment(), gpus=_gpus(), stop=stop)
     return _train(store, plan, stop)
 
 
