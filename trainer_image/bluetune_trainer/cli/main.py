@@ -1,4 +1,4 @@
-"""`bluetune-trainer`: import, check, run, index, fetch."""
+"""`bluetune-trainer`: import, check, run, index, load, fetch."""
 
 import argparse
 import os
@@ -28,6 +28,13 @@ def parser() -> argparse.ArgumentParser:
     for name, what in (("import", "publish a base model as the first version"), ("check", "judge a batch of clicks")):
         command = commands.add_parser(name, help=what, description=what.capitalize() + ".")
         command.add_argument("--plan", type=Path, required=True, metavar="FILE", help="the plan, a JSON file")
+    load = commands.add_parser(
+        "load",
+        help="load a version's index into a database",
+        description="Load a version's index into the table of pgvector that the plan names; the database's address is"
+        " in BLUETUNE_INDEX_DATABASE.",
+    )
+    load.add_argument("--plan", type=Path, required=True, metavar="FILE", help="the plan, a JSON file")
     run = commands.add_parser(
         "run",
         help="train: by a plan, or by manifests with a folder as the store",
@@ -142,6 +149,10 @@ def _run(options: argparse.Namespace, stop: threading.Event, *, laptop: bool) ->
         from bluetune_trainer.cli.indexing import run_index, shard_of_environment
 
         return run_index(store, plan, shard_of_environment(), gpus=_gpus(), stop=stop)
+    if options.command == "load":
+        from bluetune_trainer.cli.index_loading import run_load
+
+        return run_load(store, plan, stop=stop)
     return _train(store, plan, stop)
 
 

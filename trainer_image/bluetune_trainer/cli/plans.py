@@ -17,8 +17,8 @@ REQUIRED = {
 """Fields that a plan of a kind must have."""
 
 
-Command = Literal["import", "check", "run", "index"]
-COMMANDS: dict[str, Command] = {"Import": "import", "Check": "check", "Train": "run", "Index": "index"}
+Command = Literal["import", "check", "run", "index", "load"]
+COMMANDS: dict[str, Command] = {"Import": "import", "Check": "check", "Train": "run", "Index": "index", "Load": "load"}
 
 
 def read_plan(path: Path, command: Command) -> Plan:
