@@ -22,6 +22,7 @@ from bluetune_api.base import (
     VersionId,
     immutable,
 )
+from bluetune_api.index_target import Index
 from bluetune_api.pods import Resources
 from bluetune_api.resource import PrintColumn, Resource
 from bluetune_api.retrain import Retrain, RetrainStatus
@@ -180,6 +181,12 @@ class Serving(ApiModel):
             lambda s: s.delivery == "InitContainer" or s.fetcher is None,
             "fetcher",
         ),
+        Rule(
+            "!has(self.index) || !has(self.reindex)",
+            "bluetune makes the index, or your own Job does; leave out serving.index or serving.reindex",
+            lambda s: s.index is None or s.reindex is None,
+            "index",
+        ),
     )
 
     deployment: Name
@@ -197,8 +204,10 @@ class Serving(ApiModel):
     """After this long without all pods replaced, the rollout fails and goes back."""
     gate: Gate = Field(default_factory=Gate)
     """What a candidate must prove."""
+    index: Index | None = None
+    """The search index that bluetune makes of the catalogue before the rollout."""
     reindex: Reindex | None = None
-    """Job that brings the index in step before the rollout."""
+    """A Job of your own that brings the index in step before the rollout, instead of `index`."""
     verify: Verify | None = None
     """How the pods are asked what they serve; without it, a finished rollout is believed."""
     rollback_to: VersionId | None = None
@@ -253,7 +262,7 @@ class Rollout(ApiModel):
     """uid of the task that asked for it; absent for the base and for rollbackTo."""
     task: ShortText | None = None
     """Name of that task."""
-    step: Literal["Reindex", "Patch", "Wait", "Verify", "Promote", "RollingBack", "Done", "Failed"]
+    step: Literal["Reindex", "Load", "Patch", "Wait", "Verify", "Promote", "RollingBack", "Done", "Failed"]
     """What is being done."""
     started_at: Timestamp
     """When the rollout began."""
@@ -270,10 +279,10 @@ class Rollout(ApiModel):
     generation: Annotated[int, Field(ge=0)] | None = None
     """Generation of the model when the rollout began; a newer one is worth another try."""
     undone: Annotated[int, Field(ge=0)] | None = None
-    """How often others undid what the rollout did: deleted its reindex Job, or took the version out of the Deployment.
+    """How often others undid what the rollout did: deleted its Job, or took the version out of the Deployment.
     Each time it is done again later; after five times the rollout is given up."""
     acted_at: Timestamp | None = None
-    """When the reindex Job was made last, or the Deployment was told last."""
+    """When the step's Job was made last, or the Deployment was told last."""
     scaled_down_at: Timestamp | None = None
     """When the Deployment was first seen at 0 replicas; the rollout then may take three days more."""
 

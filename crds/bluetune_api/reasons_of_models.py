@@ -46,7 +46,8 @@ MODEL_GROUPS: tuple[Group, ...] = (
         "`status.rollout.step` of a model, the reason of a task that follows it, and Events.",
         {
             "RolloutStarted": Entry("a rollout begins", ""),
-            "Reindex": Entry("the reindex Job encodes the catalogue with the new version; blue is as before", ""),
+            "Reindex": Entry("a Job encodes the catalogue with the new version; blue is as before", ""),
+            "Load": Entry("the vectors are loaded into `serving.index.target`; blue is as before", ""),
             "Patch": Entry("the Deployment is told to serve the version", ""),
             "Wait": Entry("its pods are being replaced", ""),
             "Verify": Entry("the pods are asked which digest they serve, and how they encode the probe", ""),
@@ -80,13 +81,35 @@ MODEL_GROUPS: tuple[Group, ...] = (
                 "have that writer leave bluetune's fields alone: apply instead of replace"
                 " ([operations](operations.md#the-blue-deployment))",
             ),
-            "ReindexFailed": Entry("the reindex Job failed; its pods are kept for their logs", "`kubectl logs`"),
+            "ReindexFailed": Entry(
+                "the Job that makes or loads the index failed; its pods are kept for their logs", "`kubectl logs`"
+            ),
+            "IndexMissing": Entry(
+                "the Job that makes the index ended well, and the store has no whole index",
+                "it is tried again; see that nobody else writes or removes below `indexes/`",
+            ),
+            "IndexInvalid": Entry(
+                "the version gives an item a vector with a number that is not finite",
+                "see what the item is; with bf16, set `settings.precision: FP32`",
+            ),
+            "DatabaseFailed": Entry(
+                "the vectors cannot be loaded into the database of `index.target`; what it said is in the message",
+                "correct the Secret's address, the user's rights, or the database",
+            ),
+            "RecallTooLow": Entry(
+                "the HNSW index finds fewer of the nearest items than `index.target.pgvector.minRecall`",
+                "raise `hnsw.ef_search` of the database's user, or lower `minRecall`",
+            ),
             "ReindexJobDeleted": Entry(
                 "somebody deleted the reindex Job before its end was seen, again and again", "see who deletes Jobs"
             ),
-            "ReindexTimeout": Entry("the reindex Job took longer than `reindex.timeoutSeconds`", "allow more"),
+            "ReindexTimeout": Entry(
+                "the Job took longer than `reindex.timeoutSeconds` or `index.timeoutSeconds`",
+                "allow more; with `index`, use more shards: those that are whole are kept",
+            ),
             "ReindexRefused": Entry(
-                "`reindex.template` is no Job's spec, or the API server refused the Job", "correct the template"
+                "`reindex.template` is no Job's spec, or the API server refused the Job",
+                "correct the template, or `index.podTemplate`",
             ),
             "RolloutTimeout": Entry(
                 "the pods were not replaced within `serving.rolloutTimeoutSeconds`; why is in the message",

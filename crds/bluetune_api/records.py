@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from bluetune_api.base import ApiModel, BatchId, Digest, ImportPath, Metrics, Rule, SubdomainName, VersionId
 from bluetune_api.batch_window import BatchSelection
 from bluetune_api.clickstream import Clickstream
+from bluetune_api.index_target import Pgvector
 from bluetune_api.method import Items, SearchSpace, Settings
 from bluetune_api.model import Gate
 from bluetune_api.retrain import Outcome
@@ -58,12 +59,27 @@ class MethodPlan(ApiModel):
     """Trials of the search; absent: what the plugin says, or the preset's."""
 
 
+class IndexPlan(ApiModel):
+    """Which index is to be made."""
+
+    version: VersionId
+    """The version that encodes it."""
+    digest: Digest
+    """sha256 of the version's manifest."""
+    run: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{1,32}$")]
+    """The rollout that it is for: all its pods read the catalogue as the first of them saw it."""
+    shards: Annotated[int, Field(ge=1)] = 1
+    """Parts that it is made in."""
+    pgvector: Pgvector | None = None
+    """Load: the table. The address is in the environment."""
+
+
 class Plan(ApiModel):
     """All that a trainer container is told."""
 
     format_version: Literal[1] = 1
     """Of this record."""
-    kind: Literal["Import", "Check", "Train"]
+    kind: Literal["Import", "Check", "Train", "Index", "Load"]
     """What to do."""
     owner: RunOwner
     """Whose run it is."""
@@ -85,6 +101,8 @@ class Plan(ApiModel):
     """How to train."""
     gate: Gate = Field(default_factory=Gate)
     """What to measure for the gate."""
+    index: IndexPlan | None = None
+    """Index, Load: which one."""
     metadata: dict[str, str] = Field(default_factory=dict)
     """The task's, for the result and the model card."""
 

@@ -7,6 +7,7 @@ CLICKSTREAM = "clickstream/"
 VERSIONS = "versions/"
 RETIRED = "retired/"
 MANIFEST = "manifest.json"
+INDEX_MANIFEST = "_manifest.json"
 OWNER = "owner.json"
 """The model that the prefix belongs to."""
 CURRENT = "current.json"
@@ -121,8 +122,39 @@ def manifest(version_id: str) -> str:
 
 
 def index(version_id: str) -> str:
-    """Folder of a version's vector index, if the reindex Job keeps it here."""
+    """Folder of a version's vector index: bluetune's own, or what a reindex Job keeps there."""
     return f"indexes/{version_id}/"
+
+
+def index_manifest(version_id: str) -> str:
+    """Manifest of a version's index, written last."""
+    return index(version_id) + INDEX_MANIFEST
+
+
+def index_run(version_id: str, run: str) -> str:
+    """The catalogue as a rollout's pods read it."""
+    return f"{index(version_id)}_runs/{run}.json"
+
+
+def index_progress(version_id: str, run: str) -> str:
+    """Folder of how far a rollout's pods are."""
+    return f"{index(version_id)}_progress/{run}/"
+
+
+def index_shard_progress(version_id: str, run: str, shard: int) -> str:
+    """How far one of them is."""
+    return f"{index_progress(version_id, run)}{shard:05d}.json"
+
+
+def index_part(generation: str, shard: int, shards: int, sha256: str) -> str:
+    """Path of a part, relative to the version's index. Its name has its digest, so it is never overwritten by another
+    one."""
+    return f"{generation}/part-{shard:05d}-of-{shards:05d}-{sha256[:12]}.parquet"
+
+
+def index_shard(version_id: str, generation: str, shard: int) -> str:
+    """Record of a part that is whole."""
+    return f"{index(version_id)}{generation}/_shard-{shard:05d}.json"
 
 
 def retired(version_id: str) -> str:

@@ -45,6 +45,12 @@ TASK: Manifest = {
     "spec": {"modelRef": {"name": "search"}, "deployAsBlue": True, "metadata": {"team": "search"}},
 }
 ABSENT = object()
+PARQUET: Manifest = {"type": "Parquet"}
+PGVECTOR: Manifest = {
+    "type": "Pgvector",
+    "pgvector": {"connectionSecretRef": {"name": "db", "key": "uri"}, "table": "items", "schema": "search"},
+}
+REINDEX: Manifest = {"template": {"template": {"spec": {"containers": []}}}}
 
 
 @dataclass(frozen=True)
@@ -140,6 +146,8 @@ CASES = [
     Case("half an hour a week", MODEL, {R: {**RETRAIN, "brakes": {"gpuHoursPerWeek": 0.5}}}),
     Case("cooldown in words", MODEL, {R: {**RETRAIN, "brakes": {"cooldown": "a day"}}}, "cooldown"),
     Case("retrain on YAML's true", MODEL, {R: {"true": [{"newBatch": {}}]}}, "spec.retrain"),
+    Case("model with an index", MODEL, {f"{T}.index": {"target": {"type": "Parquet"}, "shards": 8}}),
+    Case("model with an index in a database", MODEL, {f"{T}.index": {"target": PGVECTOR}}),
     Case("model, empty prefix", MODEL, {f"{S}.prefix": ""}),
     Case("model name of 40", MODEL, {"metadata.name": "m" * 40}),
     Case("model name of 41", MODEL, {"metadata.name": "m" * 41}, "metadata.name"),
@@ -178,6 +186,36 @@ CASES = [
     Case("size of no init container", MODEL, {f"{T}.fetcher": {"resources": {}}}, "spec.serving.fetcher"),
     Case("init container without path", MODEL, {f"{T}.delivery": "InitContainer"}, "spec.serving.mountPath"),
     Case("path without init container", MODEL, {f"{T}.mountPath": "/model"}, "spec.serving.mountPath"),
+    Case(
+        "index and reindex", MODEL, {f"{T}.index": {"target": PARQUET}, f"{T}.reindex": REINDEX}, "spec.serving.index"
+    ),
+    Case("index without target", MODEL, {f"{T}.index": {}}, "spec.serving.index.target"),
+    Case(
+        "index of another type", MODEL, {f"{T}.index": {"target": {"type": "Redis"}}}, "spec.serving.index.target.type"
+    ),
+    Case("no shards", MODEL, {f"{T}.index": {"target": PARQUET, "shards": 0}}, "spec.serving.index.shards"),
+    Case("257 shards", MODEL, {f"{T}.index": {"target": PARQUET, "shards": 257}}, "spec.serving.index.shards"),
+    Case(
+        "a database without its address",
+        MODEL,
+        {f"{T}.index": {"target": {"type": "Pgvector"}}},
+        "spec.serving.index.target.pgvector",
+    ),
+    Case(
+        "files with a database",
+        MODEL,
+        {f"{T}.index": {"target": PGVECTOR | {"type": "Parquet"}}},
+        "spec.serving.index.target.pgvector",
+    ),
+    *(
+        Case(
+            f"table {table!r}",
+            MODEL,
+            {f"{T}.index": {"target": PGVECTOR | {"pgvector": PGVECTOR["pgvector"] | {"table": table}}}},
+            "spec.serving.index.target.pgvector.table",
+        )
+        for table in ("Items", "a-b", 'x"; drop table y; --', "1a", "a" * 41, "")
+    ),
     Case("deployment name with capitals", MODEL, {f"{T}.deployment": "Search"}, "spec.serving.deployment"),
     Case("serving without container", MODEL, {f"{T}.container": ABSENT}, "container"),
     Case("port 0", MODEL, {f"{T}.verify.port": 0}, "spec.serving.verify.port"),

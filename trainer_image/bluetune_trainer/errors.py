@@ -93,6 +93,12 @@ class Stopped(TrainerError):
         super().__init__(message)
 
 
+class DatabaseFailed(TrainerError):
+    """The database of an index cannot be used; the Job tries again."""
+
+    reason = "DatabaseFailed"
+
+
 class Crashed(TrainerError):
     """Anything that nobody foresaw; the Job tries again."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from bluetune_api.exit_codes import NOT_COUNTED, NOT_WORTH_RETRYING
-from bluetune_api.pods import GPUS, PodTemplate, gpus
+from bluetune_api.pods import GPUS, KeyReference, PodTemplate, gpus
 from bluetune_api.records import Plan
 from bluetune_api.store_location import StoreSpec
 from bluetune_operator.core.kinds import CONFIG_MAPS, JOBS, Object, owner_reference
@@ -21,6 +21,8 @@ GRACE_SECONDS = 120
 SHARED_MEMORY = "1Gi"
 """Most that the processes of a GPU pod may share. What they use counts as the container's memory."""
 PLAN_FOLDER, CA_FOLDER = "/etc/bluetune", "/etc/bluetune-ca"
+PLAN_ANNOTATION = "bluetune.dev/plan"
+"""Of a pod that has its plan with it: no ConfigMap is left behind by a Job that a version has once."""
 KUEUE_QUEUE = "kueue.x-k8s.io/queue-name"
 
 SCHEDULING = (
@@ -36,7 +38,7 @@ SCHEDULING = (
 )
 """Fields of a method's podTemplate that go into the pod as they are."""
 
-Command = Literal["import", "check", "run"]
+Command = Literal["import", "check", "run", "index", "load"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,12 @@ class TrainerJob:
     """Of the Job."""
     fixed_ids: bool = True
     """Whether the pods name user and groups; not where the platform assigns them."""
+    plan: Plan | None = None
+    """What the pods are told, if it is not in a ConfigMap of the Job's name."""
+    shards: int | None = None
+    """Pods that do a numbered part each; None: one pod does all."""
+    secrets: Mapping[str, KeyReference] = field(default_factory=dict)
+    """Variables of the container that are keys of Secrets."""
 
 
 def plan_config_map(job: TrainerJob, plan: Plan, **more: str) -> Object:
@@ -91,19 +99,21 @@ def trainer_job(job: TrainerJob) -> Object:
     template = job.template or PodTemplate()
     spec: Object = {
         "backoffLimit": job.max_retries,
-        "completions": 1,
-        "parallelism": 1,
+        "completions": job.shards or 1,
+        "parallelism": job.shards or 1,
         "podReplacementPolicy": "Failed",  # no second pod while the first still terminates on the GPU
         "podFailurePolicy": {"rules": _failure_rules()},
         "suspend": job.suspend,
         "template": {
             "metadata": {
                 "labels": {**(template.labels or {}), **job.labels},
-                "annotations": dict(template.annotations or {}),
+                "annotations": {**(template.annotations or {}), **_plan_annotation(job)},
             },
             "spec": _pod_spec(job, template),
         },
     }
+    if job.shards is not None:
+        spec["completionMode"] = "Indexed"
     if job.deadline_seconds is not None:
         spec["activeDeadlineSeconds"] = job.deadline_seconds
     metadata = _metadata(job)
@@ -143,7 +153,7 @@ def _failure_rules() -> list[Object]:
 
 def _pod_spec(job: TrainerJob, template: PodTemplate) -> Object:
     chosen = template.wire()
-    volumes: list[Object] = [{"name": "plan", "configMap": {"name": job.name}}, *chosen.get("volumes", ())]
+    volumes: list[Object] = [_plan_volume(job), *chosen.get("volumes", ())]
     mounts: list[Object] = [
         {"name": "plan", "mountPath": PLAN_FOLDER, "readOnly": True},
         *chosen.get("volumeMounts", ()),
@@ -203,6 +213,17 @@ def _pod_spec(job: TrainerJob, template: PodTemplate) -> Object:
     return spec
 
 
+def _plan_annotation(job: TrainerJob) -> dict[str, str]:
+    return {PLAN_ANNOTATION: json.dumps(job.plan.wire(), sort_keys=True)} if job.plan is not None else {}
+
+
+def _plan_volume(job: TrainerJob) -> Object:
+    if job.plan is None:
+        return {"name": "plan", "configMap": {"name": job.name}}
+    source = {"path": "plan.json", "fieldRef": {"fieldPath": f"metadata.annotations['{PLAN_ANNOTATION}']"}}
+    return {"name": "plan", "downwardAPI": {"items": [source]}}
+
+
 def _gpus(job: TrainerJob) -> int:
     """How many of them the pod asks for."""
     return gpus(job.template.resources) if job.gpu and job.template is not None else 0
@@ -221,6 +242,8 @@ def _environment(job: TrainerJob, template: PodTemplate) -> list[Object]:
         env.append({"name": "HF_HUB_OFFLINE", "value": "1"})
     if job.store.ca_secret_ref is not None:
         env.append({"name": "BLUETUNE_CA_FILE", "value": f"{CA_FOLDER}/ca.crt"})
+    for name, key in job.secrets.items():
+        env.append({"name": name, "valueFrom": {"secretKeyRef": key.wire()}})
     for variable in template.env or []:
         if variable.secret_key_ref is not None:
             env.append({"name": variable.name, "valueFrom": {"secretKeyRef": variable.secret_key_ref.wire()}})

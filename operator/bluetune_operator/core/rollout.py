@@ -15,7 +15,7 @@ from typing import Literal
 
 from bluetune_api.model import Rollout, Serving
 from bluetune_api.reasons import Reason, known_reason
-from bluetune_operator.core.rollout_limits import MOST_UNDONE, Watched, elapsed, pause_left, whole_limit
+from bluetune_operator.core.rollout_limits import MOST_UNDONE, Watched, elapsed, pause_left, whole_limit, work_seconds
 from bluetune_operator.core.rollout_record import (
     BACK,
     acted,
@@ -33,13 +33,15 @@ from bluetune_operator.core.times import stamp
 
 SOON, WATCHING, SLOWLY = 0.0, 2.0, 15.0
 """Seconds until the next look: at once, while something moves, while a watch event will come anyway."""
+WORKS = {"Reindex": "reindex Job", "Load": "loading Job"}
+"""Steps before the switch, each with its Job: blue is as it was."""
 
 
 class Action(Enum):
     """What is to be done for the step that the status names. Each is safe to repeat."""
 
-    CREATE_REINDEX = "create the reindex Job unless it exists"
-    DELETE_REINDEX = "delete the reindex Job of an earlier try, or of one that is given up"
+    CREATE_REINDEX = "create the step's Job unless it exists"
+    DELETE_REINDEX = "delete the Job of an earlier try, or of one that is given up"
     APPLY = "apply the version to the Deployment"
     ASK = "ask the pods what they serve"
     PROMOTE = "make the version current"
@@ -55,7 +57,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class JobView:
-    """The reindex Job as it is."""
+    """The step's Job as it is."""
 
     state: Literal["Running", "Complete", "Failed"]
     of_this_rollout: bool
@@ -64,6 +66,8 @@ class JobView:
     """Why it failed, or why its pod does not start."""
     owner: Literal["Model", "Gone", "Other"] = "Model"
     """Whose it is: this model's, an earlier one's of the same name, or somebody else's."""
+    reason: Reason = "ReindexFailed"
+    """Why it failed, in one word."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +144,8 @@ def advance(rollout: Rollout, seen: Observed) -> Move:
             rollout, _too_long(rollout, seen, serving, f"the rollout did not end within {limit:.0f} s"), seen.now
         )
     match rollout.step:
-        case "Reindex":
-            return _reindex(rollout, seen, serving)
+        case "Reindex" | "Load":
+            return _work(rollout, seen, serving)
         case "Patch":
             return _patch(rollout, seen, serving)
         case "Wait":
@@ -152,8 +156,8 @@ def advance(rollout: Rollout, seen: Observed) -> Move:
 
 def failed(rollout: Rollout, failure: Failure, now: datetime) -> Move:
     """End a rollout that cannot go on: at once if blue was not touched, else by way of the version before."""
-    if rollout.step == "Reindex" or rollout.source is None or rollout.source == rollout.to:
-        action = Action.DELETE_REINDEX if rollout.step == "Reindex" else None
+    if rollout.step in WORKS or rollout.source is None or rollout.source == rollout.to:
+        action = Action.DELETE_REINDEX if rollout.step in WORKS else None
         return Move(_ended(rollout, failure, now).rollout, action, SOON)
     message = f"{failure.message}{BACK}{rollout.source}"
     back = at_step(rollout, "RollingBack", now, message, failure.reason)
@@ -212,49 +216,52 @@ def done(rollout: Rollout, now: datetime) -> Rollout:
     return at_step(rollout, "Done", now, None)
 
 
-def _reindex(rollout: Rollout, seen: Observed, serving: Serving) -> Move:
-    job, now = seen.job, seen.now
-    if serving.reindex is None:
-        return _to_patch(rollout, now)
+def _work(rollout: Rollout, seen: Observed, serving: Serving) -> Move:
+    job, now, name = seen.job, seen.now, WORKS[rollout.step]
+    limit = work_seconds(rollout.step, serving)
+    if limit is None:
+        return _after_work(rollout, serving, now)
     if job is not None and job.owner == "Other":
         return _ended(rollout, Failure("NameTaken", job.message), now)
     if job is not None and job.of_this_rollout and job.state == "Complete":
-        return _to_patch(rollout, now)
+        return _after_work(rollout, serving, now)
     if job is not None and job.of_this_rollout and job.state == "Failed":  # it is kept, for its log
-        return _ended(rollout, Failure("ReindexFailed", f"the reindex Job failed: {job.message}"), now)
-    limit = serving.reindex.timeout_seconds
+        return _ended(rollout, Failure(job.reason, f"the {name} failed: {job.message}"), now)
     if elapsed(rollout.step_started_at, now, seen.watched.step) > limit:
-        text = f"the reindex Job did not end within reindex.timeoutSeconds={limit}"
+        field = "index" if serving.index is not None else "reindex"
+        text = f"the {name} did not end within {field}.timeoutSeconds={limit}"
         why = job.message if job is not None else rollout.message
         return failed(rollout, Failure("ReindexTimeout", f"{text}; {why}" if why else text), now)
     if job is None:
-        return _make_reindex(rollout, now)
+        return _make_job(rollout, name, now)
     if job.owner == "Gone":
         return Move(saying(rollout, job.message), None, WATCHING)
     if not job.of_this_rollout:
-        return Move(saying(rollout, "removing the reindex Job of an earlier rollout"), Action.DELETE_REINDEX, WATCHING)
-    said = saying(rollout, job.message or "the reindex Job is running")
+        return Move(saying(rollout, f"removing the {name} of an earlier rollout"), Action.DELETE_REINDEX, WATCHING)
+    said = saying(rollout, job.message or f"the {name} is running")
     return Move(said if said.acted_at else acted(said, now), None, WATCHING)
 
 
-def _make_reindex(rollout: Rollout, now: datetime) -> Move:
+def _make_job(rollout: Rollout, name: str, now: datetime) -> Move:
     """Make the Job, or make it again if somebody deleted it."""
     if rollout.acted_at is None:
-        return Move(acted(saying(rollout, "starting the reindex Job"), now), Action.CREATE_REINDEX, WATCHING)
+        return Move(acted(saying(rollout, f"starting the {name}"), now), Action.CREATE_REINDEX, WATCHING)
     undone = (rollout.undone or 0) + 1
     if undone > MOST_UNDONE:
-        text = f"the reindex Job was deleted {undone} times before its end was seen; find out who deletes Jobs"
+        text = f"the {name} was deleted {undone} times before its end was seen; find out who deletes Jobs"
         return failed(rollout, Failure("ReindexJobDeleted", text), now)
     again = rollout.model_copy(update={"undone": undone})
     if (left := pause_left(again, now)) > 0:
-        text = f"the reindex Job was deleted before its end was seen ({undone} times); it is made again"
+        text = f"the {name} was deleted before its end was seen ({undone} times); it is made again"
         return Move(saying(rollout, text), None, min(left, SLOWLY))
-    return Move(acted(saying(again, "starting the reindex Job again"), now), Action.CREATE_REINDEX, WATCHING)
+    return Move(acted(saying(again, f"starting the {name} again"), now), Action.CREATE_REINDEX, WATCHING)
 
 
-def _to_patch(rollout: Rollout, now: datetime) -> Move:
+def _after_work(rollout: Rollout, serving: Serving, now: datetime) -> Move:
+    """On to the next Job, or to the Deployment."""
     fresh = rollout.model_copy(update={"undone": None, "acted_at": None})
-    return Move(at_step(fresh, "Patch", now, None), None, SOON)
+    loads = rollout.step == "Reindex" and work_seconds("Load", serving) is not None
+    return Move(at_step(fresh, "Load" if loads else "Patch", now, None), None, SOON)
 
 
 def _patch(rollout: Rollout, seen: Observed, serving: Serving) -> Move:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from bluetune_api.base import Metrics
 from bluetune_api.model import CurrentVersion, EmbeddingModelStatus, Rollout, Serving
@@ -21,7 +21,7 @@ FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 30, 1800
 FIGHT_SECONDS = 2.0 * LAST_RETRY_SECONDS
 """If the Deployment loses the current version within this time after it was told anew, somebody takes it out again and
 again: it is told later and later, as after a failure."""
-ACTIVE = ("Reindex", "Patch", "Wait", "Verify", "Promote", "RollingBack")
+ACTIVE = ("Reindex", "Load", "Patch", "Wait", "Verify", "Promote", "RollingBack")
 
 
 @dataclass(frozen=True)
@@ -192,6 +192,14 @@ def _told_anew(last: Rollout, now: datetime) -> bool:
     return last.step == "Done" and last.source == last.to and seconds_since(last.step_started_at, now) < FIGHT_SECONDS
 
 
+def _first_step(s: Situation, *, again: bool) -> Literal["Reindex", "Patch"]:
+    """Where a rollout begins. bluetune's own index is looked at each time: it may have been declared, or its target
+    changed, since the version became current, and costs little where it is there."""
+    if s.serving.index is not None:
+        return "Reindex"
+    return "Patch" if again or s.serving.reindex is None else "Reindex"
+
+
 def _begin(s: Situation, target: Target) -> Choice:
     last, attempt = s.status.rollout, 1
     same = last is not None and last.to == target.version and last.task_uid == target.task_uid
@@ -210,7 +218,7 @@ def _begin(s: Situation, target: Target) -> Choice:
             digest=target.digest,
             task_uid=target.task_uid,
             task=target.task,
-            step="Patch" if again or s.serving.reindex is None else "Reindex",
+            step=_first_step(s, again=again),
             started_at=stamp(s.now),
             step_started_at=stamp(s.now),
             message="the Deployment no longer serves the current version" if again else None,

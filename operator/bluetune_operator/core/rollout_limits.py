@@ -40,10 +40,18 @@ def elapsed(since: str, now: datetime, watched: float) -> float:
     return max(watched, seconds_since(since, now) - CLOCKS_DIFFER)
 
 
+def work_seconds(step: str, serving: Serving) -> int | None:
+    """Seconds that the Job of a step before the switch may take; None: the step has no Job."""
+    if serving.index is not None:
+        loads = serving.index.target.type != "Parquet"
+        return serving.index.timeout_seconds if step == "Reindex" or (step == "Load" and loads) else None
+    return serving.reindex.timeout_seconds if serving.reindex is not None and step == "Reindex" else None
+
+
 def whole_limit(rollout: Rollout, serving: Serving) -> float:
     """Seconds that a rollout may take before it goes back, all steps together."""
     limit = FIGHTS * float(serving.rollout_timeout_seconds)
-    limit += serving.reindex.timeout_seconds if serving.reindex else 0
+    limit += sum(work_seconds(step, serving) or 0 for step in ("Reindex", "Load"))
     limit += serving.verify.timeout_seconds if serving.verify else 0
     return limit + (SCALED_DOWN_SECONDS if rollout.scaled_down_at else 0)
 

@@ -9,7 +9,7 @@ from bluetune_operator.core.conditions import shortened
 from bluetune_operator.core.rollout_limits import MOST_UNDONE
 from bluetune_operator.core.times import stamp
 
-Step = Literal["Reindex", "Patch", "Wait", "Verify", "Promote", "RollingBack", "Done", "Failed"]
+Step = Literal["Reindex", "Load", "Patch", "Wait", "Verify", "Promote", "RollingBack", "Done", "Failed"]
 
 BACK = "; going back to "
 """Stands in the message between why the rollout failed and how the way back goes."""
@@ -39,7 +39,7 @@ def touched(rollout: Rollout) -> bool:
 
 
 def acted(rollout: Rollout, now: datetime) -> Rollout:
-    """The reindex Job is made, or the Deployment told: what hindered it hinders no longer."""
+    """The step's Job is made, or the Deployment told: what hindered it hinders no longer."""
     reason = rollout.reason if rollout.step == "RollingBack" else None
     return rollout.model_copy(update={"acted_at": stamp(now), "reason": reason})
 

@@ -142,12 +142,8 @@ def job_view(
     """The Job as the rollout of `model` sees it; `pods` are its pods, `refused` is why it gets none."""
     if job is None:
         return None
-    if not is_owned_by(job, uid_of(model)):
-        if is_left_over(job, {"metadata": {"ownerReferences": [owner_reference(model)]}}):
-            text = f"Job {name_of(job)!r} of an earlier model of this name is being removed"
-            return JobView("Running", False, text, "Gone")
-        text = f"Job {name_of(job)!r} exists and does not belong to this model; delete or rename it"
-        return JobView("Running", False, text, "Other")
+    if (others := owner_view(job, model)) is not None:
+        return others
     annotations = job["metadata"].get("annotations") or {}
     ours = annotations.get(ROLLOUT_ANNOTATION) == rollout.started_at and not job["metadata"].get("deletionTimestamp")
     if not is_finished_job(job):
@@ -164,6 +160,17 @@ def job_view(
         return JobView("Complete", ours)
     said = f"{failed.get('reason', '')}: {failed.get('message', '')}"
     return JobView("Failed", ours, "; ".join([said, *_last_words(pods)]))
+
+
+def owner_view(job: Json, model: Json) -> JobView | None:
+    """A Job of the rollout's name that is not the model's; None if it is."""
+    if is_owned_by(job, uid_of(model)):
+        return None
+    if is_left_over(job, {"metadata": {"ownerReferences": [owner_reference(model)]}}):
+        text = f"Job {name_of(job)!r} of an earlier model of this name is being removed"
+        return JobView("Running", False, text, "Gone")
+    text = f"Job {name_of(job)!r} exists and does not belong to this model; delete or rename it"
+    return JobView("Running", False, text, "Other")
 
 
 def _environment(store: StoreSpec, rollout: Rollout) -> list[Object]:

@@ -53,6 +53,7 @@ def serving_patch(
         {"name": "BLUETUNE_VERSION", "value": version},
         {"name": "BLUETUNE_URI", "value": store.uri(store_layout.version(version))},
         {"name": "BLUETUNE_DIGEST", "value": digest},
+        *_index_env(serving, store, version),
     ]
     container: dict[str, Any] = {"name": serving.container, "env": env}
     pod: dict[str, Any] = {"containers": [container]}
@@ -73,6 +74,16 @@ def serving_patch(
             }
         },
     }
+
+
+def _index_env(serving: Serving, store: StoreSpec, version: str) -> list[dict[str, Any]]:
+    """Where the index of a version is."""
+    if serving.index is None:
+        return []
+    env = [{"name": "BLUETUNE_INDEX_URI", "value": store.uri(store_layout.index(version))}]
+    if (pgvector := serving.index.target.pgvector) is not None:
+        env.append({"name": "BLUETUNE_INDEX_TABLE", "value": f"{pgvector.db_schema}.{pgvector.table}_{version}"})
+    return env
 
 
 def _fetch_container(serving: Serving, store: StoreSpec, version: str, digest: str, fetcher: Fetcher) -> dict[str, Any]:

@@ -143,7 +143,7 @@ async def _job(context: Context, model: Object, spec: EmbeddingModelSpec) -> Not
 
 
 async def _start(context: Context, model: Object, spec: EmbeddingModelSpec) -> NotYet:
-    method = await _method(context, model, spec)
+    method = await method_of(context, model, spec)
     if isinstance(method, Failure):
         return NotYet(method, SLOW_SECONDS)
     settings, plan = import_settings(model, spec, method, context.config), import_plan(model, spec, method)
@@ -164,7 +164,7 @@ async def _start(context: Context, model: Object, spec: EmbeddingModelSpec) -> N
     return NotYet(Failure("Importing", "the base is being imported"), LOOK_SECONDS)
 
 
-async def _method(context: Context, model: Object, spec: EmbeddingModelSpec) -> FineTuningMethodSpec | Failure | None:
+async def method_of(context: Context, model: Object, spec: EmbeddingModelSpec) -> FineTuningMethodSpec | Failure | None:
     """The model's method says which image holds the trainer; None if it names none."""
     if spec.method_ref is None:
         return None

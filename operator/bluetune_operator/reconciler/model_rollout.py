@@ -20,6 +20,7 @@ from bluetune_operator.core.model_import import manifest_problem
 from bluetune_operator.core.rollout import (
     SOON,
     WATCHING,
+    WORKS,
     Action,
     Answers,
     Failure,
@@ -34,6 +35,7 @@ from bluetune_operator.core.rollout import (
     refused,
 )
 from bluetune_operator.core.rollout_choice import promoted
+from bluetune_operator.core.rollout_index import index_view, work_name, work_of
 from bluetune_operator.core.rollout_reindex import job_view, reindex_job, reindex_name, template_problem
 from bluetune_operator.core.serving_fields import field_conflict
 from bluetune_operator.core.serving_patch import (
@@ -46,6 +48,7 @@ from bluetune_operator.core.serving_patch import (
 from bluetune_operator.core.serving_pods import blue_view, label_selector, own_pods, serving_pods
 from bluetune_operator.core.workloads import pods_of
 from bluetune_operator.reconciler.base import Context
+from bluetune_operator.reconciler.index_work import IndexWork
 from bluetune_operator.reconciler.rollout_watch import RolloutWatch
 
 PROBES = 32
@@ -95,6 +98,7 @@ class Rollouts:
         self._context = context
         self._servers = PodServers()
         self._watch = RolloutWatch()
+        self._index_work = IndexWork(context)
         self._probes: OrderedDict[str, Probe] = OrderedDict()
 
     async def blue(self, subject: Subject) -> Blue:
@@ -129,13 +133,13 @@ class Rollouts:
             return _progress(subject, advance(rollout, Observed(subject.now, subject.serving, watched)))
         version, digest = target
         patch = self.patch(subject, version, digest)
-        job = await self._reindex_job(subject, rollout) if rollout.step == "Reindex" else None
+        job = await self._job(subject, rollout) if rollout.step in WORKS else None
         seen = Observed(
             now=subject.now,
             serving=subject.serving,
             watched=watched,
             abort=abort,
-            job=await self._reindex(subject, rollout, job) if job is not None else None,
+            job=await self._job_view(subject, rollout, job) if job is not None else None,
             blue=blue_view(blue.deployment, blue.pods, patch, blue.blocked, subject.now),
         )
         move = advance(rollout, seen)
@@ -143,7 +147,7 @@ class Rollouts:
             case None:
                 return _progress(subject, move)
             case Action.CREATE_REINDEX:
-                return _progress(subject, await self._create_reindex(subject, move))
+                return _progress(subject, await self._create_job(subject, move))
             case Action.DELETE_REINDEX:
                 if job is not None and is_owned_by(job, uid_of(subject.model)):
                     namespace, uid = namespace_of(subject.model), uid_of(job)
@@ -174,24 +178,37 @@ class Rollouts:
             problem = problem_of(error)
             return Failure(problem.reason, str(problem))
 
-    async def _reindex_job(self, subject: Subject, rollout: Rollout) -> Object | None:
+    async def _job(self, subject: Subject, rollout: Rollout) -> Object | None:
         name = reindex_name(name_of(subject.model), rollout.to)
+        if subject.serving.index is not None:
+            name = work_name(name_of(subject.model), work_of(rollout), rollout.to)
         return await self._context.kube.get(JOBS, namespace_of(subject.model), name)
 
-    async def _reindex(self, subject: Subject, rollout: Rollout, job: Object) -> JobView | None:
-        namespace, model = namespace_of(subject.model), name_of(subject.model)
-        pods = pods_of(job, "reindex", self._context.cache.of_model(PODS, namespace, model))
+    async def _job_view(self, subject: Subject, rollout: Rollout, job: Object) -> JobView | None:
+        namespace, model, index = namespace_of(subject.model), name_of(subject.model), subject.serving.index
+        label = "reindex" if index is None else work_of(rollout)
+        pods = pods_of(job, label, self._context.cache.of_model(PODS, namespace, model))
         refused = await self._context.job_events.why_no_pod(job, pods, subject.now)
-        return job_view(job, pods, rollout, refused, subject.model)
+        if index is None:
+            return job_view(job, pods, rollout, refused, subject.model)
+        view = index_view(job, pods, rollout, refused, subject.model, subject.now)
+        return await self._index_work.judged(view, job, rollout, index, subject.store, subject.now) if view else None
 
-    async def _create_reindex(self, subject: Subject, move: Move) -> Move:
-        reindex, rollout = subject.serving.reindex, subject.status.rollout
-        assert reindex is not None  # noqa: S101 - the move says so
-        assert rollout is not None  # noqa: S101
-        if (problem := template_problem(reindex.template)) is not None:
-            return failed(rollout, Failure("ReindexRefused", problem), subject.now)
-        queue = subject.spec.queue_name
-        job = reindex_job(subject.model, reindex, subject.spec.store, move.rollout, queue_name=queue)
+    async def _create_job(self, subject: Subject, move: Move) -> Move:
+        reindex, index, rollout = subject.serving.reindex, subject.serving.index, subject.status.rollout
+        assert rollout is not None  # noqa: S101 - the move says so
+        if index is not None:
+            job = await self._index_work.job(subject.model, subject.spec, index, rollout)
+            if isinstance(job, Failure):
+                return hindered(rollout, job)
+            declared = "serving.index"
+        else:
+            assert reindex is not None  # noqa: S101 - the move says so
+            if (problem := template_problem(reindex.template)) is not None:
+                return failed(rollout, Failure("ReindexRefused", problem), subject.now)
+            queue = subject.spec.queue_name
+            job = reindex_job(subject.model, reindex, subject.spec.store, move.rollout, queue_name=queue)
+            declared = "serving.reindex.template"
         try:
             await self._context.kube.create_owned(JOBS, job, uid_of(subject.model), strict=True)
         except Leftover as error:
@@ -201,7 +218,7 @@ class Rollouts:
         except Conflict:
             raise
         except ApiError as error:
-            text = f"the API server refused the Job in serving.reindex.template: {error.message}"
+            text = f"the API server refused the Job of {declared}: {error.message}"
             failure = Failure("ReindexRefused", text)
             if isinstance(error, WebhookFailed):
                 return hindered(rollout, failure)

@@ -1,4 +1,4 @@
-"""`bluetune-trainer`: import, check, run, fetch."""
+"""`bluetune-trainer`: import, check, run, index, load, fetch."""
 
 import argparse
 import os
@@ -28,6 +28,13 @@ def parser() -> argparse.ArgumentParser:
     for name, what in (("import", "publish a base model as the first version"), ("check", "judge a batch of clicks")):
         command = commands.add_parser(name, help=what, description=what.capitalize() + ".")
         command.add_argument("--plan", type=Path, required=True, metavar="FILE", help="the plan, a JSON file")
+    load = commands.add_parser(
+        "load",
+        help="load a version's index into a database",
+        description="Load a version's index into the table of pgvector that the plan names; the database's address is"
+        " in BLUETUNE_INDEX_DATABASE.",
+    )
+    load.add_argument("--plan", type=Path, required=True, metavar="FILE", help="the plan, a JSON file")
     run = commands.add_parser(
         "run",
         help="train: by a plan, or by manifests with a folder as the store",
@@ -41,6 +48,20 @@ def parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--store", type=Path, metavar="DIR", help="with -f: the folder with clickstream/ and items/")
     run.add_argument("--task", metavar="NAME", help="with -f: which FineTuningTask, if there are several")
+    index = commands.add_parser(
+        "index",
+        help="encode the catalogue with a version: by a plan, or by manifests with a folder as the store",
+        description="Encode the catalogue with a version, into Parquet files below indexes/<version>/. With --plan as a"
+        " Job does it, the shard that JOB_COMPLETION_INDEX names; with -f and --store on this machine, all shards.",
+    )
+    source = index.add_mutually_exclusive_group(required=True)
+    source.add_argument("--plan", type=Path, metavar="FILE", help="the plan, a JSON file")
+    source.add_argument(
+        "-f", dest="manifests", type=Path, action="append", metavar="FILE", help="manifests (YAML), or a folder of them"
+    )
+    index.add_argument("--store", type=Path, metavar="DIR", help="with -f: the folder with versions/ and items/")
+    index.add_argument("--version", metavar="ID", help="with -f: the version to encode with")
+    index.add_argument("--model", metavar="NAME", help="with -f: which EmbeddingModel, if there are several")
     fetch = commands.add_parser(
         "fetch",
         help="download a version and verify it",
@@ -57,8 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     top = parser()
     options = top.parse_args(arguments)
     laptop = getattr(options, "manifests", None) is not None
-    if options.command == "run" and laptop != (options.store is not None):
-        top.error("run: -f and --store go together")
+    if options.command in ("run", "index") and laptop != (options.store is not None):
+        top.error(f"{options.command}: -f and --store go together")
+    if options.command == "index" and laptop != (options.version is not None):
+        top.error("index: -f and --version go together")
     logs.set_up(default_level="warning" if laptop else "info")
     stop = threading.Event()
     _listen(stop)
@@ -98,6 +121,10 @@ def _run(options: argparse.Namespace, stop: threading.Event, *, laptop: bool) ->
 
         manifest = fetching.run_fetch(_open(fetching.location()), options.version, options.digest, options.into)
         return f"fetched {options.version} ({len(manifest.files)} files) into {options.into}, verified"
+    if laptop and options.command == "index":
+        from bluetune_trainer.cli.laptop_index import index_manifests
+
+        return index_manifests(options.manifests, options.store, options.version, options.model, stop=stop)
     if laptop:
         from bluetune_trainer.cli.laptop import run_manifests
 
@@ -118,6 +145,14 @@ def _run(options: argparse.Namespace, stop: threading.Event, *, laptop: bool) ->
         from bluetune_trainer.cli.importing import run_import
 
         return f"{plan.base_uri} is published as {run_import(store, plan, _open, stop=stop).version}"
+    if options.command == "index":
+        from bluetune_trainer.cli.indexing import run_index, shard_of_environment
+
+        return run_index(store, plan, shard_of_environment(), gpus=_gpus(), stop=stop)
+    if options.command == "load":
+        from bluetune_trainer.cli.index_loading import run_load
+
+        return run_load(store, plan, stop=stop)
     return _train(store, plan, stop)
 
 

@@ -44,11 +44,7 @@ def read_manifests(paths: Sequence[Path], task: str | None) -> Manifests:
     Raises:
         PlanInvalid: a file cannot be read, a manifest is wrong, or a reference leads nowhere.
     """
-    found: dict[str, dict[str, Resource]] = {kind: {} for kind in KINDS}
-    for path in paths:
-        for file in sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if path.is_dir() else [path]:
-            for resource in _resources(file):
-                found[type(resource).__name__][resource.metadata.name] = resource
+    found = _read(paths)
     chosen = _choose_task(found["FineTuningTask"], task, paths)
     model = _follow(EmbeddingModel, found, chosen.spec.model_ref.name, "spec.modelRef.name", chosen)
     owner: Resource = chosen
@@ -62,6 +58,38 @@ def read_manifests(paths: Sequence[Path], task: str | None) -> Manifests:
             " set spec.methodRef.name in one of them"
         )
     return Manifests(chosen, model, _follow(FineTuningMethod, found, name, "spec.methodRef.name", owner))
+
+
+def read_model(paths: Sequence[Path], name: str | None) -> tuple[EmbeddingModel, FineTuningMethod | None]:
+    """The model that is meant, with the method that it names. Objects of other kinds are passed over.
+
+    Raises:
+        PlanInvalid: a file cannot be read, a manifest is wrong, or a reference leads nowhere.
+    """
+    found = _read(paths)
+    models, where = found["EmbeddingModel"], ", ".join(str(path) for path in paths)
+    if not models:
+        raise PlanInvalid(f"there is no EmbeddingModel in {where}")
+    if name is None and len(models) > 1:
+        raise PlanInvalid(f"{where} has several EmbeddingModels; choose one with --model: {', '.join(sorted(models))}")
+    model = models.get(name) if name else next(iter(models.values()))
+    if not isinstance(model, EmbeddingModel):
+        raise PlanInvalid(
+            f"--model: there is no EmbeddingModel {name!r} in {where}; {alternatives(name or '', models)}"
+        )
+    if model.spec.method_ref is None:
+        return model, None
+    return model, _follow(FineTuningMethod, found, model.spec.method_ref.name, "spec.methodRef.name", model)
+
+
+def _read(paths: Sequence[Path]) -> dict[str, dict[str, Resource]]:
+    """All resources of bluetune, by kind and name."""
+    found: dict[str, dict[str, Resource]] = {kind: {} for kind in KINDS}
+    for path in paths:
+        for file in sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if path.is_dir() else [path]:
+            for resource in _resources(file):
+                found[type(resource).__name__][resource.metadata.name] = resource
+    return found
 
 
 def _resources(file: Path) -> Iterator[Resource]:

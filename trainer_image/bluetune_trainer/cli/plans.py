@@ -8,14 +8,20 @@ from pydantic import ValidationError
 from bluetune_api.records import Plan
 from bluetune_trainer.errors import PlanInvalid, in_words
 
-REQUIRED = {"Import": ("base_uri",), "Check": ("batch_id",), "Train": ("batch_id", "start_version")}
+REQUIRED = {
+    "Import": ("base_uri",),
+    "Check": ("batch_id",),
+    "Train": ("batch_id", "start_version"),
+    "Index": ("index",),
+}
 """Fields that a plan of a kind must have."""
 
 
-COMMANDS = {"Import": "import", "Check": "check", "Train": "run"}
+Command = Literal["import", "check", "run", "index", "load"]
+COMMANDS: dict[str, Command] = {"Import": "import", "Check": "check", "Train": "run", "Index": "index", "Load": "load"}
 
 
-def read_plan(path: Path, command: Literal["import", "check", "run"]) -> Plan:
+def read_plan(path: Path, command: Command) -> Plan:
     """The plan in a file, for a command.
 
     Raises:

@@ -1,6 +1,6 @@
 """The catalogue: from records to item texts by position."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from bluetune_api.method import Items
@@ -12,6 +12,8 @@ from bluetune_trainer.errors import PluginFailed
 
 ItemText = Callable[[dict[str, Any], Items], str | None]
 """The plugin's hook."""
+Wanted = Callable[[str], bool]
+"""Whether the item of an id is asked for."""
 
 
 def read_catalogue(
@@ -26,6 +28,33 @@ def read_catalogue(
         PluginFailed: the hook returned what is no text.
     """
     texts: dict[str, str] = {}
+    for item_id, text in item_lines(records, items, item_text, tally):
+        if text is None:
+            texts.pop(item_id, None)
+            continue
+        tally.updates += item_id in texts
+        texts[item_id] = text
+    ids = list(texts)
+    tally.items = len(ids)
+    position = {item_id: at for at, item_id in enumerate(ids)}
+    return Catalogue(ids=ids, texts=list(texts.values()), position=position)
+
+
+def item_lines(
+    records: Iterable[tuple[str, int, dict[str, Any]]],
+    items: Items,
+    item_text: ItemText,
+    tally: CatalogueTally,
+    wanted: Wanted | None = None,
+) -> Iterator[tuple[str, str | None]]:
+    """Id and text of each line, in order; None as text removes the item. Broken lines are counted in `tally`.
+
+    Args:
+        wanted: whose lines are asked for; of the others only the id is looked at.
+
+    Raises:
+        PluginFailed: the hook returned what is no text.
+    """
     missing = set(items.text_fields)
     for key, line, record in records:
         item_id = record.get(items.id_field)
@@ -35,10 +64,13 @@ def read_catalogue(
             problem = f"this is {shortened(item_id)}" if items.id_field in record else f"fields are {fields_of(record)}"
             tally.offend(key, line, f"{items.id_field}: an id (text or whole number) is expected, {problem}")
             continue
+        if wanted is not None and not wanted(item_id):
+            tally.use(key)
+            continue
         if items.deleted_field in record and _is_true(record[items.deleted_field]):
             tally.use(key)
             tally.deletions += 1
-            texts.pop(item_id, None)
+            yield item_id, None
             continue
         missing -= {name for name in missing if record.get(name) is not None}
         try:
@@ -57,13 +89,8 @@ def read_catalogue(
             raise PluginFailed(
                 f"item_text must return a text or None, it returned {type(text).__name__} for {item_id!r}"
             )
-        tally.updates += item_id in texts
-        texts[item_id] = text
-    ids = list(texts)
-    tally.items = len(ids)
+        yield item_id, text
     tally.absent_fields = [name for name in items.text_fields if name in missing] if tally.read else []
-    position = {item_id: at for at, item_id in enumerate(ids)}
-    return Catalogue(ids=ids, texts=list(texts.values()), position=position)
 
 
 def _is_true(marker: object) -> bool:

@@ -103,19 +103,35 @@ def unread_problem(keys: Sequence[str]) -> str:
     )
 
 
+def broken_problems(name: str, lines: Lines) -> list[str]:
+    """What to do with too many broken lines."""
+    total = lines.broken + lines.read
+    if not total or lines.broken / total <= MAX_BROKEN:
+        return []
+    return [
+        f"{lines.broken} of {total} lines of {name} are broken, more than {MAX_BROKEN:.0%}; see the first of"
+        " them, and correct what writes them"
+    ]
+
+
+def catalogue_problems(items: CatalogueTally) -> list[str]:
+    """What is wrong with a catalogue that is read by itself, or a part of it."""
+    return [
+        *items.broken_files,
+        *([unread_problem(items.unread)] if items.unread else []),
+        *([useless_problem(items)] if items.read and items.useless() else []),
+        *broken_problems("the catalogue", items),
+    ]
+
+
 def data_problems(seen: Observed, method: MethodPlan) -> list[str]:
     """What is wrong with the content of batch and catalogue."""
     tally, items, settings = seen.sessions, seen.catalogue, method.settings
     problems = [*tally.broken_files, *items.broken_files]
     problems.extend(unread_problem(lines.unread) for lines in (tally, items) if lines.unread)
     problems.extend(useless_problem(lines) for lines in (tally, items) if lines.read and lines.useless())
-    for name, lines in (("the batch", tally), ("the catalogue", items)):
-        total = lines.broken + lines.read
-        if total and lines.broken / total > MAX_BROKEN:
-            problems.append(
-                f"{lines.broken} of {total} lines of {name} are broken, more than {MAX_BROKEN:.0%}; see the first of"
-                " them, and correct what writes them"
-            )
+    problems.extend(broken_problems("the batch", tally))
+    problems.extend(broken_problems("the catalogue", items))
     if tally.read and tally.duplicates / tally.read > MAX_DUPLICATES:
         problems.append(
             f"{tally.duplicates} of {tally.read} lines of the batch repeat a session word for word (session_id, query,"

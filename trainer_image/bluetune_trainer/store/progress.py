@@ -4,8 +4,10 @@ import logging
 import threading
 import time
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from bluetune_api import store_layout
+from bluetune_api.base import ApiModel
 from bluetune_api.objectstore import ObjectStore, StoreError
 from bluetune_api.records import Progress
 from bluetune_trainer.store.runs import encode
@@ -88,28 +90,29 @@ def _without_the_rest(eta: float, elapsed: float) -> float:
     return max(eta - (elapsed + eta) * (100 - end) / 100, 0.0)
 
 
+R = TypeVar("R", bound=ApiModel)
+
+
 @dataclass
-class ProgressWriter:
-    """Writes progress.json from a thread of its own: a slow store costs no training time, and of many states between
-    two writes only the last one counts. Losing one is no reason to end a run, so a failed write is logged, no more."""
+class RecordWriter(Generic[R]):
+    """Writes the newest state from a thread of its own: a slow store costs no training time, and of many states
+    between two writes only the last one counts. Losing one is no reason to end a run, so a failed write is logged, no
+    more."""
 
     store: ObjectStore
     key: str
-    _newest: Progress | None = None
+    _newest: R | None = None
     _closed: bool = False
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _thread: threading.Thread | None = None
 
-    @classmethod
-    def of_attempt(cls, store: ObjectStore, uid: str, pod_uid: str) -> "ProgressWriter":
-        """Start the writer of one pod's attempt."""
-        writer = cls(store, store_layout.progress(uid, pod_uid))
-        writer._thread = threading.Thread(target=writer._write_all, name="progress", daemon=True)
-        writer._thread.start()
-        return writer
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread = threading.Thread(target=self._write_all, name="progress", daemon=True)
+        self._thread.start()
 
-    def report(self, progress: Progress) -> None:
-        """Say how far the run is; returns at once."""
+    def report(self, progress: R) -> None:
+        """Say how far it is; returns at once."""
         with self._changed:
             self._newest = progress
             self._changed.notify()
@@ -137,6 +140,17 @@ class ProgressWriter:
                 return
             with self._changed:
                 self._changed.wait_for(lambda: self._closed, timeout=SECONDS_BETWEEN_WRITES)
+
+
+class ProgressWriter(RecordWriter[Progress]):
+    """Writes progress.json."""
+
+    @classmethod
+    def of_attempt(cls, store: ObjectStore, uid: str, pod_uid: str) -> "ProgressWriter":
+        """Start the writer of one pod's attempt."""
+        writer = cls(store, store_layout.progress(uid, pod_uid))
+        writer.start()
+        return writer
 
 
 def now() -> str:

@@ -1,0 +1,87 @@
+"""What the store holds of a version's index: `indexes/<version>/`.
+
+The manifest is written last and names every part, so whoever reads the parts that it names sees one whole index, also
+while the next one is being made beside it.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from bluetune_api.base import ApiModel, Digest, VersionId
+from bluetune_api.records import Moment, PinnedObject
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Generation = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
+"""Digest of all that an index is made of: version, catalogue, how it is read, number of shards."""
+Precision = Literal["FP32", "BF16"]
+
+
+class IndexCatalogue(ApiModel):
+    """_runs/<run>.json: the catalogue as the first of the pods saw it, for all of them."""
+
+    pinned_at: Moment
+    """When it was seen."""
+    generation: Generation
+    """What the index of this catalogue is called."""
+    items: list[PinnedObject]
+    """Its objects, in the order of their keys."""
+
+
+class IndexShard(ApiModel):
+    """<generation>/_shard-<n>.json: a part that is whole. Written once, after the part."""
+
+    shard: Annotated[int, Field(ge=0)]
+    """Its number, from 0."""
+    path: str
+    """The part, relative to the version's index."""
+    rows: Annotated[int, Field(ge=0)]
+    """Items in it."""
+    size: Annotated[int, Field(ge=0)]
+    """Bytes."""
+    sha256: Sha256
+    """Of its content."""
+    precision: Precision
+    """What it was computed in."""
+    encoded: Annotated[int, Field(ge=0)]
+    """Items whose text was encoded for it; the vectors of the others were those of the index before."""
+
+
+class IndexManifest(ApiModel):
+    """_manifest.json: the index. Written last."""
+
+    format_version: Literal[1] = 1
+    """Of this record."""
+    version: VersionId
+    """The version that encoded it."""
+    digest: Digest
+    """sha256 of the version's manifest."""
+    generation: Generation
+    """Which index of the version it is."""
+    pinned_at: Moment
+    """When the catalogue was as it is indexed."""
+    count: Annotated[int, Field(ge=1)]
+    """Items."""
+    dimension: Annotated[int, Field(ge=1)]
+    """Of the vectors."""
+    similarity: Literal["cosine", "dot", "euclidean", "manhattan"]
+    """What they are to be compared by."""
+    shards: list[IndexShard]
+    """Its parts, by number."""
+
+
+class IndexProgress(ApiModel):
+    """_progress/<run>/<n>.json: how far a pod is. `n` is the shard."""
+
+    stage: Literal["Reading", "Encoding", "Loading", "Building"]
+    """What it does."""
+    done: Annotated[int, Field(ge=0)] = 0
+    """Items that are done."""
+    total: Annotated[int, Field(ge=0)] = 0
+    """Items in all; 0 while that is not known."""
+    rate: Annotated[float, Field(ge=0)] = 0.0
+    """Items a second."""
+    seconds_left: Annotated[int, Field(ge=0)] | None = None
+    """How long the stage will take."""
+    updated_at: Moment
+    """When this was written."""

@@ -1,0 +1,179 @@
+"""The Jobs of `serving.index`: one that encodes the catalogue in shards, and one that loads the vectors."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from bluetune_api.index_records import IndexManifest, IndexProgress
+from bluetune_api.index_target import Index
+from bluetune_api.method import FineTuningMethodSpec
+from bluetune_api.model import EmbeddingModelSpec, Rollout
+from bluetune_api.plans import method_plan
+from bluetune_api.records import IndexPlan, MethodPlan, Plan, RunOwner
+from bluetune_operator.core.config import Config
+from bluetune_operator.core.cpu_pods import cpu_template
+from bluetune_operator.core.job_state import Trouble, job_state
+from bluetune_operator.core.jobs import TrainerJob, trainer_job
+from bluetune_operator.core.kinds import (
+    Object,
+    child_labels,
+    is_deleting,
+    name_of,
+    namespace_of,
+    true_condition,
+    uid_of,
+)
+from bluetune_operator.core.rollout import Failure, JobView
+from bluetune_operator.core.rollout_reindex import KEPT_SECONDS, ROLLOUT_ANNOTATION, owner_view
+from bluetune_operator.core.validation import first_problem
+
+Json = Mapping[str, Any]
+Work = Literal["index", "load"]
+"""What a Job does; also its label, and part of its name."""
+
+MOST_READ = 8
+"""Shards whose progress is read: more are not worth the requests."""
+DATABASE = "BLUETUNE_INDEX_DATABASE"
+"""Variable of the loading container: the database's address."""
+
+
+def work_of(rollout: Rollout) -> Work:
+    """What the rollout's step does for the index."""
+    return "load" if rollout.step == "Load" else "index"
+
+
+def work_name(model: str, work: Work, version: str) -> str:
+    """Name of the Job. A pod of an indexed Job has its number behind it, and all of that has 63 characters at most."""
+    return f"{model}-{work}-{version.removeprefix('v')}"
+
+
+def run_of(rollout: Rollout) -> str:
+    """What the rollout's pods share: the catalogue as the first of them saw it."""
+    return hashlib.sha256(f"{rollout.to} {rollout.started_at}".encode()).hexdigest()[:16]
+
+
+def index_plan(
+    model: Object, spec: EmbeddingModelSpec, index: Index, method: FineTuningMethodSpec | None, rollout: Rollout
+) -> Plan:
+    """What the pods are told."""
+    whole = method_plan(method) if method else MethodPlan()
+    load = rollout.step == "Load"
+    return Plan(
+        kind="Load" if load else "Index",
+        owner=RunOwner(kind="EmbeddingModel", name=name_of(model), namespace=namespace_of(model), uid=uid_of(model)),
+        model=name_of(model),
+        store=spec.store.location(),
+        method=MethodPlan(plugin=whole.plugin, items=whole.items, settings=whole.settings),
+        index=IndexPlan(
+            version=rollout.to,
+            digest=rollout.digest,
+            run=run_of(rollout),
+            shards=index.shards,
+            pgvector=index.target.pgvector if load else None,
+        ),
+    )
+
+
+def index_job(
+    model: Object,
+    spec: EmbeddingModelSpec,
+    index: Index,
+    method: FineTuningMethodSpec | None,
+    rollout: Rollout,
+    config: Config,
+) -> Object:
+    """The Job of the rollout's step: the method's image, and its pods with their GPUs to encode, without to load."""
+    work, name = work_of(rollout), name_of(model)
+    training = method.pod_template if method else None
+    pgvector = index.target.pgvector
+    job = trainer_job(
+        TrainerJob(
+            name=work_name(name, work, rollout.to),
+            namespace=namespace_of(model),
+            owner=model,
+            labels=child_labels(model=name, job=work),
+            command=work,
+            image=(method.image if method else None) or config.trainer_image,
+            image_pull_policy=config.trainer_image_pull_policy,
+            fixed_ids=config.fixed_ids,
+            queue_name=spec.queue_name,
+            store=spec.store,
+            template=(index.pod_template or training)
+            if work == "index"
+            else cpu_template(training, method.cpu_pod_template if method else None),
+            gpu=work == "index",
+            annotations={ROLLOUT_ANNOTATION: rollout.started_at},
+            plan=index_plan(model, spec, index, method, rollout),
+            shards=index.shards if work == "index" else None,
+            secrets={DATABASE: pgvector.connection_secret_ref} if work == "load" and pgvector else {},
+        )
+    )
+    job["spec"]["ttlSecondsAfterFinished"] = KEPT_SECONDS
+    return job
+
+
+def index_view(
+    job: Json | None, pods: Sequence[Object], rollout: Rollout, refused: Trouble | None, model: Json, now: datetime
+) -> JobView | None:
+    """The Job of the step as the rollout sees it; `pods` are its pods, `refused` is why it gets none."""
+    if job is None:
+        return None
+    if (others := owner_view(job, model)) is not None:
+        return others
+    annotations = job["metadata"].get("annotations") or {}
+    ours = annotations.get(ROLLOUT_ANNOTATION) == rollout.started_at and not job["metadata"].get("deletionTimestamp")
+    state = job_state(dict(job), pods, now)
+    if state.state == "Failed":
+        failed = state.trouble or Trouble("ReindexFailed", "it failed")
+        return JobView("Failed", ours, failed.message, reason=failed.reason)
+    if true_condition(job, "Complete"):
+        return JobView("Complete", ours)
+    works = any((pod.get("status") or {}).get("phase") == "Running" and not is_deleting(pod) for pod in pods)
+    trouble = None if works else refused or state.trouble  # pods of other shards may wait for a GPU meanwhile
+    return JobView("Running", ours, trouble.message if trouble else "")
+
+
+def whole_index(data: bytes | None, rollout: Rollout) -> Failure | None:
+    """Why the manifest in the store is not that of the version's index; None if it is."""
+    if data is None:
+        text = (
+            "every shard ended well, and there is no _manifest.json: the catalogue changed while it was read, or a part"
+            " was removed; it is tried again"
+        )
+        return Failure("IndexMissing", text)
+    try:
+        manifest = IndexManifest.model_validate_json(data)
+    except ValidationError as error:
+        return Failure("IndexMissing", f"_manifest.json of the index cannot be read: {first_problem(error)}")
+    if (manifest.version, manifest.digest) != (rollout.to, rollout.digest):
+        return Failure("IndexMissing", f"_manifest.json is of version {manifest.version}, not of {rollout.to}")
+    return None
+
+
+def progress_words(told: Sequence[IndexProgress], done: int, shards: int) -> str:
+    """How far a step's pods are, in words.
+
+    Args:
+        told: what those that are at work say.
+        done: shards that are whole.
+        shards: all of them.
+    """
+    parts = [f"{done} of {shards} shards done"] if shards > 1 else []
+    counted = [one for one in told if one.total]
+    if counted:
+        stage = {"Encoding": "encoding", "Loading": "loading"}.get(counted[0].stage, "at work")
+        items, total = sum(one.done for one in counted), sum(one.total for one in counted)
+        parts.append(f"{stage}: {items} of {total} items, {sum(one.rate for one in counted):.0f} a second")
+        left = [one.seconds_left for one in counted if one.seconds_left is not None]
+        if left:
+            parts.append(f"{_minutes(max(left))} left")
+    elif told:
+        parts.append({"Building": "building the HNSW index"}.get(told[0].stage, "reading the catalogue"))
+    return ", ".join(parts)
+
+
+def _minutes(seconds: int) -> str:
+    return f"{seconds} s" if seconds < 120 else f"{round(seconds / 60)} min"

@@ -1,0 +1,387 @@
+"""The index of a version: its vectors are the model's, whatever the shards; a kill or a new text costs little."""
+
+import json
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from numpy.typing import NDArray
+
+from bluetune_api import store_layout
+from bluetune_api.index_records import IndexManifest, IndexProgress
+from bluetune_api.objectstore import LocalStore, ObjectStore
+from bluetune_api.records import IndexPlan, MethodPlan, Plan, Result, RunOwner
+from bluetune_trainer.cli import indexing
+from bluetune_trainer.cli.importing import run_import
+from bluetune_trainer.cli.indexing import Indexer, run_index
+from bluetune_trainer.cli.main import main
+from bluetune_trainer.errors import DataInvalid, PlanInvalid, Stopped
+from bluetune_trainer.indexing import encoding
+from bluetune_trainer.indexing.encoding import text_digest
+from bluetune_trainer.store.versions import download_version
+from bluetune_trainer.training.model import Tower
+from trainer.model_table import FAMILIES
+from trainer.tiny_models import write_family
+
+ITEMS = 150
+Rows = dict[str, tuple[str, NDArray[np.float32]]]
+"""By id: digest of the text, vector."""
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    family = next(family for family in FAMILIES if family.type == "bert")
+    return write_family(tmp_path_factory.mktemp("tiny"), family)
+
+
+class World:
+    """A folder as a store with a version and a catalogue."""
+
+    def __init__(self, folder: Path, base: Path | None, version: Result | None = None) -> None:
+        self.folder = folder
+        self.store = LocalStore(folder)
+        self.texts = {f"sku-{n}": f"{['red', 'blue', 'green'][n % 3]} thing {n} " * (1 + n % 5) for n in range(ITEMS)}
+        self.write("a.jsonl", self.texts)
+        self.method = MethodPlan.model_validate({"settings": {"precision": "FP32"}})
+        self.owner = RunOwner(kind="EmbeddingModel", name="shop", namespace="ns", uid="u")
+        plan = self._plan("Import", base_uri=str(base))
+        self.version = version or run_import(self.store, plan, lambda _: self.store, stop=threading.Event())
+
+    def write(self, name: str, texts: dict[str, str | None]) -> None:
+        lines = [
+            {"item_id": key, "_deleted": True} if text is None else {"item_id": key, "title": text}
+            for key, text in texts.items()
+        ]
+        (self.folder / "items").mkdir(parents=True, exist_ok=True)
+        (self.folder / "items" / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    def _plan(self, kind: str, **fields: object) -> Plan:
+        location = {"endpoint": "minio:9000", "bucket": "shop", "prefix": "p", "secure": False}
+        return Plan.model_validate(
+            {"kind": kind, "owner": self.owner, "model": "shop", "store": location, "method": self.method, **fields}
+        )
+
+    def plan(self, shards: int = 1, run: str = "r1") -> Plan:
+        index = IndexPlan(version=self.version.version, digest=self.version.digest, run=run, shards=shards)
+        return self._plan("Index", index=index)
+
+    def index(self, shards: int = 1, run: str = "r1") -> IndexManifest:
+        for shard in range(shards):
+            run_index(self.store, self.plan(shards, run), shard, stop=threading.Event())
+        return self.manifest()
+
+    def manifest(self) -> IndexManifest:
+        return IndexManifest.model_validate_json(self.store.get(store_layout.index_manifest(self.version.version)))
+
+    def rows(self) -> Rows:
+        """What the manifest's parts hold."""
+        found: Rows = {}
+        for shard in self.manifest().shards:
+            table = pq.read_table(self.folder / store_layout.index(self.version.version) / shard.path)
+            assert table.column_names == ["id", "vector", "text_digest", "version"]
+            assert set(table.column("version").to_pylist()) <= {self.version.version}
+            assert table.num_rows == shard.rows
+            for row in table.to_pylist():
+                assert row["id"] not in found
+                found[row["id"]] = row["text_digest"], np.array(row["vector"], np.float32)
+        return found
+
+    def expected(self, tmp: Path) -> Rows:
+        """The same, by the model itself."""
+        download_version(self.store, self.version.version, tmp / "version")
+        from bluetune_api.method import Settings
+        from bluetune_trainer.training.opening import open_served
+
+        model = open_served(tmp / "version", Settings())
+        vectors = model.encode([text.strip() for text in self.texts.values()], "item")
+        keys = self.texts
+        return {
+            key: (text_digest(text.strip()).hex(), vector)
+            for (key, text), vector in zip(keys.items(), vectors, strict=True)
+        }
+
+
+@pytest.fixture(scope="session")
+def imported(tmp_path_factory: pytest.TempPathFactory, base: Path) -> World:
+    return World(tmp_path_factory.mktemp("imported") / "store", base)
+
+
+@pytest.fixture
+def world(tmp_path: Path, imported: World) -> World:
+    shutil.copytree(imported.folder, tmp_path / "store")
+    return World(tmp_path / "store", None, imported.version)
+
+
+def same(found: Rows, expected: Rows) -> bool:
+    return found.keys() == expected.keys() and all(
+        found[key][0] == digest and np.allclose(found[key][1], vector, atol=1e-5)
+        for key, (digest, vector) in expected.items()
+    )
+
+
+@pytest.mark.parametrize("shards", [1, 2, 7])
+def test_the_vectors_are_the_models_for_any_number_of_shards(world: World, tmp_path: Path, shards: int) -> None:
+    manifest = world.index(shards)
+    assert (manifest.count, len(manifest.shards)) == (ITEMS, shards)
+    assert (manifest.version, manifest.digest) == (world.version.version, world.version.digest)
+    assert manifest.similarity == "cosine"
+    assert same(world.rows(), world.expected(tmp_path))
+
+
+def test_small_blocks_give_the_same(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "BLOCK", 16)
+    world.index(2)
+    assert same(world.rows(), world.expected(tmp_path))
+
+
+def test_the_manifest_comes_with_the_last_shard_whichever_that_is(world: World) -> None:
+    for shard in (2, 0):
+        said = run_index(world.store, world.plan(3), shard, stop=threading.Event())
+        assert "other shards are not done yet" in said
+        assert world.store.stat(store_layout.index_manifest(world.version.version)) is None
+    assert "the index is whole" in run_index(world.store, world.plan(3), 1, stop=threading.Event())
+    assert world.manifest().count == ITEMS
+
+
+def encoded_texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is encoded from now on."""
+    seen: list[str] = []
+    own = Tower.encode
+
+    def encode(self: Tower, inputs: list[str], *args: object, **kwargs: object) -> NDArray[np.float32]:
+        seen.extend(inputs)
+        return own(self, inputs, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Tower, "encode", encode)
+    return seen
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def dying_at(store: ObjectStore, write: int) -> ObjectStore:
+    """A store whose process is killed right before its n-th write, or deletion."""
+
+    class Dying:
+        def __init__(self) -> None:
+            self.writes = 0
+
+        def __getattr__(self, name: str) -> object:
+            call = getattr(store, name)
+            if name not in ("put", "create", "upload", "delete"):
+                return call
+
+            def counted(key: str, *args: object) -> object:
+                if "_progress/" in key:
+                    return call(key, *args)
+                self.writes += 1
+                if self.writes > write:
+                    raise Killed
+                return call(key, *args)
+
+            return counted
+
+    return Dying()  # type: ignore[return-value]
+
+
+def test_killed_before_any_write_it_goes_on_and_encodes_no_whole_shard_again(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, seen = world.expected(tmp_path), encoded_texts(monkeypatch)
+    kills = 0
+    for write in range(20):
+        for info in list(world.store.list("indexes/")):
+            world.store.delete(info.key)
+        seen.clear()
+        dying = dying_at(world.store, write)
+        try:
+            for shard in range(3):
+                run_index(dying, world.plan(3), shard, stop=threading.Event())
+            break
+        except Killed:
+            kills += 1
+        whole = [info for info in world.store.list("indexes/") if "_shard-" in info.key]
+        assert world.store.stat(store_layout.index_manifest(world.version.version)) is None
+        seen.clear()
+        world.index(3)
+        assert same(world.rows(), expected)
+        rows = [shard.rows for shard in world.manifest().shards]
+        assert len(seen) == sum(rows[len(whole) :])
+    assert kills >= 8  # pin; part and record of each of three shards; manifest
+
+
+def test_an_index_of_the_same_catalogue_costs_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = world.index(2)
+    before = {info.key: info.etag for info in world.store.list(f"indexes/{world.version.version}/{first.generation}")}
+    seen = encoded_texts(monkeypatch)
+    assert world.index(2, run="r2") == first
+    assert seen == []
+    assert before == {
+        info.key: info.etag for info in world.store.list(f"indexes/{world.version.version}/{first.generation}")
+    }
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 1), (2, 3), (7, 1)])
+def test_only_changed_texts_are_encoded_again(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: int, after: int
+) -> None:
+    old = world.index(before)
+    changes = {"sku-3": "another text", "sku-5": None, "new": "a new one"}
+    world.write("b.jsonl", changes)
+    for key, text in changes.items():
+        if text is None:
+            del world.texts[key]
+        else:
+            world.texts[key] = text
+    seen = encoded_texts(monkeypatch)
+    manifest = world.index(after, run="r2")
+    assert sorted(seen) == ["a new one", "another text"]
+    assert sum(shard.encoded for shard in manifest.shards) == 2
+    assert manifest.generation != old.generation
+    assert same(world.rows(), world.expected(tmp_path))
+    folders = {info.key.split("/")[2] for info in world.store.list(f"indexes/{world.version.version}/")}
+    assert old.generation not in folders
+    assert manifest.generation in folders
+
+
+def test_the_index_before_stands_until_the_next_one_is_whole(world: World) -> None:
+    world.index(1)
+    world.write("b.jsonl", {"sku-3": "another text"})
+    run_index(world.store, world.plan(2, "r2"), 0, stop=threading.Event())
+    assert len(world.rows()) == ITEMS
+
+
+def test_what_is_not_bluetunes_stays(world: World) -> None:
+    key = store_layout.index(world.version.version) + "0123456789ab/theirs.bin"
+    world.store.put(key, b"x")
+    world.index(1)
+    world.write("b.jsonl", {"sku-3": "another text"})
+    world.index(1, run="r2")
+    assert world.store.stat(key) is not None
+
+
+def test_all_shards_read_the_catalogue_that_the_first_one_saw(world: World) -> None:
+    run_index(world.store, world.plan(2), 0, stop=threading.Event())
+    world.write("b.jsonl", {"late": "a late one"})
+    run_index(world.store, world.plan(2), 1, stop=threading.Event())
+    assert "late" not in world.rows()
+    assert world.manifest().count == ITEMS
+
+
+def test_a_file_that_changes_meanwhile_is_refused(world: World) -> None:
+    run_index(world.store, world.plan(2), 0, stop=threading.Event())
+    world.write("a.jsonl", {"sku-1": "x"})
+    with pytest.raises(DataInvalid, match="changed since it was checked"):
+        run_index(world.store, world.plan(2), 1, stop=threading.Event())
+
+
+def test_a_part_that_was_lost_is_made_again(world: World, tmp_path: Path) -> None:
+    shard = world.index(2).shards[1]
+    world.store.delete(store_layout.index(world.version.version) + shard.path)
+    world.index(2, run="r2")
+    assert same(world.rows(), world.expected(tmp_path))
+
+
+def test_a_late_pod_of_an_earlier_rollout_does_not_replace_a_newer_index(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = Indexer(world.store, world.plan(1, "r1"), stop=threading.Event())
+    late.make(0, lambda _: None)
+    world.write("b.jsonl", {"sku-3": "another text"})
+    monkeypatch.setattr("bluetune_trainer.indexing.announcing.now", lambda: "2999-01-01T00:00:00Z")
+    newer = world.index(1, run="r2")
+    late.finish()
+    assert world.manifest() == newer
+    assert len(world.rows()) == ITEMS
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ([], "there is no catalogue|no item that can be read"),
+        (['{"item_id": "a"}'] * 9 + ['{"item_id": "b", "title": "t"}'], "lines of the catalogue are broken"),
+        (['{"item_id": "a", "_deleted": true}'], "no item that can be read"),
+    ],
+)
+def test_a_catalogue_that_cannot_be_used_is_refused(world: World, lines: list[str], words: str) -> None:
+    (world.folder / "items" / "a.jsonl").write_text("\n".join(lines))
+    with pytest.raises(DataInvalid, match=words):
+        world.index(2)
+
+
+def test_a_vector_that_is_not_finite_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = Tower.encode
+
+    def encode(self: Tower, inputs: list[str], *args: object, **kwargs: object) -> NDArray[np.float32]:
+        vectors = own(self, inputs, *args, **kwargs)  # type: ignore[arg-type]
+        vectors[0] = np.nan
+        return vectors
+
+    monkeypatch.setattr(Tower, "encode", encode)
+    with pytest.raises(DataInvalid, match="not finite"):
+        world.index(1)
+    assert world.store.stat(store_layout.index_manifest(world.version.version)) is None
+
+
+def test_items_in_parts_are_refused(world: World) -> None:
+    world.method = MethodPlan.model_validate({"settings": {"longItems": "Split"}})
+    with pytest.raises(PlanInvalid, match="longItems: Truncate"):
+        world.index(1)
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1"])
+def test_a_pod_without_a_number_says_so(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOB_COMPLETION_INDEX", text)
+    with pytest.raises(PlanInvalid, match="JOB_COMPLETION_INDEX"):
+        indexing.shard_of_environment()
+
+
+def test_a_number_beyond_the_shards_is_refused(world: World) -> None:
+    with pytest.raises(PlanInvalid, match="has 2 shards"):
+        run_index(world.store, world.plan(2), 2, stop=threading.Event())
+
+
+def test_a_stop_ends_it_and_progress_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "BLOCK", 16)
+    stop, told = threading.Event(), list[IndexProgress]()
+
+    def report(progress: IndexProgress) -> None:
+        told.append(progress)
+        if progress.done >= 32:
+            stop.set()
+
+    with pytest.raises(Stopped):
+        Indexer(world.store, world.plan(1), stop=stop).make(0, report)
+    assert [p.stage for p in told] == ["Reading", "Encoding", "Encoding"]
+    assert (told[-1].done, told[-1].total) == (32, ITEMS)
+    assert told[-1].rate > 0
+
+
+def test_on_a_laptop_one_command_makes_all_shards(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifests = tmp_path / "model.yaml"
+    manifests.write_text(
+        """
+apiVersion: bluetune.dev/v1alpha1
+kind: EmbeddingModel
+metadata: {name: shop}
+spec:
+  base: {uri: /models/base}
+  store: {endpoint: "minio:9000", bucket: shop, credentialsSecretRef: {name: k}}
+  serving:
+    deployment: blue
+    container: server
+    index: {target: {type: Parquet}, shards: 3}
+"""
+    )
+    command = ["index", "-f", str(manifests), "--store", str(world.folder), "--version", world.version.version]
+    assert main(command) == 0
+    assert f"indexed {ITEMS} items" in capsys.readouterr().out
+    assert len(world.manifest().shards) == 3
+    assert len(world.rows()) == ITEMS
+    assert main(command) == 0

@@ -1,0 +1,159 @@
+"""What the store says of an index: the catalogue it is made of, its parts, and its manifest, which is written last.
+
+Every write is one of: a record that is created once, an object whose name has its digest, or the manifest as a whole.
+So pods may be killed anywhere and run twice, and whoever reads the manifest sees a whole index.
+"""
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from bluetune_api import store_layout
+from bluetune_api.index_records import IndexCatalogue, IndexManifest, IndexShard
+from bluetune_api.objectstore import ObjectStore
+from bluetune_api.records import IndexPlan, Manifest, MethodPlan, PinnedObject
+from bluetune_trainer.data.problems import delta_problem
+from bluetune_trainer.data.reading import listing
+from bluetune_trainer.errors import DataInvalid
+from bluetune_trainer.store.progress import now
+from bluetune_trainer.store.runs import create, encode, read
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+"""Of the parts: another number makes another index of the same catalogue."""
+_OURS = re.compile(r"[0-9a-f]{12}/(part-\d{5}-of-\d{5}-[0-9a-f]{12}\.parquet|_shard-\d{5}\.json)")
+_RECORDS = re.compile(r"_(runs|progress)/")
+
+
+def pinned(store: ObjectStore, plan: IndexPlan, method: MethodPlan) -> IndexCatalogue:
+    """The catalogue that all pods of a rollout read: as the first of them saw it.
+
+    Raises:
+        DataInvalid: there is none, or it is a table that cannot be read file by file.
+    """
+    key = store_layout.index_run(plan.version, plan.run)
+    known = read(store, key, IndexCatalogue)
+    if known is not None:
+        return known
+    items, log_of_table = listing(store, method.items.path)
+    if log_of_table is not None:
+        raise DataInvalid(delta_problem(log_of_table))
+    if not items:
+        raise DataInvalid(
+            f"there is no catalogue at {store.uri(method.items.path)}: put the items there, or set the method's"
+            " items.path"
+        )
+    return create(
+        store, key, IndexCatalogue(pinned_at=now(), generation=generation_of(plan, method, items), items=items)
+    )
+
+
+def generation_of(plan: IndexPlan, method: MethodPlan, items: Sequence[PinnedObject]) -> str:
+    """What an index of this catalogue is called: the same for the same inputs."""
+    read_by = {"plugin": method.plugin, "items": method.items.wire(), "settings": method.settings.wire()}
+    inputs = [FORMAT, plan.digest, plan.shards, read_by, [one.wire() for one in items]]
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def read_index(store: ObjectStore, version: str) -> IndexManifest | None:
+    """The manifest of a version's index, or None if it has none."""
+    return read(store, store_layout.index_manifest(version), IndexManifest)
+
+
+def whole_shard(store: ObjectStore, plan: IndexPlan, generation: str, shard: int) -> IndexShard | None:
+    """The record of a shard whose part is there; None if it is to be encoded."""
+    found = read(store, store_layout.index_shard(plan.version, generation, shard), IndexShard)
+    if found is None:
+        return None
+    key = store_layout.index(plan.version) + found.path
+    info = store.stat(key)
+    if info is not None and info.size == found.size:
+        return found
+    log.warning("a part was written whole and is not any more; it is made again", extra={"part": store.uri(key)})
+    store.delete(store_layout.index_shard(plan.version, generation, shard))
+    return None
+
+
+def announce_shard(
+    store: ObjectStore, plan: IndexPlan, generation: str, shard: int, path: Path, *, rows: int, encoded: int, bf16: bool
+) -> IndexShard:
+    """Upload a part and say that it is whole. Of two pods that made it, one counts."""
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    part = store_layout.index_part(generation, shard, plan.shards, sha256)
+    store.upload(store_layout.index(plan.version) + part, path)
+    ours = IndexShard(
+        shard=shard,
+        path=part,
+        rows=rows,
+        size=path.stat().st_size,
+        sha256=sha256,
+        precision="BF16" if bf16 else "FP32",
+        encoded=encoded,
+    )
+    stored = create(store, store_layout.index_shard(plan.version, generation, shard), ours)
+    if stored.path != part:
+        store.delete(store_layout.index(plan.version) + part)
+    return stored
+
+
+def announce_index(
+    store: ObjectStore, plan: IndexPlan, catalogue: IndexCatalogue, of_version: Manifest
+) -> IndexManifest | None:
+    """Write the manifest, if all shards are whole; None if some are not. Every pod calls this in the end: whichever is
+    last finds all the others.
+
+    Raises:
+        DataInvalid: the catalogue has no items.
+    """
+    shards = []
+    for number in range(plan.shards):
+        shard = whole_shard(store, plan, catalogue.generation, number)
+        if shard is None:
+            return None
+        shards.append(shard)
+    count = sum(shard.rows for shard in shards)
+    if count == 0:
+        raise DataInvalid(
+            "the catalogue has no item that can be read; check the method's items.idField and items.textFields"
+        )
+    known = read_index(store, plan.version)
+    if known is not None and known.generation == catalogue.generation:
+        return known
+    if known is not None and known.pinned_at > catalogue.pinned_at:
+        log.warning("a later rollout has made an index; this one is left", extra={"generation": known.generation})
+        return known
+    manifest = IndexManifest(
+        version=plan.version,
+        digest=plan.digest,
+        generation=catalogue.generation,
+        pinned_at=catalogue.pinned_at,
+        count=count,
+        dimension=of_version.dimension,
+        similarity=of_version.similarity,
+        shards=shards,
+    )
+    store.put(store_layout.index_manifest(plan.version), encode(manifest))
+    _remove_others(store, plan, catalogue)
+    return manifest
+
+
+def _remove_others(store: ObjectStore, plan: IndexPlan, catalogue: IndexCatalogue) -> None:
+    """Remove what earlier rollouts left, and nothing that a later one writes or that is not bluetune's."""
+    folder = store_layout.index(plan.version)
+    ours = (
+        f"{catalogue.generation}/",
+        store_layout.index_run(plan.version, plan.run).removeprefix(folder),
+        store_layout.index_progress(plan.version, plan.run).removeprefix(folder),
+    )
+    pinned_at = store.stat(store_layout.index_run(plan.version, plan.run))
+    for info in store.list(folder):
+        name = info.key.removeprefix(folder)
+        if name.startswith(ours) or not (_OURS.fullmatch(name) or _RECORDS.match(name)):
+            continue
+        if pinned_at is not None and info.modified < pinned_at.modified:
+            store.delete(info.key)

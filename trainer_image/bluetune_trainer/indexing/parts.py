@@ -1,0 +1,74 @@
+"""The Parquet file of a shard: columns id, vector, text_digest and version."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+ROWS_READ = 1024
+
+
+def schema(dimension: int) -> Any:
+    """The columns of a part."""
+    return pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("vector", pa.list_(pa.field("item", pa.float32(), nullable=False), dimension), nullable=False),
+            pa.field("text_digest", pa.string(), nullable=False),
+            pa.field("version", pa.string(), nullable=False),
+        ]
+    )
+
+
+class PartWriter:
+    """Writes a part, some rows at a time."""
+
+    def __init__(self, path: Path, version: str, dimension: int) -> None:
+        self._version, self._dimension, self._schema = version, dimension, schema(dimension)
+        self._writer = pq.ParquetWriter(
+            path,
+            self._schema,
+            compression={"id": "zstd", "vector.list.element": "none", "text_digest": "none", "version": "zstd"},
+            use_dictionary=["version"],
+            write_statistics=["id"],
+        )
+        self.rows = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._writer.close()
+
+    def write(self, ids: Sequence[str], digests: Sequence[bytes], vectors: NDArray[np.float32]) -> None:
+        """Add rows, as a row group."""
+        vector_type = self._schema.field("vector").type
+        columns = [
+            pa.array(ids, pa.string()),
+            pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel(), pa.float32()), type=vector_type),
+            pa.array([digest.hex() for digest in digests], pa.string()),
+            pa.array([self._version] * len(ids), pa.string()),
+        ]
+        self._writer.write_table(pa.table(columns, schema=self._schema))
+        self.rows += len(ids)
+
+
+def rows_of(path: Path, dimension: int) -> Iterator[tuple[list[str], list[str], NDArray[np.float32]]]:
+    """Ids, digests of texts and vectors of a part, a block at a time.
+
+    Raises ValueError (pyarrow's are such) for a file that is no part of this dimension.
+    """
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=ROWS_READ, columns=["id", "vector", "text_digest"]):
+            vectors = batch.column("vector").flatten().to_numpy(zero_copy_only=False)
+            if len(vectors) != batch.num_rows * dimension:
+                raise ValueError(f"its vectors do not have {dimension} numbers each")
+            yield (
+                batch.column("id").to_pylist(),
+                batch.column("text_digest").to_pylist(),
+                np.asarray(vectors, np.float32).reshape(-1, dimension),
+            )
