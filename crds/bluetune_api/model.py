@@ -15,6 +15,7 @@ from bluetune_api.base import (
     NameReference,
     Rule,
     ShortText,
+    StatusModel,
     Text,
     Timestamp,
     Uri,
@@ -200,7 +201,7 @@ class EmbeddingModelSpec(ApiModel):
     """The blue Deployment; without it, versions are published and nothing is rolled out."""
 
 
-class CurrentVersion(ApiModel):
+class CurrentVersion(StatusModel):
     """The version that blue serves."""
 
     version: VersionId
@@ -217,7 +218,7 @@ class CurrentVersion(ApiModel):
     """What the gate measured."""
 
 
-class Rollout(ApiModel):
+class Rollout(StatusModel):
     """A rollout in progress, or the last one's failure. It is kept here so that it survives its task."""
 
     source: VersionId | None = Field(default=None, alias="from")
@@ -255,7 +256,7 @@ class Rollout(ApiModel):
     """When the Deployment was first seen at 0 replicas; the rollout then may take three days more."""
 
 
-class ServedBy(ApiModel):
+class ServedBy(StatusModel):
     """The Deployment whose fields bluetune owns."""
 
     deployment: Name
@@ -264,7 +265,7 @@ class ServedBy(ApiModel):
     """Its container that reads the version."""
 
 
-class LockView(ApiModel):
+class LockView(StatusModel):
     """Who holds the model, as the Lease says."""
 
     holder: ShortText
@@ -275,7 +276,7 @@ class LockView(ApiModel):
     """Since when."""
 
 
-class EmbeddingModelStatus(ApiModel):
+class EmbeddingModelStatus(StatusModel):
     """Kept by the operator."""
 
     current: CurrentVersion | None = None
@@ -303,7 +304,7 @@ class EmbeddingModelStatus(ApiModel):
     """Generation that the status speaks of."""
     conditions: Conditions | None = None
     """`Imported`, `Ready`, `Reconciling`, `Stalled`, `ServingUnsafe`, `StoreUnsafe`,
-    `LockInconsistent`."""
+    `LockInconsistent`, `StatusUnreadable`."""
     message: Text | None = None
     """What Ready says, in one line; the condition has the whole message."""
 

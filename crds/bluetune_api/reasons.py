@@ -28,6 +28,7 @@ ConditionType = Literal[
     "ServingUnsafe",
     "LockInconsistent",
     "StoreUnsafe",
+    "StatusUnreadable",
 ]
 """Of tasks, models and methods."""
 
@@ -77,6 +78,7 @@ Reason = Literal[
     "Evicted",
     "Failed",
     "FieldConflict",
+    "FormatTooNew",
     "GateGuarded",
     "GateNotMeasured",
     "GateNotPassed",
@@ -160,6 +162,8 @@ Reason = Literal[
     "Settled",
     "SpecInvalid",
     "Starting",
+    "StatusReadable",
+    "StatusUnreadable",
     "Stopped",
     "StoreDenied",
     "StoreError",
