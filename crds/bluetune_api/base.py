@@ -51,6 +51,13 @@ class ApiModel(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
+class StatusModel(ApiModel):
+    """A part of a status, which only the operator writes. Fields of a newer release are kept as they are, and written
+    again with the rest: an operator that does not know them must not take them away."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 def immutable(description: str, default: Any = ..., **constraints: Any) -> Any:
     """A field that cannot change once the object exists; the schema generator makes the CEL transition rule."""
     return Field(default, description=description, json_schema_extra={"x-immutable": True}, **constraints)
@@ -120,7 +127,7 @@ class NameReference(ApiModel):
     """Name of the resource, in the same namespace."""
 
 
-class Condition(ApiModel):
+class Condition(StatusModel):
     """A condition as the Kubernetes API conventions have it."""
 
     type: Annotated[str, StringConstraints(min_length=1, max_length=64)]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from bluetune_api.base import BATCH_PATTERN, MAX_BATCH_ID, ApiModel, BatchId, Duration, Rule, seconds_of
+from bluetune_api.base import BATCH_PATTERN, MAX_BATCH_ID, ApiModel, BatchId, Duration, Rule, StatusModel, seconds_of
 
 MAX_BATCHES = 200
 """Of a run: they are listed in the task's status."""
@@ -53,7 +53,7 @@ class Batches(ApiModel):
     used."""
 
 
-class BatchSelection(ApiModel):
+class BatchSelection(StatusModel):
     """The batches that a run takes."""
 
     learn: Annotated[list[BatchId], Field(min_length=1, max_length=MAX_BATCHES)]

@@ -67,6 +67,6 @@ class Termination(ApiModel):
 def decode_termination(text: str | None) -> Termination | None:
     """Read a termination message written by anybody; what is not ours is None."""
     try:
-        return Termination.model_validate_json(text or "")
+        return Termination.model_validate_json(text or "", extra="ignore")
     except ValidationError:
         return None

@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from bluetune_api.base import ApiModel, Digest, VersionId
-from bluetune_api.records import Moment, PinnedObject
+from bluetune_api.base import Digest, VersionId
+from bluetune_api.reading import Record
+from bluetune_api.records import FormatVersion, Moment, PinnedObject
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Generation = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
@@ -17,7 +18,7 @@ Generation = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
 Precision = Literal["FP32", "BF16"]
 
 
-class IndexCatalogue(ApiModel):
+class IndexCatalogue(Record):
     """_runs/<run>.json: the catalogue as the first of the pods saw it, for all of them."""
 
     pinned_at: Moment
@@ -28,7 +29,7 @@ class IndexCatalogue(ApiModel):
     """Its objects, in the order of their keys."""
 
 
-class IndexShard(ApiModel):
+class IndexShard(Record):
     """<generation>/_shard-<n>.json: a part that is whole. Written once, after the part."""
 
     shard: Annotated[int, Field(ge=0)]
@@ -47,10 +48,10 @@ class IndexShard(ApiModel):
     """Items whose text was encoded for it; the vectors of the others were those of the index before."""
 
 
-class IndexManifest(ApiModel):
+class IndexManifest(Record):
     """_manifest.json: the index. Written last."""
 
-    format_version: Literal[1] = 1
+    format_version: FormatVersion = 1
     """Of this record."""
     version: VersionId
     """The version that encoded it."""
@@ -70,7 +71,7 @@ class IndexManifest(ApiModel):
     """Its parts, by number."""
 
 
-class IndexProgress(ApiModel):
+class IndexProgress(Record):
     """_progress/<run>/<n>.json: how far a pod is. `n` is the shard."""
 
     stage: Literal["Reading", "Encoding", "Loading", "Building"]

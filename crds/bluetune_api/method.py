@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
-from bluetune_api.base import ApiModel, Conditions, ImportPath, Rule
+from bluetune_api.base import ApiModel, Conditions, ImportPath, Rule, StatusModel
 from bluetune_api.clickstream import Clickstream
 from bluetune_api.pods import PodTemplate
 from bluetune_api.resource import PrintColumn, Resource
@@ -311,7 +311,7 @@ class FineTuningMethodSpec(ApiModel):
     32Gi of ephemeral-storage at most."""
 
 
-class FineTuningMethodStatus(ApiModel):
+class FineTuningMethodStatus(StatusModel):
     """Kept by the operator."""
 
     conditions: Conditions | None = None

@@ -16,6 +16,7 @@ from bluetune_api.base import (
     QueueName,
     Rule,
     ShortText,
+    StatusModel,
     Text,
     Timestamp,
     Uri,
@@ -232,7 +233,7 @@ class EmbeddingModelSpec(ApiModel):
     """When the operator makes tasks by itself; without it, people and pipelines do."""
 
 
-class CurrentVersion(ApiModel):
+class CurrentVersion(StatusModel):
     """The version that blue serves."""
 
     version: VersionId
@@ -249,7 +250,7 @@ class CurrentVersion(ApiModel):
     """What the gate measured."""
 
 
-class Rollout(ApiModel):
+class Rollout(StatusModel):
     """A rollout in progress, or the last one's failure. It is kept here so that it survives its task."""
 
     source: VersionId | None = Field(default=None, alias="from")
@@ -287,7 +288,7 @@ class Rollout(ApiModel):
     """When the Deployment was first seen at 0 replicas; the rollout then may take three days more."""
 
 
-class ServedBy(ApiModel):
+class ServedBy(StatusModel):
     """The Deployment whose fields bluetune owns."""
 
     deployment: Name
@@ -296,7 +297,7 @@ class ServedBy(ApiModel):
     """Its container that reads the version."""
 
 
-class LockView(ApiModel):
+class LockView(StatusModel):
     """Who holds the model, as the Lease says."""
 
     holder: ShortText
@@ -307,7 +308,7 @@ class LockView(ApiModel):
     """Since when."""
 
 
-class EmbeddingModelStatus(ApiModel):
+class EmbeddingModelStatus(StatusModel):
     """Kept by the operator."""
 
     current: CurrentVersion | None = None
@@ -337,7 +338,7 @@ class EmbeddingModelStatus(ApiModel):
     """Generation that the status speaks of."""
     conditions: Conditions | None = None
     """`Imported`, `Ready`, `Reconciling`, `Stalled`, `ServingUnsafe`, `StoreUnsafe`,
-    `LockInconsistent`, `Retraining`."""
+    `LockInconsistent`, `Retraining`, `StatusUnreadable`."""
     message: Text | None = None
     """What Ready says, in one line; the condition has the whole message."""
 

@@ -29,6 +29,7 @@ ConditionType = Literal[
     "LockInconsistent",
     "StoreUnsafe",
     "Retraining",
+    "StatusUnreadable",
 ]
 """Of tasks, models and methods."""
 
@@ -81,6 +82,7 @@ Reason = Literal[
     "Evicted",
     "Failed",
     "FieldConflict",
+    "FormatTooNew",
     "GateGuarded",
     "GateNotMeasured",
     "GateNotPassed",
@@ -175,6 +177,8 @@ Reason = Literal[
     "Settled",
     "SpecInvalid",
     "Starting",
+    "StatusReadable",
+    "StatusUnreadable",
     "Stopped",
     "StoreDenied",
     "StoreError",

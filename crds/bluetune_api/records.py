@@ -13,6 +13,7 @@ from bluetune_api.clickstream import Clickstream
 from bluetune_api.index_target import Pgvector
 from bluetune_api.method import Items, SearchSpace, Settings
 from bluetune_api.model import Gate
+from bluetune_api.reading import Record
 from bluetune_api.retrain import Outcome
 from bluetune_api.store_location import StoreLocation
 from bluetune_api.task import TrialSummary
@@ -25,6 +26,8 @@ def _is_moment(text: str) -> str:
 
 Moment = Annotated[str, StringConstraints(max_length=32), AfterValidator(_is_moment)]
 """RFC 3339, UTC."""
+FormatVersion = Annotated[int, Field(ge=1)]
+"""Absent is 1. It is raised for what a reader must not pass over."""
 Uid = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$")]
 """uid of an object; it is part of keys in the store."""
 
@@ -74,10 +77,10 @@ class IndexPlan(ApiModel):
     """Load: the table. The address is in the environment."""
 
 
-class Plan(ApiModel):
+class Plan(Record):
     """All that a trainer container is told."""
 
-    format_version: Literal[1] = 1
+    format_version: FormatVersion = 1
     """Of this record."""
     kind: Literal["Import", "Check", "Train", "Index", "Load"]
     """What to do."""
@@ -145,7 +148,7 @@ class EventCount(ApiModel):
     """What a result gains by one; 0 is a type that does not count."""
 
 
-class CheckReport(ApiModel):
+class CheckReport(Record):
     """check.json: what the check Job found in a batch."""
 
     valid: bool
@@ -238,10 +241,10 @@ class TrialPoint(ApiModel):
     """Mean loss of the training steps since the validation before."""
 
 
-class RunPrecision(ApiModel):
+class RunPrecision(Record):
     """runs/<uid>/precision.json: what `settings.precision: Auto` came to on the machine of the run's first attempt."""
 
-    format_version: Literal[1] = 1
+    format_version: FormatVersion = 1
     """Of this record."""
     precision: Literal["FP32", "BF16"]
     """Of all attempts, and of the gate's measurement."""
@@ -249,7 +252,7 @@ class RunPrecision(ApiModel):
     """Which machine that was, for people."""
 
 
-class Trial(ApiModel):
+class Trial(Record):
     """trials/<n>.json: a trial that ended. It is never run again."""
 
     trial: int
@@ -299,14 +302,14 @@ class LineageParams(ApiModel):
     """Of the trial that won there."""
 
 
-class Lineage(ApiModel):
+class Lineage(Record):
     """lineage.json: what a run tries in place of a search; empty if it searches. Written once, before the trials."""
 
     candidates: list[LineageParams] = Field(default_factory=list)
     """The start version's parameters, then its ancestors', 10 at most."""
 
 
-class Progress(ApiModel):
+class Progress(Record):
     """attempts/<pod uid>/progress.json: how far an attempt is. The operator copies it into the task's status."""
 
     stage: Literal["Loading", "Baseline", "Searching", "Evaluating", "Publishing", "Done"]
@@ -418,10 +421,10 @@ class GateReport(ApiModel):
     """What must not get worse, and whether it did."""
 
 
-class KeptEvidence(ApiModel):
+class KeptEvidence(Record):
     """evidence/<live version>/<task uid>.json: what a run found out, for later runs against the same live version."""
 
-    format_version: Literal[1] = 1
+    format_version: FormatVersion = 1
     """Of this record."""
     candidate: Digest
     """sha256 of the list of files of what was compared with the live version."""
@@ -437,10 +440,10 @@ class KeptEvidence(ApiModel):
     """What each query adds to the error of the gain, by judge and by a digest of the query."""
 
 
-class Result(ApiModel):
+class Result(Record):
     """result.json: how a run ended well. Written once, with a conditional create."""
 
-    format_version: Literal[1] = 1
+    format_version: FormatVersion = 1
     """Of this record."""
     kind: Literal["Import", "Train"]
     """What was done."""
@@ -504,10 +507,10 @@ class Probe(ApiModel):
     """n × dim, rounded to 6 decimals; of length 1 where the model makes such."""
 
 
-class Manifest(ApiModel):
+class Manifest(Record):
     """manifest.json of a version. Nothing in it depends on time, task or pod."""
 
-    format_version: Literal[1] = 1
+    format_version: FormatVersion = 1
     """Of this record."""
     files: list[ManifestFile]
     """All files, sorted by path."""
@@ -551,7 +554,7 @@ def version_of(digest: str) -> str:
     return "v" + digest.removeprefix("sha256:")[:12]
 
 
-class KeyClaim(ApiModel):
+class KeyClaim(Record):
     """keys/<sha256>: the task that an idempotency key belongs to."""
 
     task_uid: Uid
@@ -560,10 +563,10 @@ class KeyClaim(ApiModel):
     """Its name."""
 
 
-class RetrainedBatch(ApiModel):
+class RetrainedBatch(Record):
     """keys/retrain/<digest>.json: what a run of spec.retrain has done with a batch. Its name tells all that is read."""
 
-    format_version: Literal[1] = 1
+    format_version: FormatVersion = 1
     """Of this record."""
     batch_id: BatchId
     """The batch."""
@@ -575,10 +578,10 @@ class RetrainedBatch(ApiModel):
     """With TooFewSessions: how many it has."""
 
 
-class TriedBatch(ApiModel):
+class TriedBatch(Record):
     """keys/tried/<start version>/<digest>.json: a run that gave a version which did not go into production."""
 
-    format_version: Literal[1] = 1
+    format_version: FormatVersion = 1
     """Of this record."""
     batch_id: BatchId
     """Batch it learned from."""

@@ -12,6 +12,7 @@ from bluetune_api.base import (
     NameReference,
     Rule,
     ShortText,
+    StatusModel,
     Timestamp,
 )
 
@@ -140,7 +141,7 @@ Outcome = Literal["Promoted", "Published", "Refused", "Undecided", "TooFewSessio
 """How a run ended. Published: blue was not asked for, or not the gate kept the version from it."""
 
 
-class RetrainRun(ApiModel):
+class RetrainRun(StatusModel):
     """A run that was made, kept for a week."""
 
     task: ShortText
@@ -163,7 +164,7 @@ class RetrainRun(ApiModel):
     """Hours of its training, times its GPUs."""
 
 
-class RetrainStatus(ApiModel):
+class RetrainStatus(StatusModel):
     """What retrain did and waits for."""
 
     next_run_time: Timestamp | None = None

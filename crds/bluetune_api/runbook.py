@@ -64,6 +64,11 @@ CONDITIONS: dict[ConditionType, ConditionEntry] = {
     "StoreUnsafe": ConditionEntry(
         "model", "the store has no conditional writes; what is lost is in the message", "it has them"
     ),
+    "StatusUnreadable": ConditionEntry(
+        "task, model",
+        "a newer operator wrote the status; nothing is written over, and nothing goes on",
+        "it was read since",
+    ),
     "LockInconsistent": ConditionEntry("model", "Lease and work contradict each other", ""),
     "Retraining": ConditionEntry(
         "model", "`spec.retrain` makes tasks; its reason says what it waits for", "paused; Unknown: postponed"

@@ -1,23 +1,19 @@
-"""Whose a store is, and which version is live: records of the operator that outlive the model's status.
-
-A later release may add fields: readers pass over what they do not know, and refuse another `formatVersion`.
-"""
+"""Whose a store is, and which version is live: records of the operator that outlive the model's status."""
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from bluetune_api.base import ApiModel, Digest, Metrics, Name, ShortText, VersionId
-from bluetune_api.records import Moment, Uid
+from bluetune_api.base import Digest, Metrics, Name, ShortText, VersionId
+from bluetune_api.reading import Record
+from bluetune_api.records import FormatVersion, Moment, Uid
 
 TAKE_OVER_ANNOTATION = "bluetune.dev/take-over-from"
 """Annotation of an EmbeddingModel that takes its store over from another owner: `<namespace>/<name>/<uid>` of that."""
 
 
-class _Kept(ApiModel):
-    model_config = ConfigDict(extra="ignore")
-
+class _Kept(Record):
     def encode(self) -> bytes:
         """Canonical JSON: the same record always gives the same bytes."""
         wire: dict[str, Any] = self.wire()
@@ -27,7 +23,7 @@ class _Kept(ApiModel):
 class StoreOwner(_Kept):
     """owner.json: the EmbeddingModel that a prefix belongs to. Created once, with a conditional create."""
 
-    format_version: Literal[1] = 1
+    format_version: FormatVersion = 1
     """Of this record."""
     cluster: Uid | None = None
     """uid of the cluster's namespace kube-system; absent where the operator may not read it."""
@@ -61,7 +57,7 @@ class PromotedVersion(_Kept):
 class CurrentRecord(PromotedVersion):
     """current.json: the version that is live, written at each promotion."""
 
-    format_version: Literal[1] = 1
+    format_version: FormatVersion = 1
     """Of this record."""
     history: Annotated[list[PromotedVersion], Field(max_length=10)] = Field(default_factory=list)
     """What was live before, newest first."""

@@ -15,6 +15,7 @@ from bluetune_api.base import (
     QueueName,
     Rule,
     ShortText,
+    StatusModel,
     Text,
     Timestamp,
     Uri,
@@ -100,7 +101,7 @@ class FineTuningTaskSpec(ApiModel):
     """Delete the task this long after it ended."""
 
 
-class Queue(ApiModel):
+class Queue(StatusModel):
     """Place in the model's queue."""
 
     position: Annotated[int, Field(ge=1)]
@@ -109,7 +110,7 @@ class Queue(ApiModel):
     """Task that holds the lock; told to the first ten."""
 
 
-class TaskProgress(ApiModel):
+class TaskProgress(StatusModel):
     """How far the run is."""
 
     percent: Annotated[int, Field(ge=0, le=100)]
@@ -135,7 +136,7 @@ class TaskProgress(ApiModel):
 Params = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
 
 
-class TrialSummary(ApiModel):
+class TrialSummary(StatusModel):
     """A trial in short."""
 
     trial: Annotated[int, Field(ge=0)]
@@ -146,7 +147,7 @@ class TrialSummary(ApiModel):
     """Its hyperparameters."""
 
 
-class TaskMetrics(ApiModel):
+class TaskMetrics(StatusModel):
     """What the gate compares: both on queries that a training did not see."""
 
     baseline: Metrics | None = None
@@ -155,7 +156,7 @@ class TaskMetrics(ApiModel):
     """Of the new version."""
 
 
-class FineTuningTaskStatus(ApiModel):
+class FineTuningTaskStatus(StatusModel):
     """Kept by the operator; bounded, whatever the number of trials."""
 
     phase: Phase | None = None
@@ -164,7 +165,7 @@ class FineTuningTaskStatus(ApiModel):
     """Generation that the status speaks of."""
     conditions: Conditions | None = None
     """`Accepted`, `LockAcquired`, `DataValid`, `Trained`, `Published`, `Promoted`, `PlanCurrent`, the
-    terminal pair `Succeeded`/`Failed`, and `Ready`/`Reconciling`/`Stalled`."""
+    terminal pair `Succeeded`/`Failed`, `Ready`/`Reconciling`/`Stalled`, and `StatusUnreadable`."""
     batch_id: BatchId | None = None
     """Batch chosen under the lock; of several, the newest."""
     batches: BatchSelection | None = None

@@ -32,6 +32,7 @@ from bluetune_api.objectstore import (
     StoreUnreachable,
     require_conditional_writes,
 )
+from bluetune_api.reading import read_spec
 from bluetune_api.reasons import Reason
 from bluetune_api.s3 import S3Store
 from bluetune_api.store_location import StoreSpec
@@ -221,7 +222,7 @@ class Stores:
 
         Raises StoreProblem (SecretNotFound, SecretInvalid, WorkloadIdentityUnavailable) if its keys cannot be had.
         """
-        spec = store or StoreSpec.model_validate(model["spec"]["store"])
+        spec = store or read_spec(StoreSpec, model["spec"]["store"])
         namespace = namespace_of(model)
         since = time.monotonic() - (0.0 if fresh else SECRET_SECONDS)
         versions, keys = await self._keys(namespace, spec, since)

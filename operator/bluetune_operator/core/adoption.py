@@ -13,12 +13,12 @@ from pydantic import ValidationError
 
 from bluetune_api import store_layout
 from bluetune_api.model import CurrentVersion, Serving
+from bluetune_api.reading import FormatTooNew, RecordInvalid, RecordProblem, first_problem, read_record
 from bluetune_api.store_identity import CurrentRecord, PromotedVersion
 from bluetune_api.store_location import StoreLocation
 from bluetune_operator.core.rollout import Failure
 from bluetune_operator.core.serving_patch import DIGEST_ANNOTATION, VERSION_ANNOTATION, served_uri
 from bluetune_operator.core.times import moment_of, stamp
-from bluetune_operator.core.validation import first_problem
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,15 @@ def recorded(data: bytes, store: StoreLocation) -> Candidate | Failure:
     """What current.json says."""
     where = store.uri(store_layout.CURRENT)
     try:
-        record = CurrentRecord.model_validate_json(data)
+        record = read_record(CurrentRecord, data, "operator")
         history = tuple(_version(each, store) for each in record.history)
         return Candidate(_version(record, store), where, history)
+    except FormatTooNew as error:
+        return Failure("FormatTooNew", f"{where} cannot be read: {error}")
+    except RecordInvalid as error:
+        return Failure("VersionInvalid", f"{where} cannot be read: {error}")
     except ValidationError as error:
-        return Failure("VersionInvalid", f"{where} cannot be read: {first_problem(error, 'content')}")
+        return Failure("VersionInvalid", f"{where} cannot be read: {first_problem(error)}")
     except (ValueError, OverflowError) as error:
         return Failure("VersionInvalid", f"{where} cannot be read: promotedAt: {error}")
 
@@ -64,8 +68,8 @@ def says_already(data: bytes | None, wanted: CurrentRecord) -> bool:
     if data is None:
         return False
     try:
-        found = CurrentRecord.model_validate_json(data)
-    except ValidationError:
+        found = read_record(CurrentRecord, data, "operator")
+    except RecordProblem:
         return False
     return found.model_copy(update={"promoted_at": wanted.promoted_at}) == wanted
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from bluetune_api.exit_codes import NOT_COUNTED, NOT_WORTH_RETRYING
 from bluetune_api.pods import GPUS, KeyReference, PodTemplate, gpus
+from bluetune_api.reading import read_record
 from bluetune_api.records import Plan
 from bluetune_api.store_location import StoreSpec
 from bluetune_operator.core.kinds import CONFIG_MAPS, JOBS, Object, owner_reference
@@ -90,8 +91,8 @@ def plan_config_map(job: TrainerJob, plan: Plan, **more: str) -> Object:
 
 
 def plan_of(config_map: Mapping[str, Any]) -> Plan:
-    """The plan in a ConfigMap. Raises ValueError (or pydantic's, which is one)."""
-    return Plan.model_validate_json((config_map.get("data") or {}).get("plan.json") or "")
+    """The plan in a ConfigMap. Raises RecordProblem."""
+    return read_record(Plan, (config_map.get("data") or {}).get("plan.json") or "", "operator")
 
 
 def trainer_job(job: TrainerJob) -> Object:

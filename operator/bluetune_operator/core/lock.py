@@ -25,6 +25,7 @@ from bluetune_operator.core.kinds import (
     owner_reference,
     uid_of,
 )
+from bluetune_operator.core.unreadable_status import says_unreadable
 from bluetune_operator.core.workloads import is_active_pod, is_finished_job
 
 LETS_PASS = frozenset(
@@ -128,11 +129,14 @@ def queue_order(task: Mapping[str, Any]) -> tuple[int, str, str]:
 
 
 def waits(task: Mapping[str, Any]) -> bool:
-    """Whether a task stands in its model's queue: accepted, and not ended, suspended, cancelled or deleted."""
+    """Whether a task stands in its model's queue: accepted, and not ended, suspended, cancelled or deleted.
+
+    One whose status cannot be read would never take the lock, so it lets the others pass.
+    """
     spec = task["spec"]
     if is_deleting(task) or has_ended(task) or spec.get("suspend") or spec.get("cancel"):
         return False
-    return not _refers_to_nothing(task)
+    return not _refers_to_nothing(task) and not says_unreadable(task)
 
 
 def _refers_to_nothing(task: Mapping[str, Any]) -> bool:

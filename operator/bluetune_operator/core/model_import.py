@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-
 from bluetune_api.method import FineTuningMethodSpec
 from bluetune_api.model import PLUGIN_BASE, EmbeddingModelSpec
 from bluetune_api.plans import method_plan
+from bluetune_api.reading import FormatTooNew, RecordInvalid, RecordProblem, read_record
 from bluetune_api.reasons import STORE_REASONS
 from bluetune_api.records import MethodPlan, Plan, Result, RunOwner, digest_of, version_of
 from bluetune_operator.core.config import Config
@@ -19,7 +18,6 @@ from bluetune_operator.core.kinds import Object, child_labels, name_of, namespac
 from bluetune_operator.core.resuming import resume_command
 from bluetune_operator.core.rollout import Failure
 from bluetune_operator.core.task_jobs import is_kueues
-from bluetune_operator.core.validation import first_problem
 from bluetune_operator.core.workloads import is_active_pod, is_finished_job
 
 Json = Mapping[str, Any]
@@ -103,7 +101,7 @@ def another_plan(config_map: Json, plan: Plan) -> bool:
     """Whether a ConfigMap left by an earlier try tells something else."""
     try:
         return plan_of(config_map) != plan
-    except ValueError:
+    except RecordProblem:
         return True
 
 
@@ -132,9 +130,11 @@ def job_problem(job: Object, pods: Sequence[Object], now: datetime) -> Failure:
 def read_result(data: bytes, model_uid: str) -> Result | Failure:
     """result.json of the import, believed only if it is this model's."""
     try:
-        result = Result.model_validate_json(data)
-    except ValidationError as error:
-        return Failure("ResultInvalid", f"result.json of the import cannot be read: {first_problem(error)}")
+        result = read_record(Result, data, "operator")
+    except FormatTooNew as error:
+        return Failure("FormatTooNew", f"result.json of the import cannot be read: {error}")
+    except RecordInvalid as error:
+        return Failure("ResultInvalid", f"result.json of the import cannot be read: {error}")
     if result.kind != "Import" or result.owner.uid != model_uid:
         return Failure("ResultInvalid", "result.json in this model's run folder belongs to another run")
     return result

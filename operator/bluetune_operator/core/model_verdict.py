@@ -14,6 +14,7 @@ from bluetune_operator.core.kinds import Object
 from bluetune_operator.core.lock import has_ended
 from bluetune_operator.core.rollout import Failure
 from bluetune_operator.core.rollout_choice import PIN_TRIES, active
+from bluetune_operator.core.unreadable_status import UNREADABLE
 
 TRANSIENT = frozenset(
     {
@@ -85,6 +86,8 @@ def conditions_of(status: EmbeddingModelStatus, verdict: Verdict, *, generation:
         found.append(say("StoreUnsafe", True, verdict.store_unsafe.reason, verdict.store_unsafe.message))
     elif verdict.store_judged:
         found.append(say("StoreUnsafe", False, "ConditionalWrites"))
+    if is_true(status.conditions, UNREADABLE):
+        found.append(say(UNREADABLE, False, "StatusReadable"))
     if verdict.lock is not None:
         found.append(say("LockInconsistent", True, verdict.lock.reason, verdict.lock.message))
     elif find(status.conditions, "LockInconsistent"):

@@ -3,21 +3,30 @@
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from bluetune_api.method import FineTuningMethod
 from bluetune_api.model import EmbeddingModel, EmbeddingModelStatus
+from bluetune_api.reading import first_problem, read_spec
 from bluetune_api.reasons import Reason
 from bluetune_api.resource import Resource
+from bluetune_api.schema import part
 from bluetune_api.task import FineTuningTask
 from bluetune_operator.core.conditions import find
 from bluetune_operator.core.kinds import Object
-from bluetune_operator.core.validation import first_problem
 
 R = TypeVar("R", bound=Resource)
 
 UNTOLD = frozenset(
-    {"VersionNotFound", "VersionInvalid", "StoreUnreachable", "StoreDenied", "StoreError", "ObjectTooLarge"}
+    {
+        "VersionNotFound",
+        "VersionInvalid",
+        "StoreUnreachable",
+        "StoreDenied",
+        "StoreError",
+        "ObjectTooLarge",
+        "FormatTooNew",
+    }
 )
 """Reasons why a model cannot tell which version is live."""
 
@@ -31,12 +40,39 @@ class Problem:
 
 
 def parsed(resource: type[R], thing: Object) -> R | Problem:
-    """A resource from the API server; a Problem that names the field if it does not fit the types."""
-    known = {name: thing[name] for name in ("apiVersion", "kind", "metadata", "spec", "status") if name in thing}
+    """A resource from the API server; a Problem that names the field if it does not fit the types.
+
+    The definitions in the cluster may be newer than this operator: fields of the spec that it does not know are passed
+    over, and those of the status are kept.
+    """
+    about = f"{resource.__name__} {thing['metadata']['name']!r}: "
     try:
-        return resource.model_validate(known)
+        status = status_of(resource, thing)
     except ValidationError as error:
-        return Problem("SpecInvalid", f"{resource.__name__} {thing['metadata']['name']!r}: {first_problem(error)}")
+        return Problem("StatusUnreadable", about + unreadable(error))
+    known = {name: thing[name] for name in ("apiVersion", "kind", "metadata") if name in thing}
+    try:
+        spec = read_spec(part(resource, "spec"), thing.get("spec"))
+    except ValidationError as error:
+        return Problem("SpecInvalid", f"{about}spec.{first_problem(error)}")
+    try:
+        return resource.model_validate({**known, "spec": spec, "status": status})
+    except ValidationError as error:
+        return Problem("SpecInvalid", about + first_problem(error))
+
+
+def status_of(resource: type[Resource], thing: Object) -> BaseModel | None:
+    """A resource's status, None if it has none yet. Raises ValidationError."""
+    raw = thing.get("status")
+    return part(resource, "status").model_validate(raw) if raw is not None else None
+
+
+def unreadable(error: ValidationError) -> str:
+    """What is said of a status that cannot be read."""
+    return (
+        f"status.{first_problem(error)}; a newer operator wrote this status. It is left as it is, and what it says is"
+        " under way waits until an operator of that release or a later one is back: upgrade the operator"
+    )
 
 
 def method_name(task: FineTuningTask, model: EmbeddingModel) -> str | None:
@@ -52,7 +88,8 @@ def resolve_model(task: FineTuningTask, thing: Object | None) -> EmbeddingModel 
         return Problem("ModelNotFound", f"EmbeddingModel {name!r} does not exist in this namespace; create it")
     model = parsed(EmbeddingModel, thing)
     if isinstance(model, Problem):
-        return Problem("ModelInvalid", model.message)
+        unread = model.reason == "StatusUnreadable"
+        return Problem("ModelNotReady" if unread else "ModelInvalid", model.message)
     if model.metadata.deletion_timestamp is not None:
         return Problem("ModelNotFound", f"EmbeddingModel {name!r} is being deleted")
     ready = find(model.status.conditions if model.status else None, "Ready")

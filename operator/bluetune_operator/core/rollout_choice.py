@@ -10,6 +10,7 @@ from bluetune_api.model import CurrentVersion, EmbeddingModelStatus, Rollout, Se
 from bluetune_operator.core.kinds import condition, condition_status, is_deleting, name_of, uid_of
 from bluetune_operator.core.rollout import Failure
 from bluetune_operator.core.times import seconds_since, stamp
+from bluetune_operator.core.unreadable_status import says_unreadable
 
 Task = Mapping[str, Any]
 
@@ -103,7 +104,7 @@ def _tried(last: Rollout | None, request: Target) -> bool:
 def request_of(tasks: Iterable[Task], holder_uid: str | None) -> Target | None:
     """What the task that holds the lock asks for in its status, if it does."""
     for task in tasks:
-        if uid_of(task) == holder_uid and asks(task):
+        if uid_of(task) == holder_uid and asks(task) and not says_unreadable(task):
             status = task["status"]
             version, digest = status.get("bestModelId"), status.get("digest")
             if not version or not digest:

@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from bluetune_api.index_records import IndexManifest, IndexProgress
 from bluetune_api.index_target import Index
 from bluetune_api.method import FineTuningMethodSpec
 from bluetune_api.model import EmbeddingModelSpec, Rollout
 from bluetune_api.plans import method_plan
+from bluetune_api.reading import RecordProblem, read_record
 from bluetune_api.records import IndexPlan, MethodPlan, Plan, RunOwner
 from bluetune_operator.core.config import Config
 from bluetune_operator.core.cpu_pods import cpu_template
@@ -28,7 +27,6 @@ from bluetune_operator.core.kinds import (
 )
 from bluetune_operator.core.rollout import Failure, JobView
 from bluetune_operator.core.rollout_reindex import KEPT_SECONDS, ROLLOUT_ANNOTATION, owner_view
-from bluetune_operator.core.validation import first_problem
 
 Json = Mapping[str, Any]
 Work = Literal["index", "load"]
@@ -145,9 +143,9 @@ def whole_index(data: bytes | None, rollout: Rollout) -> Failure | None:
         )
         return Failure("IndexMissing", text)
     try:
-        manifest = IndexManifest.model_validate_json(data)
-    except ValidationError as error:
-        return Failure("IndexMissing", f"_manifest.json of the index cannot be read: {first_problem(error)}")
+        manifest = read_record(IndexManifest, data, "operator")
+    except RecordProblem as error:
+        return Failure("IndexMissing", f"_manifest.json of the index cannot be read: {error}")
     if (manifest.version, manifest.digest) != (rollout.to, rollout.digest):
         return Failure("IndexMissing", f"_manifest.json is of version {manifest.version}, not of {rollout.to}")
     return None

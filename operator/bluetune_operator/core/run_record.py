@@ -13,11 +13,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bluetune_api.base import ApiModel
 from bluetune_api.method import FineTuningMethod
 from bluetune_api.model import EmbeddingModel, Gate
 from bluetune_api.plans import method_plan
 from bluetune_api.pods import PodTemplate
+from bluetune_api.reading import Record, RecordInvalid, read_record
 from bluetune_api.store_location import StoreSpec
 from bluetune_api.task import FineTuningTask
 from bluetune_operator.core.config import Config
@@ -29,7 +29,7 @@ STORE = "bluetune.dev/store"
 """Annotations of the Jobs."""
 
 
-class RunRecord(ApiModel):
+class RunRecord(Record):
     """What the Jobs of a run are made from."""
 
     image: str
@@ -64,17 +64,18 @@ def run_record(task: FineTuningTask, model: EmbeddingModel, method: FineTuningMe
 
 
 def record_of(config_map: Mapping[str, Any] | None) -> RunRecord | None:
-    """The record in a ConfigMap; None if it holds none that can be read."""
+    """The record in a ConfigMap; None if it holds none that can be read. Raises FormatTooNew."""
     try:
-        return RunRecord.model_validate_json(((config_map or {}).get("data") or {}).get(RECORD) or "")
-    except ValidationError:
+        return read_record(RunRecord, ((config_map or {}).get("data") or {}).get(RECORD) or "", "operator")
+    except RecordInvalid:
         return None
 
 
 def store_of_job(job: Mapping[str, Any]) -> StoreSpec | None:
     """The store that a Job of a run works in; None if it does not say."""
     try:
-        return StoreSpec.model_validate_json((job["metadata"].get("annotations") or {}).get(STORE) or "")
+        told = (job["metadata"].get("annotations") or {}).get(STORE)
+        return StoreSpec.model_validate_json(told or "", extra="ignore")
     except ValidationError:
         return None
 

@@ -7,13 +7,11 @@ namespace and name in the same cluster, which is the former one made again, and 
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
+from bluetune_api.reading import FormatTooNew, RecordInvalid, read_record
 from bluetune_api.store_identity import TAKE_OVER_ANNOTATION, StoreOwner
 from bluetune_operator.core.kinds import name_of, namespace_of, uid_of
 from bluetune_operator.core.rollout import Failure
 from bluetune_operator.core.untrusted import clean
-from bluetune_operator.core.validation import first_problem
 
 Step = Literal["Claim", "Ours", "Complete", "TakeOver"]
 """Create owner.json; go on; add the cluster, which could not be told before; replace owner.json."""
@@ -59,13 +57,15 @@ def owner_step(found: bytes | None, ours: StoreOwner, named: str | None, where: 
 def parsed_owner(data: bytes, where: str) -> StoreOwner | Failure:
     """owner.json as a record, or why it says nothing."""
     try:
-        return StoreOwner.model_validate_json(data)
-    except ValidationError as error:
-        text = f"{where} cannot be read: {first_problem(error, 'content')}"
+        return read_record(StoreOwner, data, "operator")
+    except FormatTooNew as error:
+        return Failure("FormatTooNew", f"{where} cannot be read: {error}; nothing is written there")
+    except RecordInvalid as error:
+        text = f"{where} cannot be read: {error}"
         return Failure(
             "AlreadyClaimed",
-            f"{clean(text, SHOWN_CHARACTERS)}; nothing is written there. A newer release may have written it: upgrade."
-            " If no other model uses the prefix, remove the object",
+            f"{clean(text, SHOWN_CHARACTERS)}; nothing is written there. If no other model uses the prefix, remove the"
+            " object",
         )
 
 

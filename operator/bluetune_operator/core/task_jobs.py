@@ -7,6 +7,7 @@ from bluetune_api.method import FineTuningMethod
 from bluetune_api.model import EmbeddingModel, Gate
 from bluetune_api.plans import method_plan
 from bluetune_api.pods import PodTemplate
+from bluetune_api.reading import RecordInvalid
 from bluetune_api.records import Plan, RunOwner
 from bluetune_api.task import FineTuningTask, FineTuningTaskStatus
 from bluetune_operator.core.config import Config
@@ -55,10 +56,12 @@ def as_checked(check: Object | None, now: tuple[Plan, RunRecord] | None) -> tupl
     Args:
         check: the check's ConfigMap; None if somebody deleted it.
         now: those of a run that would begin now; None without its method.
+
+    Raises FormatTooNew.
     """
     try:
         plan = plan_of(check or {})
-    except ValueError:
+    except RecordInvalid:
         return now
     record = record_of(check) or (now[1] if now else None)
     return (plan, record) if record is not None else None

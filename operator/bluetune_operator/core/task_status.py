@@ -10,6 +10,7 @@ from bluetune_operator.core.conditions import Status, condition, find, is_true, 
 from bluetune_operator.core.event_level import Level, event_level
 from bluetune_operator.core.progress import without_time_left
 from bluetune_operator.core.times import stamp
+from bluetune_operator.core.unreadable_status import UNREADABLE
 
 SUCCEEDED: Final = "Succeeded"
 FAILED: Final = "Failed"
@@ -92,6 +93,8 @@ class Draft:
         if is_true(self.old.conditions, SUCCEEDED) or is_true(self.old.conditions, FAILED):
             self.status = self.old.model_copy(update={"observed_generation": self._generation})
             return self.status
+        if self.holds(UNREADABLE):
+            self.say(UNREADABLE, False, "StatusReadable")
         reason, message = self._why or self._as_before()
         ready, failed = self.holds(SUCCEEDED), self.holds(FAILED)
         stalled = failed or self._stalled

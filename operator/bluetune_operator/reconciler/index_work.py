@@ -3,13 +3,12 @@
 from dataclasses import replace
 from datetime import datetime
 
-from pydantic import ValidationError
-
 from bluetune_api import store_layout
 from bluetune_api.index_records import IndexProgress
 from bluetune_api.index_target import Index
 from bluetune_api.model import EmbeddingModelSpec, Rollout
 from bluetune_api.objectstore import StoreError
+from bluetune_api.reading import RecordProblem, read_record
 from bluetune_operator.adapters.store import AsyncStore, problem_of
 from bluetune_operator.core.kinds import Object, uid_of
 from bluetune_operator.core.rollout import Failure, JobView
@@ -82,8 +81,8 @@ async def _told(store: AsyncStore, rollout: Rollout) -> list[IndexProgress]:
     for info in sorted(await store.objects(folder), key=lambda one: -one.modified)[:MOST_READ]:
         data = await store.get_or_none(info.key)
         try:
-            told = IndexProgress.model_validate_json(data or b"")
-        except ValidationError:
+            told = read_record(IndexProgress, data or b"", "operator")
+        except RecordProblem:
             continue
         if told.total == 0 or told.done < told.total:
             found.append(told)

@@ -1,8 +1,8 @@
 """A FineTuningMethod's reconcile: say whether it can be used."""
 
-from bluetune_api.method import FineTuningMethod
+from bluetune_api.method import FineTuningMethod, FineTuningMethodStatus
 from bluetune_operator.core.conditions import condition, merge
-from bluetune_operator.core.kinds import METHODS, Object, is_deleting
+from bluetune_operator.core.kinds import METHODS, is_deleting
 from bluetune_operator.core.references import Problem, parsed
 from bluetune_operator.reconciler.base import Context
 
@@ -20,7 +20,8 @@ class MethodReconciler:
             return None
         method = parsed(FineTuningMethod, raw)
         bad = isinstance(method, Problem)
-        old = None if isinstance(method, Problem) or method.status is None else method.status.conditions
+        before = None if isinstance(method, Problem) else method.status
+        before = before or FineTuningMethodStatus()
         generation = int(raw["metadata"].get("generation") or 0)
         fresh = condition(
             "Ready",
@@ -30,10 +31,8 @@ class MethodReconciler:
             generation=generation,
             now=self._context.clock(),
         )
-        status: Object = {
-            "conditions": [c.wire() for c in merge(old, [fresh])],
-            "observedGeneration": generation,
-        }
+        conditions = merge(before.conditions, [fresh])
+        status = before.model_copy(update={"conditions": conditions, "observed_generation": generation}).wire()
         if status != (raw.get("status") or {}):
             self._context.cache.put(METHODS, await self._context.kube.replace_status(METHODS, raw, status))
         return None

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from bluetune_api import store_layout
 from bluetune_api.model import CurrentVersion, EmbeddingModelSpec, EmbeddingModelStatus, ServedBy
 from bluetune_api.objectstore import StoreError
+from bluetune_api.reading import first_problem, read_spec
 from bluetune_operator.adapters.leases import read_lease
 from bluetune_operator.adapters.store import AsyncStore, StoreProblem, problem_of
 from bluetune_operator.core.adoption import Candidate
@@ -45,6 +46,7 @@ from bluetune_operator.core.model_verdict import (
     serving_verdict,
     with_verdict,
 )
+from bluetune_operator.core.references import unreadable
 from bluetune_operator.core.retention import is_due
 from bluetune_operator.core.rollout import Failure, abandoned
 from bluetune_operator.core.rollout_choice import (
@@ -61,7 +63,6 @@ from bluetune_operator.core.serving_fields import last_writer
 from bluetune_operator.core.serving_patch import tells
 from bluetune_operator.core.serving_pods import scaled_down, serving_pods
 from bluetune_operator.core.times import stamp
-from bluetune_operator.core.validation import first_problem
 from bluetune_operator.reconciler.base import Context
 from bluetune_operator.reconciler.live_version import LiveVersions, adopted, with_current
 from bluetune_operator.reconciler.model_import import NotYet, end_outlived_import, published_base
@@ -69,11 +70,14 @@ from bluetune_operator.reconciler.model_rollout import Blue, Rollouts, Subject, 
 from bluetune_operator.reconciler.retention import RETENTION
 from bluetune_operator.reconciler.serving_return import has_moved, release_container, return_fields
 from bluetune_operator.reconciler.store_claim import Hold, StoreClaims
+from bluetune_operator.reconciler.unreadable import leave_as_it_is
 
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS, DEPLOYMENT_SECONDS = 30.0, 5.0
 """Until the next look at something that sends no event: a store, a Secret; the Deployment."""
+UNUSABLE = frozenset({"VersionNotFound", "FormatTooNew"})
+"""What a look at owner.json came to, with which nothing of the model goes on."""
 RETENTION_SECONDS, FIRST_RETENTION_SECONDS = 2.0, (30.0, 120.0)
 """Until old versions are looked for: after a change that may leave one too many, and once after a start."""
 
@@ -111,10 +115,10 @@ class ModelReconciler:
         try:
             old = EmbeddingModelStatus.model_validate(model.get("status") or {})
         except ValidationError as error:
-            logger.error("model %s/%s: status cannot be read: %s", namespace, name, first_problem(error))
-            return RETRY_SECONDS
+            text = f"EmbeddingModel {name!r}: {unreadable(error)}"
+            return await leave_as_it_is(self._context, MODELS, model, text)
         try:
-            spec = EmbeddingModelSpec.model_validate(model["spec"])
+            spec = read_spec(EmbeddingModelSpec, model["spec"])
         except ValidationError as error:
             problem = Failure("InvalidSpec", f"spec.{first_problem(error)}")
             outcome = Outcome(old, Verdict(problem=problem, imported=None if old.base_version else problem))
@@ -153,7 +157,7 @@ class ModelReconciler:
         if hold.refused is not None:
             return self._claimed(status, hold.refused)
         problem = problem or hold.problem
-        if problem is not None and (status.base_version is None or problem.reason == "VersionNotFound"):
+        if problem is not None and (status.base_version is None or problem.reason in UNUSABLE):
             found = Outcome(
                 status, Verdict(problem=problem, imported=None if status.base_version else problem), RETRY_SECONDS
             )

@@ -9,6 +9,7 @@ from bluetune_api import store_layout
 from bluetune_api.method import FineTuningMethodSpec
 from bluetune_api.model import EmbeddingModelSpec
 from bluetune_api.objectstore import StoreError
+from bluetune_api.reading import first_problem, read_spec
 from bluetune_api.records import Result
 from bluetune_operator.adapters.store import AsyncStore, problem_of
 from bluetune_operator.core.errors import ApiError, Conflict, ForeignObject, Leftover
@@ -41,7 +42,6 @@ from bluetune_operator.core.model_import import (
 from bluetune_operator.core.rollout import Failure
 from bluetune_operator.core.task_jobs import suspension
 from bluetune_operator.core.times import stamp
-from bluetune_operator.core.validation import first_problem
 from bluetune_operator.core.workloads import is_finished_job, pods_of
 from bluetune_operator.reconciler.base import Context
 
@@ -173,6 +173,6 @@ async def method_of(context: Context, model: Object, spec: EmbeddingModelSpec) -
     if found is None:
         return Failure("MethodNotFound", f"FineTuningMethod {name} (spec.methodRef) does not exist; create it")
     try:
-        return FineTuningMethodSpec.model_validate(found["spec"])
+        return read_spec(FineTuningMethodSpec, found["spec"])
     except ValidationError as error:
         return Failure("MethodInvalid", f"FineTuningMethod {name}: spec.{first_problem(error)}")

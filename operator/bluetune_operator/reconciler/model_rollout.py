@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pydantic import ValidationError
-
 from bluetune_api import store_layout
 from bluetune_api.model import EmbeddingModelSpec, EmbeddingModelStatus, Rollout, Serving
 from bluetune_api.objectstore import StoreError
+from bluetune_api.reading import FormatTooNew, RecordInvalid, read_record
 from bluetune_api.records import Manifest, Probe, digest_of
 from bluetune_operator.adapters.serving import PodServers
 from bluetune_operator.adapters.store import AsyncStore, problem_of
@@ -277,9 +276,11 @@ class Rollouts:
         if (failure := manifest_problem(data, version, digest)) is not None:
             return failure
         try:
-            probe = Manifest.model_validate_json(data).probe
-        except ValidationError:
-            return Failure("VersionInvalid", f"manifest.json of version {version} cannot be read")
+            probe = read_record(Manifest, data, "operator").probe
+        except FormatTooNew as error:
+            return Failure("FormatTooNew", f"manifest.json of version {version} cannot be read: {error}")
+        except RecordInvalid as error:
+            return Failure("VersionInvalid", f"manifest.json of version {version} cannot be read: {error}")
         self._probes[digest] = probe
         while len(self._probes) > PROBES:
             self._probes.popitem(last=False)

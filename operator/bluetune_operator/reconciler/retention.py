@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from bluetune_api import store_layout
 from bluetune_api.model import EmbeddingModelSpec, EmbeddingModelStatus
 from bluetune_api.objectstore import StoreError
+from bluetune_api.reading import read_spec
 from bluetune_operator.adapters.leases import live_work, read_lease
 from bluetune_operator.adapters.store import AsyncStore, StoreProblem, problem_of
 from bluetune_operator.core.kinds import LEASES, MODELS, TASKS, Object, is_deleting, lease_name, name_of, namespace_of
@@ -89,7 +90,7 @@ class RetentionReconciler:
         if model is None or is_deleting(model):
             return None
         try:
-            spec = EmbeddingModelSpec.model_validate(model["spec"])
+            spec = read_spec(EmbeddingModelSpec, model["spec"])
             status = EmbeddingModelStatus.model_validate(model.get("status") or {})
         except ValidationError:
             return None  # the model's reconciler says so

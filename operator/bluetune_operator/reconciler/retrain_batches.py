@@ -4,13 +4,12 @@ import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from bluetune_api import store_layout
 from bluetune_api.base import seconds_of
 from bluetune_api.batch_window import CompleteBatch
 from bluetune_api.batches import MAX_PAGES, BatchSearch, Found, ListingTooLong, too_many
 from bluetune_api.method import FineTuningMethod
+from bluetune_api.reading import RecordProblem, read_record
 from bluetune_api.records import CheckReport, Manifest, RetrainedBatch
 from bluetune_api.retrain import Outcome
 from bluetune_operator.adapters.store import AsyncStore, StoreProblem
@@ -173,8 +172,8 @@ def _take_in(key: str, done: set[str], small: dict[str, int]) -> None:
 async def _lineage(store: AsyncStore, version: str) -> frozenset[str]:
     try:
         data = await store.get(store_layout.manifest(version))
-        return frozenset(Manifest.model_validate_json(data).lineage_batches)
-    except ValidationError as error:
+        return frozenset(read_record(Manifest, data, "operator").lineage_batches)
+    except RecordProblem as error:
         where = store.uri(store_layout.manifest(version))
         raise StoreProblem("VersionInvalid", f"{where} cannot be read: {error.errors()[0]['msg']}") from None
 
@@ -183,8 +182,8 @@ async def _informative(store: AsyncStore, uid: str) -> int | None:
     """What the check counted; None if its report is gone: the batch then counts as taken."""
     try:
         data = await store.get_or_none(store_layout.check(uid))
-        return CheckReport.model_validate_json(data).informative_sessions if data is not None else None
-    except ValidationError:
+        return read_record(CheckReport, data, "operator").informative_sessions if data is not None else None
+    except RecordProblem:
         return None
 
 

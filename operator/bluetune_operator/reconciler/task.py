@@ -5,9 +5,19 @@ import logging
 from bluetune_api.reasons import STORE_REASONS
 from bluetune_api.task import FineTuningTask
 from bluetune_operator.core.errors import ApiError
-from bluetune_operator.core.kinds import LOCK, MODELS, RETRAIN, TASKS, Key, Object, condition, is_deleting
+from bluetune_operator.core.kinds import (
+    LOCK,
+    MODELS,
+    RETRAIN,
+    TASKS,
+    Key,
+    Object,
+    condition,
+    is_deleting,
+    namespace_of,
+)
 from bluetune_operator.core.lock import has_ended, waits
-from bluetune_operator.core.references import Problem, parsed
+from bluetune_operator.core.references import Problem, parsed, status_of
 from bluetune_operator.core.retrain_tasks import was_made
 from bluetune_operator.core.task_status import Draft
 from bluetune_operator.reconciler.base import Context
@@ -18,6 +28,7 @@ from bluetune_operator.reconciler.task_key import claim, duplicate
 from bluetune_operator.reconciler.task_run import Run, Step
 from bluetune_operator.reconciler.task_store import owned
 from bluetune_operator.reconciler.task_work import check, train
+from bluetune_operator.reconciler.unreadable import leave_as_it_is
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +64,7 @@ class TaskReconciler:
             return None
         task = parsed(FineTuningTask, raw)
         if isinstance(task, Problem):
-            return await self._invalid(raw, task)
+            return await self._invalid(raw, task) if task.reason == "SpecInvalid" else await self._unread(raw, task)
         draft = Draft(task, self._context.clock())
         run = Run(self._context, raw, task, draft, raw_model=self._context.cache.get(MODELS, namespace, _model(raw)))
         wait: float | None = None
@@ -93,12 +104,13 @@ class TaskReconciler:
         return written
 
     async def _invalid(self, raw: Object, problem: Problem) -> float | None:
-        """A task that the types refuse, though the API server let it pass: say so in the status, whatever is there."""
+        """A task whose spec the types refuse, though the API server let it pass: say so, and keep the rest."""
         if has_ended(raw):
             return None
         draft = Draft(_bare(raw), self._context.clock())
         draft.say("Accepted", False, problem.reason, problem.message)
-        draft.now_doing("Pending", problem.reason, problem.message, stalled=True)
+        phase = (draft.status.phase if draft.holds("LockAcquired") else None) or "Pending"
+        draft.now_doing(phase, problem.reason, problem.message, stalled=True)
         try:
             await self._write(raw, draft)
         except ApiError as error:
@@ -106,6 +118,14 @@ class TaskReconciler:
                 raise
             logger.error("status of a task that cannot be read was refused: %s", error.message)
         return None
+
+    async def _unread(self, raw: Object, problem: Problem) -> float | None:
+        """A task whose status a newer operator wrote: its Jobs go on, and what comes after them waits."""
+        if has_ended(raw):
+            return None
+        wait = await leave_as_it_is(self._context, TASKS, raw, problem.message)
+        self._context.enqueue(Key(LOCK, namespace_of(raw), _model(raw)), 0)  # one that only waited lets others pass
+        return wait
 
 
 def _for_the_store(raw: Object) -> bool:
@@ -117,13 +137,14 @@ def _model(raw: Object) -> str:
 
 
 def _bare(raw: Object) -> FineTuningTask:
-    """A task with the metadata of `raw` and nothing else that could be refused."""
+    """A task with the metadata and status of `raw`, and nothing that could be refused."""
     return FineTuningTask.model_validate(
         {
             "apiVersion": raw["apiVersion"],
             "kind": raw["kind"],
             "metadata": raw["metadata"],
             "spec": {"modelRef": {"name": _model(raw)}},
+            "status": status_of(FineTuningTask, raw),
         }
     )
 

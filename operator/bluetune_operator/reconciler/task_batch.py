@@ -3,14 +3,13 @@
 import time
 from collections.abc import Callable
 
-from pydantic import ValidationError
-
 from bluetune_api import store_layout
 from bluetune_api.base import seconds_of
 from bluetune_api.batch_window import Batches, window
 from bluetune_api.batches import MAX_PAGES, BatchSearch, Found, ListingTooLong, too_many
 from bluetune_api.method import FineTuningMethod
 from bluetune_api.objectstore import ObjectNotFound, Page, StoreError
+from bluetune_api.reading import FormatTooNew, RecordInvalid, RecordProblem, read_record
 from bluetune_api.records import Manifest, Result, TriedBatch
 from bluetune_operator.adapters.store import AsyncStore, StoreProblem
 from bluetune_operator.core.gate import Promotion
@@ -19,7 +18,7 @@ from bluetune_operator.core.references import start_version
 from bluetune_operator.core.run_record import METHOD_DIGEST, MODEL_DIGEST, method_digest, model_digest
 from bluetune_operator.core.tried import TRIED, BatchChoice, Recipe, choose_batch, choose_batches
 from bluetune_operator.reconciler.task_run import Run, Stay, own_job
-from bluetune_operator.reconciler.task_store import store_trouble
+from bluetune_operator.reconciler.task_store import store_trouble, too_new
 
 LISTING_SECONDS = 120.0
 """Of one reconcile, for all pages. A store that answers, but slowly, is told from one that does not."""
@@ -50,9 +49,11 @@ async def choice(run: Run) -> Stay | None:
         message = "" if chosen.batch_id else await _nothing_new(run, start, chosen, found)
     except _LeftAlone:
         return Stay(0.05)
-    except ValidationError as error:
+    except FormatTooNew as error:
+        return too_new(run, f"{run.store.uri(store_layout.manifest(start))} cannot be read: {error}")
+    except RecordInvalid as error:
         where = run.store.uri(store_layout.manifest(start))
-        run.draft.fail("VersionInvalid", f"{where} cannot be read: {error.errors()[0]['msg']}")
+        run.draft.fail("VersionInvalid", f"{where} cannot be read: {error}")
         return Stay()
     except ObjectNotFound:  # nothing brings it back by itself, and others wait for the lock
         where = run.store.uri(store_layout.manifest(start))
@@ -78,7 +79,7 @@ async def choice(run: Run) -> Stay | None:
 
 async def _newest_batch(run: Run, start: str, live: str | None) -> tuple[BatchChoice, Found]:
     store = run.store
-    manifest = Manifest.model_validate_json(await store.get(store_layout.manifest(start)))
+    manifest = read_record(Manifest, await store.get(store_layout.manifest(start)), "operator")
     learned = frozenset(manifest.lineage_batches)
     method = run.method if run.method_problem is None else None
     began = time.monotonic()
@@ -162,9 +163,9 @@ async def _nothing_new(run: Run, start: str, chosen: BatchChoice, found: Found) 
     batch, digest = chosen.tried
     data = await run.store.get_or_none(store_layout.tried_batch(start, digest))
     try:
-        record = TriedBatch.model_validate_json(data or b"")
+        record = read_record(TriedBatch, data or b"", "operator")
         by = f" by task {record.task!r}, which published {record.version} ({record.reason})"
-    except ValidationError:
+    except RecordProblem:
         by = ""
     return (
         f"every complete batch at {where} that {start} has not learned from was tried from it with this method; the"

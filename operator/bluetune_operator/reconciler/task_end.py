@@ -2,11 +2,10 @@
 
 import logging
 
-from pydantic import ValidationError
-
 from bluetune_api import store_layout
-from bluetune_api.model import EmbeddingModel, EmbeddingModelStatus
+from bluetune_api.model import EmbeddingModel
 from bluetune_api.objectstore import StoreError
+from bluetune_api.reading import FormatTooNew, RecordInvalid, RecordProblem, read_record
 from bluetune_api.reasons import Reason
 from bluetune_api.records import Result, Trial, digest_of
 from bluetune_api.task import TaskMetrics, TrialSummary
@@ -23,14 +22,14 @@ from bluetune_operator.core.kinds import (
     uid_of,
 )
 from bluetune_operator.core.progress import best_of, finished_progress, shown, shown_metrics
-from bluetune_operator.core.references import parsed
+from bluetune_operator.core.references import Problem, parsed
 from bluetune_operator.core.rollout_choice import compared_with_another
 from bluetune_operator.core.times import stamp
 from bluetune_operator.reconciler.task_admission import expired, still_held
 from bluetune_operator.reconciler.task_batch import remember
 from bluetune_operator.reconciler.task_key import forfeit
 from bluetune_operator.reconciler.task_run import JOB_NAMES, Run, Stay, own_job
-from bluetune_operator.reconciler.task_store import store_of, store_trouble
+from bluetune_operator.reconciler.task_store import store_of, store_trouble, too_new
 from bluetune_operator.reconciler.task_troubles import delete_unfinished
 
 logger = logging.getLogger(__name__)
@@ -72,6 +71,10 @@ async def cancelled(run: Run) -> Stay | None:
     if not run.task.spec.cancel:
         return None
     asked = run.draft.reason_of("Promoted") == "RolloutRequested"
+    model = await _live_model(run) if asked else None
+    if isinstance(model, Problem):  # whether blue serves the version cannot be told
+        run.draft.now_doing("Deploying", "Cancelling", f"cancelled by spec.cancel; {model.message}", stalled=True)
+        return Stay(ROLLOUT_SECONDS)
     for stage in JOB_NAMES:
         job = await own_job(run, stage)
         if job is not None:
@@ -81,7 +84,7 @@ async def cancelled(run: Run) -> Stay | None:
         task_uid=run.uid,
         asked=asked,
         version=run.draft.status.best_model_id,
-        model=await _model_status(run) if asked else None,
+        model=model.status if model is not None else None,
         pods=[pod for pod in pods if labels_of(pod).get(TASK_UID_LABEL) == run.uid],
         now=run.draft.now,
     )
@@ -107,14 +110,13 @@ async def cancelled(run: Run) -> Stay | None:
     return Stay()
 
 
-async def _model_status(run: Run) -> EmbeddingModelStatus | None:
+async def _live_model(run: Run) -> EmbeddingModel | Problem | None:
     """Live: a version that was promoted a moment ago must not be called cancelled."""
     raw = await run.context.kube.get(MODELS, run.namespace, run.model_name)
     if raw is None:
         return None
     run.context.cache.put_ahead(MODELS, raw)
-    model = parsed(EmbeddingModel, raw)
-    return model.status if isinstance(model, EmbeddingModel) else None
+    return parsed(EmbeddingModel, raw)
 
 
 async def _best_kept(run: Run) -> tuple[TrialSummary | None, str | None]:
@@ -125,8 +127,8 @@ async def _best_kept(run: Run) -> tuple[TrialSummary | None, str | None]:
         store = await store_of(run, run.raw_model)
         folders = [name for name in await store.folders(store_layout.best(run.uid)) if name.isdecimal()]
         records = [await store.get_or_none(store_layout.trial(run.uid, int(name))) for name in folders[:BEST_FOLDERS]]
-        best = best_trial([Trial.model_validate_json(data) for data in records if data is not None])
-    except (StoreProblem, StoreError, ValidationError) as error:
+        best = best_trial([read_record(Trial, data, "operator") for data in records if data is not None])
+    except (StoreProblem, StoreError, RecordProblem) as error:
         logger.warning("what %s leaves in the store is not known: %s", run.name, error)
         return None, None
     return best, store.uri(store_layout.best(run.uid) + (f"{best.trial}/" if best is not None else ""))
@@ -141,10 +143,12 @@ async def publish(run: Run) -> Stay | None:
         data = await run.store.get_or_none(key)
         if data is None:
             return _unusable(run, "ResultMissing", f"the Job completed, but {run.store.uri(key)} does not exist")
-        result = Result.model_validate_json(data)
+        result = read_record(Result, data, "operator")
         manifest = await run.store.get_or_none(store_layout.manifest(result.version))
-    except ValidationError as error:
-        return _unusable(run, "ResultInvalid", f"{run.store.uri(key)} cannot be read: {error.errors()[0]['msg']}")
+    except FormatTooNew as error:
+        return too_new(run, f"{run.store.uri(key)} cannot be read: {error}")
+    except RecordInvalid as error:
+        return _unusable(run, "ResultInvalid", f"{run.store.uri(key)} cannot be read: {error}")
     except (StoreProblem, StoreError) as error:
         return store_trouble(run, error)
     if not await still_held(run):

@@ -1,9 +1,8 @@
 """The step for idempotency keys: the first task with a key works, the others point to it and take its result over."""
 
-from pydantic import ValidationError
-
 from bluetune_api import store_layout
 from bluetune_api.objectstore import StoreError
+from bluetune_api.reading import FormatTooNew, RecordInvalid, read_record
 from bluetune_api.records import KeyClaim, Result
 from bluetune_operator.adapters.store import StoreProblem
 from bluetune_operator.core.gate import taken_over
@@ -90,8 +89,10 @@ async def _claim(run: Run, key: str) -> KeyClaim | None:
     store = await run.context.stores.open(run.raw_model) if run.raw_model else run.store
     data = await store.get_or_none(store_layout.idempotency_key(key))
     try:
-        return KeyClaim.model_validate_json(data) if data is not None else None
-    except ValidationError:
+        return read_record(KeyClaim, data, "operator") if data is not None else None
+    except FormatTooNew as error:
+        raise StoreProblem("FormatTooNew", f"the claim of spec.idempotencyKey cannot be read: {error}") from error
+    except RecordInvalid:
         return UNREADABLE
 
 
@@ -109,8 +110,11 @@ async def _result(run: Run, task_uid: str) -> Result | None:
         return None
     data = await run.store.get_or_none(store_layout.result(task_uid))
     try:
-        return Result.model_validate_json(data) if data is not None else None
-    except ValidationError:
+        return read_record(Result, data, "operator") if data is not None else None
+    except FormatTooNew as error:
+        where = run.store.uri(store_layout.result(task_uid))
+        raise StoreProblem("FormatTooNew", f"{where} cannot be read: {error}") from error
+    except RecordInvalid:
         return None
 
 

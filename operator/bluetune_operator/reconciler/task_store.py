@@ -1,6 +1,7 @@
 """The store of a task's run: the one that its plan names, and only while it is the model's."""
 
 from bluetune_api.objectstore import StoreError
+from bluetune_api.reading import read_spec
 from bluetune_api.store_location import StoreSpec
 from bluetune_operator.adapters.store import AsyncStore, StoreProblem, problem_of
 from bluetune_operator.core.kinds import MODELS, Key, Object
@@ -10,6 +11,8 @@ from bluetune_operator.reconciler.task_run import Run, Stay, known_job
 
 STORE_SECONDS = 10.0
 """A store sends no events: how soon to look again for what is missing in it, or whether it answers."""
+NEWER_SECONDS = 300.0
+"""How soon to look again at a record of a newer release: an operator that can read it looks when it starts."""
 UNCLAIMED_SECONDS = 5.0
 """How soon to look again whether the model has claimed its store, and for how long it may be another's."""
 
@@ -28,7 +31,7 @@ async def store_of(run: Run, model: Object, *, fresh: bool = False) -> AsyncStor
     try:
         return await stores.open(model, began, fresh=fresh)
     except StoreProblem:
-        now = StoreSpec.model_validate(model["spec"]["store"])
+        now = read_spec(StoreSpec, model["spec"]["store"])
         return await stores.open(model, now.model_copy(update=dict(began.location())), fresh=fresh)
 
 
@@ -44,9 +47,15 @@ async def owned(run: Run) -> Stay | None:
     if refused is None:
         return None
     run.context.enqueue(Key(MODELS.name, run.namespace, run.model_name), 0.0)
-    stalled = refused.reason == "AlreadyClaimed"
+    stalled = refused.reason != "ModelNotReady"
     run.draft.now_doing("Pending", refused.reason, refused.message, stalled=stalled)
     return Stay(UNCLAIMED_SECONDS)
+
+
+def too_new(run: Run, message: str) -> Stay:
+    """A record of the run is of a newer release: it is kept, and the run waits for an operator that can read it."""
+    run.draft.now_doing(run.draft.status.phase or "Pending", "FormatTooNew", message, stalled=True)
+    return Stay(NEWER_SECONDS)
 
 
 def store_trouble(run: Run, error: Exception) -> Stay:

@@ -4,10 +4,9 @@ another container in its pod."""
 import logging
 from typing import Literal
 
-from pydantic import ValidationError
-
 from bluetune_api import store_layout
 from bluetune_api.objectstore import ObjectTooLarge, StoreError
+from bluetune_api.reading import RecordProblem, read_record
 from bluetune_api.records import Progress
 from bluetune_operator.adapters.store import StoreProblem, problem_of
 from bluetune_operator.core.conditions import shortened
@@ -60,8 +59,8 @@ async def gets_nowhere(run: Run, state: JobState) -> str | None:
     keys = [store_layout.progress(run.uid, uid) for uid in (state.taken[-MOST_TAKEN], state.taken[-1])]
     try:
         found = [await run.store.get_or_none(key) for key in keys]
-        first, last = (Progress.model_validate_json(data) if data is not None else None for data in found)
-    except (StoreProblem, StoreError, ValidationError) as error:
+        first, last = (read_record(Progress, data, "operator") if data is not None else None for data in found)
+    except (StoreProblem, StoreError, RecordProblem) as error:
         logger.info("how far %s came is not known: %s", run.name, error)
         return None
     if came_further(first, last):
@@ -81,8 +80,8 @@ async def read_progress(run: Run, state: JobState) -> StoreProblem | None:
     try:
         data = await run.store.get_or_none(store_layout.progress(run.uid, state.pod_uid))
         if data is not None:
-            run.draft.status = with_progress(run.draft.status, Progress.model_validate_json(data))
-    except ValidationError as error:
+            run.draft.status = with_progress(run.draft.status, read_record(Progress, data, "operator"))
+    except RecordProblem as error:
         logger.info("no progress of %s: %s", run.name, error)
     except (StoreProblem, StoreError) as error:
         return None if isinstance(error, ObjectTooLarge) else problem_of(error)

@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 
-from pydantic import ValidationError
-
 from bluetune_api import store_layout
 from bluetune_api.objectstore import StoreError
+from bluetune_api.reading import FormatTooNew, RecordInvalid, read_record
 from bluetune_api.reasons import Reason
 from bluetune_api.records import CheckReport, Plan
 from bluetune_operator.adapters.store import StoreProblem
@@ -46,7 +45,7 @@ from bluetune_operator.core.times import seconds_since, stamp
 from bluetune_operator.core.workloads import is_active_pod, is_finished_job, pods_of
 from bluetune_operator.reconciler.task_admission import still_held, still_there
 from bluetune_operator.reconciler.task_run import JobName, Run, Stay, known_job
-from bluetune_operator.reconciler.task_store import STORE_SECONDS, store_trouble
+from bluetune_operator.reconciler.task_store import STORE_SECONDS, store_trouble, too_new
 from bluetune_operator.reconciler.task_troubles import (
     MENDED_SECONDS,
     Stage,
@@ -124,10 +123,12 @@ async def _check(run: Run) -> Stay | None:
         return Stay(STORE_SECONDS) if away is None else without_store(run, "DataValid", away)
     try:
         data = await run.store.get_or_none(store_layout.check(run.uid))
-        report = CheckReport.model_validate_json(data) if data is not None else None
-    except ValidationError as error:
+        report = read_record(CheckReport, data, "operator") if data is not None else None
+    except FormatTooNew as error:
+        return too_new(run, f"{run.store.uri(store_layout.check(run.uid))} cannot be read: {error}")
+    except RecordInvalid as error:
         where = run.store.uri(store_layout.check(run.uid))
-        return _lost(run, "DataValid", "CheckInvalid", f"{where} cannot be read: {error.errors()[0]['msg']}")
+        return _lost(run, "DataValid", "CheckInvalid", f"{where} cannot be read: {error}")
     except (StoreProblem, StoreError) as error:
         return store_trouble(run, error)
     if report is None:
@@ -170,7 +171,10 @@ async def _train(run: Run) -> Stay | None:
         if (held_up := await _held_up(run, "train")) is not None:
             return held_up
         checked = await run.context.kube.get(CONFIG_MAPS, run.namespace, run.child("check"))
-        begun = as_checked(checked, _as_of_now(run))
+        try:
+            begun = as_checked(checked, _as_of_now(run))
+        except FormatTooNew as error:
+            return too_new(run, f"the plan in ConfigMap {run.child('check')} cannot be read: {error}")
         if begun is None:
             return _without_method(run)
         plan, record = begun
@@ -258,6 +262,8 @@ async def _start(run: Run, kind: Stage, wanted: TrainerJob, plan: Plan, record: 
     except ForeignObject as error:
         run.draft.now_doing("Pending", "NameTaken", str(error), stalled=True)
         return Stay(MENDED_SECONDS)
+    except FormatTooNew as error:
+        return too_new(run, f"ConfigMap {wanted.name} cannot be read: {error}")
     except Conflict:
         raise
     except ApiError as error:

@@ -223,3 +223,26 @@ def test_who_writes_over_the_deployment_again_and_again_is_named_and_blue_is_tol
     assert "app-operator" in scene.rollout["message"]
     assert scene.conditions[-1][:2] == ("False", "OverwrittenByOthers")
     assert [verb for verb, _ in scene.kube.written] == ["apply"] * 6
+
+
+def test_a_rollout_that_a_newer_operator_left_is_frozen_and_goes_on_where_it_was() -> None:
+    scene = rolling()
+    model = copy.deepcopy(scene.kube.objects[MODELS.plural, "shop"])
+    step = model["status"]["rollout"]["step"]
+    model["status"]["rollout"] |= {"step": "Canary", "percent": 5}
+    scene.kube.put(MODELS, model)
+    written = list(scene.kube.written)
+    scene.look(5, seconds=5)
+    found = scene.status
+    assert (found["rollout"], scene.kube.written) == (model["status"]["rollout"], written)
+    said = next(c for c in found["conditions"] if c["type"] == "StatusUnreadable")
+    assert said["message"].startswith("EmbeddingModel 'shop': status.rollout.step")
+    model = copy.deepcopy(scene.kube.objects[MODELS.plural, "shop"])
+    model["status"]["rollout"]["step"] = step
+    scene.kube.put(MODELS, model)
+    scene.look()
+    assert scene.rollout["percent"] == 5, "what a newer release knows of the rollout is kept"
+    scene.roll()
+    scene.until("Done")
+    assert scene.told() == NEW
+    assert [c["status"] for c in scene.status["conditions"] if c["type"] == "StatusUnreadable"] == ["False"]

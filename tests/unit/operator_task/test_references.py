@@ -56,7 +56,8 @@ CURRENT = {
             "ModelNotReady",
             "prefix is n/other's",
         ),
-        (model(extra=1), "ModelInvalid", "spec.extra"),
+        (model(retention={"keepVersions": 1}), "ModelInvalid", "spec.retention.keepVersions"),
+        (model({"rollout": {"step": "Canary"}}), "ModelNotReady", "upgrade the operator"),
     ],
 )
 def test_a_model_that_cannot_be_used(found: Any, reason: str, part: str) -> None:

@@ -79,7 +79,7 @@ def test_a_bad_batch_ends_with_10_and_the_report_is_there(pod: Pod) -> None:
     ("command", "plan", "says"),
     [
         ("check", "{", "is not valid"),
-        ("check", {**PLAN, "batchid": "x"}, "batchid: there is no such field"),
+        ("check", {**PLAN, "formatVersion": 2}, "reads up to 1: upgrade the trainer's image"),
         ("check", {**PLAN, "batchId": "../x"}, "batchId"),
         ("check", {k: v for k, v in PLAN.items() if k != "model"}, "model: must be set"),
         (

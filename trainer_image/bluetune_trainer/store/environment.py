@@ -17,6 +17,6 @@ def location_of_environment() -> StoreLocation | None:
     if not text:
         return None
     try:
-        return StoreLocation.model_validate_json(text)
+        return StoreLocation.model_validate_json(text, extra="ignore")
     except ValidationError as error:
         raise PlanInvalid(f"{STORE} is not a store: {in_words(error)}") from error

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from bluetune_api import store_layout
 from bluetune_api.base import ApiModel
 from bluetune_api.objectstore import ObjectNotFound, ObjectStore
+from bluetune_api.reading import FormatTooNew, Record, RecordInvalid, read_record
 from bluetune_api.records import CheckReport, Lineage, ManifestFile, Plan, Result, RunPrecision, Trial
 from bluetune_trainer.errors import PlanInvalid, StoreDamaged, in_words
 from bluetune_trainer.store.lineage import lineage_params
@@ -18,7 +19,7 @@ from bluetune_trainer.store.versions import files_of, safe
 
 log = logging.getLogger(__name__)
 
-R = TypeVar("R", bound=ApiModel)
+R = TypeVar("R", bound=Record)
 _FILES = TypeAdapter(list[ManifestFile])
 FILES = "files.json"
 """Written last into a stored model: a model without it is not complete."""
@@ -33,6 +34,7 @@ def read(store: ObjectStore, key: str, kind: type[R]) -> R | None:
     """A record, or None if there is none.
 
     Raises:
+        PlanInvalid: it is of a newer trainer.
         StoreDamaged: what is there is no such record.
     """
     try:
@@ -40,11 +42,13 @@ def read(store: ObjectStore, key: str, kind: type[R]) -> R | None:
     except ObjectNotFound:
         return None
     try:
-        return kind.model_validate_json(data)
-    except ValidationError as error:
+        return read_record(kind, data, "trainer")
+    except FormatTooNew as error:
+        raise PlanInvalid(f"{store.uri(key)} cannot be read: {error}", reason="FormatTooNew") from error
+    except RecordInvalid as error:
         raise StoreDamaged(
-            f"{store.uri(key)} is no {kind.__name__} that this trainer can read: {in_words(error)}; it was written by"
-            " another version, or changed: start a new task",
+            f"{store.uri(key)} is no {kind.__name__} that this trainer can read: {in_words(error.found)}; it was"
+            " changed: start a new task",
             reason="RunDamaged",
         ) from error
 
@@ -149,7 +153,7 @@ class StoredTrials:
         """
         folder = self._folder(trial)
         try:
-            files = _FILES.validate_json(self._store.get(folder + FILES))
+            files = _FILES.validate_json(self._store.get(folder + FILES), extra="ignore")
         except (ObjectNotFound, ValidationError) as error:
             raise StoreDamaged(
                 f"the model of trial {trial} is not in {self._store.uri(folder)}; start a new task", reason="RunDamaged"

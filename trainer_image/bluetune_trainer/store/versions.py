@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pydantic import ValidationError
-
 from bluetune_api import store_layout
 from bluetune_api.objectstore import ObjectNotFound, ObjectStore
+from bluetune_api.reading import FormatTooNew, RecordInvalid, read_record
 from bluetune_api.records import Manifest, ManifestFile, digest_of, version_of
 from bluetune_trainer.errors import PlanInvalid, StoreDamaged
 
@@ -115,7 +114,7 @@ def read_manifest(store: ObjectStore, version: str, *, digest: str | None = None
     """A version's manifest and its bytes, which fit its id and, if it is given, the digest.
 
     Raises:
-        PlanInvalid: there is no such version.
+        PlanInvalid: there is no such version, or a newer trainer made it.
         StoreDamaged: the manifest is not the one that made the id.
     """
     data = _existing(store, version)
@@ -132,11 +131,11 @@ def read_manifest(store: ObjectStore, version: str, *, digest: str | None = None
             reason="DigestMismatch",
         )
     try:
-        manifest = Manifest.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise StoreDamaged(f"the manifest of {version} cannot be read: {where}: {first['msg']}") from error
+        manifest = read_record(Manifest, data, "trainer")
+    except FormatTooNew as error:
+        raise PlanInvalid(f"the manifest of {version} cannot be read: {error}", reason="FormatTooNew") from error
+    except RecordInvalid as error:
+        raise StoreDamaged(f"the manifest of {version} cannot be read: {error}") from error
     return manifest, data
 
 
