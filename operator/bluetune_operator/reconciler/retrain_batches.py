@@ -175,7 +175,7 @@ async def _lineage(store: AsyncStore, version: str) -> frozenset[str]:
         return frozenset(read_record(Manifest, data, "operator").lineage_batches)
     except RecordProblem as error:
         where = store.uri(store_layout.manifest(version))
-        raise StoreProblem("VersionInvalid", f"{where} cannot be read: {error.errors()[0]['msg']}") from None
+        raise StoreProblem("VersionInvalid", f"{where} cannot be read: {error}") from None
 
 
 async def _informative(store: AsyncStore, uid: str) -> int | None:

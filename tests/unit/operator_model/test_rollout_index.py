@@ -133,7 +133,7 @@ def test_the_loading_job_has_the_address_no_gpu_and_no_number() -> None:
 
 def test_pods_of_its_own_replace_those_of_the_method() -> None:
     made = job(index=PARQUET | {"podTemplate": {"resources": {"limits": {"memory": "1Gi"}}}})
-    assert container(made)["resources"] == {"limits": {"memory": "1Gi"}}
+    assert container(made)["resources"]["limits"] == {"memory": "1Gi"}
 
 
 def ended(code: int, reason: str, message: str) -> dict[str, Any]:
