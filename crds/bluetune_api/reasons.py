@@ -154,6 +154,7 @@ Reason = Literal[
     "ScaledToZero",
     "SecretInvalid",
     "SecretNotFound",
+    "ServiceAccountNotFound",
     "Serving",
     "ServingMoved",
     "ServingRemoved",

@@ -280,8 +280,12 @@ TASK_GROUPS: tuple[Group, ...] = (
                 "correct it",
             ),
             "WorkloadIdentityUnavailable": Entry(
-                "the model has `store.serviceAccountName`, and the operator itself has no identity that opens stores",
-                "give the operator one (docs/security.md), or name a `credentialsSecretRef`",
+                "the model has `store.serviceAccountName`, and the operator may not act as that account, or the account"
+                " has no role; or the operator may open the store itself and has no identity",
+                "do what the message says ([identities](security.md#identities)), or name a `credentialsSecretRef`",
+            ),
+            "ServiceAccountNotFound": Entry(
+                "the ServiceAccount that the model's store names does not exist", "create it"
             ),
             "StoreDenied": Entry(
                 "the store refused the keys, or the session token of temporary ones has expired",

@@ -72,6 +72,20 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - apiGroups: [""]
   resources: [events]
   verbs: [get, list, create, update]
+{{- if .Values.workloadIdentity.enabled }}
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  {{- with .Values.workloadIdentity.serviceAccountNames }}
+  resourceNames: {{ toJson . }}
+  {{- end }}
+  verbs: [get]
+- apiGroups: [""]
+  resources: [serviceaccounts/token]
+  {{- with .Values.workloadIdentity.serviceAccountNames }}
+  resourceNames: {{ toJson . }}
+  {{- end }}
+  verbs: [create]
+{{- end }}
 {{- if not .Values.rbac.secretNamespaces }}
 {{ include "bluetune.secretRule" . }}
 {{- end }}
