@@ -99,3 +99,16 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   {{- end }}
   verbs: [get]
 {{- end }}
+
+{{/* CEL: whether an image is one of a list, whose entries may end in * for anything. Takes a dict: images, image. */}}
+{{- define "bluetune.imageExpression" -}}
+{{- $terms := list }}
+{{- range .images }}
+{{- if hasSuffix "*" . }}
+{{- $terms = append $terms (printf "%s.startsWith(%s)" $.image (trimSuffix "*" . | toJson)) }}
+{{- else }}
+{{- $terms = append $terms (printf "%s == %s" $.image (toJson .)) }}
+{{- end }}
+{{- end -}}
+({{ join " || " $terms }})
+{{- end }}
