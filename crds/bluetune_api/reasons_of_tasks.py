@@ -166,7 +166,8 @@ TASK_GROUPS: tuple[Group, ...] = (
             ),
             "PodStuck": Entry(
                 "a pod that is to be stopped is still there a minute after its grace period: its node may not answer."
-                " It is the task's own, or that of the one it waits for; nothing is started while it may still run",
+                " It is the task's own, or that of the one it waits for; nothing is started while it may still run, and"
+                " the model is `Stalled`",
                 "if the node is gone, delete it (`kubectl delete node`), or taint it with"
                 " `node.kubernetes.io/out-of-service`; `kubectl delete pod --force` if the pod surely does not run",
             ),
