@@ -8,12 +8,13 @@ AssumeRoleWithWebIdentity, with `AWS_ENDPOINT_URL_STS`), or `AWS_CONTAINER_CREDE
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
 from minio.credentials.credentials import Credentials
-from minio.credentials.providers import IamAwsProvider, Provider
+from minio.credentials.providers import IamAwsProvider, Provider, WebIdentityProvider
 from minio.error import MinioException
 
 from bluetune_api.objectstore import StoreDenied
@@ -59,16 +60,16 @@ class _TokenService(urllib3.PoolManager):
 
 
 class WorkloadIdentity(Provider):
-    """Keys by workload identity, renewed before they expire. Its errors never hold the token."""
+    """Keys by workload identity, renewed before they expire. Its errors never hold the token.
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._sts = environment.get("AWS_ENDPOINT_URL_STS") or None
-        timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
+    Args:
+        inner: asks for the keys.
+        sts: address of the token service, for errors; None: the cloud's own.
+    """
+
+    def __init__(self, inner: Provider, sts: str | None) -> None:
+        self._inner, self._sts = inner, sts
         self._refused: float | None = None  # since when it is
-        self._inner = IamAwsProvider(
-            custom_endpoint=self._sts if environment.get(SIGNS[0]) else None,
-            http_client=_TokenService(timeout=timeout, retries=False),
-        )
 
     def retrieve(self) -> Credentials:
         """The keys. Raises StoreDenied, NoTokenService."""
@@ -98,4 +99,40 @@ class WorkloadIdentity(Provider):
 
 def workload_identity(environment: Mapping[str, str]) -> WorkloadIdentity | None:
     """The provider for a pod with workload identity; None for one without."""
-    return WorkloadIdentity(environment) if any(environment.get(name) for name in SIGNS) else None
+    if not any(environment.get(name) for name in SIGNS):
+        return None
+    sts = environment.get("AWS_ENDPOINT_URL_STS") or None
+    inner = IamAwsProvider(custom_endpoint=sts if environment.get(SIGNS[0]) else None, http_client=_http())
+    return WorkloadIdentity(inner, sts)
+
+
+@dataclass
+class WebToken:
+    """A signed token, which its owner replaces before it expires."""
+
+    value: str = field(repr=False)
+    seconds: int
+    """How long it was valid when it was made: keys that it is exchanged for are asked for as long."""
+
+
+def assumed_role(token: WebToken, *, sts: str, role: str | None, session: str) -> WorkloadIdentity:
+    """Keys of a role, by a token, whatever this process's own environment says.
+
+    Args:
+        token: exchanged whenever keys are needed and the last ones have expired.
+        sts: address of the token service.
+        role: to assume; None: the token service finds it by what the token says.
+        session: what the token service's log calls these keys.
+    """
+    inner = WebIdentityProvider(
+        jwt_provider_func=lambda: {"access_token": token.value, "expires_in": str(token.seconds)},
+        sts_endpoint=sts,
+        role_arn=role,
+        role_session_name=session,
+        http_client=_http(),
+    )
+    return WorkloadIdentity(inner, sts)
+
+
+def _http() -> _TokenService:
+    return _TokenService(timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS), retries=False)

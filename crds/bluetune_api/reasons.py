@@ -170,6 +170,7 @@ Reason = Literal[
     "Scheduled",
     "SecretInvalid",
     "SecretNotFound",
+    "ServiceAccountNotFound",
     "Serving",
     "ServingMoved",
     "ServingRemoved",

@@ -166,7 +166,8 @@ TASK_GROUPS: tuple[Group, ...] = (
             ),
             "PodStuck": Entry(
                 "a pod that is to be stopped is still there a minute after its grace period: its node may not answer."
-                " It is the task's own, or that of the one it waits for; nothing is started while it may still run",
+                " It is the task's own, or that of the one it waits for; nothing is started while it may still run, and"
+                " the model is `Stalled`",
                 "if the node is gone, delete it (`kubectl delete node`), or taint it with"
                 " `node.kubernetes.io/out-of-service`; `kubectl delete pod --force` if the pod surely does not run",
             ),
@@ -280,8 +281,12 @@ TASK_GROUPS: tuple[Group, ...] = (
                 "correct it",
             ),
             "WorkloadIdentityUnavailable": Entry(
-                "the model has `store.serviceAccountName`, and the operator itself has no identity that opens stores",
-                "give the operator one (docs/security.md), or name a `credentialsSecretRef`",
+                "the model has `store.serviceAccountName`, and the operator may not act as that account, or the account"
+                " has no role; or the operator may open the store itself and has no identity",
+                "do what the message says ([identities](security.md#identities)), or name a `credentialsSecretRef`",
+            ),
+            "ServiceAccountNotFound": Entry(
+                "the ServiceAccount that the model's store names does not exist", "create it"
             ),
             "StoreDenied": Entry(
                 "the store refused the keys, or the session token of temporary ones has expired",

@@ -15,6 +15,7 @@ VERBS = {
     "list": {"list"},
     "create": {"create"},
     "create_owned": {"create", "get"},
+    "request_token": {"create"},
     "replace": {"update"},
     "replace_status": {"update"},
     "merge_patch": {"patch"},
@@ -22,6 +23,8 @@ VERBS = {
     "apply": {"patch"},
     "delete": {"delete"},
 }
+
+SUBRESOURCES = {"replace_status": "/status", "request_token": "/token"}
 
 Right = tuple[str, str, str]
 
@@ -32,13 +35,14 @@ def called() -> set[Right]:
     for path in OPERATOR.rglob("*.py"):
         for method, name in CALL.findall(path.read_text()):
             kind: kinds.Kind = getattr(kinds, name)
-            resource = kind.plural + ("/status" if method == "replace_status" else "")
+            resource = kind.plural + SUBRESOURCES.get(method, "")
             found |= {(kind.group, resource, verb) for verb in VERBS[method]}
     return found
 
 
 def test_the_rights_are_what_the_code_calls(render: Callable[..., list[dict[str, Any]]]) -> None:
-    (role,) = [each for each in render("rbac.aggregate=false") if each["kind"] == "ClusterRole"]
+    objects = render("rbac.aggregate=false", "workloadIdentity.enabled=true")
+    (role,) = [each for each in objects if each["kind"] == "ClusterRole"]
     granted = {
         (group, resource, verb)
         for rule in role["rules"]

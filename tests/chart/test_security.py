@@ -9,6 +9,7 @@ from bluetune_api.pods import PodTemplate
 from bluetune_api.store_location import StoreSpec
 from bluetune_operator.core.jobs import Command, TrainerJob, trainer_job
 from bluetune_operator.core.kinds import child_labels
+from bluetune_operator.core.tenant_identity import Allowed, IdentitySettings, identity_settings
 from chart.helm import HelmError
 from cluster.kubectl import Kubectl
 
@@ -137,3 +138,52 @@ def test_an_operator_of_some_namespaces_may_read_the_secrets_of_fewer(render: Re
     roles = of_kind(render('watchNamespaces=["a","b"]', 'rbac.secretNamespaces=["b"]'), "Role")
     readers = [r["metadata"]["namespace"] for r in roles if any("secrets" in rule["resources"] for rule in r["rules"])]
     assert readers == ["b"]
+
+
+def test_tokens_of_service_accounts_are_a_right_that_has_to_be_switched_on(render: Render) -> None:
+    def rights(*values: str) -> list[Object]:
+        (role,) = of_kind(render("rbac.aggregate=false", *values), "ClusterRole")
+        return [rule for rule in role["rules"] if any("serviceaccounts" in r for r in rule["resources"])]
+
+    assert rights() == []
+    on = "workloadIdentity.enabled=true"
+    assert [(rule["resources"], rule["verbs"]) for rule in rights(on)] == [
+        (["serviceaccounts"], ["get"]),
+        (["serviceaccounts/token"], ["create"]),
+    ]
+    assert not any("resourceNames" in rule for rule in rights(on))
+    named = rights(on, 'workloadIdentity.serviceAccountNames=["trainer"]')
+    assert [rule["resourceNames"] for rule in named] == [["trainer"], ["trainer"]]
+
+
+def test_the_operator_is_told_whose_identity_it_may_use(render: Render) -> None:
+    def environment(*values: str) -> dict[str, str]:
+        (deployment,) = of_kind(render(*values), "Deployment")
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        return {each["name"]: each.get("value", "") for each in container["env"]}
+
+    assert identity_settings(environment()) == IdentitySettings()
+    entry = '{"namespace":"search","endpoint":"minio.storage:9000","bucket":"models","prefix":"a","secure":false}'
+    found = identity_settings(
+        environment(
+            "workloadIdentity.enabled=true",
+            "workloadIdentity.audience=minio",
+            "workloadIdentity.stsEndpoint=https://minio.storage:9000",
+            f"operatorIdentity.allow=[{entry}]",
+        )
+    )
+    allowed = Allowed(namespace="search", endpoint="minio.storage:9000", bucket="models", prefix="a", secure=False)
+    assert found == IdentitySettings(True, "minio", "https://minio.storage:9000", (allowed,))
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ('operatorIdentity.allow=[{"namespace":"a","bucket":"models"}]', "missing property 'endpoint'"),
+        ("workloadIdentity.stsEndpoint=minio:9000", "at '/workloadIdentity/stsEndpoint'"),
+    ],
+)
+def test_an_identity_that_could_not_work_is_refused(render: Render, value: str, complaint: str) -> None:
+    with pytest.raises(HelmError) as refusal:
+        render(value)
+    assert complaint in str(refusal.value)

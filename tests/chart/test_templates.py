@@ -168,7 +168,7 @@ def test_every_verb_is_explained_in_the_documentation(render: Render) -> None:
     }
     wanted = {
         (resource, verb)
-        for role in of_kind(render("rbac.aggregate=false"), "ClusterRole")
+        for role in of_kind(render("rbac.aggregate=false", "workloadIdentity.enabled=true"), "ClusterRole")
         for rule in role["rules"]
         for resource in rule["resources"]
         for verb in rule["verbs"]

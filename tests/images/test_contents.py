@@ -13,6 +13,9 @@ LOOK = """
 import importlib.util, json, os, shutil, subprocess, sys
 def has(name):
     return importlib.util.find_spec(name) is not None
+store = {"BLUETUNE_STORE": '{"endpoint": "127.0.0.1:1", "bucket": "models"}'}
+keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+fetch = ["bluetune-trainer", "fetch", "--version", "v0123456789ab", "--digest", "none", "--into", "/nowhere"]
 print(json.dumps({
     "user": os.getuid(),
     "modules": [name for name in sys.argv[1:] if has(name)],
@@ -20,6 +23,9 @@ print(json.dumps({
     "leftovers": [path for path in ("/etc/pip.conf", "/run/secrets/ca.pem", "/tmp/tools", "/src", "/dist")
                   if os.path.exists(path)],
     "environment": sorted(os.environ),
+    "fetch": subprocess.run(
+        fetch, env=os.environ | store | keys, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ).returncode,
 }))
 """
 MODULES = ("bluetune_api", "torch", "transformers", "hyperopt", "kopf", "kubernetes", "minio", "pip", "hatchling")
@@ -51,6 +57,7 @@ def look(kubectl: Kubectl, image: str) -> dict[str, Any]:
 def test_the_operators_image_has_no_torch(operator_image: str, kubectl: Kubectl) -> None:
     found = look(kubectl, operator_image)
     assert found["modules"] == ["bluetune_api", "kopf", "kubernetes", "minio"]
+    assert found["fetch"] == 11  # it could open the store, and refuses the digest: so it can fetch for blue pods
     assert (found["user"], found["programs"], found["leftovers"]) == (10001, [], [])
     assert not [name for name in found["environment"] if name.startswith(("PIP_", "SSL_"))]
 

@@ -12,9 +12,10 @@ from cluster.paths import TESTED_NAMESPACE
 
 
 def roles() -> list[dict[str, Any]]:
-    """ClusterRole, binding and service account of a release in TESTED_NAMESPACE."""
+    """ClusterRole, binding and service account of a release in TESTED_NAMESPACE, with every right that can be had."""
     shown = [f"--show-only=templates/{name}.yaml" for name in ("rbac", "serviceaccount")]
-    rendered = helm("template", "bluetune", str(CHART), f"--namespace={TESTED_NAMESPACE}", *shown)
+    values = ["--set=workloadIdentity.enabled=true"]
+    rendered = helm("template", "bluetune", str(CHART), f"--namespace={TESTED_NAMESPACE}", *values, *shown)
     return [document for document in yaml.safe_load_all(rendered) if document]
 
 

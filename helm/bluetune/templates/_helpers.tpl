@@ -72,6 +72,20 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - apiGroups: [""]
   resources: [events]
   verbs: [get, list, create, update]
+{{- if .Values.workloadIdentity.enabled }}
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  {{- with .Values.workloadIdentity.serviceAccountNames }}
+  resourceNames: {{ toJson . }}
+  {{- end }}
+  verbs: [get]
+- apiGroups: [""]
+  resources: [serviceaccounts/token]
+  {{- with .Values.workloadIdentity.serviceAccountNames }}
+  resourceNames: {{ toJson . }}
+  {{- end }}
+  verbs: [create]
+{{- end }}
 {{- if not .Values.rbac.secretNamespaces }}
 {{ include "bluetune.secretRule" . }}
 {{- end }}
@@ -84,4 +98,17 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   resourceNames: {{ toJson . }}
   {{- end }}
   verbs: [get]
+{{- end }}
+
+{{/* CEL: whether an image is one of a list, whose entries may end in * for anything. Takes a dict: images, image. */}}
+{{- define "bluetune.imageExpression" -}}
+{{- $terms := list }}
+{{- range .images }}
+{{- if hasSuffix "*" . }}
+{{- $terms = append $terms (printf "%s.startsWith(%s)" $.image (trimSuffix "*" . | toJson)) }}
+{{- else }}
+{{- $terms = append $terms (printf "%s == %s" $.image (toJson .)) }}
+{{- end }}
+{{- end -}}
+({{ join " || " $terms }})
 {{- end }}

@@ -181,6 +181,12 @@ class KubeApi:
                 ) from None
             return found
 
+    async def request_token(self, kind: Kind, namespace: str, name: str, *, audience: str, seconds: int) -> Object:
+        """A TokenRequest for a ServiceAccount, answered; `status` has the token and when it expires."""
+        spec = {"audiences": [audience], "expirationSeconds": seconds}
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+        return await self._call("POST", kind.path(namespace, name, "token"), body=body)
+
     async def replace(self, kind: Kind, body: Object) -> Object:
         """PUT an object; its metadata.resourceVersion must be that of the object as read. Raises Conflict."""
         return await self._write("PUT", kind.path(namespace_of(body), name_of(body)), body=body)

@@ -39,8 +39,10 @@ from bluetune_api.store_location import StoreSpec
 from bluetune_operator.adapters.faults import CrashPoint
 from bluetune_operator.adapters.fence import Fence
 from bluetune_operator.adapters.kube import KubeApi
+from bluetune_operator.adapters.tenant_identity import NoIdentity, TenantIdentities
 from bluetune_operator.adapters.workers import Workers
 from bluetune_operator.core.kinds import SECRETS, Object, namespace_of
+from bluetune_operator.core.tenant_identity import IdentitySettings, operator_may_open, why_not
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -193,12 +195,15 @@ class Stores:
         self,
         kube: KubeApi,
         *,
+        identity: IdentitySettings | None = None,
         environment: Mapping[str, str] | None = None,
         fence: Fence | None = None,
         crash_point: CrashPoint | None = None,
     ) -> None:
         self._kube = kube
         self._fence = fence
+        self._identity = identity or IdentitySettings()
+        self._accounts = TenantIdentities(kube, self._identity)
         self._environment = os.environ if environment is None else environment
         self._workers = Workers("store", THREADS)
         self._endpoints: dict[tuple[str, str, str], _Endpoint] = {}
@@ -220,12 +225,13 @@ class Stores:
         """The store of an EmbeddingModel, or the one that a run of it began with; `fresh` reads its Secrets again,
         however lately they were read.
 
-        Raises StoreProblem (SecretNotFound, SecretInvalid, WorkloadIdentityUnavailable) if its keys cannot be had.
+        Raises StoreProblem (SecretNotFound, SecretInvalid, ServiceAccountNotFound, WorkloadIdentityUnavailable) if its
+        keys cannot be had.
         """
         spec = store or read_spec(StoreSpec, model["spec"]["store"])
         namespace = namespace_of(model)
         since = time.monotonic() - (0.0 if fresh else SECRET_SECONDS)
-        versions, keys = await self._keys(namespace, spec, since)
+        versions, keys = await self._keys(namespace, spec, since, fresh=fresh)
         where = (namespace, spec.uri() + "@" + spec.endpoint)
         signature = (spec.model_dump_json(), versions)
         self._used[where] = time.monotonic()
@@ -270,6 +276,7 @@ class Stores:
         for where in [where for where in self._reading if where not in self._secrets]:
             if not self._reading[where].locked():
                 del self._reading[where]
+        self._accounts.tidy(since)
         used = {id(store.endpoint) for _, store in self._open.values()}
         for name in [name for name, endpoint in self._endpoints.items() if id(endpoint) not in used]:
             if now >= self._endpoints[name].rests_until and not self._endpoints[name].gate.locked():
@@ -277,7 +284,9 @@ class Stores:
         for namespace in self._tenants.keys() - {namespace for namespace, _, _ in self._endpoints}:
             del self._tenants[namespace]
 
-    async def _keys(self, namespace: str, spec: StoreSpec, since: float) -> tuple[tuple[str, ...], _Keys]:
+    async def _keys(
+        self, namespace: str, spec: StoreSpec, since: float, *, fresh: bool
+    ) -> tuple[tuple[str, ...], _Keys]:
         versions: list[str] = []
         ca_file = None
         if spec.ca_secret_ref is not None:
@@ -288,10 +297,19 @@ class Stores:
             secret = await self._secret(namespace, spec.credentials_secret_ref.name, since)
             versions.append(secret["metadata"]["resourceVersion"])
             return tuple(versions), _Keys(ca_file, _static_keys(secret))
-        return tuple(versions), self._own_keys(ca_file)
+        if operator_may_open(namespace, spec, self._identity):
+            return tuple(versions), self._own_keys(ca_file)
+        account = spec.service_account_name
+        if not self._identity.tenants or account is None:
+            raise StoreProblem("WorkloadIdentityUnavailable", why_not(namespace, spec))
+        try:
+            version, identity = await self._accounts.of(namespace, account, spec.region, fresh=fresh)
+        except NoIdentity as error:
+            raise StoreProblem(error.reason, str(error)) from None
+        return (*versions, version), _Keys(ca_file, identity=identity)
 
     def _own_keys(self, ca_file: str | None) -> _Keys:
-        """The operator's, for a store that is opened by workload identity."""
+        """The operator's, for a place that an administrator lists."""
         keys = static_keys(self._environment)
         if keys is not None:
             return _Keys(ca_file, keys)
@@ -299,9 +317,9 @@ class Stores:
         if identity is None:
             raise StoreProblem(
                 "WorkloadIdentityUnavailable",
-                "the store is opened by workload identity (store.serviceAccountName), so the operator needs a role of"
-                " its own: annotate its service account (serviceAccount.annotations in the chart), or set"
-                " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY on it, or name a credentialsSecretRef",
+                "operatorIdentity.allow lets the operator open this store itself, so it needs a role of its own:"
+                " annotate its service account (serviceAccount.annotations in the chart), or set AWS_ACCESS_KEY_ID and"
+                " AWS_SECRET_ACCESS_KEY on it (extraEnv)",
             )
         return _Keys(ca_file, identity=identity)
 

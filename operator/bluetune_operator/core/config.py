@@ -1,7 +1,9 @@
 """How the operator is set up: environment variables, which the command line's options override."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from bluetune_operator.core.tenant_identity import IdentitySettings, identity_settings
 
 DEFAULT_TRAINER_IMAGE = "bluetune-trainer:0.1.0"
 
@@ -22,6 +24,8 @@ class Config:
     """Always, IfNotPresent or Never."""
     fixed_ids: bool = True
     """Whether pods name the user and the groups that they run as; not where the platform assigns them (OpenShift)."""
+    identity: IdentitySettings = field(default_factory=IdentitySettings)
+    """Whose identity opens stores without a Secret."""
     health_port: int = 8080
     """Port of /healthz and /readyz; 0 is none."""
     metrics_port: int = 8081
@@ -57,6 +61,7 @@ def config_from(environment: Mapping[str, str]) -> Config:
         fetcher_image=environment.get("BLUETUNE_FETCHER_IMAGE", base.fetcher_image),
         fetcher_image_pull_policy=_pull_policy(environment, "BLUETUNE_FETCHER_IMAGE_PULL_POLICY", policy),
         fixed_ids=_flag(environment, "BLUETUNE_FIXED_IDS", base.fixed_ids),
+        identity=identity_settings(environment),
         health_port=_port(environment, "BLUETUNE_HEALTH_PORT", base.health_port),
         metrics_port=_port(environment, "BLUETUNE_METRICS_PORT", base.metrics_port),
         log_format=log_format,

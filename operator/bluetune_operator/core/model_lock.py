@@ -1,8 +1,10 @@
 """The model's view of its lock: who holds it, how many wait, and whether Lease and work agree."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from bluetune_api.model import LockView
+from bluetune_operator.core.job_state import Trouble, stuck_pod
 from bluetune_operator.core.kinds import (
     TASK_LABEL,
     TASK_UID_LABEL,
@@ -16,7 +18,7 @@ from bluetune_operator.core.kinds import (
 from bluetune_operator.core.lock import Holder, holder_of, queue, waits
 from bluetune_operator.core.rollout import Failure
 from bluetune_operator.core.rollout_choice import ACTIVE, asks
-from bluetune_operator.core.workloads import is_finished_job
+from bluetune_operator.core.workloads import is_active_pod, is_finished_job
 
 
 def seen_by_model(task: Object) -> tuple[object, ...]:
@@ -62,6 +64,12 @@ def lock_view(
         since = str(lease["spec"].get("acquireTime") or lease["metadata"].get("creationTimestamp") or "")
         view = LockView(holder=holder.name, holder_uid=holder.uid, since=_whole_seconds(since))
     return view, len(queue(tasks, holder)), _foreign_work(holder, tasks, jobs)
+
+
+def pods_that_block(pods: Iterable[Object], now: datetime) -> list[Trouble]:
+    """Pods of tasks that do not end: while one may still run, nobody else gets the lock."""
+    of_tasks = (pod for pod in pods if TASK_UID_LABEL in labels_of(pod) and is_active_pod(pod))
+    return [trouble for pod in of_tasks if (trouble := stuck_pod(pod, now)) is not None]
 
 
 def _foreign_work(holder: Holder | None, tasks: list[Object], jobs: Iterable[Object]) -> Failure | None:

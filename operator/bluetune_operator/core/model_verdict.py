@@ -47,6 +47,8 @@ class Verdict:
     """Whether the Deployment was judged at all."""
     lock: Failure | None = None
     """Why the lock cannot be trusted."""
+    stuck: Failure | None = None
+    """Why the lock is not freed: a pod does not end."""
     store_judged: bool = False
     """Whether the store's conditional writes were tried."""
     store_unsafe: Failure | None = None
@@ -70,12 +72,13 @@ def conditions_of(status: EmbeddingModelStatus, verdict: Verdict, *, generation:
     else:
         ready = verdict.ready or Failure("Available", "")
         found.append(say("Ready", True, ready.reason, ready.message))
-    stalled = problem is not None and problem.reason not in TRANSIENT and not rolling
-    moving = rolling or (problem is not None and not stalled)
+    lasting = problem if problem is not None and problem.reason not in TRANSIENT else verdict.stuck
+    stalled = lasting if not rolling else None
+    moving = rolling or (problem is not None and stalled is None)
     why = problem or Failure("RollingOut", (status.rollout.message or "") if status.rollout else "")
     found += [
         say("Reconciling", moving, why.reason if moving else "Settled", why.message if moving else ""),
-        say("Stalled", stalled, why.reason if stalled else "NotStalled", why.message if stalled else ""),
+        say("Stalled", True, stalled.reason, stalled.message) if stalled else say("Stalled", False, "NotStalled"),
     ]
     unsafe = verdict.unsafe
     if unsafe is not None:
@@ -143,6 +146,9 @@ def news(old: EmbeddingModelStatus, new: EmbeddingModelStatus) -> list[News]:
             bad = not good and (kind != "Ready" or is_true(new.conditions, "Stalled"))
             level = "Normal" if good else event_level(after.reason, stalled=bad)
             told.append(News(level, after.reason, after.message))
+    before, after = find(old.conditions, "Stalled"), find(new.conditions, "Stalled")
+    if after is not None and after.reason == "PodStuck" and (before is None or before.reason != "PodStuck"):
+        told.append(News("Warning", after.reason, after.message))  # Ready may say nothing of it
     return [*told, *_rollout_news(old, new)]
 
 

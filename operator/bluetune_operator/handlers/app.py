@@ -79,7 +79,7 @@ async def _run(config: Config) -> int:
     context = Context(
         kube=kube,
         cache=cache,
-        stores=Stores(kube, fence=fence, crash_point=crash_point),
+        stores=Stores(kube, identity=config.identity, fence=fence, crash_point=crash_point),
         events=Events(kube, instance=identity),
         job_events=JobEvents(kube),
         cluster=Cluster(kube),

@@ -3,7 +3,7 @@
 import logging
 
 from bluetune_operator.adapters.leases import live_work, read_lease, write_holder
-from bluetune_operator.core.kinds import LEASES, MODELS, TASKS, Key, Object, lease_name, name_of, uid_of
+from bluetune_operator.core.kinds import LEASES, MODELS, PODS, TASKS, Key, Object, lease_name, name_of, uid_of
 from bluetune_operator.core.lock import (
     EXACT_POSITIONS,
     Holder,
@@ -15,6 +15,7 @@ from bluetune_operator.core.lock import (
     shown_position,
     waits,
 )
+from bluetune_operator.core.model_lock import pods_that_block
 from bluetune_operator.reconciler.base import Context
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class LockReconciler:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._seen: dict[tuple[str, str], tuple[object, ...]] = {}
+        self._blocked: dict[tuple[str, str], tuple[str, ...]] = {}
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """See `Reconciler`."""
@@ -46,8 +48,20 @@ class LockReconciler:
                 holder = None
             elif freed is False:
                 wait = AGAIN_SECONDS
+        self._tell_model(namespace, name)
         self._wake(namespace, name, holder)
         return wait
+
+    def _tell_model(self, namespace: str, model: str) -> None:
+        """Wake the model when a pod is found not to end, or does end: no event tells that."""
+        pods = self._context.cache.of_model(PODS, namespace, model)
+        blocking = tuple(trouble.message for trouble in pods_that_block(pods, self._context.clock()))
+        if blocking != self._blocked.get((namespace, model), ()):
+            self._context.enqueue(Key(MODELS.name, namespace, model), 0)
+        if blocking:
+            self._blocked[namespace, model] = blocking
+        else:
+            self._blocked.pop((namespace, model), None)
 
     async def _free(self, namespace: str, model: str, holder: Holder) -> bool | None:
         """True: freed. False: the holder is over, but something of it still runs. None: the holder is at work."""

@@ -15,13 +15,14 @@ from bluetune_api.reading import first_problem, read_spec
 from bluetune_operator.adapters.leases import read_lease
 from bluetune_operator.adapters.store import AsyncStore, StoreProblem, problem_of
 from bluetune_operator.core.adoption import Candidate
-from bluetune_operator.core.conditions import find
+from bluetune_operator.core.conditions import find, shortened
 from bluetune_operator.core.errors import ApiError
 from bluetune_operator.core.kinds import (
     DEPLOYMENTS,
     JOBS,
     LEASES,
     MODELS,
+    PODS,
     RETRAIN,
     TASKS,
     Key,
@@ -37,7 +38,7 @@ from bluetune_operator.core.lock import has_ended
 from bluetune_operator.core.manifest_look import AWAY
 from bluetune_operator.core.model_claims import claimed_by_another
 from bluetune_operator.core.model_import import import_name
-from bluetune_operator.core.model_lock import held_by, is_settled, lock_view
+from bluetune_operator.core.model_lock import held_by, is_settled, lock_view, pods_that_block
 from bluetune_operator.core.model_verdict import (
     ServingFacts,
     Verdict,
@@ -145,7 +146,11 @@ class ModelReconciler:
     ) -> Outcome:
         status, lock = await self._locked(model, old, lease)
         found = await self._judged(model, spec, status)
-        return replace(found, verdict=replace(found.verdict, lock=lock))
+        pods = self._context.cache.of_model(PODS, namespace_of(model), name_of(model))
+        blocking = pods_that_block(pods, self._context.clock())  # the lock's reconciler looks whether there are others
+        text = "the lock is not freed: " + "; ".join(trouble.message for trouble in blocking)
+        stuck = Failure("PodStuck", shortened(text)) if blocking else None
+        return replace(found, verdict=replace(found.verdict, lock=lock, stuck=stuck))
 
     async def _judged(self, model: Object, spec: EmbeddingModelSpec, status: EmbeddingModelStatus) -> Outcome:
         """What is this model's, and what blue serves: nothing that is another's is used."""

@@ -5,7 +5,7 @@ import pytest
 from bluetune_api import store_layout
 from bluetune_api.records import Progress
 from bluetune_operator.core.jobs import plan_of
-from bluetune_operator.core.kinds import CONFIG_MAPS, LEASES, PODS, TASKS, condition, lease_name
+from bluetune_operator.core.kinds import CONFIG_MAPS, LEASES, MODELS, PODS, TASKS, condition, lease_name
 from unit.operator_lock_model.apiserver import copied
 from unit.operator_lock_model.one_task import (
     active_pod,
@@ -160,3 +160,15 @@ def test_who_waits_is_told_of_the_pod_that_does_not_end() -> None:
     assert ready["reason"] == "PodStuck"
     assert "task 'a' holds the model: pod " in ready["message"]
     assert "on node 'n1'" in ready["message"]
+    model = system.world.server.get(MODELS, MODEL) or {}
+    stalled = condition(model, "Stalled") or {}
+    assert (stalled["status"], stalled["reason"]) == ("True", "PodStuck")
+    assert "on node 'n1'" in stalled["message"]
+    assert (condition(model, "Ready") or {})["status"] == "True"  # blue serves all the same
+    told = [
+        message for level, reason, message in system.operators[0].told if (level, reason) == ("Warning", "PodStuck")
+    ]
+    assert any(message.startswith("the lock is not freed: pod ") for message in told)
+    system.apply(("world", "kill", pod["metadata"]["name"]))
+    operator_works(system)
+    assert (condition(system.world.server.get(MODELS, MODEL) or {}, "Stalled") or {})["status"] == "False"
