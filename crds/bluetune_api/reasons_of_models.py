@@ -162,7 +162,7 @@ MODEL_GROUPS: tuple[Group, ...] = (
         " while the store, the model or its method cannot be used, with the reason of that: runs are postponed.",
         {
             "RetrainStarted": Entry("an Event: a task was made", ""),
-            "RunInProgress": Entry("a task that it made is at work; the next run waits for its end", ""),
+            "RunInProgress": Entry("a task is at work, its own or another one; the next run waits for its end", ""),
             "Scheduled": Entry("the next time of a schedule is waited for; `nextRunTime` says when it is", ""),
             "WaitingForBatch": Entry(
                 "there is no complete batch that nothing has learned from; the message names folders that are passed"

@@ -141,6 +141,13 @@ def test_a_time_that_falls_into_a_brake_passes_and_one_that_a_run_takes_the_plac
     assert nothing.slot == slot, "no batch at that time: it is over"
 
 
+def test_a_run_waits_for_the_end_of_somebody_elses() -> None:
+    decision = decide(spec(nightly()), state(), NOW, batches("b"), busy="mine")
+    assert isinstance(decision, Wait)
+    assert (decision.reason, decision.slot) == ("RunInProgress", None)
+    assert "mine" in decision.message
+
+
 def test_a_held_run_is_not_made() -> None:
     held = Wait("Pinned", "rollbackTo is set")
     assert decide(spec(), state(), NOW, batches("b"), held=held) == held
