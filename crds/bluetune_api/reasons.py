@@ -113,6 +113,7 @@ Reason = Literal[
     "NoServing",
     "NotRequested",
     "NotStalled",
+    "NotifyFailed",
     "OOMKilled",
     "ObjectTooLarge",
     "OutOfMemory",

@@ -199,4 +199,15 @@ MODEL_GROUPS: tuple[Group, ...] = (
         },
         warns=True,
     ),
+    Group(
+        "Notifications",
+        "Events of an EmbeddingModel with `spec.notify` ([notifications](concepts.md#notifications)).",
+        {
+            "NotifyFailed": Entry(
+                "a webhook did not take a notice after 12 attempts in about four hours; it is given up",
+                "read the message and `status.notify.lastError`; correct the address, its Secret, or the webhook",
+            ),
+        },
+        warns=True,
+    ),
 )

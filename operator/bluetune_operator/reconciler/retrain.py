@@ -26,7 +26,9 @@ from bluetune_operator.core.kinds import (
     JOBS,
     METHODS,
     MODELS,
+    NOTIFY,
     TASKS,
+    Key,
     Object,
     is_deleting,
     name_of,
@@ -291,6 +293,8 @@ class RetrainReconciler:
         self._context.cache.put(MODELS, await self._context.kube.replace_status(MODELS, model, wire))
         before = find(old.conditions, "Retraining")
         changed = before is None or (before.status, before.reason) != (fresh.status, fresh.reason)
+        if changed and "notify" in model["spec"]:
+            self._context.enqueue(Key(NOTIFY, namespace_of(model), name_of(model)), 0.0)
         if changed and fresh.status == "False":
             await self._context.events.emit(model, fresh.reason, fresh.message, level=event_level(fresh.reason))
 

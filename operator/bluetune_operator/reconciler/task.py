@@ -5,7 +5,7 @@ import logging
 from bluetune_api.reasons import STORE_REASONS
 from bluetune_api.task import FineTuningTask
 from bluetune_operator.core.errors import ApiError
-from bluetune_operator.core.kinds import LOCK, MODELS, RETRAIN, TASKS, Key, Object, condition, is_deleting
+from bluetune_operator.core.kinds import LOCK, MODELS, NOTIFY, RETRAIN, TASKS, Key, Object, condition, is_deleting
 from bluetune_operator.core.lock import has_ended, waits
 from bluetune_operator.core.references import Problem, parsed
 from bluetune_operator.core.task_status import Draft
@@ -70,8 +70,9 @@ class TaskReconciler:
             self._context.enqueue(Key(MODELS.name, namespace, _model(raw)), 0)
         if ends or waits(written) != waits(raw):  # its own write wakes nobody, and those behind it wait for the lock
             self._context.enqueue(Key(LOCK, namespace, _model(raw)), 0)
-        if ends and run.raw_model is not None and "retrain" in run.raw_model["spec"]:
-            self._context.enqueue(Key(RETRAIN, namespace, _model(raw)), 0)
+        for field, kind in (("retrain", RETRAIN), ("notify", NOTIFY)):
+            if ends and run.raw_model is not None and field in run.raw_model["spec"]:
+                self._context.enqueue(Key(kind, namespace, _model(raw)), 0)
         if ends:
             return 0.0  # the step `ended` has still to free its key and mind its time
         return wait
