@@ -135,7 +135,7 @@ class Hook:
     async def take(self, request: web.Request) -> web.Response:
         self.got.append((dict(request.headers), await request.read()))
         status = self.answers.pop(0) if self.answers else 200
-        return web.Response(status=status, headers={"Location": "/elsewhere"} if status == 302 else {})
+        return web.Response(status=status, headers={"Location": "/elsewhere"} if status == 307 else {})
 
     async def start(self) -> int:
         """Serve; the port."""
@@ -318,7 +318,7 @@ def test_what_is_not_taken_is_sent_again_with_the_same_id_also_by_another_life()
     async def test(hook: Hook, port: int) -> None:
         scene = Scene(port)
         await scene.look()
-        hook.answers = [500, 302]
+        hook.answers = [500, 307]
         scene.end("t", "Succeeded", "GateNotPassed")
         wait = await scene.look()
         assert wait is not None
