@@ -24,6 +24,7 @@ from bluetune_api.base import (
     immutable,
 )
 from bluetune_api.index_target import Index
+from bluetune_api.notify import Notify, NotifyStatus
 from bluetune_api.pods import Resources
 from bluetune_api.resource import PrintColumn, Resource
 from bluetune_api.retrain import Retrain, RetrainStatus
@@ -215,8 +216,17 @@ class Serving(ApiModel):
     """Serve this version and stay with it until the field is removed."""
 
 
+def _of_different_names(spec: "EmbeddingModelSpec") -> bool:
+    return len({webhook.name for webhook in spec.notify or ()}) == len(spec.notify or ())
+
+
 class EmbeddingModelSpec(ApiModel):
     """Base, store and serving of a model."""
+
+    RULES = (
+        # in the cluster the key of the list says it
+        Rule(None, "two entries have the same name", _of_different_names, "notify"),
+    )
 
     base: Base = immutable("What the model starts from; published as its first version.")
     method_ref: NameReference | None = None
@@ -231,6 +241,17 @@ class EmbeddingModelSpec(ApiModel):
     """The blue Deployment; without it, versions are published and nothing is rolled out."""
     retrain: Retrain | None = None
     """When the operator makes tasks by itself; without it, people and pipelines do."""
+    notify: (
+        Annotated[
+            list[Notify],
+            Field(
+                max_length=5,
+                json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+            ),
+        ]
+        | None
+    ) = None
+    """Webhooks that are told what became of runs."""
 
 
 class CurrentVersion(StatusModel):
@@ -334,6 +355,8 @@ class EmbeddingModelStatus(StatusModel):
     """sha256 of its manifest."""
     retrain: RetrainStatus | None = None
     """What `spec.retrain` did and waits for."""
+    notify: NotifyStatus | None = None
+    """What `spec.notify` has told."""
     observed_generation: Annotated[int, Field(ge=0)] | None = None
     """Generation that the status speaks of."""
     conditions: Conditions | None = None

@@ -119,6 +119,7 @@ Reason = Literal[
     "NoServing",
     "NotRequested",
     "NotStalled",
+    "NotifyFailed",
     "OOMKilled",
     "ObjectTooLarge",
     "OutOfMemory",

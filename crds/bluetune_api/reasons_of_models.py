@@ -185,7 +185,7 @@ MODEL_GROUPS: tuple[Group, ...] = (
         " while the store, the model or its method cannot be used, with the reason of that: runs are postponed.",
         {
             "RetrainStarted": Entry("an Event: a task was made", ""),
-            "RunInProgress": Entry("a task that it made is at work; the next run waits for its end", ""),
+            "RunInProgress": Entry("a task is at work, its own or another one; the next run waits for its end", ""),
             "Scheduled": Entry("the next time of a schedule is waited for; `nextRunTime` says when it is", ""),
             "WaitingForBatch": Entry(
                 "there is no complete batch that nothing has learned from; the message names folders that are passed"
@@ -218,6 +218,17 @@ MODEL_GROUPS: tuple[Group, ...] = (
             "TaskRefused": Entry(
                 "the API server refused the task: a quota, a policy, or an older definition of the resource",
                 "correct what the message quotes; it is tried again every minute",
+            ),
+        },
+        warns=True,
+    ),
+    Group(
+        "Notifications",
+        "Events of an EmbeddingModel with `spec.notify` ([notifications](concepts.md#notifications)).",
+        {
+            "NotifyFailed": Entry(
+                "a webhook did not take a notice after 12 attempts in about four hours; it is given up",
+                "read the message and `status.notify.lastError`; correct the address, its Secret, or the webhook",
             ),
         },
         warns=True,

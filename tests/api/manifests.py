@@ -96,6 +96,13 @@ def changed(base: Manifest, changes: dict[str, Any]) -> Manifest:
 
 
 S, T = "spec.store", "spec.serving"
+HOOK = {
+    "name": "team",
+    "url": "https://hooks.example.com/T1/x?y=1",
+    "format": "Slack",
+    "events": ["Promoted", "Refused", "Failed", "RolledBack", "Paused"],
+    "signingSecretRef": {"name": "hooks", "key": "hmac"},
+}
 R = "spec.retrain"
 RETRAIN = {
     "triggers": [{"newBatch": {}}, {"schedule": "0 3 * * *", "timeZone": "Europe/Berlin"}],
@@ -148,6 +155,22 @@ CASES = [
     Case("retrain on YAML's true", MODEL, {R: {"true": [{"newBatch": {}}]}}, "spec.retrain"),
     Case("model with an index", MODEL, {f"{T}.index": {"target": {"type": "Parquet"}, "shards": 8}}),
     Case("model with an index in a database", MODEL, {f"{T}.index": {"target": PGVECTOR}}),
+    Case("model that notifies", MODEL, {"spec.notify": [HOOK, {**HOOK, "name": "b", "events": ["Paused"]}]}),
+    Case("webhook by a secret", MODEL, {"spec.notify": [{"name": "a", "urlSecretRef": {"name": "s", "key": "url"}}]}),
+    Case("webhook without an address", MODEL, {"spec.notify": [{"name": "a"}]}, "spec.notify"),
+    Case(
+        "webhook with two addresses",
+        MODEL,
+        {"spec.notify": [{**HOOK, "urlSecretRef": {"name": "s", "key": "url"}}]},
+        "spec.notify",
+    ),
+    Case("webhook without a name", MODEL, {"spec.notify": [{"url": "https://hooks.example.com/"}]}, "name"),
+    Case("two webhooks of a name", MODEL, {"spec.notify": [HOOK, HOOK]}, "spec.notify"),
+    Case("webhook with a password", MODEL, {"spec.notify": [{**HOOK, "url": "https://me:pass@h.example.com/"}]}, "url"),
+    Case("webhook of another scheme", MODEL, {"spec.notify": [{**HOOK, "url": "ftp://h.example.com/"}]}, "url"),
+    Case("webhook of no events", MODEL, {"spec.notify": [{**HOOK, "events": []}]}, "events"),
+    Case("webhook of an unknown event", MODEL, {"spec.notify": [{**HOOK, "events": ["Born"]}]}, "events"),
+    Case("webhook in another form", MODEL, {"spec.notify": [{**HOOK, "format": "Teams"}]}, "format"),
     Case("model, empty prefix", MODEL, {f"{S}.prefix": ""}),
     Case("model name of 40", MODEL, {"metadata.name": "m" * 40}),
     Case("model name of 41", MODEL, {"metadata.name": "m" * 41}, "metadata.name"),

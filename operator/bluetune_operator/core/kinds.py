@@ -61,6 +61,8 @@ CHILD_SELECTOR = f"{MANAGED_BY}={BLUETUNE}"
 
 LOCK = "Lock"
 """Kind of the keys that the lock's reconciler gets: namespace and model."""
+NOTIFY = "Notify"
+"""Kind of the keys that the reconciler of spec.notify gets: namespace and model."""
 RETRAIN = "Retrain"
 """Kind of the keys that the reconciler of spec.retrain gets: namespace and model."""
 
@@ -70,7 +72,7 @@ class Key:
     """What is reconciled: a resource of ours by kind, namespace and name."""
 
     kind: str
-    """FineTuningTask, EmbeddingModel or FineTuningMethod, or a model's Lock, Retention or Retrain."""
+    """FineTuningTask, EmbeddingModel or FineTuningMethod, or a model's Lock, Retention, Retrain or Notify."""
     namespace: str
     name: str
 

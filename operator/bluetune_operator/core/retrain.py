@@ -68,6 +68,7 @@ def decide(
     batches: Sequence[CompleteBatch] | None = None,
     *,
     held: Wait | None = None,
+    busy: str | None = None,
 ) -> Decision:
     """What to do now.
 
@@ -77,6 +78,7 @@ def decide(
         now: the time.
         batches: those that are open; None: the store was not asked yet.
         held: why a run would be in vain now, whatever is due.
+        busy: the task of somebody else that holds the model.
     """
     if spec.suspend:
         return Paused("Suspended", "spec.retrain.suspend is true; unset it to go on")
@@ -89,6 +91,8 @@ def decide(
     at_work = next((run for run in state.runs or () if run.outcome is None), None)
     if at_work is not None:
         return Wait("RunInProgress", f"task {at_work.task} learns from batch {at_work.batch_id!r}")
+    if busy is not None:
+        return Wait("RunInProgress", f"task {busy} holds the model; the next run waits for its end")
     slot = last_slot(spec.triggers, _judged(state, now), now)
     new_batch = any(trigger.new_batch is not None for trigger in spec.triggers)
     brake = held or _brake(spec, state, now)

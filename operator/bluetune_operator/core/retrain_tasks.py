@@ -23,7 +23,7 @@ from bluetune_operator.core.kinds import (
     true_condition,
     uid_of,
 )
-from bluetune_operator.core.lock import has_ended
+from bluetune_operator.core.lock import has_ended, says_it_holds
 from bluetune_operator.core.retrain import Ended, counts
 from bluetune_operator.core.times import moment_of, stamp
 
@@ -60,7 +60,12 @@ def was_made(task: Object) -> bool:
 
 def is_made(task: Object, model: Object) -> bool:
     """Whether spec.retrain of this model made the task."""
-    return was_made(task) and is_owned_by(task, uid_of(model))
+    return was_made(task) and is_owned_by(task, uid_of(model)) and "batchId" in task["spec"]
+
+
+def holder_among(tasks: Iterable[Object], model: Object) -> str | None:
+    """Name of the task that holds the model and that people made, if there is one."""
+    return next((name_of(task) for task in tasks if says_it_holds(task) and not is_made(task, model)), None)
 
 
 def asked_gpus(method: FineTuningMethod) -> int:

@@ -18,9 +18,10 @@ from bluetune_operator.adapters.fence import Fence
 from bluetune_operator.adapters.job_events import JobEvents
 from bluetune_operator.adapters.kube import KubeApi, load_configuration
 from bluetune_operator.adapters.store import Stores
+from bluetune_operator.adapters.webhooks import Webhooks
 from bluetune_operator.core.config import Config
 from bluetune_operator.core.errors import ApiError, ApiUnavailable
-from bluetune_operator.core.kinds import LOCK, METHODS, MODELS, RETRAIN, TASKS
+from bluetune_operator.core.kinds import LOCK, METHODS, MODELS, NOTIFY, RETRAIN, TASKS
 from bluetune_operator.handlers.dispatch import Dispatcher
 from bluetune_operator.handlers.guard import Guard, LeaseLost
 from bluetune_operator.handlers.health import Health
@@ -32,6 +33,7 @@ from bluetune_operator.reconciler.base import Context, Reconciler
 from bluetune_operator.reconciler.lock import LockReconciler
 from bluetune_operator.reconciler.method import MethodReconciler
 from bluetune_operator.reconciler.model import ModelReconciler
+from bluetune_operator.reconciler.notify import NotifyReconciler
 from bluetune_operator.reconciler.retention import RETENTION, RetentionReconciler
 from bluetune_operator.reconciler.retrain import RetrainReconciler
 from bluetune_operator.reconciler.task import TaskReconciler
@@ -88,6 +90,7 @@ async def _run(config: Config) -> int:
         clock=lambda: datetime.now(UTC),
         observer=metrics,
     )
+    webhooks = Webhooks()
     reconcilers: dict[str, Reconciler] = {
         TASKS.name: TaskReconciler(context),
         MODELS.name: ModelReconciler(context),
@@ -95,6 +98,7 @@ async def _run(config: Config) -> int:
         LOCK: LockReconciler(context),
         RETENTION: RetentionReconciler(context),
         RETRAIN: RetrainReconciler(context),
+        NOTIFY: NotifyReconciler(context, webhooks),
     }
     informer = Informer(kube, cache, config, health, queue.add)
     guard = Guard(lease_kube, config.pod_namespace, identity, fence)
@@ -118,6 +122,7 @@ async def _run(config: Config) -> int:
         return code
     finally:
         await servers.stop()
+        await webhooks.close()
         context.stores.close()
         kube.close()
         lease_kube.close()

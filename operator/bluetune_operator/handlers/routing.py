@@ -11,6 +11,7 @@ from bluetune_operator.core.kinds import (
     METHODS,
     MODEL_LABEL,
     MODELS,
+    NOTIFY,
     PODS,
     RETRAIN,
     TASK_LABEL,
@@ -43,8 +44,7 @@ def _keys(kind: Kind, thing: Object, cache: ObjectCache) -> Iterator[Key]:
             yield Key(RETRAIN, namespace, model)
     elif kind == MODELS:
         yield from _lock_and_model(namespace, name)
-        if _retrains(thing):
-            yield Key(RETRAIN, namespace, name)
+        yield from _of_itself(thing)
         for task in cache.of_model(TASKS, namespace, name):
             if not has_ended(task):
                 yield Key(TASKS.name, namespace, name_of(task))
@@ -76,8 +76,7 @@ def keys_to_look_at(kind: Kind, thing: Object) -> Iterator[Key]:
     namespace, name = namespace_of(thing), name_of(thing)
     if kind == MODELS:
         yield from _lock_and_model(namespace, name)
-        if _retrains(thing):
-            yield Key(RETRAIN, namespace, name)
+        yield from _of_itself(thing)
     elif kind == METHODS or (kind == TASKS and says_it_holds(thing)):
         yield Key(kind.name, namespace, name)
 
@@ -91,9 +90,13 @@ def models_serving(namespace: str, deployment: str, cache: ObjectCache) -> list[
     ]
 
 
-def _retrains(model: Object) -> bool:
-    """Whether it has spec.retrain, or says that it had."""
-    return "retrain" in model["spec"] or condition(model, "Retraining") is not None
+def _of_itself(model: Object) -> Iterator[Key]:
+    """spec.retrain and spec.notify, which a model has, or had and still speaks of."""
+    namespace, name = namespace_of(model), name_of(model)
+    if "retrain" in model["spec"] or condition(model, "Retraining") is not None:
+        yield Key(RETRAIN, namespace, name)
+    if "notify" in model["spec"] or "notify" in (model.get("status") or {}):
+        yield Key(NOTIFY, namespace, name)
 
 
 def _lock_and_model(namespace: str, model: str) -> Iterator[Key]:

@@ -22,6 +22,7 @@ from bluetune_operator.core.kinds import (
     JOBS,
     LEASES,
     MODELS,
+    NOTIFY,
     PODS,
     RETRAIN,
     TASKS,
@@ -411,6 +412,8 @@ class ModelReconciler:
         self._wake_tasks(model, old, new)
         if "retrain" in model["spec"] and _seen_by_tasks(old) != _seen_by_tasks(new):
             self._context.enqueue(Key(RETRAIN, namespace_of(model), name_of(model)), 0.0)
+        if "notify" in model["spec"] and old.rollout != new.rollout:
+            self._context.enqueue(Key(NOTIFY, namespace_of(model), name_of(model)), 0.0)
         if is_due(old, new):
             self._context.enqueue(Key(RETENTION, namespace_of(model), name_of(model)), RETENTION_SECONDS)
         for item in news(old, new):

@@ -26,7 +26,9 @@ from bluetune_operator.core.kinds import (
     JOBS,
     METHODS,
     MODELS,
+    NOTIFY,
     TASKS,
+    Key,
     Object,
     is_deleting,
     name_of,
@@ -54,6 +56,7 @@ from bluetune_operator.core.retrain_tasks import (
     asked_gpus,
     deleted,
     ended,
+    holder_among,
     is_made,
     made_task,
     surplus,
@@ -82,6 +85,8 @@ class _Subject:
     now: datetime
     tasks: list[Object]
     """Those that spec.retrain made, as last seen."""
+    busy: str | None
+    """Another task, which holds the model."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,7 @@ class RetrainReconciler:
             return None
         found = self._context.cache.of_model(TASKS, namespace_of(model), name_of(model))
         made = [task for task in found if is_made(task, model)]
-        return _Subject(model, spec, spec.retrain, status, self._context.clock(), made)
+        return _Subject(model, spec, spec.retrain, status, self._context.clock(), made, holder_among(found, model))
 
     async def _look(self, subject: _Subject, state: RetrainStatus) -> _Said:
         """The ends of runs, then the task of one that was decided on, then whether another one is due."""
@@ -146,7 +151,7 @@ class RetrainReconciler:
         to_make = next((run for run in state.runs or () if run.uid is None and run.outcome is None), None)
         if to_make is not None:
             return await self._make(subject, state, to_make)
-        decision = decide(subject.retrain, state, subject.now, held=_held(subject))
+        decision = decide(subject.retrain, state, subject.now, held=_held(subject), busy=subject.busy)
         if isinstance(decision, Ask):
             ready = resolve_model(_as_task(subject), subject.model)
             for problem in (ready, method):
@@ -288,6 +293,8 @@ class RetrainReconciler:
         self._context.cache.put(MODELS, await self._context.kube.replace_status(MODELS, model, wire))
         before = find(old.conditions, "Retraining")
         changed = before is None or (before.status, before.reason) != (fresh.status, fresh.reason)
+        if changed and "notify" in model["spec"]:
+            self._context.enqueue(Key(NOTIFY, namespace_of(model), name_of(model)), 0.0)
         if changed and fresh.status == "False":
             await self._context.events.emit(model, fresh.reason, fresh.message, level=event_level(fresh.reason))
 

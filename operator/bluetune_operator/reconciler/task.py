@@ -8,6 +8,7 @@ from bluetune_operator.core.errors import ApiError
 from bluetune_operator.core.kinds import (
     LOCK,
     MODELS,
+    NOTIFY,
     RETRAIN,
     TASKS,
     Key,
@@ -18,7 +19,6 @@ from bluetune_operator.core.kinds import (
 )
 from bluetune_operator.core.lock import has_ended, waits
 from bluetune_operator.core.references import Problem, parsed, status_of
-from bluetune_operator.core.retrain_tasks import was_made
 from bluetune_operator.core.task_status import Draft
 from bluetune_operator.reconciler.base import Context
 from bluetune_operator.reconciler.task_admission import lock, references, suspended_waiter
@@ -82,8 +82,9 @@ class TaskReconciler:
             self._context.enqueue(Key(MODELS.name, namespace, _model(raw)), 0)
         if ends or waits(written) != waits(raw):  # its own write wakes nobody, and those behind it wait for the lock
             self._context.enqueue(Key(LOCK, namespace, _model(raw)), 0)
-        if ends and was_made(raw):
-            self._context.enqueue(Key(RETRAIN, namespace, _model(raw)), 0)
+        for field, kind in (("retrain", RETRAIN), ("notify", NOTIFY)):
+            if ends and run.raw_model is not None and field in run.raw_model["spec"]:
+                self._context.enqueue(Key(kind, namespace, _model(raw)), 0)
         if ends:
             return 0.0  # the step `ended` has still to free its key and mind its time
         return wait

@@ -510,6 +510,20 @@ def test_only_tasks_that_retrain_made_are_removed() -> None:
     assert [name_of(task) for task in scene.tasks] == sorted(["mine", scene.created[-1]])
 
 
+def test_a_task_is_removed_only_when_its_end_is_in_the_status() -> None:
+    scene = Scene(history={"succeeded": 0})
+    scene.batch("b1")
+    scene.look()
+    scene.end(scene.created[0], "GateNotPassed")
+    with pytest.raises(Died):
+        scene.look(dies_after=1)
+    scene.restart()
+    scene.look()
+    assert scene.status["runs"][0]["outcome"] == "Refused"
+    scene.look()
+    assert scene.tasks == []
+
+
 def test_a_batch_that_a_person_learns_from_is_left_to_them_unless_that_fails() -> None:
     scene = Scene()
     mine: Object = {"apiVersion": TASKS.api_version, "kind": TASKS.name, "metadata": {"name": "mine"}}
@@ -517,6 +531,14 @@ def test_a_batch_that_a_person_learns_from_is_left_to_them_unless_that_fails() -
     scene.batch("b1")
     scene.look()
     assert scene.said == ("True", "WaitingForBatch")
+    task = copied(scene.server.get(TASKS, "mine"))
+    task["status"] = {"conditions": [{"type": "LockAcquired", "status": "True", "reason": "Acquired"}]}
+    scene.server.put("operator", TASKS, task)
+    scene.batch("b2")
+    scene.later(minutes=2)
+    scene.look()
+    assert (scene.said, scene.created) == (("True", "RunInProgress"), ["mine"]), "it holds the model"
+    del scene.store.kept[store_layout.batch_marker("b2")]
     scene.end("mine", "TrainerCrashed", good=False)
     scene.later(minutes=2)
     scene.look()

@@ -94,6 +94,11 @@ TASK_CHILD = {"bluetune.dev/task": "t", "bluetune.dev/model": "m"}
             {"EmbeddingModel/m", "Lock/m", "Retrain/m", "FineTuningTask/by-model", "FineTuningTask/with-another"},
         ),
         (
+            MODELS,
+            thing("m", spec={"notify": []}),
+            {"EmbeddingModel/m", "Lock/m", "Notify/m", "FineTuningTask/by-model", "FineTuningTask/with-another"},
+        ),
+        (
             TASKS,
             task("x") | thing("x", labels={"bluetune.dev/made-by": "retrain"}),
             {"FineTuningTask/x", "Lock/m", "EmbeddingModel/m", "Retrain/m"},

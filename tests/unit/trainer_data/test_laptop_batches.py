@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bluetune_api.objectstore import LocalStore
-from bluetune_api.records import Plan
+from bluetune_api.records import CheckReport, Plan
 from bluetune_trainer.cli import laptop
 from bluetune_trainer.errors import DataInvalid
 from unit.trainer_data.test_manifests import MANIFESTS, write
@@ -50,6 +50,24 @@ def test_folders_as_pipelines_write_them_are_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: list[str], taken: str
 ) -> None:
     assert run(tmp_path, monkeypatch, keys) == taken
+
+
+def test_a_batch_with_fewer_sessions_than_the_task_asks_for_is_not_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    LocalStore(folder).put("clickstream/2026-01-31/_SUCCESS", b"")
+    counts: Any = {"sessions": 9, "sessions_with_clicks": 9, "positives": 9, "results": 9, "duplicates": 0}
+    counts |= {"coverage": 1.0, "broken_lines": 0, "catalogue_size": 9, "informative_sessions": 7}
+    report = CheckReport(valid=True, batch_id="2026-01-31", batch=[], items=[], **counts)
+    monkeypatch.setattr(laptop, "run_check", lambda *_, **__: report)
+    text = MANIFESTS.replace(", batchId: 2026-01-31", ", batchId: 2026-01-31, minSessions: 8")
+    said = laptop.run_manifests(
+        write(tmp_path, text), folder, None, stop=threading.Event(), open_store=lambda _: LocalStore(folder)
+    )
+    assert "7 informative sessions, spec.minSessions=8" in said
+    assert list(LocalStore(folder).list("versions/")) == []
 
 
 def test_where_there_is_no_batch_it_is_said_what_was_passed_over(
