@@ -286,6 +286,29 @@ def test_a_part_that_was_lost_is_made_again(world: World, tmp_path: Path) -> Non
     assert same(world.rows(), world.expected(tmp_path))
 
 
+def test_a_damaged_part_of_the_index_before_is_not_taken_over(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.index(2)
+    shard = world.manifest().shards[0]
+    key = store_layout.index(world.version.version) + shard.path
+    data = bytearray(world.store.get(key))
+    at = data.index(np.float32(world.rows()[_an_id(world, shard.path)][1][0]).tobytes())
+    data[at : at + 4] = np.float32(0.5).tobytes()
+    world.store.put(key, bytes(data))
+    world.write("b.jsonl", {"new": "a new one"})
+    world.texts["new"] = "a new one"
+    seen = encoded_texts(monkeypatch)
+    world.index(2, run="r2")
+    assert len(seen) == shard.rows + 1
+    assert same(world.rows(), world.expected(tmp_path))
+
+
+def _an_id(world: World, path: str) -> str:
+    table = pq.read_table(world.folder / store_layout.index(world.version.version) / path)
+    return str(table.column("id")[0].as_py())
+
+
 def test_a_late_pod_of_an_earlier_rollout_does_not_replace_a_newer_index(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -385,3 +408,17 @@ spec:
     assert len(world.manifest().shards) == 3
     assert len(world.rows()) == ITEMS
     assert main(command) == 0
+
+
+@pytest.mark.slow
+def test_the_vectors_of_a_real_encoder_are_those_that_its_users_get(tmp_path: Path, minilm: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    world = World(tmp_path / "store", minilm)
+    world.index(3)
+    texts = [text.strip() for text in world.texts.values()]
+    expected = SentenceTransformer(str(minilm), device="cpu").encode(texts, normalize_embeddings=True)
+    found = world.rows()
+    assert len(found) == ITEMS
+    for key, vector in zip(world.texts, expected, strict=True):
+        assert float(found[key][1] @ vector) > 0.9999

@@ -129,6 +129,12 @@ def index_view(
         return JobView("Failed", ours, failed.message, reason=failed.reason)
     if true_condition(job, "Complete"):
         return JobView("Complete", ours)
+    if state.outlived_by is not None:
+        text = (
+            f"container {state.outlived_by} keeps a pod alive after the trainer has ended, so the Job does not end;"
+            " make it a sidecar that Kubernetes knows (an init container with restartPolicy: Always)"
+        )
+        return JobView("Running", ours, text)
     works = any((pod.get("status") or {}).get("phase") == "Running" and not is_deleting(pod) for pod in pods)
     trouble = None if works else refused or state.trouble  # pods of other shards may wait for a GPU meanwhile
     return JobView("Running", ours, trouble.message if trouble else "")
