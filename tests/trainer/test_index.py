@@ -16,7 +16,7 @@ from bluetune_api.objectstore import LocalStore, ObjectStore
 from bluetune_api.records import IndexPlan, MethodPlan, Plan, Result, RunOwner
 from bluetune_trainer.cli import indexing
 from bluetune_trainer.cli.importing import run_import
-from bluetune_trainer.cli.indexing import Indexer, run_index
+from bluetune_trainer.cli.indexing import Indexer, Opened, run_index
 from bluetune_trainer.cli.main import main
 from bluetune_trainer.errors import DataInvalid, PlanInvalid, Stopped
 from bluetune_trainer.indexing import encoding
@@ -113,6 +113,22 @@ def imported(tmp_path_factory: pytest.TempPathFactory, base: Path) -> World:
 def world(tmp_path: Path, imported: World) -> World:
     shutil.copytree(imported.folder, tmp_path / "store")
     return World(tmp_path / "store", None, imported.version)
+
+
+@pytest.fixture(autouse=True)
+def opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each version is opened by the first test that encodes with it."""
+    own = Indexer._open
+
+    def kept(self: Indexer) -> Opened:
+        if self._index.digest not in OPENED:
+            OPENED[self._index.digest] = own(self)
+        return OPENED[self._index.digest]
+
+    monkeypatch.setattr(Indexer, "_open", kept)
+
+
+OPENED: dict[str, Opened] = {}
 
 
 def same(found: Rows, expected: Rows) -> bool:
