@@ -400,6 +400,25 @@ def test_a_stop_ends_it_and_progress_is_told(world: World, monkeypatch: pytest.M
     assert told[-1].rate > 0
 
 
+def test_the_command_of_a_pod_makes_its_shard(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps(world.plan(2).wire()))
+    monkeypatch.setattr("bluetune_trainer.cli.main._open", lambda _: world.store)
+    monkeypatch.setenv("BLUETUNE_TERMINATION_LOG", str(tmp_path / "termination"))
+    for shard, words in ((1, "other shards are not done yet"), (0, f"the index is whole, {ITEMS} items")):
+        monkeypatch.setenv("JOB_COMPLETION_INDEX", str(shard))
+        assert main(["index", "--plan", str(plan)]) == 0
+        assert words in capsys.readouterr().out
+    key = store_layout.index_shard_progress(world.version.version, "r1", 0)
+    told = IndexProgress.model_validate_json(world.store.get(key))
+    assert (told.stage, told.done) == ("Encoding", told.total)
+    monkeypatch.delenv("JOB_COMPLETION_INDEX")
+    assert main(["index", "--plan", str(plan)]) == 11
+    assert "JOB_COMPLETION_INDEX" in (tmp_path / "termination").read_text()
+
+
 def test_on_a_laptop_one_command_makes_all_shards(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ REQUIRED = {
     "Check": ("batch_id",),
     "Train": ("batch_id", "start_version"),
     "Index": ("index",),
+    "Load": ("index",),
 }
 """Fields that a plan of a kind must have."""
 
