@@ -80,12 +80,13 @@ def test_the_trainer_reaches_dns_and_the_store_and_nothing_reaches_it(render: Re
     assert store["ports"] == [{"port": 9000}]
 
 
-def test_an_import_alone_may_reach_more(render: Render) -> None:
-    policies = of_kind(render(*ON, 'networkPolicy.namespaces=["a"]', f"networkPolicy.import={HUB}"), "NetworkPolicy")
-    (more,) = [each for each in policies if each["metadata"]["name"].endswith("-import")]
+@pytest.mark.parametrize("job", ["import", "load"])
+def test_an_import_and_a_load_may_each_reach_more(render: Render, job: str) -> None:
+    policies = of_kind(render(*ON, 'networkPolicy.namespaces=["a"]', f"networkPolicy.{job}={HUB}"), "NetworkPolicy")
+    (more,) = [each for each in policies if each["metadata"]["name"].endswith(f"-{job}")]
     assert more["spec"]["egress"] == [{"ports": [{"port": 443, "protocol": "TCP"}]}]
     chosen = {command: selects(more["spec"]["podSelector"], pod_labels(command)) for command in get_args(Command)}
-    assert chosen == {"import": True, "check": False, "run": False}
+    assert chosen == {command: command == job for command in get_args(Command)}
 
 
 def test_each_namespace_gets_its_own(render: Render) -> None:

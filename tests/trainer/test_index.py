@@ -16,7 +16,7 @@ from bluetune_api.objectstore import LocalStore, ObjectStore
 from bluetune_api.records import IndexPlan, MethodPlan, Plan, Result, RunOwner
 from bluetune_trainer.cli import indexing
 from bluetune_trainer.cli.importing import run_import
-from bluetune_trainer.cli.indexing import Indexer, run_index
+from bluetune_trainer.cli.indexing import Indexer, Opened, run_index
 from bluetune_trainer.cli.main import main
 from bluetune_trainer.errors import DataInvalid, PlanInvalid, Stopped
 from bluetune_trainer.indexing import encoding
@@ -113,6 +113,22 @@ def imported(tmp_path_factory: pytest.TempPathFactory, base: Path) -> World:
 def world(tmp_path: Path, imported: World) -> World:
     shutil.copytree(imported.folder, tmp_path / "store")
     return World(tmp_path / "store", None, imported.version)
+
+
+@pytest.fixture(autouse=True)
+def opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each version is opened by the first test that encodes with it."""
+    own = Indexer._open
+
+    def kept(self: Indexer) -> Opened:
+        if self._index.digest not in OPENED:
+            OPENED[self._index.digest] = own(self)
+        return OPENED[self._index.digest]
+
+    monkeypatch.setattr(Indexer, "_open", kept)
+
+
+OPENED: dict[str, Opened] = {}
 
 
 def same(found: Rows, expected: Rows) -> bool:
@@ -286,6 +302,29 @@ def test_a_part_that_was_lost_is_made_again(world: World, tmp_path: Path) -> Non
     assert same(world.rows(), world.expected(tmp_path))
 
 
+def test_a_damaged_part_of_the_index_before_is_not_taken_over(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.index(2)
+    shard = world.manifest().shards[0]
+    key = store_layout.index(world.version.version) + shard.path
+    data = bytearray(world.store.get(key))
+    at = data.index(np.float32(world.rows()[_an_id(world, shard.path)][1][0]).tobytes())
+    data[at : at + 4] = np.float32(0.5).tobytes()
+    world.store.put(key, bytes(data))
+    world.write("b.jsonl", {"new": "a new one"})
+    world.texts["new"] = "a new one"
+    seen = encoded_texts(monkeypatch)
+    world.index(2, run="r2")
+    assert len(seen) == shard.rows + 1
+    assert same(world.rows(), world.expected(tmp_path))
+
+
+def _an_id(world: World, path: str) -> str:
+    table = pq.read_table(world.folder / store_layout.index(world.version.version) / path)
+    return str(table.column("id")[0].as_py())
+
+
 def test_a_late_pod_of_an_earlier_rollout_does_not_replace_a_newer_index(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -361,6 +400,25 @@ def test_a_stop_ends_it_and_progress_is_told(world: World, monkeypatch: pytest.M
     assert told[-1].rate > 0
 
 
+def test_the_command_of_a_pod_makes_its_shard(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps(world.plan(2).wire()))
+    monkeypatch.setattr("bluetune_trainer.cli.main._open", lambda _: world.store)
+    monkeypatch.setenv("BLUETUNE_TERMINATION_LOG", str(tmp_path / "termination"))
+    for shard, words in ((1, "other shards are not done yet"), (0, f"the index is whole, {ITEMS} items")):
+        monkeypatch.setenv("JOB_COMPLETION_INDEX", str(shard))
+        assert main(["index", "--plan", str(plan)]) == 0
+        assert words in capsys.readouterr().out
+    key = store_layout.index_shard_progress(world.version.version, "r1", 0)
+    told = IndexProgress.model_validate_json(world.store.get(key))
+    assert (told.stage, told.done) == ("Encoding", told.total)
+    monkeypatch.delenv("JOB_COMPLETION_INDEX")
+    assert main(["index", "--plan", str(plan)]) == 11
+    assert "JOB_COMPLETION_INDEX" in (tmp_path / "termination").read_text()
+
+
 def test_on_a_laptop_one_command_makes_all_shards(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -385,3 +443,17 @@ spec:
     assert len(world.manifest().shards) == 3
     assert len(world.rows()) == ITEMS
     assert main(command) == 0
+
+
+@pytest.mark.slow
+def test_the_vectors_of_a_real_encoder_are_those_that_its_users_get(tmp_path: Path, minilm: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    world = World(tmp_path / "store", minilm)
+    world.index(3)
+    texts = [text.strip() for text in world.texts.values()]
+    expected = SentenceTransformer(str(minilm), device="cpu").encode(texts, normalize_embeddings=True)
+    found = world.rows()
+    assert len(found) == ITEMS
+    for key, vector in zip(world.texts, expected, strict=True):
+        assert float(found[key][1] @ vector) > 0.9999

@@ -19,6 +19,7 @@ from bluetune_api.index_target import Pgvector
 from bluetune_api.objectstore import LocalStore
 from bluetune_api.records import IndexPlan, Plan, RunOwner
 from bluetune_trainer.cli.index_loading import run_load
+from bluetune_trainer.cli.main import main
 from bluetune_trainer.errors import DatabaseFailed, PlanInvalid, Stopped, StoreDamaged
 from bluetune_trainer.indexing import database, loading
 from bluetune_trainer.indexing.encoding import text_digest
@@ -340,7 +341,9 @@ def test_a_stop_ends_a_statement_that_takes_long(world: World) -> None:
         connection.execute("SELECT pg_sleep(60)")
 
 
-def test_the_command_loads_what_the_plan_names(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_loads_what_the_plan_names(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     manifest = world.index()
     plan = Plan.model_validate(
         {
@@ -351,10 +354,14 @@ def test_the_command_loads_what_the_plan_names(world: World, monkeypatch: pytest
             "index": IndexPlan(version=V1, digest=manifest.digest, run="r", shards=SHARDS, pgvector=pgvector()),
         }
     )
+    written = tmp_path / "plan.json"
+    written.write_text(json.dumps(plan.wire()))
+    monkeypatch.setattr("bluetune_trainer.cli.main._open", lambda _: world.store)
     with pytest.raises(PlanInvalid, match="BLUETUNE_INDEX_DATABASE"):
         run_load(world.store, plan, stop=threading.Event())
     monkeypatch.setenv("BLUETUNE_INDEX_DATABASE", world.address)
-    assert "holds 300 items" in run_load(world.store, plan, stop=threading.Event())
+    assert main(["load", "--plan", str(written)]) == 0
+    assert "holds 300 items" in capsys.readouterr().out
     told = IndexProgress.model_validate_json(world.store.get(store_layout.index_shard_progress(V1, "r", 0)))
     assert told.stage in ("Loading", "Building")
     world.store.delete(store_layout.index_manifest(V1))

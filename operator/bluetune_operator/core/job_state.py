@@ -176,7 +176,7 @@ def pod_problem(pod: Object, now: datetime) -> Trouble | None:
 
 
 def _uses_no_gpu(pod: Mapping[str, Any]) -> bool:
-    return labels_of(pod).get(JOB_LABEL) in ("import", "check")
+    return labels_of(pod).get(JOB_LABEL) in ("import", "check", "load")
 
 
 def _template_of(pod: Mapping[str, Any]) -> str:
@@ -216,6 +216,11 @@ def _resumed_since(job: Object, pod: Object) -> bool:
     if suspended is None or suspended["status"] != "False" or ended is None or not ended.get("finishedAt"):
         return False
     return moment_of(ended["finishedAt"]) <= moment_of(suspended["lastTransitionTime"])
+
+
+def ended_badly(pod: Object) -> bool:
+    """Whether a pod ended for a fault of its own: neither stopped, nor for an outage of the store."""
+    return _exit_code(pod) not in (None, ExitCode.OK, *NOT_COUNTED)
 
 
 def ended_for_an_outage(pod: Object) -> bool:

@@ -14,7 +14,7 @@ from bluetune_api.reading import RecordProblem, read_record
 from bluetune_api.records import IndexPlan, MethodPlan, Plan, RunOwner
 from bluetune_operator.core.config import Config
 from bluetune_operator.core.cpu_pods import cpu_template
-from bluetune_operator.core.job_state import Trouble, job_state
+from bluetune_operator.core.job_state import Trouble, ended_badly, job_state
 from bluetune_operator.core.jobs import TrainerJob, trainer_job
 from bluetune_operator.core.kinds import (
     Object,
@@ -125,10 +125,18 @@ def index_view(
     ours = annotations.get(ROLLOUT_ANNOTATION) == rollout.started_at and not job["metadata"].get("deletionTimestamp")
     state = job_state(dict(job), pods, now)
     if state.state == "Failed":
+        # the Job stops the pods of the other shards, so that the last one to end need not be the one to blame
+        state = job_state(dict(job), list(filter(ended_badly, pods)) or pods, now)
         failed = state.trouble or Trouble("ReindexFailed", "it failed")
         return JobView("Failed", ours, failed.message, reason=failed.reason)
     if true_condition(job, "Complete"):
         return JobView("Complete", ours)
+    if state.outlived_by is not None:
+        text = (
+            f"container {state.outlived_by} keeps a pod alive after the trainer has ended, so the Job does not end;"
+            " make it a sidecar that Kubernetes knows (an init container with restartPolicy: Always)"
+        )
+        return JobView("Running", ours, text)
     works = any((pod.get("status") or {}).get("phase") == "Running" and not is_deleting(pod) for pod in pods)
     trouble = None if works else refused or state.trouble  # pods of other shards may wait for a GPU meanwhile
     return JobView("Running", ours, trouble.message if trouble else "")

@@ -136,10 +136,10 @@ def test_pods_of_its_own_replace_those_of_the_method() -> None:
     assert container(made)["resources"]["limits"] == {"memory": "1Gi"}
 
 
-def ended(code: int, reason: str, message: str) -> dict[str, Any]:
+def ended(code: int, reason: str, message: str, name: str = "p") -> dict[str, Any]:
     said = {"exitCode": code, "message": json.dumps({"reason": reason, "message": message})}
     return {
-        "metadata": {"name": "p", "uid": "p", "creationTimestamp": STAMP},
+        "metadata": {"name": name, "uid": name, "creationTimestamp": STAMP},
         "status": {"phase": "Failed", "containerStatuses": [{"name": "trainer", "state": {"terminated": said}}]},
     }
 
@@ -169,6 +169,18 @@ def status(kind: str) -> dict[str, Any]:
         (
             status("Failed"),
             [ended(10, "DataInvalid", "12 of 20 lines are broken")],
+            None,
+            ("Failed", "12 of 20 lines are broken", "DataInvalid"),
+        ),
+        (
+            status("Failed"),
+            [ended(11, "RecallTooLow", "finds 0.5 of the nearest")],
+            None,
+            ("Failed", "finds 0.5 of the nearest", "RecallTooLow"),
+        ),
+        (
+            status("Failed"),
+            [ended(10, "DataInvalid", "12 of 20 lines are broken"), ended(75, "Stopped", "stopped on request", "z")],
             None,
             ("Failed", "12 of 20 lines are broken", "DataInvalid"),
         ),

@@ -15,6 +15,7 @@ REQUIRED = {
     "Check": ("batch_id",),
     "Train": ("batch_id", "start_version"),
     "Index": ("index",),
+    "Load": ("index",),
 }
 """Fields that a plan of a kind must have."""
 

@@ -5,7 +5,6 @@ gets its HNSW index there, is compared with the manifest and with an exact searc
 anywhere, the next run goes on; servers see the whole table, or the one of before.
 """
 
-import hashlib
 import logging
 import math
 import tempfile
@@ -21,7 +20,7 @@ from bluetune_api import store_layout
 from bluetune_api.index_records import IndexManifest, IndexProgress, IndexShard
 from bluetune_api.index_target import Pgvector
 from bluetune_api.objectstore import ObjectStore
-from bluetune_trainer.errors import DatabaseFailed, PlanInvalid, StoreDamaged, raise_if
+from bluetune_trainer.errors import DatabaseFailed, PlanInvalid, raise_if
 from bluetune_trainer.indexing.database import (
     STOPPED,
     Connection,
@@ -32,7 +31,7 @@ from bluetune_trainer.indexing.database import (
     tables_of,
     write_comment,
 )
-from bluetune_trainer.indexing.parts import rows_of
+from bluetune_trainer.indexing.parts import fetch_part, rows_of
 from bluetune_trainer.indexing.tables import (
     HEADER,
     LOADING,
@@ -138,7 +137,7 @@ class Loader:
     def _load_shard(self, connection: Connection, shard: IndexShard) -> None:
         with tempfile.TemporaryDirectory(prefix="bluetune-load-") as folder:
             path = Path(folder) / "part.parquet"
-            self._fetch(shard, path)
+            fetch_part(self._store, self._manifest.version, shard, path)
             content = self._content.with_shard(shard.shard)
             begun, before = time.monotonic(), sum(s.rows for s in self._manifest.shards if s.shard in content.loaded)
             done, before = 0, before - shard.rows
@@ -167,18 +166,6 @@ class Loader:
                 updated_at=now(),
             )
         )
-
-    def _fetch(self, shard: IndexShard, path: Path) -> None:
-        key = store_layout.index(self._manifest.version) + shard.path
-        self._store.download(key, path)
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != shard.sha256:
-            raise StoreDamaged(
-                f"{self._store.uri(key)} has the sha256 {found}, the index's manifest says {shard.sha256}; remove it,"
-                " and roll out again",
-                reason="DigestMismatch",
-            )
 
     def _build(self, connection: Connection) -> None:
         """The primary key and the HNSW index, each unless it is there."""

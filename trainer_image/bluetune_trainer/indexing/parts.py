@@ -1,5 +1,6 @@
 """The Parquet file of a shard: columns id, vector, text_digest and version."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -8,6 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+
+from bluetune_api import store_layout
+from bluetune_api.index_records import IndexShard
+from bluetune_api.objectstore import ObjectStore
+from bluetune_trainer.errors import StoreDamaged
 
 ROWS_READ = 1024
 
@@ -55,6 +61,20 @@ class PartWriter:
         ]
         self._writer.write_table(pa.table(columns, schema=self._schema))
         self.rows += len(ids)
+
+
+def fetch_part(store: ObjectStore, version: str, shard: IndexShard, path: Path) -> None:
+    """Download a part, and see that it is the one that was written. Raises StoreDamaged if it is not."""
+    key = store_layout.index(version) + shard.path
+    store.download(key, path)
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != shard.sha256:
+        raise StoreDamaged(
+            f"{store.uri(key)} has the sha256 {found}, the index's manifest says {shard.sha256}; remove it, and roll"
+            " out again",
+            reason="DigestMismatch",
+        )
 
 
 def rows_of(path: Path, dimension: int) -> Iterator[tuple[list[str], list[str], NDArray[np.float32]]]:

@@ -2,8 +2,8 @@
 
 import hashlib
 
-BUCKETS = 256
-"""Parts of a shard that are held in memory one at a time."""
+BUCKETS = 64
+"""Parts of a shard that are held in memory one at a time; each is a file that is open, two of them at most."""
 _SPACE = 64
 """Bits of an item's place."""
 

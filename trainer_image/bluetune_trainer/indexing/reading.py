@@ -4,7 +4,6 @@ import logging
 import threading
 from pathlib import Path
 
-from bluetune_api import store_layout
 from bluetune_api.index_records import IndexCatalogue, IndexManifest
 from bluetune_api.objectstore import ObjectNotFound, ObjectStore
 from bluetune_api.records import MethodPlan
@@ -12,8 +11,8 @@ from bluetune_trainer.data.catalogue import item_lines
 from bluetune_trainer.data.problems import catalogue_problems
 from bluetune_trainer.data.reading import stream
 from bluetune_trainer.data.tally import CatalogueTally
-from bluetune_trainer.errors import DataInvalid, raise_if
-from bluetune_trainer.indexing.parts import rows_of
+from bluetune_trainer.errors import DataInvalid, StoreDamaged, raise_if
+from bluetune_trainer.indexing.parts import fetch_part, rows_of
 from bluetune_trainer.indexing.places import bucket_of, overlap, place_of, shard_of
 from bluetune_trainer.indexing.spool import ItemSpool, VectorSpool
 from bluetune_trainer.plugin.method import FineTuningMethod
@@ -73,20 +72,19 @@ def spool_vectors(
 ) -> None:
     """Put the vectors that an index of the same version has of a shard's items into the spool. What cannot be read is
     passed over: it is only encoded again."""
-    folder = store_layout.index(known.version)
     for part in known.shards:
         if not overlap(shard, shards, part.shard, len(known.shards)):
             continue
         raise_if(stop, STOPPED)
         path = workdir / "former.parquet"
         try:
-            store.download(folder + part.path, path)
+            fetch_part(store, known.version, part, path)
             for ids, digests, vectors in rows_of(path, known.dimension):
                 for item_id, digest, vector in zip(ids, digests, vectors, strict=True):
                     place = place_of(item_id)
                     if shard_of(place, shards) == shard:
                         spool.add(bucket_of(place, shards), bytes.fromhex(digest), vector)
-        except (ObjectNotFound, ValueError, OSError) as error:
+        except (ObjectNotFound, StoreDamaged, ValueError, OSError) as error:
             log.warning("a part of the index before is not used", extra={"part": part.path, "error": str(error)[:200]})
         finally:
             path.unlink(missing_ok=True)
