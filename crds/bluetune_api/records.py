@@ -3,14 +3,15 @@
 import hashlib
 import json
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from bluetune_api.base import ApiModel, BatchId, Digest, ImportPath, Metrics, Rule, SubdomainName, VersionId
 from bluetune_api.clickstream import Clickstream
 from bluetune_api.method import Items, SearchSpace, Settings
 from bluetune_api.model import Gate
+from bluetune_api.plan_format import format_needed
 from bluetune_api.reading import Record
 from bluetune_api.store_location import StoreLocation
 from bluetune_api.task import TrialSummary
@@ -63,7 +64,7 @@ class Plan(Record):
     """All that a trainer container is told."""
 
     format_version: FormatVersion = 1
-    """Of this record."""
+    """What a trainer must know to follow it: see `plan_format`."""
     kind: Literal["Import", "Check", "Train"]
     """What to do."""
     owner: RunOwner
@@ -86,6 +87,11 @@ class Plan(Record):
     """What to measure for the gate."""
     metadata: dict[str, str] = Field(default_factory=dict)
     """The task's, for the result and the model card."""
+
+    @model_validator(mode="after")
+    def _needs_its_format(self) -> Self:
+        self.format_version = max(self.format_version, format_needed(self))
+        return self
 
 
 class PinnedObject(ApiModel):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from bluetune_api.method import FineTuningMethod
 from bluetune_api.model import EmbeddingModel, Gate
@@ -27,6 +27,8 @@ RECORD = "job.json"
 METHOD_DIGEST, MODEL_DIGEST = "bluetune.dev/method-digest", "bluetune.dev/model-digest"
 STORE = "bluetune.dev/store"
 """Annotations of the Jobs."""
+DIGEST_FORM = "said:"
+"""How comparable digests begin. Those without it were made of defaults, too, which each release changes."""
 
 
 class RunRecord(Record):
@@ -82,23 +84,24 @@ def store_of_job(job: Mapping[str, Any]) -> StoreSpec | None:
 
 def method_digest(task: FineTuningTask, method: FineTuningMethod) -> str:
     """sha256 of what a run of `task` takes from `method`."""
-    template, cpu = method.spec.pod_template, method.spec.cpu_pod_template
-    return _digest(
-        method_plan(method.spec, task.spec.overrides).wire(),
-        method.spec.image,
-        template.wire() if template else None,
-        *([cpu.wire()] if cpu else []),  # a method without it has the digest that it had before there was the field
-    )
+    plan = method_plan(method.spec, task.spec.overrides)
+    return _digest(plan, method.spec.image, method.spec.pod_template, method.spec.cpu_pod_template)
 
 
 def model_digest(model: EmbeddingModel) -> str:
     """sha256 of what a run takes from its model; what is chosen under the lock is in the task's status."""
     gate = model.spec.serving.gate if model.spec.serving else Gate()
-    return _digest(model.spec.store.location().wire(), gate.wire())
+    return _digest(model.spec.store.location(), gate)
 
 
-def _digest(*parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+def _digest(*parts: BaseModel | str | None) -> str:
+    said = [said_by(part) if isinstance(part, BaseModel) else part for part in parts]
+    return DIGEST_FORM + hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def said_by(part: BaseModel) -> Any:
+    """What a part of a resource says, but for what is the default: a release that adds a field edits nothing."""
+    return part.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ def plan_verdict(
     What a run does not use (retention, another task's settings) may change without a word.
     """
     began = job["metadata"].get("annotations") or {}
-    if METHOD_DIGEST not in began or MODEL_DIGEST not in began:
+    if not all(began.get(name, "").startswith(DIGEST_FORM) for name in (METHOD_DIGEST, MODEL_DIGEST)):
         return None
     changes = []
     if method is None:
