@@ -256,6 +256,19 @@ class Rollout(StatusModel):
     """When the Deployment was first seen at 0 replicas; the rollout then may take three days more."""
 
 
+class Told(StatusModel):
+    """What a Deployment was told: whether it has lost that is judged by this, also by another release of bluetune."""
+
+    version: VersionId
+    """The version."""
+    digest: Digest
+    """sha256 of its manifest."""
+    asked: ShortText
+    """Digest of what `spec.store` and `spec.serving` said."""
+    template: Free
+    """The fields of the pod template that bluetune set."""
+
+
 class ServedBy(StatusModel):
     """The Deployment whose fields bluetune owns."""
 
@@ -263,6 +276,8 @@ class ServedBy(StatusModel):
     """Its name."""
     container: Name
     """Its container that reads the version."""
+    told: Told | None = None
+    """What it was told last."""
 
 
 class LockView(StatusModel):

@@ -5,13 +5,12 @@ method that was edited or deleted meanwhile neither changes a run nor stops it. 
 an edit is seen without another request.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from bluetune_api.method import FineTuningMethod
 from bluetune_api.model import EmbeddingModel, Gate
@@ -21,14 +20,13 @@ from bluetune_api.reading import Record, RecordInvalid, read_record
 from bluetune_api.store_location import StoreSpec
 from bluetune_api.task import FineTuningTask
 from bluetune_operator.core.config import Config
+from bluetune_operator.core.digests import DIGEST_FORM, digest_of_parts
 
 RECORD = "job.json"
 """Key of the record in the ConfigMap."""
 METHOD_DIGEST, MODEL_DIGEST = "bluetune.dev/method-digest", "bluetune.dev/model-digest"
 STORE = "bluetune.dev/store"
 """Annotations of the Jobs."""
-DIGEST_FORM = "said:"
-"""How comparable digests begin. Those without it were made of defaults, too, which each release changes."""
 
 
 class RunRecord(Record):
@@ -85,23 +83,13 @@ def store_of_job(job: Mapping[str, Any]) -> StoreSpec | None:
 def method_digest(task: FineTuningTask, method: FineTuningMethod) -> str:
     """sha256 of what a run of `task` takes from `method`."""
     plan = method_plan(method.spec, task.spec.overrides)
-    return _digest(plan, method.spec.image, method.spec.pod_template, method.spec.cpu_pod_template)
+    return digest_of_parts(plan, method.spec.image, method.spec.pod_template, method.spec.cpu_pod_template)
 
 
 def model_digest(model: EmbeddingModel) -> str:
     """sha256 of what a run takes from its model; what is chosen under the lock is in the task's status."""
     gate = model.spec.serving.gate if model.spec.serving else Gate()
-    return _digest(model.spec.store.location(), gate)
-
-
-def _digest(*parts: BaseModel | str | None) -> str:
-    said = [said_by(part) if isinstance(part, BaseModel) else part for part in parts]
-    return DIGEST_FORM + hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
-def said_by(part: BaseModel) -> Any:
-    """What a part of a resource says, but for what is the default: a release that adds a field edits nothing."""
-    return part.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return digest_of_parts(model.spec.store.location(), gate)
 
 
 @dataclass(frozen=True)

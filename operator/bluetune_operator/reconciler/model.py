@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bluetune_api import store_layout
-from bluetune_api.model import CurrentVersion, EmbeddingModelSpec, EmbeddingModelStatus, ServedBy
+from bluetune_api.model import CurrentVersion, EmbeddingModelSpec, EmbeddingModelStatus
 from bluetune_api.objectstore import StoreError
 from bluetune_api.reading import first_problem, read_spec
 from bluetune_operator.adapters.leases import read_lease
@@ -292,7 +292,7 @@ class ModelReconciler:
             target = pinned if isinstance(pinned, Target) else None
             status, after, away = await self._begin(subject, blue, target)
             store_problem = store_problem or away
-        served = ServedBy(deployment=serving.deployment, container=serving.container)
+        served = self._rollouts.served(replace(subject, status=status), blue)
         status = status.model_copy(update={"blue": served})
         facts = ServingFacts(
             blocked=blue.blocked,
@@ -392,7 +392,7 @@ class ModelReconciler:
         current = subject.status.current
         if current is None or blue.deployment is None:
             return False
-        return not tells(blue.deployment, self._rollouts.patch(subject, current.version, current.digest))
+        return not tells(blue.deployment, self._rollouts.wanted(subject, current.version, current.digest).patch)
 
     async def _write(self, model: Object, old: EmbeddingModelStatus, outcome: Outcome) -> None:
         generation = model["metadata"].get("generation", 0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bluetune_api import store_layout
-from bluetune_api.model import EmbeddingModelSpec, EmbeddingModelStatus, Rollout, Serving
+from bluetune_api.model import EmbeddingModelSpec, EmbeddingModelStatus, Rollout, ServedBy, Serving
 from bluetune_api.objectstore import StoreError
 from bluetune_api.reading import FormatTooNew, RecordInvalid, read_record
 from bluetune_api.records import Manifest, Probe, digest_of
@@ -32,7 +32,7 @@ from bluetune_operator.core.rollout import (
     hindered,
     refused,
 )
-from bluetune_operator.core.rollout_choice import promoted
+from bluetune_operator.core.rollout_choice import active, promoted
 from bluetune_operator.core.rollout_reindex import job_view, reindex_job, reindex_name, template_problem
 from bluetune_operator.core.serving_fields import field_conflict
 from bluetune_operator.core.serving_patch import (
@@ -43,6 +43,7 @@ from bluetune_operator.core.serving_patch import (
     unsafe,
 )
 from bluetune_operator.core.serving_pods import blue_view, label_selector, own_pods, serving_pods
+from bluetune_operator.core.serving_record import Wanted, as_recorded, asked_by, told_now
 from bluetune_operator.core.workloads import pods_of
 from bluetune_operator.reconciler.base import Context
 from bluetune_operator.reconciler.rollout_watch import RolloutWatch
@@ -106,12 +107,27 @@ class Rollouts:
         pods = own_pods(deployment, await kube.list(PODS, namespace, labels=selector))
         return Blue(deployment, pods, cannot_patch(deployment, serving), unsafe(deployment, serving))
 
-    def patch(self, subject: Subject, version: str, digest: str) -> Object:
-        """The Deployment's fields for a version."""
+    def wanted(self, subject: Subject, version: str, digest: str) -> Wanted:
+        """The Deployment's fields for a version: as they were written, if they were."""
         config = self._context.config
         fetcher = Fetcher(config.trainer_image, config.trainer_image_pull_policy)
-        namespace = namespace_of(subject.model)
-        return serving_patch(subject.serving, subject.spec.store, namespace, version, digest, fetcher)
+        serving, store, namespace = subject.serving, subject.spec.store, namespace_of(subject.model)
+        patch = serving_patch(serving, store, namespace, version, digest, fetcher)
+        told = subject.status.blue.told if subject.status.blue is not None else None
+        return as_recorded(Wanted(version, digest, asked_by(serving, store), patch), told)
+
+    def served(self, subject: Subject, blue: Blue) -> ServedBy:
+        """The Deployment and what it is told, as the status keeps it."""
+        serving, status, versions = subject.serving, subject.status, dict[str, str]()
+        if status.rollout is not None and active(status.rollout):
+            target = target_of(status.rollout, status)
+            versions |= dict([target]) if target is not None else {}
+        if status.current is not None:
+            versions.setdefault(status.current.version, status.current.digest)
+        candidates = [self.wanted(subject, version, digest) for version, digest in versions.items()]
+        before = status.blue or ServedBy(deployment=serving.deployment, container=serving.container)
+        told = told_now(blue.deployment, before.told, candidates)
+        return before.model_copy(update={"container": serving.container, "told": told})
 
     def forget(self, model: Object) -> None:
         """No rollout of the model is under way."""
@@ -128,7 +144,7 @@ class Rollouts:
         if target is None:
             return _progress(subject, advance(rollout, Observed(subject.now, subject.serving, watched)))
         version, digest = target
-        patch = self.patch(subject, version, digest)
+        patch = self.wanted(subject, version, digest).patch
         job = await self._reindex_job(subject, rollout) if rollout.step == "Reindex" else None
         seen = Observed(
             now=subject.now,

@@ -12,9 +12,10 @@ from bluetune_api.store_location import StoreLocation
 from bluetune_api.task import FineTuningTask, FineTuningTaskStatus
 from bluetune_operator.core.config import Config
 from bluetune_operator.core.cpu_pods import cpu_template
+from bluetune_operator.core.digests import said_by
 from bluetune_operator.core.job_state import JobState
 from bluetune_operator.core.jobs import plan_config_map, trainer_job
-from bluetune_operator.core.run_record import RECORD, RunRecord, plan_verdict, run_record, said_by
+from bluetune_operator.core.run_record import RECORD, RunRecord, plan_verdict, run_record
 from bluetune_operator.core.task_jobs import (
     as_checked,
     attempts,
