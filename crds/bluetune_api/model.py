@@ -252,6 +252,8 @@ class Rollout(StatusModel):
     Each time it is done again later; after five times the rollout is given up."""
     acted_at: Timestamp | None = None
     """When the reindex Job was made last, or the Deployment was told last."""
+    queued_since: Timestamp | None = None
+    """Since when it waits for its turn, as only so many rollouts run at a time; absent once it has started."""
     scaled_down_at: Timestamp | None = None
     """When the Deployment was first seen at 0 replicas; the rollout then may take three days more."""
 

@@ -146,6 +146,7 @@ Reason = Literal[
     "RollingBack",
     "RollingOut",
     "RolloutFailed",
+    "RolloutQueued",
     "RolloutRequested",
     "RolloutStarted",
     "RolloutTimeout",

@@ -58,6 +58,7 @@ from bluetune_operator.core.rollout_choice import (
     request_of,
     unread,
 )
+from bluetune_operator.core.rollout_turns import takes_a_turn
 from bluetune_operator.core.serving_fields import last_writer
 from bluetune_operator.core.serving_patch import tells
 from bluetune_operator.core.serving_pods import scaled_down, serving_pods
@@ -67,6 +68,7 @@ from bluetune_operator.reconciler.live_version import LiveVersions, adopted, wit
 from bluetune_operator.reconciler.model_import import NotYet, end_outlived_import, published_base
 from bluetune_operator.reconciler.model_rollout import Blue, Rollouts, Subject, missing_version
 from bluetune_operator.reconciler.retention import RETENTION
+from bluetune_operator.reconciler.rollout_turns import RolloutTurns
 from bluetune_operator.reconciler.serving_return import has_moved, release_container, return_fields
 from bluetune_operator.reconciler.store_claim import Hold, StoreClaims
 from bluetune_operator.reconciler.unreadable import leave_as_it_is
@@ -95,18 +97,26 @@ class ModelReconciler:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._rollouts = Rollouts(context)
+        self._turns = RolloutTurns(context)
+        self._rollouts = Rollouts(context, self._turns)
         self._claims = StoreClaims(context)
         self._live = LiveVersions()
         self._seen: set[tuple[str, str]] = set()
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """Bring the model closer to what it declares; seconds until the next look, or None."""
+        try:
+            return await self._reconcile(namespace, name)
+        finally:
+            self._turns.release(namespace, name)
+
+    async def _reconcile(self, namespace: str, name: str) -> float | None:
         model, lease = await self._read(namespace, name)
         if model is None or is_deleting(model):
             self._seen.discard((namespace, name))
             self._claims.forget(namespace, name)
             self._wake_claimants(namespace, name)
+            self._turns.wake_next()
             return None
         if (namespace, name) not in self._seen:
             self._seen.add((namespace, name))
@@ -357,6 +367,8 @@ class ModelReconciler:
             rollout = rollout.model_copy(
                 update={"step": "Failed", "reason": problem.reason, "message": problem.message}
             )
+        else:
+            rollout = self._rollouts.with_turn(subject, rollout)
         return status.model_copy(update={"rollout": rollout}), 0.0, None
 
     async def _pinned(self, subject: Subject) -> Target | Failure | None:
@@ -403,6 +415,8 @@ class ModelReconciler:
         written = await self._context.kube.replace_status(MODELS, model, wire)
         self._context.cache.put(MODELS, written)
         self._wake_tasks(model, old, new)
+        if takes_a_turn(model) and not takes_a_turn(written):
+            self._turns.wake_next()
         if is_due(old, new):
             self._context.enqueue(Key(RETENTION, namespace_of(model), name_of(model)), RETENTION_SECONDS)
         for item in news(old, new):

@@ -34,6 +34,7 @@ from bluetune_operator.core.rollout import (
 )
 from bluetune_operator.core.rollout_choice import active, promoted
 from bluetune_operator.core.rollout_reindex import job_view, reindex_job, reindex_name, template_problem
+from bluetune_operator.core.rollout_turns import queued
 from bluetune_operator.core.serving_fields import field_conflict
 from bluetune_operator.core.serving_patch import (
     FIELD_MANAGER,
@@ -46,6 +47,7 @@ from bluetune_operator.core.serving_pods import blue_view, label_selector, own_p
 from bluetune_operator.core.serving_record import Wanted, as_recorded, asked_by, told_now
 from bluetune_operator.core.workloads import pods_of
 from bluetune_operator.reconciler.base import Context
+from bluetune_operator.reconciler.rollout_turns import RolloutTurns
 from bluetune_operator.reconciler.rollout_watch import RolloutWatch
 
 PROBES = 32
@@ -91,8 +93,9 @@ class Progress:
 class Rollouts:
     """Observes and acts for the model's reconciler."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, turns: RolloutTurns) -> None:
         self._context = context
+        self._turns = turns
         self._servers = PodServers()
         self._watch = RolloutWatch()
         self._probes: OrderedDict[str, Probe] = OrderedDict()
@@ -138,6 +141,9 @@ class Rollouts:
         rollout = subject.status.rollout
         assert rollout is not None  # noqa: S101 - the caller looked
         watched = self._watch.look((namespace_of(subject.model), name_of(subject.model)), rollout)
+        if rollout.queued_since is not None:
+            waits = Observed(subject.now, subject.spec.serving, watched, abort, turn=self._has_turn(subject, rollout))
+            return _progress(subject, advance(rollout, waits))
         if subject.spec.serving is None or blue is None:
             return _progress(subject, advance(rollout, Observed(subject.now, None, watched)))
         target = target_of(rollout, subject.status)
@@ -175,6 +181,16 @@ class Rollouts:
                 return _progress(subject, answered(move.rollout, answers, seen))
             case Action.PROMOTE:
                 return _promote(subject, rollout)
+
+    def _has_turn(self, subject: Subject, rollout: Rollout) -> bool:
+        pinned = subject.spec.serving.rollback_to if subject.spec.serving else None
+        return pinned == rollout.to or self._turns.take(subject.model)
+
+    def with_turn(self, subject: Subject, rollout: Rollout) -> Rollout:
+        """A rollout that is about to begin; or the same, waiting for its turn."""
+        if self._has_turn(subject, rollout):
+            return rollout
+        return queued(rollout, self._context.config.max_rollouts, subject.now)
 
     async def manifest(self, store: AsyncStore, version: str) -> bytes | None:
         """A version's manifest, or None. Raises StoreError."""

@@ -127,7 +127,9 @@ def test_the_environment_sets_the_operator_up_and_mistakes_name_the_variable() -
     config = config_from({"BLUETUNE_NAMESPACES": "a, b,", "BLUETUNE_HEALTH_PORT": "0", "POD_NAMESPACE": "x"})
     assert (config.namespaces, config.scopes, config.health_port) == (("a", "b"), ("a", "b"), 0)
     assert config_from({}).scopes == (None,)
-    for name, value in (("BLUETUNE_METRICS_PORT", "x"), ("BLUETUNE_LOG_FORMAT", "xml")):
+    assert (config_from({}).max_rollouts, config_from({"BLUETUNE_MAX_ROLLOUTS": "7"}).max_rollouts) == (5, 7)
+    wrong = (("BLUETUNE_METRICS_PORT", "x"), ("BLUETUNE_LOG_FORMAT", "xml"), ("BLUETUNE_MAX_ROLLOUTS", "0"))
+    for name, value in wrong:
         with pytest.raises(ValueError, match=f"{name}='{value}'"):
             config_from({name: value})
 
