@@ -3,6 +3,9 @@
 This package knows nobody and needs pydantic alone. The operator and the trainer know each other only through it.
 """
 
-GROUP = "bluetune.dev"
-VERSION = "v1alpha1"
-API_VERSION = f"{GROUP}/{VERSION}"
+from typing import Literal, get_args
+
+ApiVersion = Literal["bluetune.dev/v1alpha1"]
+"""Of all resources; said here alone."""
+API_VERSION: str = get_args(ApiVersion)[0]
+GROUP, VERSION = API_VERSION.split("/")

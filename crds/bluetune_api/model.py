@@ -305,8 +305,23 @@ class Rollout(StatusModel):
     Each time it is done again later; after five times the rollout is given up."""
     acted_at: Timestamp | None = None
     """When the step's Job was made last, or the Deployment was told last."""
+    queued_since: Timestamp | None = None
+    """Since when it waits for its turn, as only so many rollouts run at a time; absent once it has started."""
     scaled_down_at: Timestamp | None = None
     """When the Deployment was first seen at 0 replicas; the rollout then may take three days more."""
+
+
+class Told(StatusModel):
+    """What a Deployment was told: whether it has lost that is judged by this, also by another release of bluetune."""
+
+    version: VersionId
+    """The version."""
+    digest: Digest
+    """sha256 of its manifest."""
+    asked: ShortText
+    """Digest of what `spec.store` and `spec.serving` said."""
+    template: Free
+    """The fields of the pod template that bluetune set."""
 
 
 class ServedBy(StatusModel):
@@ -316,6 +331,8 @@ class ServedBy(StatusModel):
     """Its name."""
     container: Name
     """Its container that reads the version."""
+    told: Told | None = None
+    """What it was told last."""
 
 
 class LockView(StatusModel):

@@ -159,6 +159,7 @@ Reason = Literal[
     "RollingBack",
     "RollingOut",
     "RolloutFailed",
+    "RolloutQueued",
     "RolloutRequested",
     "RolloutStarted",
     "RolloutTimeout",

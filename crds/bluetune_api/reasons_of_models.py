@@ -45,6 +45,11 @@ MODEL_GROUPS: tuple[Group, ...] = (
         "The steps of a rollout",
         "`status.rollout.step` of a model, the reason of a task that follows it, and Events.",
         {
+            "RolloutQueued": Entry(
+                "as many rollouts run as the operator lets run at a time; this one starts when it is its turn. Going"
+                " back, and `rollbackTo`, wait for nobody",
+                "if it takes too long: see what the others wait for, or raise the chart's `maxRollouts`",
+            ),
             "RolloutStarted": Entry("a rollout begins", ""),
             "Reindex": Entry("a Job encodes the catalogue with the new version; blue is as before", ""),
             "Load": Entry("the vectors are loaded into `serving.index.target`; blue is as before", ""),

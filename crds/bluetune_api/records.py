@@ -3,9 +3,9 @@
 import hashlib
 import json
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from bluetune_api.base import ApiModel, BatchId, Digest, ImportPath, Metrics, Rule, SubdomainName, VersionId
 from bluetune_api.batch_window import BatchSelection
@@ -13,6 +13,7 @@ from bluetune_api.clickstream import Clickstream
 from bluetune_api.index_target import Pgvector
 from bluetune_api.method import Items, SearchSpace, Settings
 from bluetune_api.model import Gate
+from bluetune_api.plan_format import format_needed
 from bluetune_api.reading import Record
 from bluetune_api.retrain import Outcome
 from bluetune_api.store_location import StoreLocation
@@ -81,7 +82,7 @@ class Plan(Record):
     """All that a trainer container is told."""
 
     format_version: FormatVersion = 1
-    """Of this record."""
+    """What a trainer must know to follow it: see `plan_format`."""
     kind: Literal["Import", "Check", "Train", "Index", "Load"]
     """What to do."""
     owner: RunOwner
@@ -113,6 +114,11 @@ class Plan(Record):
         """Check, Train: the batches of the run, also where it is one."""
         assert self.batch_id is not None  # noqa: S101 - a plan without one is refused when it is read
         return self.batches or BatchSelection(learn=[self.batch_id])
+
+    @model_validator(mode="after")
+    def _needs_its_format(self) -> Self:
+        self.format_version = max(self.format_version, format_needed(self))
+        return self
 
 
 class PinnedObject(ApiModel):

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, Self, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
 
+from bluetune_api import ApiVersion
 from bluetune_api.base import DNS_LABEL, ObjectMeta
 
 
@@ -32,7 +33,7 @@ class Resource(BaseModel):
     NAME_LIMIT: ClassVar[int]
     COLUMNS: ClassVar[tuple[PrintColumn, ...]]
 
-    api_version: Literal["bluetune.dev/v1alpha1"]
+    api_version: ApiVersion
     metadata: ObjectMeta
 
     @model_validator(mode="after")

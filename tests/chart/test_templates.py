@@ -88,6 +88,7 @@ def test_the_probes_ask_the_health_port(render: Render) -> None:
         "readinessProbe": {"path": "/readyz", "port": "health"},
     }
     assert environment(render())["BLUETUNE_HEALTH_PORT"] == "8080"
+    assert environment(render())["BLUETUNE_MAX_ROLLOUTS"] == "5"
 
 
 def test_images_are_named_by_version_tag_or_digest(render: Render) -> None:
@@ -242,6 +243,7 @@ def test_metrics_have_a_service_and_a_monitor_only_if_asked(render: Render) -> N
         ("image.digest=abc", "at '/image/digest': 'abc' does not match pattern"),
         ("trainerImage.repository=a:b:c", "at '/trainerImage/repository': 'a:b:c' does not match pattern"),
         ("replicas=0", "at '/replicas': minimum: got 0, want 1"),
+        ("maxRollouts=0", "at '/maxRollouts': minimum: got 0, want 1"),
         ("logFormat=xml", "at '/logFormat': value must be one of 'json', 'text'"),
         ("metrics.serviceMonitor.enabled=yes", "at '/metrics/serviceMonitor/enabled': got string, want boolean"),
         ("resources.memory=1Gi", "at '/resources': additional properties 'memory' not allowed"),

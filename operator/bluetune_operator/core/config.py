@@ -38,6 +38,8 @@ class Config:
     """How this process is called as the holder of that Lease; empty: the host's name and the process id."""
     workers: int = 16
     """Reconciles at the same time."""
+    max_rollouts: int = 5
+    """Rollouts of models at a time."""
     resync_seconds: float = 300.0
     """Between two full lists, which make up for what a watch lost: nothing else leans on them."""
 
@@ -65,9 +67,19 @@ def config_from(environment: Mapping[str, str]) -> Config:
         health_port=_port(environment, "BLUETUNE_HEALTH_PORT", base.health_port),
         metrics_port=_port(environment, "BLUETUNE_METRICS_PORT", base.metrics_port),
         log_format=log_format,
+        max_rollouts=_count(environment, "BLUETUNE_MAX_ROLLOUTS", base.max_rollouts),
         pod_namespace=environment.get("POD_NAMESPACE") or base.pod_namespace,
         pod_name=environment.get("POD_NAME", ""),
     )
+
+
+def _count(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name, "")
+    if not text:
+        return default
+    if not text.isdigit() or not 1 <= int(text) <= 1000:
+        raise ValueError(f"{name}={text!r}: must be a number from 1 to 1000")
+    return int(text)
 
 
 def _port(environment: Mapping[str, str], name: str, default: int) -> int:

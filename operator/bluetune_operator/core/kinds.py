@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from bluetune_api import GROUP, VERSION
+
 Object = dict[str, Any]
 """An object of the Kubernetes API, as JSON has it."""
 
@@ -35,9 +37,9 @@ class Kind:
         return "/".join(parts)
 
 
-TASKS = Kind("bluetune.dev", "v1alpha1", "finetuningtasks", "FineTuningTask")
-MODELS = Kind("bluetune.dev", "v1alpha1", "embeddingmodels", "EmbeddingModel")
-METHODS = Kind("bluetune.dev", "v1alpha1", "finetuningmethods", "FineTuningMethod")
+TASKS = Kind(GROUP, VERSION, "finetuningtasks", "FineTuningTask")
+MODELS = Kind(GROUP, VERSION, "embeddingmodels", "EmbeddingModel")
+METHODS = Kind(GROUP, VERSION, "finetuningmethods", "FineTuningMethod")
 JOBS = Kind("batch", "v1", "jobs", "Job")
 PODS = Kind("", "v1", "pods", "Pod")
 CONFIG_MAPS = Kind("", "v1", "configmaps", "ConfigMap")

@@ -22,6 +22,7 @@ TRANSIENT = frozenset(
         "Importing",
         "Queued",
         "RollingOut",
+        "RolloutQueued",
         "ScaledToZero",
         "StoreError",
         "StoreUnreachable",
@@ -75,7 +76,7 @@ def conditions_of(status: EmbeddingModelStatus, verdict: Verdict, *, generation:
     lasting = problem if problem is not None and problem.reason not in TRANSIENT else verdict.stuck
     stalled = lasting if not rolling else None
     moving = rolling or (problem is not None and stalled is None)
-    why = problem or Failure("RollingOut", (status.rollout.message or "") if status.rollout else "")
+    why = problem or Failure(_doing(status.rollout), (status.rollout.message or "") if status.rollout else "")
     found += [
         say("Reconciling", moving, why.reason if moving else "Settled", why.message if moving else ""),
         say("Stalled", True, stalled.reason, stalled.message) if stalled else say("Stalled", False, "NotStalled"),
@@ -154,18 +155,24 @@ def news(old: EmbeddingModelStatus, new: EmbeddingModelStatus) -> list[News]:
 
 def _rollout_news(old: EmbeddingModelStatus, new: EmbeddingModelStatus) -> Sequence[News]:
     before, after = old.rollout, new.rollout
-    if after is None or (before is not None and (before.started_at, before.step) == (after.started_at, after.step)):
+    if after is None or (before is not None and _place(before) == _place(after)):
         return ()
     message = after.message or ""
+    if after.queued_since is not None:
+        return (News("Normal", "RolloutQueued", f"version {after.to}: {message}"),)
     if after.step == "Done":
         return (News("Normal", "RolledOut", f"blue serves version {after.to}"),)
     if after.step in ("Failed", "RollingBack"):
         word = "RolloutFailed" if after.step == "Failed" else "RollingBack"
         level = event_level(after.reason, stalled=True)
         return (News(level, word, f"version {after.to}: {after.reason}: {message}"),)
-    if before is None or before.started_at != after.started_at:
+    if before is None or before.started_at != after.started_at or before.queued_since is not None:
         return (News("Normal", "RolloutStarted", f"rolling out version {after.to}"),)
     return ()
+
+
+def _place(rollout: Rollout) -> tuple[str | None, ...]:
+    return rollout.started_at, rollout.step, rollout.queued_since
 
 
 @dataclass(frozen=True)
@@ -229,13 +236,17 @@ def _rolling(rollout: Rollout, current: str | None, facts: ServingFacts, seen: b
     """What to say during a rollout: ready is a model that somebody serves."""
     said = f"version {rollout.to}: {rollout.step}" + (f": {rollout.message}" if rollout.message else "")
     if current is None:
-        return Verdict(problem=Failure("RollingOut", said), unsafe=facts.unsafe, deployment_seen=seen)
+        return Verdict(problem=Failure(_doing(rollout), said), unsafe=facts.unsafe, deployment_seen=seen)
     if not facts.ready:
         missing = facts.blocked if not seen else None
         problem = missing or _nobody(facts, f"no pod is ready; rolling out {said}")
         return Verdict(problem=problem, unsafe=facts.unsafe, deployment_seen=seen)
-    ready = Failure("RollingOut", f"blue serves {' and '.join(facts.ready)}; rolling out {said}")
+    ready = Failure(_doing(rollout), f"blue serves {' and '.join(facts.ready)}; rolling out {said}")
     return Verdict(ready=ready, unsafe=facts.unsafe, deployment_seen=seen)
+
+
+def _doing(rollout: Rollout | None) -> Reason:
+    return "RolloutQueued" if rollout is not None and rollout.queued_since is not None else "RollingOut"
 
 
 def _nobody(facts: ServingFacts, text: str) -> Failure:

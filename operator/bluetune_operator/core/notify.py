@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from bluetune_api import API_VERSION
 from bluetune_api.model import EmbeddingModelStatus
 from bluetune_api.notify import MOST_PENDING, MOST_SEEN, Notice, NoticeEvent, Notify, NotifyStatus
 from bluetune_api.reasons import known_reason
@@ -207,7 +208,7 @@ def body_of(model: Object, notice: Notice, entry: Notify) -> tuple[str, bytes]:
     event = {
         "specversion": "1.0",
         "id": notice.id,
-        "source": f"/apis/bluetune.dev/v1alpha1/namespaces/{namespace}/embeddingmodels/{name}",
+        "source": f"/apis/{API_VERSION}/namespaces/{namespace}/embeddingmodels/{name}",
         "type": f"dev.bluetune.model.{notice.event.lower()}",
         "subject": notice.subject,
         "time": notice.time,

@@ -33,6 +33,8 @@ from bluetune_operator.core.times import stamp
 
 SOON, WATCHING, SLOWLY = 0.0, 2.0, 15.0
 """Seconds until the next look: at once, while something moves, while a watch event will come anyway."""
+QUEUED = 300.0
+"""The same of one that waits for its turn: it is told when another one ends."""
 WORKS = {"Reindex": "reindex Job", "Load": "loading Job"}
 """Steps before the switch, each with its Job: blue is as it was."""
 
@@ -114,6 +116,8 @@ class Observed:
     job: JobView | None = None
     blue: BlueView = BlueView(found=False)
     """Judged against `to`, and in RollingBack against `from`."""
+    turn: bool = True
+    """Whether one that waits for its turn may start."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,8 @@ def advance(rollout: Rollout, seen: Observed) -> Move:
         return Move(rollout, None, None)
     if rollout.step == "RollingBack":
         return _rolling_back(rollout, seen)
+    if rollout.queued_since is not None:
+        return _queued(rollout, seen)
     serving = seen.serving
     if serving is None:
         return _ended(rollout, Failure("ServingRemoved", "spec.serving was removed during the rollout"), seen.now)
@@ -152,6 +158,17 @@ def advance(rollout: Rollout, seen: Observed) -> Move:
             return _wait(rollout, seen, serving)
         case _:
             return _verify(rollout, seen, serving)
+
+
+def _queued(rollout: Rollout, seen: Observed) -> Move:
+    """Until its turn nothing was done, so there is nothing to undo; its time begins when it starts."""
+    if seen.serving is None or seen.abort is not None:
+        removed = Failure("ServingRemoved", "spec.serving was removed before the rollout's turn")
+        return _ended(rollout, seen.abort or removed, seen.now)
+    if not seen.turn:
+        return Move(rollout, None, QUEUED)
+    started = rollout.model_copy(update={"queued_since": None, "started_at": stamp(seen.now)})
+    return Move(at_step(started, rollout.step, seen.now, None), None, SOON)
 
 
 def failed(rollout: Rollout, failure: Failure, now: datetime) -> Move:

@@ -5,7 +5,6 @@ method that was edited or deleted meanwhile neither changes a run nor stops it. 
 an edit is seen without another request.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from bluetune_api.reading import Record, RecordInvalid, read_record
 from bluetune_api.store_location import StoreSpec
 from bluetune_api.task import FineTuningTask
 from bluetune_operator.core.config import Config
+from bluetune_operator.core.digests import DIGEST_FORM, digest_of_parts
 
 RECORD = "job.json"
 """Key of the record in the ConfigMap."""
@@ -82,23 +82,14 @@ def store_of_job(job: Mapping[str, Any]) -> StoreSpec | None:
 
 def method_digest(task: FineTuningTask, method: FineTuningMethod) -> str:
     """sha256 of what a run of `task` takes from `method`."""
-    template, cpu = method.spec.pod_template, method.spec.cpu_pod_template
-    return _digest(
-        method_plan(method.spec, task.spec.overrides).wire(),
-        method.spec.image,
-        template.wire() if template else None,
-        *([cpu.wire()] if cpu else []),  # a method without it has the digest that it had before there was the field
-    )
+    plan = method_plan(method.spec, task.spec.overrides)
+    return digest_of_parts(plan, method.spec.image, method.spec.pod_template, method.spec.cpu_pod_template)
 
 
 def model_digest(model: EmbeddingModel) -> str:
     """sha256 of what a run takes from its model; what is chosen under the lock is in the task's status."""
     gate = model.spec.serving.gate if model.spec.serving else Gate()
-    return _digest(model.spec.store.location().wire(), gate.wire())
-
-
-def _digest(*parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return digest_of_parts(model.spec.store.location(), gate)
 
 
 @dataclass(frozen=True)
@@ -117,7 +108,7 @@ def plan_verdict(
     What a run does not use (retention, another task's settings) may change without a word.
     """
     began = job["metadata"].get("annotations") or {}
-    if METHOD_DIGEST not in began or MODEL_DIGEST not in began:
+    if not all(began.get(name, "").startswith(DIGEST_FORM) for name in (METHOD_DIGEST, MODEL_DIGEST)):
         return None
     changes = []
     if method is None:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bluetune_api import store_layout
-from bluetune_api.model import CurrentVersion, EmbeddingModelSpec, EmbeddingModelStatus, ServedBy
+from bluetune_api.model import CurrentVersion, EmbeddingModelSpec, EmbeddingModelStatus
 from bluetune_api.objectstore import StoreError
 from bluetune_api.reading import first_problem, read_spec
 from bluetune_operator.adapters.leases import read_lease
@@ -61,6 +61,7 @@ from bluetune_operator.core.rollout_choice import (
     request_of,
     unread,
 )
+from bluetune_operator.core.rollout_turns import takes_a_turn
 from bluetune_operator.core.serving_fields import last_writer
 from bluetune_operator.core.serving_patch import tells
 from bluetune_operator.core.serving_pods import scaled_down, serving_pods
@@ -70,6 +71,7 @@ from bluetune_operator.reconciler.live_version import LiveVersions, adopted, wit
 from bluetune_operator.reconciler.model_import import NotYet, end_outlived_import, published_base
 from bluetune_operator.reconciler.model_rollout import Blue, Rollouts, Subject, missing_version
 from bluetune_operator.reconciler.retention import RETENTION
+from bluetune_operator.reconciler.rollout_turns import RolloutTurns
 from bluetune_operator.reconciler.serving_return import has_moved, release_container, return_fields
 from bluetune_operator.reconciler.store_claim import Hold, StoreClaims
 from bluetune_operator.reconciler.unreadable import leave_as_it_is
@@ -98,18 +100,26 @@ class ModelReconciler:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._rollouts = Rollouts(context)
+        self._turns = RolloutTurns(context)
+        self._rollouts = Rollouts(context, self._turns)
         self._claims = StoreClaims(context)
         self._live = LiveVersions()
         self._seen: set[tuple[str, str]] = set()
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """Bring the model closer to what it declares; seconds until the next look, or None."""
+        try:
+            return await self._reconcile(namespace, name)
+        finally:
+            self._turns.release(namespace, name)
+
+    async def _reconcile(self, namespace: str, name: str) -> float | None:
         model, lease = await self._read(namespace, name)
         if model is None or is_deleting(model):
             self._seen.discard((namespace, name))
             self._claims.forget(namespace, name)
             self._wake_claimants(namespace, name)
+            self._turns.wake_next()
             return None
         if (namespace, name) not in self._seen:
             self._seen.add((namespace, name))
@@ -299,7 +309,7 @@ class ModelReconciler:
             target = pinned if isinstance(pinned, Target) else None
             status, after, away = await self._begin(subject, blue, target)
             store_problem = store_problem or away
-        served = ServedBy(deployment=serving.deployment, container=serving.container)
+        served = self._rollouts.served(replace(subject, status=status), blue)
         status = status.model_copy(update={"blue": served})
         facts = ServingFacts(
             blocked=blue.blocked,
@@ -364,6 +374,8 @@ class ModelReconciler:
             rollout = rollout.model_copy(
                 update={"step": "Failed", "reason": problem.reason, "message": problem.message}
             )
+        else:
+            rollout = self._rollouts.with_turn(subject, rollout)
         return status.model_copy(update={"rollout": rollout}), 0.0, None
 
     async def _pinned(self, subject: Subject) -> Target | Failure | None:
@@ -399,7 +411,7 @@ class ModelReconciler:
         current = subject.status.current
         if current is None or blue.deployment is None:
             return False
-        return not tells(blue.deployment, self._rollouts.patch(subject, current.version, current.digest))
+        return not tells(blue.deployment, self._rollouts.wanted(subject, current.version, current.digest).patch)
 
     async def _write(self, model: Object, old: EmbeddingModelStatus, outcome: Outcome) -> None:
         generation = model["metadata"].get("generation", 0)
@@ -414,6 +426,8 @@ class ModelReconciler:
             self._context.enqueue(Key(RETRAIN, namespace_of(model), name_of(model)), 0.0)
         if "notify" in model["spec"] and old.rollout != new.rollout:
             self._context.enqueue(Key(NOTIFY, namespace_of(model), name_of(model)), 0.0)
+        if takes_a_turn(model) and not takes_a_turn(written):
+            self._turns.wake_next()
         if is_due(old, new):
             self._context.enqueue(Key(RETENTION, namespace_of(model), name_of(model)), RETENTION_SECONDS)
         for item in news(old, new):

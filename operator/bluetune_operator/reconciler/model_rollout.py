@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bluetune_api import store_layout
-from bluetune_api.model import EmbeddingModelSpec, EmbeddingModelStatus, Rollout, Serving
+from bluetune_api.model import EmbeddingModelSpec, EmbeddingModelStatus, Rollout, ServedBy, Serving
 from bluetune_api.objectstore import StoreError
 from bluetune_api.reading import FormatTooNew, RecordInvalid, read_record
 from bluetune_api.records import Manifest, Probe, digest_of
@@ -33,9 +33,10 @@ from bluetune_operator.core.rollout import (
     hindered,
     refused,
 )
-from bluetune_operator.core.rollout_choice import promoted
+from bluetune_operator.core.rollout_choice import active, promoted
 from bluetune_operator.core.rollout_index import index_view, work_name, work_of
 from bluetune_operator.core.rollout_reindex import job_view, reindex_job, reindex_name, template_problem
+from bluetune_operator.core.rollout_turns import queued
 from bluetune_operator.core.serving_fields import field_conflict
 from bluetune_operator.core.serving_patch import (
     FIELD_MANAGER,
@@ -45,9 +46,11 @@ from bluetune_operator.core.serving_patch import (
     unsafe,
 )
 from bluetune_operator.core.serving_pods import blue_view, label_selector, own_pods, serving_pods
+from bluetune_operator.core.serving_record import Wanted, as_recorded, asked_by, told_now
 from bluetune_operator.core.workloads import pods_of
 from bluetune_operator.reconciler.base import Context
 from bluetune_operator.reconciler.index_work import IndexWork
+from bluetune_operator.reconciler.rollout_turns import RolloutTurns
 from bluetune_operator.reconciler.rollout_watch import RolloutWatch
 
 PROBES = 32
@@ -93,8 +96,9 @@ class Progress:
 class Rollouts:
     """Observes and acts for the model's reconciler."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, turns: RolloutTurns) -> None:
         self._context = context
+        self._turns = turns
         self._servers = PodServers()
         self._watch = RolloutWatch()
         self._index_work = IndexWork(context)
@@ -110,11 +114,26 @@ class Rollouts:
         pods = own_pods(deployment, await kube.list(PODS, namespace, labels=selector))
         return Blue(deployment, pods, cannot_patch(deployment, serving), unsafe(deployment, serving))
 
-    def patch(self, subject: Subject, version: str, digest: str) -> Object:
-        """The Deployment's fields for a version."""
+    def wanted(self, subject: Subject, version: str, digest: str) -> Wanted:
+        """The Deployment's fields for a version: as they were written, if they were."""
         fetcher = fetcher_of(self._context.config)
-        namespace = namespace_of(subject.model)
-        return serving_patch(subject.serving, subject.spec.store, namespace, version, digest, fetcher)
+        serving, store, namespace = subject.serving, subject.spec.store, namespace_of(subject.model)
+        patch = serving_patch(serving, store, namespace, version, digest, fetcher)
+        told = subject.status.blue.told if subject.status.blue is not None else None
+        return as_recorded(Wanted(version, digest, asked_by(serving, store), patch), told)
+
+    def served(self, subject: Subject, blue: Blue) -> ServedBy:
+        """The Deployment and what it is told, as the status keeps it."""
+        serving, status, versions = subject.serving, subject.status, dict[str, str]()
+        if status.rollout is not None and active(status.rollout):
+            target = target_of(status.rollout, status)
+            versions |= dict([target]) if target is not None else {}
+        if status.current is not None:
+            versions.setdefault(status.current.version, status.current.digest)
+        candidates = [self.wanted(subject, version, digest) for version, digest in versions.items()]
+        before = status.blue or ServedBy(deployment=serving.deployment, container=serving.container)
+        told = told_now(blue.deployment, before.told, candidates)
+        return before.model_copy(update={"container": serving.container, "told": told})
 
     def forget(self, model: Object) -> None:
         """No rollout of the model is under way."""
@@ -125,13 +144,16 @@ class Rollouts:
         rollout = subject.status.rollout
         assert rollout is not None  # noqa: S101 - the caller looked
         watched = self._watch.look((namespace_of(subject.model), name_of(subject.model)), rollout)
+        if rollout.queued_since is not None:
+            waits = Observed(subject.now, subject.spec.serving, watched, abort, turn=self._has_turn(subject, rollout))
+            return _progress(subject, advance(rollout, waits))
         if subject.spec.serving is None or blue is None:
             return _progress(subject, advance(rollout, Observed(subject.now, None, watched)))
         target = target_of(rollout, subject.status)
         if target is None:
             return _progress(subject, advance(rollout, Observed(subject.now, subject.serving, watched)))
         version, digest = target
-        patch = self.patch(subject, version, digest)
+        patch = self.wanted(subject, version, digest).patch
         job = await self._job(subject, rollout) if rollout.step in WORKS else None
         seen = Observed(
             now=subject.now,
@@ -162,6 +184,16 @@ class Rollouts:
                 return _progress(subject, answered(move.rollout, answers, seen))
             case Action.PROMOTE:
                 return _promote(subject, rollout)
+
+    def _has_turn(self, subject: Subject, rollout: Rollout) -> bool:
+        pinned = subject.spec.serving.rollback_to if subject.spec.serving else None
+        return pinned == rollout.to or self._turns.take(subject.model)
+
+    def with_turn(self, subject: Subject, rollout: Rollout) -> Rollout:
+        """A rollout that is about to begin; or the same, waiting for its turn."""
+        if self._has_turn(subject, rollout):
+            return rollout
+        return queued(rollout, self._context.config.max_rollouts, subject.now)
 
     async def manifest(self, store: AsyncStore, version: str) -> bytes | None:
         """A version's manifest, or None. Raises StoreError."""

@@ -249,5 +249,6 @@ async def promote(run: Run) -> Stay | None:
         run.draft.succeed(reason, message)
         return Stay()
     doing = f"{ours.step}: {ours.message or 'rolling out'}" if ours else "waiting for the model's rollout to begin"
-    run.draft.now_doing("Deploying", ours.step if ours else "RolloutRequested", doing)
+    step: Reason = ours.step if ours else "RolloutRequested"
+    run.draft.now_doing("Deploying", "RolloutQueued" if ours and ours.queued_since else step, doing)
     return Stay(ROLLOUT_SECONDS)

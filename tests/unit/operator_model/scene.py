@@ -135,6 +135,8 @@ class Scene:
         self.store.kept |= {
             store_layout.manifest(v): d for v, d in ((OLD, OLD_DATA), (NEW, NEW_DATA), (ANOTHER, ANOTHER_DATA))
         }
+        self.wake: Callable[[str], None] = lambda name: None
+        """Told the name of what is to be reconciled."""
         self.conditions: list[tuple[str, str, str]] = []
         """Ready after each look: status, reason, message."""
         self.spec: Object = {
@@ -173,7 +175,7 @@ class Scene:
             job_events=cast("JobEvents", quiet),
             cluster=cast("Cluster", quiet),
             config=Config(),
-            enqueue=lambda key, delay, urgent=True: None,
+            enqueue=lambda key, delay, urgent=True: self.wake(key.name),
             clock=lambda: self.now,
             observer=cast("Observer", quiet),
         )

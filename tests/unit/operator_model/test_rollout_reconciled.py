@@ -90,7 +90,7 @@ def test_serving_moved_during_a_rollout_does_the_same_and_goes_on_with_the_other
     scene.edit(deployment="green", rollbackTo=ANOTHER)
     scene.look()
     assert (scene.told(), scene.owned()) == (OLD, False)
-    assert scene.status["blue"] == {"deployment": "green", "container": "server"}
+    assert (scene.status["blue"]["deployment"], scene.status["blue"]["told"]["version"]) == ("green", OLD)
     scene.until("Wait")
     scene.roll("green")
     scene.until("Done")

@@ -9,9 +9,11 @@ from bluetune_api.method import FineTuningMethod
 from bluetune_api.model import EmbeddingModel
 from bluetune_api.pods import PodTemplate
 from bluetune_api.records import Plan
+from bluetune_api.store_location import StoreLocation
 from bluetune_api.task import FineTuningTask, FineTuningTaskStatus
 from bluetune_operator.core.config import Config
 from bluetune_operator.core.cpu_pods import cpu_template
+from bluetune_operator.core.digests import said_by
 from bluetune_operator.core.job_state import JobState
 from bluetune_operator.core.jobs import plan_config_map, trainer_job
 from bluetune_operator.core.run_record import RECORD, RunRecord, plan_verdict, run_record
@@ -345,9 +347,24 @@ def test_an_edit_that_the_run_does_not_follow_is_told(
     assert (said or "as they were") in verdict.message
 
 
-def test_a_job_from_before_the_record_says_nothing_about_edits() -> None:
+@pytest.mark.parametrize(
+    "annotations", [{}, {"bluetune.dev/method-digest": "0" * 64, "bluetune.dev/model-digest": "0" * 64}]
+)
+def test_a_job_from_before_the_record_or_its_form_says_nothing_about_edits(annotations: dict[str, str]) -> None:
     _, task, model, method = parts()
-    assert plan_verdict({"metadata": {}}, task, model, method) is None
+    assert plan_verdict({"metadata": {"annotations": annotations}}, task, model, method) is None
+
+
+class LaterLocation(StoreLocation):
+    addressing: str = "Path"
+
+
+def test_a_field_that_a_release_adds_edits_nothing_until_it_is_set() -> None:
+    where = {"endpoint": "s3:9000", "bucket": "bucket"}
+    before, after = StoreLocation.model_validate(where), LaterLocation.model_validate(where)
+    assert said_by(before) == said_by(after)
+    assert said_by(before) != said_by(LaterLocation.model_validate({**where, "addressing": "Host"}))
+    assert said_by(before) != said_by(StoreLocation.model_validate({**where, "prefix": "p"}))
 
 
 def test_a_setting_that_the_task_overrides_may_change_in_the_method() -> None:

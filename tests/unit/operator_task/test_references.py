@@ -133,7 +133,9 @@ def test_the_environment_sets_the_operator_up_and_mistakes_name_the_variable() -
         ("BLUETUNE_LOG_FORMAT", "xml"),
         ("BLUETUNE_FIXED_IDS", "no"),
         ("BLUETUNE_FETCHER_IMAGE_PULL_POLICY", "always"),
+        ("BLUETUNE_MAX_ROLLOUTS", "0"),
     )
+    assert (config_from({}).max_rollouts, config_from({"BLUETUNE_MAX_ROLLOUTS": "7"}).max_rollouts) == (5, 7)
     for name, value in wrong:
         with pytest.raises(ValueError, match=f"{name}='{value}'"):
             config_from({name: value})

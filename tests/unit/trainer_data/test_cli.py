@@ -65,6 +65,19 @@ def test_a_good_batch_is_checked_once(pod: Pod) -> None:
     assert pod.store.get("runs/u1/check.json") == first
 
 
+def test_fields_of_a_newer_operators_plan_are_passed_over_and_logged(pod: Pod) -> None:
+    assert pod.run("check", {**PLAN, "method": {"settings": {"colour": "red"}}, "label": "x"}) == 0
+    warning = next(line for line in pod.output().splitlines() if "newer operator" in line)
+    assert "method.settings.colour" in warning
+    assert "label" in warning
+
+
+def test_a_plan_of_a_newer_format_is_not_followed_and_says_what_to_upgrade(pod: Pod) -> None:
+    assert pod.run("check", {**PLAN, "formatVersion": 2, "kind": "Dream"}) == 11
+    assert pod.termination()["reason"] == "FormatTooNew"
+    assert "upgrade the trainer's image" in pod.termination()["message"]
+
+
 def test_a_bad_batch_ends_with_10_and_the_report_is_there(pod: Pod) -> None:
     pod.store.put("clickstream/b1/part.jsonl", b'{"session_id": 1}\n' * 30)
     assert pod.run("check", PLAN) == 10
@@ -79,7 +92,6 @@ def test_a_bad_batch_ends_with_10_and_the_report_is_there(pod: Pod) -> None:
     ("command", "plan", "says"),
     [
         ("check", "{", "is not valid"),
-        ("check", {**PLAN, "formatVersion": 2}, "reads up to 1: upgrade the trainer's image"),
         ("check", {**PLAN, "batchId": "../x"}, "batchId"),
         ("check", {k: v for k, v in PLAN.items() if k != "model"}, "model: must be set"),
         (

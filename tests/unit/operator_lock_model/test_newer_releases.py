@@ -1,10 +1,12 @@
-"""A newer operator was here, and left statuses that this one cannot read: nothing is written over, nothing begins anew,
-and all goes on when an operator that can read them is back."""
+"""A newer operator or trainer left statuses and records that this operator cannot read: nothing is written over,
+nothing begins anew, and all goes on when an operator that can read them is back."""
 
+import json
 from typing import Any
 
 import pytest
 
+from bluetune_api import store_layout
 from bluetune_operator.core.kinds import JOBS, LEASES, MODELS, TASKS, Kind, Object, condition, lease_name
 from bluetune_operator.core.unreadable_status import UNREADABLE
 from unit.operator_lock_model.apiserver import copied
@@ -165,6 +167,28 @@ def test_a_task_whose_spec_is_refused_keeps_the_rest_of_its_status() -> None:
     for field in ("batchId", "startVersion", "jobName", "phase"):
         assert after[field] == task["status"][field]
     assert (condition({"status": after}, "LockAcquired") or {})["status"] == "True"
+
+
+@pytest.mark.parametrize("stage", ["check", "train"])
+@pytest.mark.parametrize(
+    ("more", "reason"), [({"ofANewerRelease": 1}, "Completed"), ({"formatVersion": 9}, "FormatTooNew")]
+)
+def test_what_a_newer_trainer_wrote_is_read_or_waits_for_the_operator(
+    stage: str, more: dict[str, Any], reason: str
+) -> None:
+    system = at_work(stage)
+    uid, store = get(system, TASKS, "a")["metadata"]["uid"], system.world.store
+    key = store_layout.check(uid) if stage == "check" else store_layout.result(uid)
+    kubernetes_works(system, succeed=True)  # the operator has not looked yet
+    before = store.kept[key]
+    store.kept[key] = json.dumps({**json.loads(before), **more}).encode()
+    goes_on(system)
+    assert said_by(system, "a") == reason
+    if reason == "FormatTooNew":
+        assert "upgrade the operator" in get(system, TASKS, "a")["status"]["message"]
+        store.kept[key] = before  # as an operator reads it that knows the format
+        goes_on(system)
+        assert said_by(system, "a") == "Completed"
 
 
 def said_by(system: System, name: str) -> str:
