@@ -223,3 +223,16 @@ def test_who_writes_over_the_deployment_again_and_again_is_named_and_blue_is_tol
     assert "app-operator" in scene.rollout["message"]
     assert scene.conditions[-1][:2] == ("False", "OverwrittenByOthers")
     assert [verb for verb, _ in scene.kube.written] == ["apply"] * 6
+
+
+def test_the_fetcher_is_the_operators_image_on_the_way_and_on_the_way_back() -> None:
+    scene = rolling("Wait", delivery="InitContainer", mountPath="/model")
+
+    def images() -> list[str]:
+        pod = scene.kube.objects[DEPLOYMENTS.plural, "blue"]["spec"]["template"]["spec"]
+        return [container["image"] for container in pod["initContainers"]]
+
+    assert (scene.told(), images()) == (NEW, ["operator:1"])
+    scene.edit(serving=None)
+    scene.look(3)
+    assert (scene.told(), images()) == (OLD, ["operator:1"])
