@@ -66,7 +66,8 @@ class StoreSpec(StoreLocation):
     credentials_secret_ref: ObjectReference | None = None
     """Secret with the keys `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`; temporary ones need `AWS_SESSION_TOKEN`."""
     service_account_name: Annotated[SubdomainName, Field()] | None = None
-    """ServiceAccount that gives the trainer's pods workload identity instead of keys."""
+    """ServiceAccount whose workload identity opens the store, instead of keys: the trainer's pods run as it, and the
+    operator acts as it, if the chart's `workloadIdentity.enabled` is set."""
     ca_secret_ref: ObjectReference | None = None
     """Secret whose key `ca.crt` holds the certificate authority of the endpoint."""
 
