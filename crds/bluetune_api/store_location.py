@@ -1,15 +1,14 @@
 """Where an S3 bucket is and how to get in."""
 
-from typing import Annotated
+import re
+from typing import Annotated, ClassVar
 
 from pydantic import Field, StringConstraints
 
 from bluetune_api.base import ApiModel, ObjectReference, Rule, SubdomainName, immutable
 
-Endpoint = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$"),
-]
+HOST_AND_PORT = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$"
+Endpoint = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=HOST_AND_PORT)]
 Bucket = Annotated[
     str,
     StringConstraints(min_length=3, max_length=63, pattern=r"^[a-z0-9]+(-+[a-z0-9]+)*(\.[a-z0-9]+(-+[a-z0-9]+)*)*$"),
@@ -24,7 +23,18 @@ Prefix = Annotated[
 class StoreLocation(ApiModel):
     """A prefix in an S3 bucket: all that a trainer needs besides its keys."""
 
-    endpoint: Endpoint
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        # no pattern: of one that is not matched the API server says the pattern, and people write addresses here
+        Rule(
+            f"self.endpoint.matches('{HOST_AND_PORT}')",
+            "endpoint is a host and maybe a port, without http:// and without a path, such as minio.storage:9000;"
+            " secure says whether it speaks https",
+            lambda s: re.fullmatch(HOST_AND_PORT.strip("^$"), s.endpoint) is not None,
+            "endpoint",
+        ),
+    )
+
+    endpoint: Annotated[str, StringConstraints(min_length=1, max_length=253)]
     """Host and port of the S3 API, without a scheme, for example `minio.storage:9000`. It may change to another address
     of the same bucket."""
     bucket: Bucket = immutable("Name of the bucket.")
@@ -45,6 +55,7 @@ class StoreSpec(StoreLocation):
     """The store of a model: where it is, and which keys open it."""
 
     RULES = (
+        *StoreLocation.RULES,
         Rule(
             "has(self.credentialsSecretRef) != has(self.serviceAccountName)",
             "set exactly one of credentialsSecretRef (keys in a Secret) and serviceAccountName (workload identity)",
@@ -55,7 +66,8 @@ class StoreSpec(StoreLocation):
     credentials_secret_ref: ObjectReference | None = None
     """Secret with the keys `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`; temporary ones need `AWS_SESSION_TOKEN`."""
     service_account_name: Annotated[SubdomainName, Field()] | None = None
-    """ServiceAccount that gives the trainer's pods workload identity instead of keys."""
+    """ServiceAccount whose workload identity opens the store, instead of keys: the trainer's pods run as it, and the
+    operator acts as it, if the chart's `workloadIdentity.enabled` is set."""
     ca_secret_ref: ObjectReference | None = None
     """Secret whose key `ca.crt` holds the certificate authority of the endpoint."""
 

@@ -1,4 +1,4 @@
-"""A model's object store, opened with the keys in its Secret; a dead store never blocks the operator.
+"""A model's object store, opened with the keys in its Secret or as its ServiceAccount; a dead store blocks nobody.
 
 Store calls run in their own threads, few at a time for each namespace, with short timeouts. An endpoint that did not
 answer a namespace is left alone by it for a few seconds: calls then fail at once with what was said last.

@@ -10,7 +10,7 @@ from bluetune_operator.core.rollout import Failure, abandoned
 from bluetune_operator.core.rollout_choice import active
 from bluetune_operator.core.rollout_record import touched
 from bluetune_operator.core.serving_fields import field_conflict, giving_back, owned_container, serving_as_told
-from bluetune_operator.core.serving_patch import FIELD_MANAGER, Fetcher, serving_patch
+from bluetune_operator.core.serving_patch import FIELD_MANAGER, fetcher_of, serving_patch
 from bluetune_operator.core.serving_pods import version_of_template
 from bluetune_operator.reconciler.base import Context
 from bluetune_operator.reconciler.model_rollout import Subject, digest_of_version
@@ -67,8 +67,7 @@ async def release(context: Context, deployment: Object) -> None:
 async def _tell_version_before(
     context: Context, subject: Subject, deployment: Object, blue: ServedBy, version: str, digest: str
 ) -> Object:
-    serving, config = serving_as_told(deployment, blue), context.config
-    fetcher = Fetcher(config.trainer_image, config.trainer_image_pull_policy)
+    serving, fetcher = serving_as_told(deployment, blue), fetcher_of(context.config)
     patch = serving_patch(serving, subject.spec.store, namespace_of(subject.model), version, digest, fetcher)
     body = {
         **patch,

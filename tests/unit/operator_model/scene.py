@@ -89,6 +89,9 @@ class Kube:
             if container["name"] == told["name"]:
                 ours = {variable["name"] for variable in told["env"]}
                 container["env"] = [v for v in container["env"] if v["name"] not in ours] + told["env"]
+                container["volumeMounts"] = told.get("volumeMounts", [])
+        for field in ("initContainers", "volumes"):
+            template["spec"][field] = copy.deepcopy(wanted["spec"].get(field, []))
         live["metadata"]["generation"] += 1
         others = [e for e in live["metadata"]["managedFields"] if e["manager"] != FIELD_MANAGER]
         owned: Object = {f'k:{{"name":"{told["name"]}"}}': {}}
@@ -176,6 +179,8 @@ class Scene:
             cluster=cast("Cluster", quiet),
             config=Config(),
             enqueue=lambda key, delay, urgent=True: self.wake(key.name),
+            config=Config(fetcher_image="operator:1"),
+            enqueue=lambda key, delay, urgent=True: None,
             clock=lambda: self.now,
             observer=cast("Observer", quiet),
         )

@@ -246,3 +246,16 @@ def test_a_rollout_that_a_newer_operator_left_is_frozen_and_goes_on_where_it_was
     scene.until("Done")
     assert scene.told() == NEW
     assert [c["status"] for c in scene.status["conditions"] if c["type"] == "StatusUnreadable"] == ["False"]
+
+
+def test_the_fetcher_is_the_operators_image_on_the_way_and_on_the_way_back() -> None:
+    scene = rolling("Wait", delivery="InitContainer", mountPath="/model")
+
+    def images() -> list[str]:
+        pod = scene.kube.objects[DEPLOYMENTS.plural, "blue"]["spec"]["template"]["spec"]
+        return [container["image"] for container in pod["initContainers"]]
+
+    assert (scene.told(), images()) == (NEW, ["operator:1"])
+    scene.edit(serving=None)
+    scene.look(3)
+    assert (scene.told(), images()) == (OLD, ["operator:1"])
