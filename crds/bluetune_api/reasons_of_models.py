@@ -113,8 +113,9 @@ MODEL_GROUPS: tuple[Group, ...] = (
                 "allow more; with `index`, use more shards: those that are whole are kept",
             ),
             "ReindexRefused": Entry(
-                "`reindex.template` is no Job's spec, or the API server refused the Job",
-                "correct the template, or `index.podTemplate`",
+                "`reindex.template` is no Job's spec, the API server refused the Job, or an index does not fit the"
+                " method",
+                "correct the template, `index.podTemplate` or the method, as the message says",
             ),
             "RolloutTimeout": Entry(
                 "the pods were not replaced within `serving.rolloutTimeoutSeconds`; why is in the message",

@@ -302,6 +302,38 @@ def test_a_part_that_was_lost_is_made_again(world: World, tmp_path: Path) -> Non
     assert same(world.rows(), world.expected(tmp_path))
 
 
+def test_a_part_that_is_made_again_and_comes_out_otherwise_is_the_one_in_the_manifest(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, lost = world.expected(tmp_path), world.index(2).shards[1]
+    world.store.delete(store_layout.index(world.version.version) + lost.path)
+    own = Tower.encode
+
+    def encode(self: Tower, inputs: list[str], *args: object, **kwargs: object) -> NDArray[np.float32]:
+        return own(self, inputs, *args, **kwargs) + np.float32(1e-6)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Tower, "encode", encode)
+    monkeypatch.setattr(indexing, "read_index", lambda *_: None)  # nothing to take over
+    manifest = world.index(2, run="r2")
+    assert manifest.shards[1].path != lost.path
+    assert same(world.rows(), expected)
+
+
+def test_few_requests_are_made_by_a_pod_that_is_not_the_last(world: World) -> None:
+    asked: list[str] = []
+
+    class Counting:
+        def __getattr__(self, name: str) -> object:
+            asked.append(name)
+            return getattr(world.store, name)
+
+    late = Indexer(world.store, world.plan(200), stop=threading.Event())
+    late.make(0, lambda _: None)
+    late._store = Counting()  # type: ignore[assignment]
+    assert late.finish() is None
+    assert asked == ["list"]
+
+
 def test_a_damaged_part_of_the_index_before_is_not_taken_over(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

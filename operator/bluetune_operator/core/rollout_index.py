@@ -53,6 +53,17 @@ def run_of(rollout: Rollout) -> str:
     return hashlib.sha256(f"{rollout.to} {rollout.started_at}".encode()).hexdigest()[:16]
 
 
+def unfit(method: FineTuningMethodSpec | None) -> Failure | None:
+    """Why a method cannot have an index of one vector an item, by its manifest; a plugin may say so later."""
+    if method is None or method.settings is None or method.settings.long_items != "Split":
+        return None
+    text = (
+        "serving.index makes one vector an item, and the method's settings.longItems: Split ranks items by their parts;"
+        " use longItems: Truncate, or make the index by a Job of your own (serving.reindex)"
+    )
+    return Failure("ReindexRefused", text)
+
+
 def index_plan(
     model: Object, spec: EmbeddingModelSpec, index: Index, method: FineTuningMethodSpec | None, rollout: Rollout
 ) -> Plan:

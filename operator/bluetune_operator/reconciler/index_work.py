@@ -12,7 +12,15 @@ from bluetune_api.reading import RecordProblem, read_record
 from bluetune_operator.adapters.store import AsyncStore, problem_of
 from bluetune_operator.core.kinds import Object, uid_of
 from bluetune_operator.core.rollout import Failure, JobView
-from bluetune_operator.core.rollout_index import MOST_READ, index_job, progress_words, run_of, whole_index, work_of
+from bluetune_operator.core.rollout_index import (
+    MOST_READ,
+    index_job,
+    progress_words,
+    run_of,
+    unfit,
+    whole_index,
+    work_of,
+)
 from bluetune_operator.reconciler.base import Context
 from bluetune_operator.reconciler.model_import import method_of
 
@@ -29,10 +37,12 @@ class IndexWork:
         """By uid of the Job: when its progress was read, and what it was."""
 
     async def job(self, model: Object, spec: EmbeddingModelSpec, index: Index, rollout: Rollout) -> Object | Failure:
-        """The Job of the rollout's step, or why it cannot be made now."""
+        """The Job of the rollout's step, or why it cannot be made: ReindexRefused, or what may be mended meanwhile."""
         method = await method_of(self._context, model, spec)
         if isinstance(method, Failure):
             return method
+        if (problem := unfit(method)) is not None:
+            return problem
         return index_job(model, spec, index, method, rollout, self._context.config)
 
     async def judged(

@@ -231,7 +231,7 @@ class Rollouts:
         if index is not None:
             job = await self._index_work.job(subject.model, subject.spec, index, rollout)
             if isinstance(job, Failure):
-                return hindered(rollout, job)
+                return failed(rollout, job, subject.now) if job.reason == "ReindexRefused" else hindered(rollout, job)
             declared = "serving.index"
         else:
             assert reindex is not None  # noqa: S101 - the move says so

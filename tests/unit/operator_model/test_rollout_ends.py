@@ -48,6 +48,11 @@ SERVING = Serving(
     verify=Verify(port=80, timeout_seconds=VERIFY),
     rollout_timeout_seconds=REPLACE,
 )
+DATABASE = {"type": "Pgvector", "pgvector": {"connectionSecretRef": {"name": "db", "key": "uri"}}}
+INDEXED = Serving.model_validate(
+    SERVING.model_copy(update={"reindex": None}).wire() | {"index": {"target": DATABASE, "timeoutSeconds": REINDEX}}
+)
+"""With two Jobs before the switch: one that encodes, one that loads."""
 FORWARD = REINDEX + FIGHTS * REPLACE + VERIFY
 BACK = REPLACE + VERIFY
 LOOKS = 2 * 15.0
@@ -83,6 +88,7 @@ class Story:
     jobs: int = 0
     at_once: int = 0
     steps: list[str] = field(default_factory=list)
+    serving: Serving = field(default_factory=lambda: SERVING)
     _step: tuple[str, str] = ("", "")
     _step_since: float = 0.0
 
@@ -92,7 +98,7 @@ class Story:
         if step != self._step:
             self._step, self._step_since = step, self.seconds
         watched = Watched(self.seconds, self.seconds - self._step_since)
-        seen = Observed(now=now, serving=SERVING, watched=watched, job=shown.job, blue=shown.blue)
+        seen = Observed(now=now, serving=self.serving, watched=watched, job=shown.job, blue=shown.blue)
         move = advance(self.rollout, seen)
         move = self._done(move, shown, seen)
         self.steps.append(move.rollout.step)
@@ -182,6 +188,16 @@ def test_a_rollout_ends_in_bounded_time_and_after_a_bounded_number_of_writes(
     told(story, pattern, FORWARD + BACK + LOOKS + 300)
     assert story.applies <= 2 * (MOST_UNDONE + 1)
     assert story.jobs <= MOST_UNDONE + 1
+    assert story.rollout.step == "Done" or story.rollout.reason
+
+
+@settings(max_examples=200, deadline=None)
+@given(looks(), st.sampled_from([OLD, NEW, None]), st.sampled_from(["Reindex", "Load", "Patch"]))
+def test_also_with_an_index_that_is_encoded_and_loaded(pattern: list[Look], source: str | None, step: str) -> None:
+    story = Story(begun(source, step), serving=INDEXED)
+    told(story, pattern, REINDEX + FORWARD + BACK + LOOKS + 300)
+    assert story.applies <= 2 * (MOST_UNDONE + 1)
+    assert story.jobs <= 2 * (MOST_UNDONE + 1)
     assert story.rollout.step == "Done" or story.rollout.reason
 
 

@@ -15,7 +15,7 @@ from bluetune_api.objectstore import StoreUnreachable
 from bluetune_api.records import Plan
 from bluetune_operator.core.config import Config
 from bluetune_operator.core.job_state import Trouble
-from bluetune_operator.core.kinds import JOBS
+from bluetune_operator.core.kinds import JOBS, METHODS
 from bluetune_operator.core.rollout import Action, JobView, Observed, advance
 from bluetune_operator.core.rollout_index import index_job, index_view, progress_words, whole_index
 from bluetune_operator.core.rollout_limits import Watched, whole_limit
@@ -352,6 +352,22 @@ def test_a_rollout_encodes_loads_and_then_tells_the_deployment() -> None:
     assert scene.told() == NEW
     made = [name for verb, name in scene.kube.written if verb == "create"]
     assert made == [f"shop-{work}-{NEW.removeprefix('v')}" for work in ("index", "load")]
+
+
+def test_a_method_whose_items_have_parts_is_refused_before_any_pod() -> None:
+    scene = Scene(rolloutTimeoutSeconds=60, index=PARQUET)
+    model = scene.kube.objects["embeddingmodels", "shop"]
+    model["spec"]["methodRef"] = {"name": "text"}
+    scene.edit(rollbackTo=NEW)
+    scene.until("Reindex")
+    scene.look(3)
+    assert "FineTuningMethod text (spec.methodRef) does not exist" in scene.rollout["message"]
+    method = {"metadata": {"name": "text", "namespace": "ns"}, "spec": {"settings": {"longItems": "Split"}}}
+    scene.kube.put(METHODS, method)
+    scene.until("Failed")
+    assert scene.rollout["reason"] == "ReindexRefused"
+    assert "longItems: Truncate" in scene.rollout["message"]
+    assert not scene.jobs()
 
 
 def test_a_job_that_ended_well_without_an_index_ends_the_rollout() -> None:

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 """Of the parts: another number makes another index of the same catalogue."""
 _OURS = re.compile(r"[0-9a-f]{12}/(part-\d{5}-of-\d{5}-[0-9a-f]{12}\.parquet|_shard-\d{5}\.json)")
+_RECORD = re.compile(r"_shard-\d{5}\.json")
 _RECORDS = re.compile(r"_(runs|progress)/")
 
 
@@ -110,21 +111,19 @@ def announce_index(
     Raises:
         DataInvalid: the catalogue has no items.
     """
-    shards = []
-    for number in range(plan.shards):
-        shard = whole_shard(store, plan, catalogue.generation, number)
-        if shard is None:
-            return None
-        shards.append(shard)
+    shards = _whole_shards(store, plan, catalogue.generation)
+    if shards is None:
+        return None
     count = sum(shard.rows for shard in shards)
     if count == 0:
         raise DataInvalid(
             "the catalogue has no item that can be read; check the method's items.idField and items.textFields"
         )
     known = read_index(store, plan.version)
-    if known is not None and known.generation == catalogue.generation:
+    same = known is not None and known.generation == catalogue.generation
+    if known is not None and same and known.shards == shards:
         return known
-    if known is not None and known.pinned_at > catalogue.pinned_at:
+    if known is not None and not same and known.pinned_at > catalogue.pinned_at:
         log.warning("a later rollout has made an index; this one is left", extra={"generation": known.generation})
         return known
     manifest = IndexManifest(
@@ -140,6 +139,17 @@ def announce_index(
     store.put(store_layout.index_manifest(plan.version), encode(manifest))
     _remove_others(store, plan, catalogue)
     return manifest
+
+
+def _whole_shards(store: ObjectStore, plan: IndexPlan, generation: str) -> list[IndexShard] | None:
+    """All shards, if they are whole. One listing tells that some are not done: most pods ask no more."""
+    folder = store_layout.index_shard(plan.version, generation, 0).rpartition("/")[0] + "/"
+    records = [info for info in store.list(folder) if _RECORD.fullmatch(info.key.removeprefix(folder))]
+    if len(records) < plan.shards:
+        return None
+    shards = [whole_shard(store, plan, generation, number) for number in range(plan.shards)]
+    whole = [shard for shard in shards if shard is not None]
+    return whole if len(whole) == plan.shards else None
 
 
 def _remove_others(store: ObjectStore, plan: IndexPlan, catalogue: IndexCatalogue) -> None:
