@@ -27,6 +27,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         try:
             preflight.check()
             programs.build()
+            if any("with_kueue" in item.fixturenames for item in session.items if isinstance(item, pytest.Function)):
+                programs.build(programs.NEIGHBOURS)  # here, as the cluster's network leads nowhere else
+                for program in programs.NEIGHBOURS:
+                    programs.module_folder(program)
         except ClusterError as error:
             pytest.exit(f"These tests need the local cluster: {error}", returncode=2)
 

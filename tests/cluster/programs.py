@@ -6,6 +6,7 @@ missing, is built again.
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -110,6 +111,22 @@ def build(wanted: Sequence[Program] = PROGRAMS) -> Path:
             with step(f"building {program.name}"):
                 _build(program, folder)
     return folder
+
+
+def module_folder(program: Program) -> Path:
+    """Where the sources of a program's module are; they are fetched if they are not in Go's cache."""
+    assert program.version is not None
+    module = program.package.partition("/cmd/")[0]
+    found = subprocess.run(
+        ["go", "mod", "download", "-json", f"{module}@{program.version}"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd="/",
+        env=os.environ | {"GOWORK": "off"},
+        timeout=BUILD_SECONDS,
+    )
+    return Path(json.loads(found.stdout)["Dir"])
 
 
 def check_go() -> None:

@@ -1,7 +1,6 @@
 """Kueue beside the operator: its manager as a process in the cluster's network, its webhooks told by address."""
 
 import base64
-import json
 import os
 import subprocess
 import time
@@ -22,6 +21,17 @@ PORT = 9443
 MANAGED = "bluetune-test/kueue"
 """Label of the namespaces in which Kueue takes every Job for its own, whatever its labels."""
 SYSTEM = "kueue-system"
+WITH_CERTIFICATES = """
+set -e
+mkdir -p "$1/own"
+mount -t tmpfs tmpfs "$1/own"
+mkdir -p "$1/own/etc/kueue/metrics/certs" "$1/own/work"
+cp "$1/tls.crt" "$1/tls.key" "$1/own/etc/kueue/metrics/certs/"
+mount -t overlay overlay -o "lowerdir=/etc,upperdir=$1/own/etc,workdir=$1/own/work" /etc
+shift
+exec "$@"
+"""
+"""Runs a program that insists on certificates in /etc/kueue; only the program sees them there."""
 WEBHOOKS = ("batch", "kueue.x-k8s.io")
 """API groups of the webhooks that are installed: those of others' kinds would only be in the way."""
 
@@ -31,7 +41,7 @@ def kueue(cluster: Cluster, folder: Path) -> Iterator[None]:
     """Kueue, installed and at work, for the time of a `with`; afterwards nothing of it is left in the cluster."""
     (program,) = programs.NEIGHBOURS
     binary = programs.build(programs.NEIGHBOURS) / program.name
-    source = _module(program)
+    source = programs.module_folder(program)
     kubectl = Kubectl()
     crds = sorted((source / "config/components/crd/bases").glob("kueue*.yaml"))
     kubectl("apply", "--server-side", "--force-conflicts", *(f"--filename={path}" for path in crds))
@@ -42,6 +52,7 @@ def kueue(cluster: Cluster, folder: Path) -> Iterator[None]:
         with (folder / "kueue.log").open("ab") as log:
             process = subprocess.Popen(
                 [
+                    *("unshare", "--mount", "--propagation=private", "sh", "-c", WITH_CERTIFICATES, "sh", str(folder)),
                     str(binary),
                     f"--config={_config(cluster, folder)}",
                     "--feature-gates=VisibilityOnDemand=false",
@@ -87,19 +98,6 @@ def queue(name: str, namespace: str, quotas: Mapping[str, str], *, preempt: bool
 def _of(kind: str, name: str, spec: Object, namespace: str | None = None) -> Object:
     meta = {"name": name} | ({"namespace": namespace} if namespace else {})
     return {"apiVersion": "kueue.x-k8s.io/v1beta2", "kind": kind, "metadata": meta, "spec": spec}
-
-
-def _module(program: programs.Program) -> Path:
-    """Folder of the program's module in Go's cache, where its manifests are."""
-    found = subprocess.run(
-        ["go", "mod", "download", "-json", f"sigs.k8s.io/kueue@{program.version}"],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd="/",
-        env=os.environ | {"GOWORK": "off"},
-    )
-    return Path(json.loads(found.stdout)["Dir"])
 
 
 def _config(cluster: Cluster, folder: Path) -> Path:

@@ -177,10 +177,8 @@ class Scene:
             events=cast("Events", quiet),
             job_events=cast("JobEvents", quiet),
             cluster=cast("Cluster", quiet),
-            config=Config(),
-            enqueue=lambda key, delay, urgent=True: self.wake(key.name),
             config=Config(fetcher_image="operator:1"),
-            enqueue=lambda key, delay, urgent=True: None,
+            enqueue=lambda key, delay, urgent=True: self.wake(key.name),
             clock=lambda: self.now,
             observer=cast("Observer", quiet),
         )
