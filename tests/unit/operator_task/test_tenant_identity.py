@@ -15,7 +15,7 @@ from bluetune_api.objectstore import StoreDenied
 from bluetune_api.store_location import StoreSpec
 from bluetune_operator.adapters import tenant_identity as adapter
 from bluetune_operator.adapters.kube import KubeApi
-from bluetune_operator.adapters.store import StoreProblem, Stores
+from bluetune_operator.adapters.store import IDLE_SECONDS, StoreProblem, Stores
 from bluetune_operator.core.kinds import Object
 from bluetune_operator.core.tenant_identity import (
     ROLE_ANNOTATION,
@@ -179,6 +179,27 @@ def test_another_role_of_the_account_opens_the_store_anew(site: Site) -> None:
 
     used(site, tenants(site), scenario)
     assert [exchange["RoleArn"] for exchange in site.exchanged] == [ROLE, "another"]
+
+
+def test_accounts_of_namespaces_that_are_gone_are_not_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(adapter.time, "monotonic", lambda: now[0])
+
+    async def scenario(stores: Stores) -> list[int]:
+        for number in range(20):
+            preview = model(site)
+            preview["metadata"]["namespace"] = f"preview-{number}"
+            await stores.open(preview)
+            now[0] += 60.0
+        kept = (stores._accounts._accounts, stores._accounts._reading)
+        many = len(kept[0])
+        now[0] += 10 * IDLE_SECONDS
+        await stores.open(model(site))
+        return [many, *map(len, kept)]
+
+    many, accounts, locks = used(site, tenants(site), scenario)
+    assert many <= 2 * IDLE_SECONDS / 60 + 1
+    assert (accounts, locks) == (1, 1)
 
 
 FORBIDDEN = (403, {"reason": "Forbidden", "message": "cannot create resource serviceaccounts/token"})
