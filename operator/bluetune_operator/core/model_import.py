@@ -83,12 +83,15 @@ def import_job(model: Object, settings: TrainerJob) -> Object:
 
 
 def outdated(job: Json, model: Object, pods: Sequence[Object] = ()) -> bool:
-    """Whether a Job was made for another generation of the model and failed, or keeps failing for an outage: what the
-    edit corrects may be what it fails for, such as the store's endpoint, and it would go on with the plan of before."""
+    """Whether a Job was made for another generation of the model and failed, keeps failing for an outage, or is suspended
+    without a pod: what the edit corrects may be what it fails or waits for, such as the store's endpoint or the queue,
+    and it would go on with the plan of before."""
     annotations = job["metadata"].get("annotations") or {}
     made_for = annotations.get(GENERATION_ANNOTATION)
     if made_for == str(model["metadata"].get("generation", 0)) or true_condition(job, "Complete"):
         return False
+    if job["spec"].get("suspend") and not waits_for_store(job) and not any(map(is_active_pod, pods)):
+        return True
     return true_condition(job, "Failed") is not None or any(map(ended_for_an_outage, pods))
 
 
@@ -118,7 +121,7 @@ def job_problem(job: Object, pods: Sequence[Object], now: datetime) -> Failure:
     if state.state == "Suspended" and not waits_for_store(job):
         said = f"Job {name} was suspended by others, as Kueue does with Jobs that have no queue"
         again = resume_command(name)
-        return Failure("SuspendedByOthers", f"{said}: set spec.queueName and delete the Job, or resume it: {again}")
+        return Failure("SuspendedByOthers", f"{said}: set spec.queueName, and the Job is made again; or resume it: {again}")
     if state.trouble is None:
         return Failure("Importing", "the base is being imported")
     if state.trouble.reason in OUTAGES:  # the same while the next attempt runs into it

@@ -99,6 +99,11 @@ def test_a_failed_import_is_tried_again_when_the_model_has_changed() -> None:
     assert not outdated(failed(made()), MODEL)
     assert outdated(failed(made()), changed)
     assert not outdated(made(), changed)
+    waits = {**made(), "spec": {"suspend": True}}
+    assert outdated(waits, changed)
+    assert not outdated(waits, MODEL)
+    running = {"metadata": {"name": "p", "uid": "p"}, "status": {"phase": "Running"}}
+    assert not outdated(waits, changed, [running])
 
 
 def test_an_import_that_meets_an_outage_is_made_again_when_the_model_was_corrected() -> None:
