@@ -252,6 +252,14 @@ def test_tables_of_others_are_left_alone(world: World, tmp_path: Path) -> None:
         world.load(world.index("v00000000000a"))
 
 
+def test_a_name_that_no_schema_lets_through_is_still_only_a_name(world: World) -> None:
+    world.do("CREATE TABLE precious (x int)")
+    hostile = 'a"; DROP TABLE precious; --'
+    target = pgvector().model_copy(update={"table": hostile})
+    Loader(world.store, world.index(), target, report=lambda _: None, stop=threading.Event()).load(world.address)
+    assert world.tables() == [f"{hostile}_{V1}", "precious"]
+
+
 def test_a_table_that_somebody_else_wrote_into_is_filled_again(world: World) -> None:
     manifest = world.index()
 
