@@ -121,7 +121,9 @@ def job_problem(job: Object, pods: Sequence[Object], now: datetime) -> Failure:
     if state.state == "Suspended" and not waits_for_store(job):
         said = f"Job {name} was suspended by others, as Kueue does with Jobs that have no queue"
         again = resume_command(name)
-        return Failure("SuspendedByOthers", f"{said}: set spec.queueName, and the Job is made again; or resume it: {again}")
+        return Failure(
+            "SuspendedByOthers", f"{said}: set spec.queueName, and the Job is made again; or resume it: {again}"
+        )
     if state.trouble is None:
         return Failure("Importing", "the base is being imported")
     if state.trouble.reason in OUTAGES:  # the same while the next attempt runs into it
