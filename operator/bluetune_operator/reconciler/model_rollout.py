@@ -44,7 +44,7 @@ from bluetune_operator.core.serving_patch import (
     unsafe,
 )
 from bluetune_operator.core.serving_pods import blue_view, label_selector, own_pods, serving_pods
-from bluetune_operator.core.serving_record import Wanted, as_recorded, asked_by, told_now
+from bluetune_operator.core.serving_record import Wanted, asked_by, told_now, wanted_of
 from bluetune_operator.core.workloads import pods_of
 from bluetune_operator.reconciler.base import Context
 from bluetune_operator.reconciler.rollout_turns import RolloutTurns
@@ -111,13 +111,13 @@ class Rollouts:
         return Blue(deployment, pods, cannot_patch(deployment, serving), unsafe(deployment, serving))
 
     def wanted(self, subject: Subject, version: str, digest: str) -> Wanted:
-        """The Deployment's fields for a version: as they were written, if they were."""
+        """The Deployment's fields for a version."""
         config = self._context.config
         fetcher = Fetcher(config.trainer_image, config.trainer_image_pull_policy)
         serving, store, namespace = subject.serving, subject.spec.store, namespace_of(subject.model)
         patch = serving_patch(serving, store, namespace, version, digest, fetcher)
         told = subject.status.blue.told if subject.status.blue is not None else None
-        return as_recorded(Wanted(version, digest, asked_by(serving, store), patch), told)
+        return wanted_of(version, digest, asked_by(serving, store), patch, told)
 
     def served(self, subject: Subject, blue: Blue) -> ServedBy:
         """The Deployment and what it is told, as the status keeps it."""
@@ -150,7 +150,7 @@ class Rollouts:
         if target is None:
             return _progress(subject, advance(rollout, Observed(subject.now, subject.serving, watched)))
         version, digest = target
-        patch = self.wanted(subject, version, digest).patch
+        wanted = self.wanted(subject, version, digest)
         job = await self._reindex_job(subject, rollout) if rollout.step == "Reindex" else None
         seen = Observed(
             now=subject.now,
@@ -158,7 +158,7 @@ class Rollouts:
             watched=watched,
             abort=abort,
             job=await self._reindex(subject, rollout, job) if job is not None else None,
-            blue=blue_view(blue.deployment, blue.pods, patch, blue.blocked, subject.now),
+            blue=blue_view(blue.deployment, blue.pods, wanted.patch, blue.blocked, subject.now, told=wanted.is_told),
         )
         move = advance(rollout, seen)
         match move.action:
@@ -175,7 +175,7 @@ class Rollouts:
                 problem = await self.cannot_serve(subject, version, digest)
                 if (instead := look_verdict(rollout, problem, subject.now)) is not None:
                     return _progress(subject, instead)
-                return _progress(subject, await self._apply(subject, blue, patch, move))
+                return _progress(subject, await self._apply(subject, blue, wanted.patch, move))
             case Action.ASK:
                 answers = await self._ask(subject, blue, version, digest)
                 return _progress(subject, answered(move.rollout, answers, seen))
