@@ -1,7 +1,7 @@
 """What the blue pods are doing: whether the rollout has settled, and why new pods do not start."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -26,18 +26,9 @@ HARMLESS = frozenset({"ContainerCreating", "PodInitializing", ""})
 
 
 def blue_view(
-    deployment: Json | None,
-    pods: Sequence[Json],
-    patch: Json,
-    blocked: Failure | None,
-    now: datetime,
-    *,
-    told: Callable[[Json], bool] | None = None,
+    deployment: Json | None, pods: Sequence[Json], patch: Json, blocked: Failure | None, now: datetime
 ) -> BlueView:
-    """Judge the Deployment and its pods (`own_pods`) against the version that `patch` is about.
-
-    `told` says whether it tells pods to serve that; by default it must say all of the patch.
-    """
+    """Judge the Deployment and its pods (`own_pods`) against the version that `patch` is about."""
     if deployment is None:
         return BlueView(found=False, blocked=blocked, message=blocked.message if blocked else "")
     version = version_of_template(patch["spec"]["template"])
@@ -49,7 +40,7 @@ def blue_view(
         message += f"; {hint}" if hint else ""
     return BlueView(
         found=True,
-        matches=told(deployment) if told is not None else tells(deployment, patch),
+        matches=tells(deployment, patch),
         settled=settled,
         failed=_deadline(deployment, message),
         blocked=blocked,

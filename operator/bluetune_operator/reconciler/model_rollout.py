@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bluetune_api import store_layout
@@ -111,7 +111,7 @@ class Rollouts:
         return Blue(deployment, pods, cannot_patch(deployment, serving), unsafe(deployment, serving))
 
     def wanted(self, subject: Subject, version: str, digest: str) -> Wanted:
-        """The Deployment's fields for a version."""
+        """The Deployment's fields for a version: as they were written, if they were."""
         config = self._context.config
         fetcher = Fetcher(config.trainer_image, config.trainer_image_pull_policy)
         serving, store, namespace = subject.serving, subject.spec.store, namespace_of(subject.model)
@@ -150,7 +150,7 @@ class Rollouts:
         if target is None:
             return _progress(subject, advance(rollout, Observed(subject.now, subject.serving, watched)))
         version, digest = target
-        wanted = self.wanted(subject, version, digest)
+        patch = self.wanted(subject, version, digest).patch
         job = await self._reindex_job(subject, rollout) if rollout.step == "Reindex" else None
         seen = Observed(
             now=subject.now,
@@ -158,8 +158,10 @@ class Rollouts:
             watched=watched,
             abort=abort,
             job=await self._reindex(subject, rollout, job) if job is not None else None,
-            blue=blue_view(blue.deployment, blue.pods, wanted.patch, blue.blocked, subject.now, told=wanted.is_told),
+            blue=blue_view(blue.deployment, blue.pods, patch, blue.blocked, subject.now),
         )
+        if self.wanted(subject, version, digest).is_told(blue.deployment):  # in the words of another release, too
+            seen = replace(seen, blue=replace(seen.blue, matches=True))
         move = advance(rollout, seen)
         match move.action:
             case None:
@@ -175,7 +177,7 @@ class Rollouts:
                 problem = await self.cannot_serve(subject, version, digest)
                 if (instead := look_verdict(rollout, problem, subject.now)) is not None:
                     return _progress(subject, instead)
-                return _progress(subject, await self._apply(subject, blue, wanted.patch, move))
+                return _progress(subject, await self._apply(subject, blue, patch, move))
             case Action.ASK:
                 answers = await self._ask(subject, blue, version, digest)
                 return _progress(subject, answered(move.rollout, answers, seen))
