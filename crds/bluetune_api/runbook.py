@@ -4,16 +4,17 @@ from dataclasses import dataclass
 
 from bluetune_api.reasons import ConditionType, Entry, Phase, Reason
 from bluetune_api.reasons_of_models import MODEL_GROUPS
+from bluetune_api.reasons_of_releases import RELEASE_GROUPS
 from bluetune_api.reasons_of_tasks import TASK_GROUPS
 
 REASONS: dict[Reason, Entry] = {
-    reason: entry for group in (*TASK_GROUPS, *MODEL_GROUPS) for reason, entry in group.entries.items()
+    reason: entry for group in (*TASK_GROUPS, *MODEL_GROUPS, *RELEASE_GROUPS) for reason, entry in group.entries.items()
 }
 """All of them."""
 
 WARNINGS: frozenset[Reason] = frozenset(
     reason
-    for group in (*TASK_GROUPS, *MODEL_GROUPS)
+    for group in (*TASK_GROUPS, *MODEL_GROUPS, *RELEASE_GROUPS)
     if group.warns
     for reason, entry in group.entries.items()
     if entry.do
@@ -102,7 +103,7 @@ def runbook_page() -> str:
     lines += [_row(phase, entry) for phase, entry in PHASES.items()]
     lines += ["", "## Conditions", "", "| condition | of | True | otherwise |", "|---|---|---|---|"]
     lines += [f"| `{name}` | {c.kinds} | {c.true} | {c.otherwise} |" for name, c in CONDITIONS.items()]
-    for group in (*TASK_GROUPS, *MODEL_GROUPS):
+    for group in (*TASK_GROUPS, *MODEL_GROUPS, *RELEASE_GROUPS):
         lines += ["", f"## {group.title}", "", group.about, "", "| reason | when | what to do |", "|---|---|---|"]
         lines += [_row(reason, entry) for reason, entry in group.entries.items()]
     return "\n".join([*lines, ""])

@@ -145,7 +145,9 @@ def _within(wanted: Any, live: Any, path: str = "") -> bool:
             return False
         key = "mountPath" if path == "volumeMounts" else "name"
         by_key = {item.get(key): item for item in live if isinstance(item, Mapping)}
-        return all(_within(item, by_key[item[key]]) if item[key] in by_key else _is_optional(item) for item in wanted)
+        return all(
+            _within(item, by_key[item[key]]) if item.get(key) in by_key else _is_optional(item) for item in wanted
+        )
     return bool(wanted == live)
 
 

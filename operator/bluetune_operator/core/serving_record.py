@@ -2,7 +2,8 @@
 
 Whether a Deployment has lost its version is judged by what was written into it, and not by what this release would
 write: another release may say the same in other fields, and an upgrade of bluetune must not restart every blue
-Deployment. What this release would write goes in with the next version, or when the spec asks for something else.
+Deployment. What this release would write goes in with the next version, or when the Deployment is told anew. The record
+is compared with, and never written: whoever can write a status says nothing in a Deployment by it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,22 @@ class Wanted:
     """`asked_by` of the model's spec."""
     patch: Object
     """The apply configuration that says it."""
+    told: Told | None = None
+    """The record of a Deployment that was told it before."""
+
+    def is_recorded(self, deployment: Mapping[str, Any]) -> bool:
+        """Whether a Deployment says it as the record has it."""
+        return self.told is not None and tells(deployment, {"spec": {"template": self.told.template}})
+
+    def is_told(self, deployment: Mapping[str, Any] | None) -> bool:
+        """Whether a Deployment says it, in the words of this release or of the one that told it."""
+        return deployment is not None and (self.is_recorded(deployment) or tells(deployment, self.patch))
+
+
+def wanted_of(version: str, digest: str, asked: str, patch: Object, told: Told | None) -> Wanted:
+    """With the record, if that is about the same version and spec."""
+    same = told is not None and (told.version, told.digest, told.asked) == (version, digest, asked)
+    return Wanted(version, digest, asked, patch, told if same else None)
 
 
 def asked_by(serving: Serving, store: StoreSpec) -> str:
@@ -35,25 +52,20 @@ def asked_by(serving: Serving, store: StoreSpec) -> str:
     return digest_of_parts(serving.container, serving.delivery, serving.mount_path, where, serving.fetcher, target)
 
 
-def as_recorded(wanted: Wanted, told: Told | None) -> Wanted:
-    """With the fields that were written for the same version and spec, if they were."""
-    if told is None or (told.version, told.digest, told.asked) != (wanted.version, wanted.digest, wanted.asked):
-        return wanted
-    patch = {**wanted.patch, "spec": {**wanted.patch["spec"], "template": told.template}}
-    return Wanted(wanted.version, wanted.digest, wanted.asked, patch)
-
-
 def told_now(deployment: Mapping[str, Any] | None, told: Told | None, candidates: Sequence[Wanted]) -> Told | None:
     """What to keep: the first of the candidates that the Deployment says, or what was kept before.
 
     It is kept by what is seen, so an operator that dies after it has written the Deployment finds it out later.
     """
     for wanted in candidates:
-        if deployment is not None and tells(deployment, wanted.patch):
-            return Told(
-                version=wanted.version,
-                digest=wanted.digest,
-                asked=wanted.asked,
-                template=wanted.patch["spec"]["template"],
-            )
+        if deployment is None or not wanted.is_told(deployment):
+            continue
+        if wanted.is_recorded(deployment):
+            return wanted.told
+        return Told(
+            version=wanted.version,
+            digest=wanted.digest,
+            asked=wanted.asked,
+            template=wanted.patch["spec"]["template"],
+        )
     return told

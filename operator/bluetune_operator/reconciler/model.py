@@ -63,7 +63,6 @@ from bluetune_operator.core.rollout_choice import (
 )
 from bluetune_operator.core.rollout_turns import takes_a_turn
 from bluetune_operator.core.serving_fields import last_writer
-from bluetune_operator.core.serving_patch import tells
 from bluetune_operator.core.serving_pods import scaled_down, serving_pods
 from bluetune_operator.core.times import stamp
 from bluetune_operator.reconciler.base import Context
@@ -411,7 +410,7 @@ class ModelReconciler:
         current = subject.status.current
         if current is None or blue.deployment is None:
             return False
-        return not tells(blue.deployment, self._rollouts.wanted(subject, current.version, current.digest).patch)
+        return not self._rollouts.wanted(subject, current.version, current.digest).is_told(blue.deployment)
 
     async def _write(self, model: Object, old: EmbeddingModelStatus, outcome: Outcome) -> None:
         generation = model["metadata"].get("generation", 0)

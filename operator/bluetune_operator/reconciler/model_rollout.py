@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bluetune_api import store_layout
@@ -46,7 +46,7 @@ from bluetune_operator.core.serving_patch import (
     unsafe,
 )
 from bluetune_operator.core.serving_pods import blue_view, label_selector, own_pods, serving_pods
-from bluetune_operator.core.serving_record import Wanted, as_recorded, asked_by, told_now
+from bluetune_operator.core.serving_record import Wanted, asked_by, told_now, wanted_of
 from bluetune_operator.core.workloads import pods_of
 from bluetune_operator.reconciler.base import Context
 from bluetune_operator.reconciler.index_work import IndexWork
@@ -120,7 +120,7 @@ class Rollouts:
         serving, store, namespace = subject.serving, subject.spec.store, namespace_of(subject.model)
         patch = serving_patch(serving, store, namespace, version, digest, fetcher)
         told = subject.status.blue.told if subject.status.blue is not None else None
-        return as_recorded(Wanted(version, digest, asked_by(serving, store), patch), told)
+        return wanted_of(version, digest, asked_by(serving, store), patch, told)
 
     def served(self, subject: Subject, blue: Blue) -> ServedBy:
         """The Deployment and what it is told, as the status keeps it."""
@@ -163,6 +163,8 @@ class Rollouts:
             job=await self._job_view(subject, rollout, job) if job is not None else None,
             blue=blue_view(blue.deployment, blue.pods, patch, blue.blocked, subject.now),
         )
+        if self.wanted(subject, version, digest).is_told(blue.deployment):  # in the words of another release, too
+            seen = replace(seen, blue=replace(seen.blue, matches=True))
         move = advance(rollout, seen)
         match move.action:
             case None:

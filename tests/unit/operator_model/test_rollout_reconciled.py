@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bluetune_api import store_layout
 from bluetune_api.objectstore import StoreUnreachable
 from bluetune_operator.core.errors import WebhookFailed
 from bluetune_operator.core.kinds import DEPLOYMENTS, JOBS, MODELS, PODS
@@ -259,3 +260,39 @@ def test_the_fetcher_is_the_operators_image_on_the_way_and_on_the_way_back() -> 
     scene.edit(serving=None)
     scene.look(3)
     assert (scene.told(), images()) == (OLD, ["operator:1"])
+
+
+def test_an_owner_record_of_a_newer_release_freezes_a_rollout_and_abandons_nothing() -> None:
+    scene = rolling()
+    owner = scene.store.kept[store_layout.OWNER]
+    scene.store.kept[store_layout.OWNER] = owner.replace(b'"formatVersion":1', b'"formatVersion":2')
+    scene._restarted()
+    before, written = dict(scene.rollout), list(scene.kube.written)
+    scene.look(5)
+    assert scene.conditions[-1][:2] == ("False", "FormatTooNew")
+    assert "upgrade the operator" in scene.conditions[-1][2]
+    assert (scene.rollout, scene.kube.written) == (before, written)
+    assert scene.status["deployment"] == "blue", "it is still this model's"
+    scene.store.kept[store_layout.OWNER] = owner
+    scene.roll()
+    scene.until("Done")
+    assert scene.told() == NEW
+
+
+@pytest.mark.parametrize("reason", ["FormatTooNew", "VersionInvalid"])
+def test_a_model_without_status_rolls_nothing_out_by_a_record_that_it_cannot_read(reason: str) -> None:
+    scene = Scene(**TIMES)
+    scene.look(2)
+    current = scene.store.kept[store_layout.CURRENT]
+    newer = current.replace(b'"formatVersion":1', b'"formatVersion":2')
+    scene.store.kept[store_layout.CURRENT] = newer if reason == "FormatTooNew" else b"{"
+    model = copy.deepcopy(scene.kube.objects[MODELS.plural, "shop"])
+    for field in ("current", "history", "rollout"):
+        model["status"].pop(field, None)
+    scene.kube.put(MODELS, model)
+    blue = scene.kube.objects[DEPLOYMENTS.plural, "blue"]
+    blue["spec"]["template"]["metadata"]["annotations"] = {}  # nor does the Deployment tell
+    scene.look(3)
+    assert scene.conditions[-1][:2] == ("False", reason)
+    assert scene.kube.written == []
+    assert scene.store.kept[store_layout.CURRENT] != current, "it is left for a person, or a newer operator"

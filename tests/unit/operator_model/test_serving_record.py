@@ -64,14 +64,32 @@ def test_another_rendering_goes_in_with_the_next_version(upgrade: Any) -> None:
     assert scene.status["blue"]["told"]["version"] == NEW
 
 
-def test_a_version_that_is_taken_out_comes_back_as_it_was(upgrade: Any) -> None:
+def test_a_version_that_is_taken_out_is_told_once_as_this_release_says_it(upgrade: Any) -> None:
     scene = at_rest()
     upgrade(scene)
     blue = scene.kube.objects[DEPLOYMENTS.plural, "blue"]
     blue["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] = NEW
     scene.until("Wait")
+    scene.roll()
+    scene.until("Done")
+    scene.look(20, seconds=600)
     assert scene.told() == OLD
-    assert "BLUETUNE_LATER" not in variables(scene)
+    assert "BLUETUNE_LATER" in variables(scene)
+    assert [verb for verb, _ in scene.kube.written] == ["apply"]
+
+
+def test_a_forged_record_gets_nothing_into_a_deployment() -> None:
+    scene = at_rest()
+    model = scene.kube.objects[MODELS.plural, "shop"]
+    forged = {"spec": {"hostNetwork": True, "containers": [{"name": "server", "image": "evil"}, {}]}}
+    model["status"]["blue"]["told"]["template"] = forged
+    blue = scene.kube.objects[DEPLOYMENTS.plural, "blue"]
+    blue["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] = NEW
+    scene.until("Wait")
+    template = scene.kube.objects[DEPLOYMENTS.plural, "blue"]["spec"]["template"]
+    assert "hostNetwork" not in template["spec"]
+    assert "evil" not in str(template)
+    assert scene.told() == OLD
 
 
 @pytest.mark.parametrize("step", ["Patch", "Wait"])

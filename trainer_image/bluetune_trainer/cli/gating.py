@@ -54,6 +54,8 @@ class GateOfRun:
         live = plan.live_version or plan.start_version
         assert live is not None  # noqa: S101 - the plan was judged when it was read
         self._live = live
+        # what cannot be read then ends the run before it has trained, and not after
+        earlier_evidence(store, live, plan.owner.uid)
 
     def cross_fit(self, split: Split, on_step: Callable[[float], None]) -> CrossFit | None:
         """What the search does for the gate: folds, where nothing is held out and clicks decide; else nothing."""
