@@ -153,7 +153,7 @@ def jobs(namespace: str) -> list[Case]:
         Case("a check is resumed", "jobs", changed(job, "spec/suspend", False), old=job),
         Case("a reindex Job", "jobs", index),
         Case("in the system's namespace", "jobs", elsewhere, "policies.forbiddenNamespaces", namespace="kube-system"),
-        refused("without our label", "metadata/labels", {}, "managed-by"),
+        refused("without our label", "metadata/labels", {"app": "others"}, "managed-by"),
         refused("without an owner", "metadata/ownerReferences", [], "owned by"),
         refused("a container of another registry", f"{POD}/containers", [*containers, shell], "policies.images"),
         refused("of another registry", f"{POD}/containers/0/image", "evil.example.com/x", "policies.images"),
@@ -184,7 +184,8 @@ def children(namespace: str) -> list[Case]:
     theirs, said = changed(plan, "metadata/labels", {}), "makes and deletes"
     return [
         Case("a Job is deleted", "children", None, old=job),
-        Case("a Job of others is deleted", "children", None, said, changed(job, "metadata/labels", {})),
+        # without any, it would get those of its pods
+        Case("a Job of others is deleted", "children", None, said, changed(job, "metadata/labels", {"app": "others"})),
         Case("a plan", "children", plan),
         Case("a ConfigMap without our label", "children", theirs, said),
         Case("a ConfigMap of others is deleted", "children", None, said, theirs),

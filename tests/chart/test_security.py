@@ -21,7 +21,7 @@ STORE = (
 )
 HUB = '[{"ports":[{"port":443,"protocol":"TCP"}]}]'
 ON = ("networkPolicy.enabled=true", f"networkPolicy.store={STORE}")
-STAGES = {"import": "import", "check": "check", "run": "train"}
+STAGES = {"import": "import", "check": "check", "run": "train", "index": "index", "load": "load"}
 
 
 def of_kind(objects: list[Object], kind: str) -> list[Object]:

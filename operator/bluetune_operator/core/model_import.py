@@ -83,8 +83,8 @@ def import_job(model: Object, settings: TrainerJob) -> Object:
 
 
 def outdated(job: Json, model: Object, pods: Sequence[Object] = ()) -> bool:
-    """Whether a Job was made for another generation of the model and failed, keeps failing for an outage, or is suspended
-    without a pod: what the edit corrects may be what it fails or waits for, such as the store's endpoint or the queue,
+    """Whether a Job was made for another generation of the model and failed, keeps failing for an outage, or waits
+    suspended without a pod: the edit may correct what it fails or waits for, such as the store's endpoint or the queue,
     and it would go on with the plan of before."""
     annotations = job["metadata"].get("annotations") or {}
     made_for = annotations.get(GENERATION_ANNOTATION)
