@@ -57,7 +57,7 @@ def test_tasks_come_by_themselves_and_each_batch_once_through_an_outage(operator
     all_runs = ended_runs(world, 3, 240)
     assert [run["batchId"] for run in all_runs] == ["b3", "b2", "b4"]
     world.until("emodel/m", lambda o: retraining(o).get("reason") == "WaitingForBatch", 120)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120  # the next look removes them
     while len(made(world)) > 1 and time.monotonic() < deadline:
         time.sleep(0.5)
     (kept,) = made(world)

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from bluetune_api.method import FineTuningMethod
 from bluetune_api.model import EmbeddingModel, EmbeddingModelSpec, EmbeddingModelStatus
 from bluetune_api.objectstore import StoreError
+from bluetune_api.reading import read_spec
 from bluetune_api.reasons import Reason
 from bluetune_api.retrain import Retrain, RetrainRun, RetrainStatus
 from bluetune_api.task import FineTuningTask
@@ -131,7 +132,7 @@ class RetrainReconciler:
 
     def _subject(self, model: Object) -> _Subject | None:
         try:
-            spec = EmbeddingModelSpec.model_validate(model["spec"])
+            spec = read_spec(EmbeddingModelSpec, model["spec"])
             status = EmbeddingModelStatus.model_validate(model.get("status") or {})
         except ValidationError:
             return None
