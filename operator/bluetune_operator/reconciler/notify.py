@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bluetune_api.model import EmbeddingModelSpec, EmbeddingModelStatus
 from bluetune_api.notify import Notice, Notify, NotifyStatus, SecretKey, Url
+from bluetune_api.reading import read_spec
 from bluetune_operator.adapters.webhooks import Webhooks
 from bluetune_operator.core.errors import ApiError
 from bluetune_operator.core.kinds import MODELS, SECRETS, TASKS, Object, is_deleting, name_of, namespace_of, uid_of
@@ -48,7 +49,7 @@ class NotifyReconciler:
         if model is None or is_deleting(model):
             return None
         try:
-            spec = EmbeddingModelSpec.model_validate(model["spec"])
+            spec = read_spec(EmbeddingModelSpec, model["spec"])
             status = EmbeddingModelStatus.model_validate(model.get("status") or {})
         except ValidationError:
             return None  # the model's reconciler says so
