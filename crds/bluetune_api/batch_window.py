@@ -74,7 +74,13 @@ class Window:
     learned: list[str]
 
 
-def window(complete: Iterable[CompleteBatch], lineage: Collection[str], asked: Batches, now: float) -> Window:
+def window(
+    complete: Iterable[CompleteBatch],
+    lineage: Collection[str],
+    asked: Batches,
+    now: float,
+    named: str | None = None,
+) -> Window:
     """Complete batches in the window, apart by whether the start version has learned from them.
 
     Args:
@@ -82,10 +88,16 @@ def window(complete: Iterable[CompleteBatch], lineage: Collection[str], asked: B
         lineage: ids that the start version or its ancestors were trained on (`Manifest.lineage_batches`).
         asked: the window.
         now: in seconds since the epoch.
+        named: the batch that the window ends with: it is new whatever was learned, and later ones are left out.
     """
     usable = sorted(
         (batch for batch in complete if is_batch_id(batch.batch_id)), key=lambda b: (b.completed, b.batch_id)
     )[::-1]
+    if named is not None:
+        end = next((number for number, batch in enumerate(usable) if batch.batch_id == named), len(usable))
+        rest = window(usable[end + 1 :], lineage, asked, now)
+        limit = asked.last or MAX_BATCHES
+        return Window([named, *rest.new][:limit], rest.learned)
     if asked.since is not None:
         usable = [batch for batch in usable if now - batch.completed <= seconds_of(asked.since)]
     known, limit = set(lineage), asked.last or MAX_BATCHES

@@ -15,6 +15,7 @@ from bluetune_api.base import (
     StatusModel,
     Timestamp,
 )
+from bluetune_api.batch_window import Batches
 
 MOST_RUNS_PER_WEEK = 168
 MOST_KEPT_RUNS = 2 * MOST_RUNS_PER_WEEK + 8
@@ -91,6 +92,9 @@ class Brakes(ApiModel):
 class TaskTemplate(ApiModel):
     """What the tasks are made with; as in a FineTuningTask."""
 
+    batches: Batches | None = None
+    """Learn from several batches at once: from the newest open one and those before it that the live version has not
+    learned from. Absent: from the newest open one."""
     deploy_as_blue: bool = False
     """Roll the new version out after training, if the gate lets it pass."""
     priority: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] = -10
@@ -123,8 +127,9 @@ class Retrain(ApiModel):
     """What makes a run due; any of them does. A run learns from the newest batch that is open: complete, and neither
     learned from nor tried by an earlier one."""
     min_sessions: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
-    """Fewest informative sessions of a batch that are worth a training, as the task's check counts them. A batch with
-    fewer costs its check, counts as no run, and stays open for a smaller minimum."""
+    """Fewest informative sessions that are worth a training, as the task's check counts them: of a batch, or with
+    `template.batches` of all that are new. Fewer cost the check, and count as no run. The batches stay open for a
+    smaller minimum, and with `template.batches` they are learned from together with the next one."""
     suspend: bool = False
     """Make no tasks; one that is there goes on. Times that pass meanwhile are not made up for."""
     resume: Annotated[str, StringConstraints(max_length=64)] | None = None

@@ -13,7 +13,6 @@ from bluetune_api.base import (
     Metrics,
     NameReference,
     QueueName,
-    Rule,
     ShortText,
     StatusModel,
     Text,
@@ -46,22 +45,14 @@ class FineTuningTaskSpec(ApiModel):
     """One run. Only `priority`, `suspend`, `cancel`, `pendingTimeoutSeconds` and `ttlSecondsAfterFinished` can
     change."""
 
-    RULES = (
-        Rule(
-            "!(has(self.batchId) && has(self.batches))",
-            "batchId and batches exclude each other: batchId names one batch, batches takes those of a window",
-            lambda s: s.batch_id is None or s.batches is None,
-            "batches",
-        ),
-    )
-
     model_ref: NameReference = immutable("The EmbeddingModel to fine-tune.")
     method_ref: NameReference | None = immutable("The FineTuningMethod; default: the model's.", None)
     batch_id: BatchId | None = immutable(
         "Clickstream batch; default: the newest complete one that the start version has not learned from.", None
     )
     batches: Batches | None = immutable(
-        "Several batches instead of one: all complete ones of a window that the start version has not learned from.",
+        "Several batches instead of one: all complete ones of a window that the start version has not learned from;"
+        " with batchId the window ends with that batch.",
         None,
     )
     start_from: VersionId | None = immutable("Version to start from; default: the model's current one.", None)

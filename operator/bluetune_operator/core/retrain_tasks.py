@@ -165,6 +165,12 @@ def surplus(tasks: Iterable[Object], history: History, at_work: frozenset[str]) 
     return [*good[: max(0, len(good) - history.succeeded)], *bad[: max(0, len(bad) - history.failed)]]
 
 
+def learned_batches(task: Object, batch_id: str) -> list[str]:
+    """The new batches of a task: of one that took none yet, the one that it names."""
+    chosen = ((task.get("status") or {}).get("batches") or {}).get("learn")
+    return [str(batch) for batch in chosen] if isinstance(chosen, list) and chosen else [batch_id]
+
+
 def taken_batches(tasks: Iterable[Object], model: Object) -> frozenset[str]:
     """Batches of tasks of people, of the model, that are at work or ended well."""
     found = set()
@@ -173,5 +179,5 @@ def taken_batches(tasks: Iterable[Object], model: Object) -> frozenset[str]:
             continue
         batch = (task.get("status") or {}).get("batchId") or task["spec"].get("batchId")
         if batch is not None:
-            found.add(str(batch))
+            found.update(learned_batches(task, str(batch)))
     return frozenset(found)

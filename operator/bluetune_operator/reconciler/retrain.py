@@ -59,6 +59,7 @@ from bluetune_operator.core.retrain_tasks import (
     ended,
     holder_among,
     is_made,
+    learned_batches,
     made_task,
     surplus,
     taken_batches,
@@ -258,7 +259,8 @@ class RetrainReconciler:
                     continue
                 end, about = found, task
             store = await self._context.stores.open(subject.model)
-            await self._batches.record(subject.model, store, batch_id=run.batch_id, task=about, outcome=end.outcome)
+            batches = learned_batches(about, run.batch_id)
+            await self._batches.record(subject.model, store, batches=batches, task=about, outcome=end.outcome)
             state = settled(state, run.task, end)
         return state
 

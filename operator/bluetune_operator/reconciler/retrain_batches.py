@@ -1,7 +1,7 @@
 """Which batches of a store are open to spec.retrain: one listing, and what was read once and cannot change."""
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from bluetune_api import store_layout
@@ -109,11 +109,19 @@ class RetrainBatches:
         self.forget(namespace_of(model), name_of(model))
         return False
 
-    async def record(self, model: Object, store: AsyncStore, *, batch_id: str, task: Object, outcome: Outcome) -> None:
-        """Write down what a run has done with a batch. Raises StoreError, StoreProblem."""
+    async def record(
+        self, model: Object, store: AsyncStore, *, batches: Sequence[str], task: Object, outcome: Outcome
+    ) -> None:
+        """Write down what a run has done with its batches. Raises StoreError, StoreProblem."""
         await require_ours(model, store)
-        digest = batch_digest(batch_id)
         sessions = await _informative(store, uid_of(task)) if outcome == "TooFewSessions" else None
+        for batch_id in batches:
+            await self._record(model, store, batch_id, task, outcome, sessions)
+
+    async def _record(
+        self, model: Object, store: AsyncStore, batch_id: str, task: Object, outcome: Outcome, sessions: int | None
+    ) -> None:
+        digest = batch_digest(batch_id)
         key = store_layout.too_small(digest, sessions) if sessions is not None else store_layout.retrained(digest)
         record = RetrainedBatch(
             batch_id=batch_id, task=name_of(task), outcome=outcome, informative_sessions=sessions

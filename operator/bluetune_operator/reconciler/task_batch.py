@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from bluetune_api import store_layout
 from bluetune_api.base import seconds_of
-from bluetune_api.batch_window import Batches, window
+from bluetune_api.batch_window import Batches, selection, window
 from bluetune_api.batches import MAX_PAGES, BatchSearch, Found, ListingTooLong, too_many
 from bluetune_api.method import FineTuningMethod
 from bluetune_api.objectstore import ObjectNotFound, Page, StoreError
@@ -44,7 +44,7 @@ async def choice(run: Run) -> Stay | None:
     found = Found([], [])
     try:
         chosen = BatchChoice(run.task.spec.batch_id)
-        if chosen.batch_id is None:
+        if chosen.batch_id is None or run.task.spec.batches is not None:
             chosen, found = await _newest_batch(run, start, live)
         message = "" if chosen.batch_id else await _nothing_new(run, start, chosen, found)
     except _LeftAlone:
@@ -108,7 +108,11 @@ async def _newest_batch(run: Run, start: str, live: str | None) -> tuple[BatchCh
 
         await _list_all(run, store, folder, take, began)
     if asked is not None:
-        return choose_batches(window(found.complete, learned, asked, now), asked, recipe, tried), found
+        named = run.task.spec.batch_id
+        inside = window(found.complete, learned, asked, now, named)
+        if named is not None:  # whoever names a batch wants it, tried or not
+            return BatchChoice(named, selection(inside, asked)), found
+        return choose_batches(inside, asked, recipe, tried), found
     return choose_batch(found.complete, learned, recipe, tried), found
 
 

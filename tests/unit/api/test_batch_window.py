@@ -20,6 +20,14 @@ def test_since_counts_from_when_a_batch_was_complete() -> None:
     assert window(STORE, (), Batches(since="1h"), now=9 * DAY).new == []
 
 
+def test_a_window_ends_with_the_batch_that_is_named() -> None:
+    assert window(STORE, {"dt=3"}, Batches(last=3), now=8 * DAY, named="dt=5") == Window(
+        ["dt=5", "dt=4", "dt=2"], ["dt=3"]
+    )
+    assert window(STORE, {"dt=5"}, Batches(since="4d"), now=8 * DAY, named="dt=5").new == ["dt=5", "dt=4"]
+    assert window(STORE, (), Batches(last=1), now=8 * DAY, named="dt=5").new == ["dt=5"]
+
+
 def test_a_batch_inside_a_learned_folder_is_learned() -> None:
     hours = [CompleteBatch("dt=1/hour=05", DAY), CompleteBatch("dt=2/hour=05", 2 * DAY)]
     assert window(hours, {"dt=1"}, Batches(last=9), now=3 * DAY) == Window(["dt=2/hour=05"], ["dt=1/hour=05"])

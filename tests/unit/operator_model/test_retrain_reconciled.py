@@ -641,3 +641,48 @@ def test_a_model_that_no_longer_retrains_says_nothing_of_it_and_its_runs_still_c
     assert scene.look() is None
     assert all(c["type"] != "Retraining" for c in scene.model["status"]["conditions"])
     assert len(scene.status["runs"]) == 1
+
+
+def test_small_batches_are_learned_from_together_once_they_are_enough() -> None:
+    scene = Scene(minSessions=1000, template={"batches": {"last": 200}})
+    scene.batch("b1")
+    scene.look()
+    assert scene.tasks[0]["spec"]["batches"] == {"last": 200}
+
+    def too_few(name: str, batches: list[str], sessions: int) -> None:
+        task = next(task for task in scene.tasks if name_of(task) == name)
+        counts: Any = {"sessions": 9, "sessions_with_clicks": 9, "positives": 9, "results": 9, "duplicates": 0}
+        report = CheckReport(
+            valid=True, batch_id="b1", batch=[], items=[], coverage=1.0, broken_lines=0, catalogue_size=9, **counts
+        ).model_copy(update={"informative_sessions": sessions})
+        key = store_layout.check(task["metadata"]["uid"])
+        scene.store.kept[key] = report.model_dump_json(by_alias=True).encode()
+        scene.end(name, "TooFewSessions")
+        ended = copied(scene.server.get(TASKS, name))
+        ended["status"]["batches"] = {"learn": batches}
+        scene.server.put("trainer", TASKS, ended)
+        scene.later(minutes=2)
+        scene.look()
+
+    too_few(scene.created[0], ["b1"], 600)
+    assert scene.said == ("True", "WaitingForBatch")
+    scene.batch("b2")
+    scene.later(minutes=2)
+    scene.look()
+    assert [task["spec"]["batchId"] for task in scene.tasks if name_of(task) == scene.created[1]] == ["b2"]
+    too_few(scene.created[1], ["b2", "b1"], 900)
+    assert store_layout.too_small(batch_digest("b1"), 900) in scene.store.kept
+    assert len(scene.created) == 2, "nothing new came"
+    scene.batch("b3")
+    scene.later(minutes=2)
+    scene.look()
+    third = copied(scene.server.get(TASKS, scene.created[2]))
+    scene.end(scene.created[2], "Promoted")
+    ended = copied(scene.server.get(TASKS, scene.created[2]))
+    ended["status"]["batches"] = {"learn": ["b3", "b2", "b1"]}
+    scene.server.put("trainer", TASKS, ended)
+    scene.later(minutes=2)
+    scene.look()
+    assert third["spec"]["batchId"] == "b3"
+    assert {store_layout.retrained(batch_digest(name)) for name in ("b1", "b2", "b3")} <= scene.store.kept.keys()
+    assert scene.said == ("True", "WaitingForBatch")

@@ -173,7 +173,7 @@ def _batches(store: LocalStore, manifests: Manifests, method: MethodPlan) -> tup
     With them, the folders that are not taken for batches, as the end of a sentence, or empty.
     """
     spec, now = manifests.task.spec, time.time()
-    if spec.batch_id is not None:
+    if spec.batch_id is not None and spec.batches is None:
         return BatchSelection(learn=[spec.batch_id]), ""
     learned = read_manifest(store, spec.start_from)[0].lineage_batches if spec.start_from else []  # a base has none
     replays = spec.batches is not None and spec.batches.replay is not None
@@ -186,7 +186,7 @@ def _batches(store: LocalStore, manifests: Manifests, method: MethodPlan) -> tup
             reason="NoBatch",
         )
     if spec.batches is not None:
-        inside = window(found.complete, learned, spec.batches, now)
+        inside = window(found.complete, learned, spec.batches, now, spec.batch_id)
         return selection(inside, spec.batches) if inside.new else None, passed_over
     newest = select_batch(found.complete, learned)
     return BatchSelection(learn=[newest]) if newest is not None else None, passed_over
