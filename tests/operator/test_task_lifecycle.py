@@ -329,7 +329,9 @@ def test_a_job_in_a_queue_of_kueue_is_started_and_stopped_by_kueue_alone(on: OnM
 
 def test_a_namespace_goes_when_the_operator_is_gone(operator: Fixture, world: Fixture) -> None:
     world.basics()
-    world.kubectl.apply(world.task("t", **LONG), world.task("waiter"), world.task("asleep", suspend=True))
+    world.kubectl.apply(world.task("t", **LONG))
+    world.until("ftt/t", lambda o: "startTime" in (o.get("status") or {}))  # of one second, any could be the first
+    world.kubectl.apply(world.task("waiter"), world.task("asleep", suspend=True))
     world.until("ftt/t", lambda o: bool((o.get("status") or {}).get("progress")))
     operator.end()
     world.kubectl("delete", "namespace", operator.namespace, "--timeout=200s", timeout=210)

@@ -86,11 +86,11 @@ def test_several_batches_are_learned_together_and_not_tried_again(operator: Fixt
     world.batch("b2")
     world.kubectl.apply(world.task("both", batches={"last": 5}))
     both = world.ended("both")["status"]
-    assert (both["batchId"], both["batches"]) == ("b2", {"learn": ["b2", "b1"]})
+    assert (both["batchId"], both["batches"]) == ("b2", {"learn": ["b2", "b1"], "replay": []})
     world.kubectl.apply(world.task("again", batches={"last": 5}))
     assert conditions_of(world.ended("again", 15))["Succeeded"] == ("True", "AlreadyTried")
     world.kubectl.apply(world.task("named", batchId="b2", batches={"last": 5}))
-    assert world.ended("named")["status"]["batches"] == {"learn": ["b2", "b1"]}
+    assert world.ended("named")["status"]["batches"] == {"learn": ["b2", "b1"], "replay": []}
     world.batch("b3")
     world.kubectl.apply(world.task("more", batches={"last": 2, "replay": 0.5}, startFrom=both["bestModelId"]))
     more = world.ended("more")["status"]
