@@ -28,6 +28,8 @@ class EventColumns(ApiModel):
     """The item that was shown or clicked; absent in events without one."""
     position: Column = "position"
     """The item's place among the results, from 0 or 1; may be absent."""
+    dwell: Column | None = None
+    """Seconds that the user stayed with the item, for `minDwell`; may be absent in some events."""
 
 
 class EventTable(ApiModel):
@@ -96,6 +98,10 @@ class Clickstream(ApiModel):
     spaces, `_` and `-` do not matter. An event without a type is a click. A result counts by the highest gain of its
     events. Types that are not named are counted in the check, and do nothing else. Absent: clicks, additions to carts
     and lists, and purchases count 1 each; impressions, views, hovers, scrolls and the like do not count."""
+    min_dwell: Duration | None = None
+    """Clicks after which the user stayed for less than this do not count, for example `10s`. How long is said by
+    `dwell_seconds` of an event in Sessions, by `event_attributes.dwell_time` in UBI, and by the column `dwell` of a
+    table of one's own. Events that do not say it count. Absent: all do."""
     max_results: Annotated[int, Field(ge=2, le=10000)] = 100
     """Results of a search that are kept: those clicked first, then the others in the order shown. It bounds memory."""
     max_clicks: Annotated[int, Field(ge=1, le=10000)] = 50

@@ -1,10 +1,11 @@
 """One search session, checked: what was asked, what was shown, what was clicked."""
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, NoReturn
 
-from bluetune_trainer.data.event_types import IMPORTANCE, UNTYPED, EventTypes
+from bluetune_trainer.data.event_types import IMPORTANCE, LEFT_SOON, UNTYPED, EventTypes
 from bluetune_trainer.data.records import shortened
 from bluetune_trainer.data.tally import EventTally
 
@@ -16,6 +17,10 @@ MOST_RANK = 100_000
 """A larger rank is a score or an id."""
 CLIENTS = ("user_id", "client_id")
 """Fields that say who searched; the first one that is there counts."""
+DWELL = "dwell_seconds"
+"""Field of an event that says how long the user stayed with what was clicked."""
+SOON = "\0soon"
+"""End of a type's name, inside the readers of formats: the user stayed for too short a time."""
 _TEXT = {str}
 
 
@@ -143,6 +148,8 @@ def _clicked(events: object, types: EventTypes, tally: EventTally) -> dict[str, 
             gain *= event[IMPORTANCE]
         if not gain:
             continue
+        if LEFT_SOON in event or left_soon(event.get(DWELL), f"events[{i}].{DWELL}", types, tally):
+            continue
         object_id = event.get("object_id")
         if object_id is None:
             tally.without_object += 1
@@ -151,6 +158,28 @@ def _clicked(events: object, types: EventTypes, tally: EventTally) -> dict[str, 
             object_id = _id(object_id, f"events[{i}].object_id")
         clicked[object_id] = max(gain, clicked.get(object_id, 0.0))
     return clicked
+
+
+def event_of(object_id: str, name: str) -> dict[Any, Any]:
+    """An event of a session, from its type's name, which ends in SOON if the user stayed for too short a time."""
+    event: dict[Any, Any] = {"object_id": object_id, "event_type": name.removesuffix(SOON)}
+    return event | {LEFT_SOON: True} if name.endswith(SOON) else event
+
+
+def left_soon(dwell: object, field: str, types: EventTypes, tally: EventTally) -> bool:
+    """Whether the user stayed with what was clicked for too short a time, as far as the log says it; counts both.
+
+    Raises:
+        BrokenSession: `dwell` is no number of seconds.
+    """
+    if types.min_dwell is None or dwell is None:
+        return False
+    if isinstance(dwell, bool) or not isinstance(dwell, (int, float)) or not 0 <= dwell < math.inf:
+        raise BrokenSession(f"{field}: a number of seconds is expected, this is {shortened(dwell)}")
+    tally.with_dwell += 1
+    soon = dwell < types.min_dwell
+    tally.left_soon += soon
+    return soon
 
 
 def _ranks(results: list[Any]) -> list[int] | None:

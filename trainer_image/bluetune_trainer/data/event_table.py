@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bluetune_api.clickstream import EventTable
-from bluetune_trainer.data.clicks import BrokenSession
+from bluetune_trainer.data.clicks import SOON, BrokenSession, event_of, left_soon
 from bluetune_trainer.data.event_types import EventTypes, plain
 from bluetune_trainer.data.notes import counted
 from bluetune_trainer.data.tally import SessionTally
@@ -50,6 +50,7 @@ class _Log:
     def __init__(self, table: EventTable, types: EventTypes, tally: SessionTally) -> None:
         self._types, self._tally, self._pause = types, tally, 60.0 * table.pause_minutes
         self._shown = set(map(plain, table.shown_types))
+        self._dwell = (table.columns.dwell if table.columns else None) or "dwell"
         self._who: dict[str, int] = {}
         self._texts: dict[str, int] = {}
         self._kinds: dict[str, int] = {"": QUERY, "\0": SHOWN}
@@ -73,7 +74,9 @@ class _Log:
             self._tally.events.count(event.type)
             self._tally.events.without_object += 1
         if gain or shown:
-            kind = SHOWN if shown else self._kinds.setdefault(event.type, len(self._kinds))
+            soon = gain and event.items and left_soon(event.dwell, self._dwell, self._types, self._tally.events)
+            name = event.type + (SOON if soon else "")
+            kind = SHOWN if shown else self._kinds.setdefault(name, len(self._kinds))
             for item, place in event.items:
                 self._append(key, line, event, kind, item, place)
 
@@ -108,11 +111,11 @@ class _Log:
             elif open_ is None:
                 self._without_search += 1
                 if kind != SHOWN:
-                    self._tally.events.count(kinds[kind])
+                    self._tally.events.count(kinds[kind].removesuffix(SOON))
             elif kind == SHOWN:
                 open_.shown.setdefault(text, self._place[at])
             else:
-                open_.events.append({"object_id": text, "event_type": kinds[kind]})
+                open_.events.append(event_of(text, kinds[kind]))
         yield from _ended(open_)
         self._tally.notes += counted(
             ("searches found by user, time and query", number),

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from bluetune_api.base import seconds_of
+from bluetune_api.clickstream import Clickstream
 from bluetune_trainer.errors import PlanInvalid
 
 DEFAULT_TYPES = (
@@ -19,6 +21,9 @@ WEIGHED = "weighed by the plugin"
 IMPORTANCE = object()
 """Key of an event's importance, a factor on its gain, that a plugin gives it; no log can hold such a key."""
 
+LEFT_SOON = object()
+"""Key of an event after which the user stayed for too short a time; no log can hold such a key."""
+
 MOST_REMEMBERED = 1000
 """Names whose gain is looked up once."""
 
@@ -28,13 +33,21 @@ def plain(name: str) -> str:
     return "".join(filter(str.isalnum, name.casefold()))
 
 
+def types_of(clickstream: Clickstream) -> "EventTypes":
+    """What a method counts. Raises PlanInvalid."""
+    least = clickstream.min_dwell
+    return EventTypes(clickstream.event_types, None if least is None else seconds_of(least))
+
+
 class EventTypes:
     """Gains of the types of events. Raises PlanInvalid if two names are the same type.
 
-    `levels` are the different gains, ascending, the first being 0: what does not count.
+    `levels` are the different gains, ascending, the first being 0: what does not count. `min_dwell` is how many seconds
+    the user must have stayed, where the log says it; None: that does not matter.
     """
 
-    def __init__(self, gains: Mapping[str, float] | None = None) -> None:
+    def __init__(self, gains: Mapping[str, float] | None = None, min_dwell: float | None = None) -> None:
+        self.min_dwell = min_dwell
         named = dict.fromkeys(DEFAULT_TYPES, 1.0) if gains is None else gains
         self._gains: dict[str, float] = {plain(WEIGHED): 1.0}
         for name, gain in named.items():

@@ -6,7 +6,7 @@ from typing import Literal
 
 from bluetune_api.clickstream import Clickstream
 from bluetune_trainer.data import event_table, ubi
-from bluetune_trainer.data.event_types import EventTypes
+from bluetune_trainer.data.event_types import types_of
 from bluetune_trainer.data.tally import SessionTally
 
 LOOKED_AT = 100
@@ -37,9 +37,9 @@ def sessions_of(
         tally.format = found(first)
         lines = chain(first, lines)
     if tally.format == "UBI":
-        return ubi.sessions(lines, known, EventTypes(clickstream.event_types), tally)
+        return ubi.sessions(lines, known, types_of(clickstream), tally)
     if clickstream.events is not None:
-        return event_table.sessions(lines, clickstream.events, EventTypes(clickstream.event_types), tally)
+        return event_table.sessions(lines, clickstream.events, types_of(clickstream), tally)
     return lines
 
 

@@ -3,7 +3,7 @@
 from bluetune_api.model import Gate
 from bluetune_api.records import CheckReport, MethodPlan
 from bluetune_trainer.data.clicks import rfc3339
-from bluetune_trainer.data.event_types import EventTypes
+from bluetune_trainer.data.event_types import types_of
 from bluetune_trainer.data.notes import catalogue_notes, event_counts, notes
 from bluetune_trainer.data.problems import Observed, batch_problems, data_problems
 from bluetune_trainer.data.sight import sight_of
@@ -13,7 +13,7 @@ from bluetune_trainer.data.tally import FIRST
 def report(seen: Observed, method: MethodPlan, gate: Gate) -> CheckReport:
     """check.json of a batch. `gate` is what will be asked of a model that learns from it."""
     problems = batch_problems(seen) or data_problems(seen, method)
-    tally, types = seen.sessions, EventTypes(method.clickstream.event_types)
+    tally, types = seen.sessions, types_of(method.clickstream)
     sight = sight_of(seen.split, gate)
     return CheckReport(
         valid=not problems,

@@ -25,6 +25,11 @@ def notes(tally: SessionTally, types: EventTypes, clickstream: Clickstream) -> l
         *([read] if tally.format != "Sessions" else []),
         *tally.notes,
         *([f"events that do not count as clicks: {others}; clickstream.eventTypes says which count"] if others else []),
+        *(
+            ["no event says how long the user stayed, so clickstream.minDwell changes nothing"]
+            if clickstream.min_dwell is not None and events.types and not events.with_dwell
+            else []
+        ),
         *counted(
             ("sessions that the plugin left out", tally.left_out),
             *tally.set_aside.items(),
@@ -32,6 +37,11 @@ def notes(tally: SessionTally, types: EventTypes, clickstream: Clickstream) -> l
                 f"sessions of clients with more than {clickstream.max_searches_per_client}"
                 " (clickstream.maxSearchesPerClient), which were left out",
                 tally.of_busy_clients,
+            ),
+            (
+                f"clicks after which the user stayed for less than {clickstream.min_dwell} (clickstream.minDwell),"
+                " which do not count",
+                events.left_soon,
             ),
             ("events without an object_id, which do nothing", events.without_object),
             ("clicks on what is not among the search's results, which do nothing", tally.clicks_not_shown),

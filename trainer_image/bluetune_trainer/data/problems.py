@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from bluetune_api import store_layout
 from bluetune_api.method import Settings
 from bluetune_api.records import MethodPlan, PinnedObject
-from bluetune_trainer.data.event_types import EventTypes
+from bluetune_trainer.data.event_types import EventTypes, types_of
 from bluetune_trainer.data.formats import READABLE
 from bluetune_trainer.data.measurable import metric_problems
 from bluetune_trainer.data.notes import named, of_other_types
@@ -147,7 +147,7 @@ def data_problems(seen: Observed, method: MethodPlan) -> list[str]:
         problems.append("no session of the batch can be read")
     problems.extend(tally.problems)
     if items.items and tally.read:
-        types = EventTypes(method.clickstream.event_types)
+        types = types_of(method.clickstream)
         problems.extend(
             _coverage_problems(tally, settings)
             or _nothing_to_tell_apart(tally)

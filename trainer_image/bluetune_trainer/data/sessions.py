@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bluetune_api.clickstream import Clickstream
 from bluetune_trainer.data.clicks import BrokenSession, Session, session_of
 from bluetune_trainer.data.counting import count
-from bluetune_trainer.data.event_types import EventTypes
+from bluetune_trainer.data.event_types import EventTypes, types_of
 from bluetune_trainer.data.hygiene import NOBODY, Hygiene, without_busy_clients
 from bluetune_trainer.data.rows import Rows, cap, merge
 from bluetune_trainer.data.tally import SessionTally
@@ -45,7 +45,7 @@ def read_sessions(
         PluginFailed: a hook returned what is no session, or no query.
     """
     clickstream = clickstream or Clickstream()
-    types = EventTypes(clickstream.event_types)
+    types = types_of(clickstream)
     builder, hygiene = _Builder(catalogue, tally, types, clickstream.max_results), Hygiene(clickstream)
     for key, line, raw in records:
         try:

@@ -74,6 +74,10 @@ class EventTally:
     """By type."""
     without_object: int = 0
     """Of a type that counts, without an object."""
+    with_dwell: int = 0
+    """Of a type that counts, that say how long the user stayed; looked at only where that matters."""
+    left_soon: int = 0
+    """Of these, after which the user stayed for less than clickstream.minDwell."""
 
     def count(self, name: str, events: int = 1) -> None:
         """Count events of a type."""

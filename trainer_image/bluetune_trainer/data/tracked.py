@@ -27,6 +27,8 @@ class Tracked(NamedTuple):
     """Items that were left out, because they are of another list than the search's."""
     shown: Sequence[Item] = ()
     """The list of results, where an event of any type brings it."""
+    dwell: object = None
+    """Seconds that the user stayed, as logged."""
 
 
 Track = Callable[[Mapping[str, Any]], Tracked]
@@ -49,4 +51,5 @@ def of_columns(row: Mapping[str, Any], columns: EventColumns) -> Tracked:
         type=needed(row, columns.type),
         query=text(at(row, columns.query), columns.query),
         items=[] if item is None else [(item, place_of(at(row, columns.position)))],
+        dwell=at(row, columns.dwell) if columns.dwell is not None else None,
     )

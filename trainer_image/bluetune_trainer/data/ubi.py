@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bluetune_trainer.data.clicks import BrokenSession, fields_of, seconds_of, whole
+from bluetune_trainer.data.clicks import SOON, BrokenSession, event_of, fields_of, left_soon, seconds_of, whole
 from bluetune_trainer.data.event_types import EventTypes, plain
 from bluetune_trainer.data.notes import counted
 from bluetune_trainer.data.records import shortened
@@ -188,7 +188,9 @@ class _Log:
             self._search.append(number)
             self._item.append(self._id(object_id))
             self._ordinal.append(NO_ORDINAL if ordinal is None else ordinal)
-            self._kind.append(IMPRESSION if seen else self._kinds.setdefault(name, len(self._kinds)))
+            soon = gain and left_soon(_dwell(event), "event_attributes.dwell_time", self._types, self._tally.events)
+            kind = name + (SOON if soon else "")
+            self._kind.append(IMPRESSION if seen else self._kinds.setdefault(kind, len(self._kinds)))
             self._application.append(min(application, 2**15 - 1))
             if seen:
                 self._tally.events.count(name)
@@ -217,7 +219,7 @@ class _Log:
             if text is None or not text.strip() or number in self._typed_ahead:
                 without_text += number not in self._typed_ahead
                 for _, name in deeds:
-                    self._tally.events.count(name)
+                    self._tally.events.count(name.removesuffix(SOON))
                 continue
             seen: dict[int, int] = {}
             for one, act, place in zip(items, acts, ranks, strict=True):
@@ -240,7 +242,7 @@ class _Log:
                     "client_id": clients[self._client[number]] or None,
                     "created_at": created if created < np.inf else None,
                     "search_results": shown,
-                    "events": [{"object_id": object_id, "event_type": name} for object_id, name in deeds],
+                    "events": [event_of(object_id, name) for object_id, name in deeds],
                 },
             )
         self._tally.notes += counted(
@@ -276,6 +278,11 @@ class _Log:
         if compared >= FEWEST_COMPARED:
             return same / compared < MOST_BY_CHANCE
         return not any(one in known for one in hits)
+
+
+def _dwell(event: Mapping[str, Any]) -> object:
+    attributes = event.get("event_attributes")
+    return attributes.get("dwell_time") if isinstance(attributes, Mapping) else None
 
 
 def _text(document: Mapping[str, Any], field: str) -> str | None:
