@@ -8,7 +8,7 @@ import pytest
 
 from bluetune_api.objectstore import LocalStore, StoreError
 from bluetune_api.records import CheckReport, Plan, Result, Trial
-from bluetune_trainer.errors import StoreFailed, as_trainer_error
+from bluetune_trainer.errors import PlanInvalid, StoreFailed, as_trainer_error
 from bluetune_trainer.store.runs import StoredTrials, keep_plan, read
 
 OWNER = {"kind": "FineTuningTask", "name": "t", "namespace": "n", "uid": "u1"}
@@ -19,7 +19,7 @@ TRIAL = {"trial": 0, "status": "ok", "params": {}, "quality": 0.5}
 @pytest.mark.parametrize("kind", [Plan, CheckReport, Trial, Result])
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{", b"null", b"[]", b"\xff\xfe", b'{"formatVersion": 2}', b'{"trial": NaN}', b"[" * 100_000, b'{"x": 1}'],
+    [b"", b"{", b"null", b"[]", b"\xff\xfe", b'{"formatVersion": "2"}', b'{"trial": NaN}', b"[" * 100_000, b'{"x": 1}'],
 )
 def test_a_record_that_cannot_be_read_is_named(tmp_path: Path, kind: Any, data: bytes) -> None:
     store = LocalStore(tmp_path)
@@ -31,10 +31,10 @@ def test_a_record_that_cannot_be_read_is_named(tmp_path: Path, kind: Any, data: 
     assert as_trainer_error(e.value).exit_code == 15  # no outage, which would be waited for without an end
 
 
-def test_a_plan_of_another_format_says_so(tmp_path: Path) -> None:
+def test_a_plan_of_a_newer_format_says_which_side_to_upgrade(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     store.put("runs/u1/plan.json", json.dumps({**PLAN, "formatVersion": 2}).encode())
-    with pytest.raises(StoreFailed, match="formatVersion: Input should be 1"):
+    with pytest.raises(PlanInvalid, match="formatVersion is 2, and this trainer reads up to 1: upgrade the trainer"):
         keep_plan(store, Plan.model_validate(PLAN))
 
 
