@@ -27,7 +27,7 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 BETA = f"{GROUP}/v1beta1"
 KEPT = f"{GROUP}/v1beta1"
 """Annotation with what v1alpha1 has no place for, as JSON."""
-slow = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def to_beta(alpha: Json) -> Json:
@@ -78,16 +78,18 @@ def alphas(kind: type[Resource]) -> st.SearchStrategy[Json]:
     return st.fixed_dictionaries(whole, optional={"status": documents(part(kind, "status"))})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.__name__)
-@slow
+@few
 @given(data=st.data())
 def test_what_an_older_version_says_survives_the_way_there_and_back(kind: type[Resource], data: st.DataObject) -> None:
     alpha = data.draw(alphas(kind))
     assert to_alpha(to_beta(alpha)) == alpha
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.__name__)
-@slow
+@few
 @given(data=st.data())
 def test_what_a_newer_version_says_survives_a_program_of_the_older_one(
     kind: type[Resource], data: st.DataObject
@@ -101,8 +103,9 @@ def test_what_a_newer_version_says_survives_a_program_of_the_older_one(
     assert to_beta(alpha) == beta
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.__name__)
-@slow
+@few
 @given(data=st.data())
 def test_the_types_lose_nothing_of_what_they_take(kind: type[Resource], data: st.DataObject) -> None:
     """A conversion may go by the types: what they read and write again means the same."""
