@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from bluetune_api import store_layout
 from bluetune_api.base import seconds_of
 from bluetune_api.batch_window import BatchSelection
@@ -156,9 +154,7 @@ def _with_replay(
 ) -> Split:
     """The split with what trials learn from, where the task asks for old batches or a half-life."""
     tally = SessionTally()
-    old = Sessions([], np.zeros(0, np.int32), np.zeros(0, np.bool_), np.zeros(1, np.int64))
-    if checked.replay:
-        old = _sessions(store, checked.replay, method, plugin, catalogue, tally, stop)
+    old = _sessions(store, checked.replay or [], method, plugin, catalogue, tally, stop)
     made = with_replay(new, old, batches, method.settings.seed or 0)
     if made.taught is not None:
         log.info(

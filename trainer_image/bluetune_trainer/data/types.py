@@ -59,6 +59,13 @@ class Sessions:
         """[total] gains, also where every click is worth 1."""
         return self.gains if len(self.gains) else self.clicked.astype(np.float32)
 
+    def places(self) -> NDArray[np.int32]:
+        """[total] rank at which each result was shown, from 0, also where it is the order in `items`."""
+        if len(self.shown_rank):
+            return self.shown_rank
+        begins = np.repeat(self.offsets[:-1], np.diff(self.offsets))
+        return (np.arange(len(self.items)) - begins).astype(np.int32)
+
     def subset(self, index: NDArray[np.int64]) -> "Sessions":
         """The sessions at these positions, in this order."""
         offsets, flat = chosen(self.offsets, index)
@@ -85,17 +92,10 @@ def joined(first: Sessions, second: Sessions) -> Sessions:
         items=np.concatenate([first.items, second.items]),
         clicked=np.concatenate([first.clicked, second.clicked]),
         offsets=np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]]),
-        shown_rank=np.concatenate([_ranks(first), _ranks(second)]) if ranks else first.shown_rank,
+        shown_rank=np.concatenate([first.places(), second.places()]) if ranks else first.shown_rank,
         created=np.concatenate([first.created, second.created]) if dated else np.zeros(0),
         gains=np.concatenate([first.graded(), second.graded()]) if graded else first.gains,
     )
-
-
-def _ranks(sessions: Sessions) -> NDArray[np.int32]:
-    if len(sessions.shown_rank):
-        return sessions.shown_rank
-    begins = np.repeat(sessions.offsets[:-1], np.diff(sessions.offsets))
-    return (np.arange(len(sessions.items)) - begins).astype(np.int32)
 
 
 @dataclass(frozen=True)

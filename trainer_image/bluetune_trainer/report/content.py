@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bluetune_api.records import CheckReport, GateReport, Manifest, Plan, Trial
-from bluetune_trainer.data.types import Sessions, Split
+from bluetune_trainer.data.types import Split
 from bluetune_trainer.search.evidence import Evidence
 from bluetune_trainer.training.cutting import CutTexts
 
@@ -75,7 +75,7 @@ def click_positions(split: Split) -> Positions:
     """Count over all sessions of a split."""
     shown, clicked = np.zeros(0, np.int64), np.zeros(0, np.int64)
     for part in (split.train, split.validation, split.gate):
-        ranks = _ranks(part)
+        ranks = part.places()
         shown = _add(shown, np.bincount(ranks))
         clicked = _add(clicked, np.bincount(ranks[part.clicked]))
     clicked = _add(clicked, np.zeros(len(shown), np.int64))
@@ -85,13 +85,6 @@ def click_positions(split: Split) -> Positions:
         int(shown[MOST_POSITIONS:].sum()),
         int(clicked[MOST_POSITIONS:].sum()),
     )
-
-
-def _ranks(sessions: Sessions) -> NDArray[np.int64]:
-    """[total] position at which each result was shown, from 0."""
-    if len(sessions.shown_rank):
-        return sessions.shown_rank.astype(np.int64)
-    return np.arange(len(sessions.items)) - np.repeat(sessions.offsets[:-1], np.diff(sessions.offsets))
 
 
 def _add(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
