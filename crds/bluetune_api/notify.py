@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from bluetune_api.base import ApiModel, Name, Rule, ShortText, StatusModel, SubdomainName, Text, Timestamp
+from bluetune_api.base import ApiModel, Name, Rule, ShortText, StatusModel, Text, Timestamp
+from bluetune_api.pods import KeyReference
 
 URL_PATTERN = r"^https?://[A-Za-z0-9.\[\]:_-]+(/[^ \x00-\x1f\x7f\\]*)?$"
 """Without a user and a password: what is secret belongs into a Secret."""
@@ -13,15 +14,6 @@ Url = Annotated[str, StringConstraints(min_length=8, max_length=1024, pattern=UR
 NoticeEvent = Literal["Promoted", "Refused", "Failed", "RolledBack", "Paused"]
 ALL_EVENTS: tuple[NoticeEvent, ...] = ("Promoted", "Refused", "Failed", "RolledBack", "Paused")
 MOST_PENDING, MOST_SEEN = 100, 200
-
-
-class SecretKey(ApiModel):
-    """A key of a Secret in the same namespace."""
-
-    name: SubdomainName
-    """Name of the Secret."""
-    key: Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
-    """Key in it."""
 
 
 class Notify(ApiModel):
@@ -40,7 +32,7 @@ class Notify(ApiModel):
     url: Url | None = None
     """Where to POST. No redirect is followed, and addresses of the node, of its link and of clouds' metadata are
     refused."""
-    url_secret_ref: SecretKey | None = None
+    url_secret_ref: KeyReference | None = None
     """Key of a Secret that holds the address, as of a Slack webhook, which is a secret itself."""
     format: Literal["CloudEvents", "Slack"] = "CloudEvents"
     """CloudEvents 1.0 as structured JSON, or a `text` as Slack's incoming webhooks and their like take it."""
@@ -49,7 +41,7 @@ class Notify(ApiModel):
     )
     """What is told. Promoted: a version went into production. Refused: the gate refused one. Failed: a run failed.
     RolledBack: a rollout went back. Paused: `spec.retrain` makes no more tasks."""
-    signing_secret_ref: SecretKey | None = None
+    signing_secret_ref: KeyReference | None = None
     """Key of a Secret; the header `X-Bluetune-Signature` is then `sha256=` and the HMAC-SHA256 of the body, in
     hexadecimal."""
 

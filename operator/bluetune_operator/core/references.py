@@ -6,7 +6,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from bluetune_api.method import FineTuningMethod
-from bluetune_api.model import EmbeddingModel, EmbeddingModelStatus
+from bluetune_api.model import EmbeddingModel, EmbeddingModelSpec, EmbeddingModelStatus
 from bluetune_api.reading import first_problem, read_spec
 from bluetune_api.reasons import Reason
 from bluetune_api.resource import Resource
@@ -59,6 +59,15 @@ def parsed(resource: type[R], thing: Object) -> R | Problem:
         return resource.model_validate({**known, "spec": spec, "status": status})
     except ValidationError as error:
         return Problem("SpecInvalid", about + first_problem(error))
+
+
+def spec_and_status(model: Object) -> tuple[EmbeddingModelSpec, EmbeddingModelStatus] | None:
+    """A model's spec and status; None if one of them cannot be read, which the model's reconciler says."""
+    try:
+        spec = read_spec(EmbeddingModelSpec, model["spec"])
+        return spec, EmbeddingModelStatus.model_validate(model.get("status") or {})
+    except ValidationError:
+        return None
 
 
 def status_of(resource: type[Resource], thing: Object) -> BaseModel | None:

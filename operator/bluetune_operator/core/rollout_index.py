@@ -26,7 +26,7 @@ from bluetune_operator.core.kinds import (
     uid_of,
 )
 from bluetune_operator.core.rollout import Failure, JobView
-from bluetune_operator.core.rollout_reindex import KEPT_SECONDS, ROLLOUT_ANNOTATION, owner_view
+from bluetune_operator.core.rollout_reindex import KEPT_SECONDS, ROLLOUT_ANNOTATION, is_of, owner_view
 
 Json = Mapping[str, Any]
 Work = Literal["index", "load"]
@@ -132,8 +132,7 @@ def index_view(
         return None
     if (others := owner_view(job, model)) is not None:
         return others
-    annotations = job["metadata"].get("annotations") or {}
-    ours = annotations.get(ROLLOUT_ANNOTATION) == rollout.started_at and not job["metadata"].get("deletionTimestamp")
+    ours = is_of(rollout, job)
     state = job_state(dict(job), pods, now)
     if state.state == "Failed":
         # the Job stops the pods of the other shards, so that the last one to end need not be the one to blame

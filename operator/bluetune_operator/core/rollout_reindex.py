@@ -144,8 +144,7 @@ def job_view(
         return None
     if (others := owner_view(job, model)) is not None:
         return others
-    annotations = job["metadata"].get("annotations") or {}
-    ours = annotations.get(ROLLOUT_ANNOTATION) == rollout.started_at and not job["metadata"].get("deletionTimestamp")
+    ours = is_of(rollout, job)
     if not is_finished_job(job):
         waits = why_not_started(p for p in pods if is_active_pod(p)) or (refused.message if refused else "")
         if (job.get("spec") or {}).get("suspend"):
@@ -160,6 +159,12 @@ def job_view(
         return JobView("Complete", ours)
     said = f"{failed.get('reason', '')}: {failed.get('message', '')}"
     return JobView("Failed", ours, "; ".join([said, *_last_words(pods)]))
+
+
+def is_of(rollout: Rollout, job: Json) -> bool:
+    """Whether a Job was made for this rollout, and stays."""
+    annotations = job["metadata"].get("annotations") or {}
+    return annotations.get(ROLLOUT_ANNOTATION) == rollout.started_at and not job["metadata"].get("deletionTimestamp")
 
 
 def owner_view(job: Json, model: Json) -> JobView | None:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, TypeAdapter, ValidationError
 
 from bluetune_api.base import ApiModel, Name
+from bluetune_api.reading import first_problem
 from bluetune_api.store_location import Bucket, Endpoint, Prefix, StoreLocation
 
 AUDIENCE = "sts.amazonaws.com"
@@ -68,9 +69,7 @@ def identity_settings(environment: Mapping[str, str]) -> IdentitySettings:
     try:
         allow = _ALLOWED.validate_json(environment.get(ALLOW) or "[]")
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the list"
-        raise ValueError(f"{ALLOW}: {where}: {first['msg']}") from None
+        raise ValueError(f"{ALLOW}: {first_problem(error, 'the list')}") from None
     audience = environment.get(AUDIENCE_VARIABLE) or AUDIENCE
     return IdentitySettings(tenants == "true", audience, sts, tuple(allow))
 

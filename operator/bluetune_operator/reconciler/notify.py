@@ -7,9 +7,9 @@ import logging
 
 from pydantic import TypeAdapter, ValidationError
 
-from bluetune_api.model import EmbeddingModelSpec, EmbeddingModelStatus
-from bluetune_api.notify import Notice, Notify, NotifyStatus, SecretKey, Url
-from bluetune_api.reading import read_spec
+from bluetune_api.model import EmbeddingModelStatus
+from bluetune_api.notify import Notice, Notify, NotifyStatus, Url
+from bluetune_api.pods import KeyReference
 from bluetune_operator.adapters.webhooks import Webhooks
 from bluetune_operator.core.errors import ApiError
 from bluetune_operator.core.kinds import MODELS, SECRETS, TASKS, Object, is_deleting, name_of, namespace_of, uid_of
@@ -22,6 +22,7 @@ from bluetune_operator.core.notify import (
     signature,
     taken_in,
 )
+from bluetune_operator.core.references import spec_and_status
 from bluetune_operator.reconciler.base import Context
 
 logger = logging.getLogger(__name__)
@@ -48,11 +49,10 @@ class NotifyReconciler:
         model = self._context.cache.get(MODELS, namespace, name)
         if model is None or is_deleting(model):
             return None
-        try:
-            spec = read_spec(EmbeddingModelSpec, model["spec"])
-            status = EmbeddingModelStatus.model_validate(model.get("status") or {})
-        except ValidationError:
+        read = spec_and_status(model)
+        if read is None:
             return None  # the model's reconciler says so
+        spec, status = read
         if not spec.notify:
             if status.notify is not None:
                 await self._write(model, status, None)
@@ -97,7 +97,7 @@ class NotifyReconciler:
             return str(error)
         return await self._webhooks.post(url, content_type, body, headers)
 
-    async def _secret(self, model: Object, reference: SecretKey | None) -> str:
+    async def _secret(self, model: Object, reference: KeyReference | None) -> str:
         """The value of a key. Raises _Unusable."""
         assert reference is not None  # noqa: S101 - a rule of the type
         try:

@@ -11,17 +11,15 @@ import random
 import time
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from bluetune_api import store_layout
 from bluetune_api.model import EmbeddingModelSpec, EmbeddingModelStatus
 from bluetune_api.objectstore import StoreError
-from bluetune_api.reading import read_spec
 from bluetune_operator.adapters.leases import live_work, read_lease
 from bluetune_operator.adapters.store import AsyncStore, StoreProblem, problem_of
 from bluetune_operator.core.kinds import LEASES, MODELS, TASKS, Object, is_deleting, lease_name, name_of, namespace_of
 from bluetune_operator.core.lock import holder_of
 from bluetune_operator.core.model_claims import claimed_by_another
+from bluetune_operator.core.references import spec_and_status
 from bluetune_operator.core.retention import busy, in_use, surplus, versions_of
 from bluetune_operator.reconciler.base import Context
 from bluetune_operator.reconciler.store_claim import store_refusal
@@ -89,11 +87,10 @@ class RetentionReconciler:
         model = await self._context.kube.get(MODELS, namespace, name)
         if model is None or is_deleting(model):
             return None
-        try:
-            spec = read_spec(EmbeddingModelSpec, model["spec"])
-            status = EmbeddingModelStatus.model_validate(model.get("status") or {})
-        except ValidationError:
+        read = spec_and_status(model)
+        if read is None:
             return None  # the model's reconciler says so
+        spec, status = read
         if status.base_version is None or claimed_by_another(model, self._context.cache.all(MODELS)):
             return None
         lease = await read_lease(self._context.kube, namespace, name)

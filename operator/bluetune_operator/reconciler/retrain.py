@@ -10,12 +10,9 @@ import random
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from pydantic import ValidationError
-
 from bluetune_api.method import FineTuningMethod
 from bluetune_api.model import EmbeddingModel, EmbeddingModelSpec, EmbeddingModelStatus
 from bluetune_api.objectstore import StoreError
-from bluetune_api.reading import read_spec
 from bluetune_api.reasons import Reason
 from bluetune_api.retrain import Retrain, RetrainRun, RetrainStatus
 from bluetune_api.task import FineTuningTask
@@ -36,7 +33,15 @@ from bluetune_operator.core.kinds import (
     namespace_of,
     uid_of,
 )
-from bluetune_operator.core.references import Problem, method_name, parsed, resolve_method, resolve_model, start_version
+from bluetune_operator.core.references import (
+    Problem,
+    method_name,
+    parsed,
+    resolve_method,
+    resolve_model,
+    spec_and_status,
+    start_version,
+)
 from bluetune_operator.core.retrain import (
     Ask,
     Decision,
@@ -132,13 +137,11 @@ class RetrainReconciler:
         return said.after
 
     def _subject(self, model: Object) -> _Subject | None:
-        try:
-            spec = read_spec(EmbeddingModelSpec, model["spec"])
-            status = EmbeddingModelStatus.model_validate(model.get("status") or {})
-        except ValidationError:
+        read = spec_and_status(model)
+        if read is None or read[0].retrain is None:
             return None
-        if spec.retrain is None:
-            return None
+        spec, status = read
+        assert spec.retrain is not None  # noqa: S101 - see above
         found = self._context.cache.of_model(TASKS, namespace_of(model), name_of(model))
         made = [task for task in found if is_made(task, model)]
         return _Subject(model, spec, spec.retrain, status, self._context.clock(), made, holder_among(found, model))
