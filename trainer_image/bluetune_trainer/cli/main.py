@@ -41,11 +41,7 @@ def parser() -> argparse.ArgumentParser:
         description="Train and publish the best model. With --plan as a Job does it; with -f and --store on this"
         " machine alone, with no cluster and no S3.",
     )
-    source = run.add_mutually_exclusive_group(required=True)
-    source.add_argument("--plan", type=Path, metavar="FILE", help="the plan, a JSON file")
-    source.add_argument(
-        "-f", dest="manifests", type=Path, action="append", metavar="FILE", help="manifests (YAML), or a folder of them"
-    )
+    _add_source(run)
     run.add_argument("--store", type=Path, metavar="DIR", help="with -f: the folder with clickstream/ and items/")
     run.add_argument("--task", metavar="NAME", help="with -f: which FineTuningTask, if there are several")
     index = commands.add_parser(
@@ -54,11 +50,7 @@ def parser() -> argparse.ArgumentParser:
         description="Encode the catalogue with a version, into Parquet files below indexes/<version>/. With --plan as a"
         " Job does it, the shard that JOB_COMPLETION_INDEX names; with -f and --store on this machine, all shards.",
     )
-    source = index.add_mutually_exclusive_group(required=True)
-    source.add_argument("--plan", type=Path, metavar="FILE", help="the plan, a JSON file")
-    source.add_argument(
-        "-f", dest="manifests", type=Path, action="append", metavar="FILE", help="manifests (YAML), or a folder of them"
-    )
+    _add_source(index)
     index.add_argument("--store", type=Path, metavar="DIR", help="with -f: the folder with versions/ and items/")
     index.add_argument("--version", metavar="ID", help="with -f: the version to encode with")
     index.add_argument("--model", metavar="NAME", help="with -f: which EmbeddingModel, if there are several")
@@ -71,6 +63,15 @@ def parser() -> argparse.ArgumentParser:
     fetch.add_argument("--digest", required=True, help="sha256:… of its manifest")
     fetch.add_argument("--into", type=Path, required=True, metavar="DIR", help="folder to put it in")
     return top
+
+
+def _add_source(command: argparse.ArgumentParser) -> None:
+    """What a command does its work by: a plan, as in a Job, or manifests."""
+    source = command.add_mutually_exclusive_group(required=True)
+    source.add_argument("--plan", type=Path, metavar="FILE", help="the plan, a JSON file")
+    source.add_argument(
+        "-f", dest="manifests", type=Path, action="append", metavar="FILE", help="manifests (YAML), or a folder of them"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
