@@ -157,6 +157,8 @@ class Demo:
         }
         helm = ["helm", "upgrade", "--install", "bluetune", str(ROOT / "helm" / "bluetune"), "--values", "-"]
         helm += ["--take-ownership"]  # of CRDs that tests have applied, or another release has left
+        if not self._target.run("helm", "version", "--template", "{{.Version}}").startswith("v3."):
+            helm += ["--force-conflicts"]  # Helm 4 applies on the server, which knows who wrote the CRDs before
         namespace = ["--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout", "5m"]
         self._target.run(*helm, *namespace, stdin=json.dumps(values), timeout=330)
 

@@ -34,22 +34,22 @@ def output() -> Iterator[str]:
         line = [sys.executable, str(ROOT / "examples" / "semanlink" / "demo.py")]
         done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=DEMO_SECONDS, check=False)
         print(done.stdout)
-        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         with cluster.entered():
-            try:
-                yield done.stdout
-            finally:
-                if not started:
-                    _removed()
+            assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+            yield done.stdout
     finally:
         if started:
             cluster.down()
+        else:
+            with cluster.entered():
+                _removed()
 
 
 def _removed() -> None:
-    """What the demo leaves to look at: its operator watches all namespaces, so also those of tests to come."""
+    """What the demo leaves, also when it failed: its operator watches all namespaces, so those of tests to come too."""
     helm("uninstall", "bluetune", "--namespace", SYSTEM, "--ignore-not-found", "--wait")
-    Kubectl(NAMESPACE)("delete", "namespace", SYSTEM, NAMESPACE, "--timeout=150s", timeout=170)
+    namespaces = (SYSTEM, NAMESPACE)
+    Kubectl(NAMESPACE)("delete", "namespace", *namespaces, "--ignore-not-found", "--timeout=150s", timeout=170)
 
 
 def _served() -> tuple[dict[str, Any], list[dict[str, Any]]]:
