@@ -85,8 +85,8 @@ def command(server: Server, data: Path) -> tuple[list[str], dict[str, str]]:
     return line, {"AWS_ACCESS_KEY_ID": server.access_key, "AWS_SECRET_ACCESS_KEY": server.secret_key}
 
 
-def start(server: Server, data: Path, log: Path) -> subprocess.Popen[bytes]:
-    """Start a server from inside the cluster's network and wait until its port answers.
+def start(server: Server, data: Path, log: Path, **more: str) -> subprocess.Popen[bytes]:
+    """Start a server from inside the cluster's network, with more environment, and wait until its port answers.
 
     Raises ClusterError, with the end of its log, if it ends or does not answer in time.
     """
@@ -95,7 +95,7 @@ def start(server: Server, data: Path, log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as output:
         process = subprocess.Popen(
             line,
-            env=os.environ | environment,
+            env=os.environ | environment | more,
             cwd=data.parent,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -122,9 +122,9 @@ def listening(server: Server) -> bool:
 
 
 @contextmanager
-def running(server: Server, data: Path, log: Path) -> Iterator[Server]:
-    """A server for the time of a `with`, from inside the cluster's network; SIGTERM and then SIGKILL end it."""
-    process = start(server, data, log)
+def running(server: Server, data: Path, log: Path, **more: str) -> Iterator[Server]:
+    """A server for the time of a `with`, as `start` starts it; SIGTERM and then SIGKILL end it."""
+    process = start(server, data, log, **more)
     try:
         yield server
     finally:

@@ -1,13 +1,7 @@
 """A store without a Secret is opened as the tenant: by a token of the model's ServiceAccount, which MinIO exchanges."""
 
-import dataclasses
 import json
-import shutil
-import socket
-import threading
 from collections.abc import Iterator
-from contextlib import closing
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -18,6 +12,7 @@ from minio.minioadmin import MinioAdmin
 from cluster import s3
 from cluster.kubectl import Kubectl
 from cluster.lifecycle import Cluster
+from cluster.openid import issuer, trusting_minio
 
 Fixture = Any
 pytestmark = pytest.mark.timeout(300)
@@ -27,46 +22,14 @@ BUCKET = "models"
 
 
 @pytest.fixture
-def issuer() -> Iterator[str]:
-    """Address at which a token service finds the keys that the cluster's API server signs with."""
+def minio(cluster: Cluster) -> Iterator[s3.Server]:
+    """A MinIO that takes the cluster's tokens, and has a policy for each subject of one."""
     keys = Kubectl()("get", "--raw", "/openid/v1/jwks").encode()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            where = f"http://127.0.0.1:{self.server.server_address[1]}"
-            about = {"issuer": "https://kubernetes.default.svc", "jwks_uri": f"{where}/keys"}
-            body = keys if self.path == "/keys" else json.dumps(about).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture
-def minio(cluster: Cluster, issuer: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[s3.Server]:
-    """A MinIO of this test's own, which has a policy for each subject of a token."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    monkeypatch.setenv("MINIO_IDENTITY_OPENID_CONFIG_URL", f"{issuer}/.well-known/openid-configuration")
-    monkeypatch.setenv("MINIO_IDENTITY_OPENID_CLIENT_ID", AUDIENCE)
-    monkeypatch.setenv("MINIO_IDENTITY_OPENID_CLAIM_NAME", "sub")
-    server = dataclasses.replace(s3.servers(cluster.state)["minio"], host="127.0.0.1", port=port)
-    data, log = cluster.state.root / "s3" / f"test-{port}", cluster.state.logs / f"minio-test-{port}.log"
-    with s3.running(server, data, log):
-        (data / BUCKET).mkdir()
+    with (
+        issuer(keys, "https://kubernetes.default.svc") as address,
+        trusting_minio(cluster.state, address, AUDIENCE, BUCKET, claim_name="sub") as server,
+    ):
         yield server
-    shutil.rmtree(data, ignore_errors=True)
-    log.unlink(missing_ok=True)
 
 
 def may_use(server: s3.Server, subject: str, prefix: str) -> None:

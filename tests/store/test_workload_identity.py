@@ -1,16 +1,13 @@
 """A store opened by workload identity: MinIO's token service takes a signed token and gives short-lived keys."""
 
 import base64
-import dataclasses
 import json
 import os
 import re
-import shutil
-import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -25,40 +22,22 @@ from bluetune_api.identity import SIGNS, workload_identity
 from bluetune_api.objectstore import StoreDenied, StoreUnreachable
 from bluetune_api.s3 import S3Store, store_from_environment
 from bluetune_api.store_location import StoreLocation
-from cluster import s3
+from cluster import openid, s3
 from cluster.lifecycle import Cluster
 
 AUDIENCE = "bluetune-test"
 
 
 class Issuer:
-    """An OpenID issuer, as a cluster's API server is one: its keys over HTTP, and tokens signed with them."""
+    """Signs tokens, as a cluster's API server does."""
+
+    url: str
 
     def __init__(self) -> None:
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         numbers = self._key.public_key().public_numbers()
         key = {"kty": "RSA", "alg": "RS256", "use": "sig", "kid": "1", "n": _number(numbers.n), "e": _number(numbers.e)}
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                about = {
-                    "issuer": outer.url,
-                    "jwks_uri": f"{outer.url}/keys",
-                    "id_token_signing_alg_values_supported": [],
-                }
-                body = json.dumps({"keys": [key]} if self.path == "/keys" else about).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.keys = json.dumps({"keys": [key]}).encode()
 
     def token(self, **claims: str) -> str:
         now = int(time.time())
@@ -71,10 +50,6 @@ class Issuer:
         }
         head = _text({"alg": "RS256", "kid": "1"}) + "." + _text(body | claims)
         return head + "." + _encoded(self._key.sign(head.encode(), padding.PKCS1v15(), hashes.SHA256()))
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 def _encoded(data: bytes) -> str:
@@ -92,25 +67,15 @@ def _number(value: int) -> str:
 @pytest.fixture
 def issuer() -> Iterator[Issuer]:
     made = Issuer()
-    yield made
-    made.close()
+    with openid.issuer(made.keys) as made.url:
+        yield made
 
 
 @pytest.fixture
-def trusting(cluster: Cluster, issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> Iterator[s3.Server]:
+def trusting(cluster: Cluster, issuer: Issuer) -> Iterator[s3.Server]:
     """A MinIO of this test's own that trusts the issuer, with the bucket `models`."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    monkeypatch.setenv("MINIO_IDENTITY_OPENID_CONFIG_URL", f"{issuer.url}/.well-known/openid-configuration")
-    monkeypatch.setenv("MINIO_IDENTITY_OPENID_CLIENT_ID", AUDIENCE)
-    server = dataclasses.replace(s3.servers(cluster.state)["minio"], host="127.0.0.1", port=port)
-    data, log = cluster.state.root / "s3" / f"test-{port}", cluster.state.logs / f"minio-test-{port}.log"
-    with s3.running(server, data, log):
-        (data / "models").mkdir()
+    with openid.trusting_minio(cluster.state, issuer.url, AUDIENCE, "models") as server:
         yield server
-    shutil.rmtree(data, ignore_errors=True)
-    log.unlink(missing_ok=True)
 
 
 @pytest.fixture
