@@ -10,6 +10,7 @@ from bluetune_api.base import (
     Duration,
     Metadata,
     NameReference,
+    QueueName,
     Rule,
     ShortText,
     StatusModel,
@@ -107,8 +108,10 @@ class TaskTemplate(ApiModel):
     """Most seconds of running time; queued and suspended time does not count."""
     max_retries: Annotated[int, Field(ge=0, le=100)] = 3
     """How often a crashed trainer is started again."""
-    queue_name: Annotated[str, StringConstraints(min_length=1, max_length=63)] | None = None
-    """Kueue LocalQueue for the GPU Job."""
+    pending_timeout_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
+    """Most seconds in a row that a task may hold the model's lock while its Job has no pod that runs. Absent: no end."""
+    queue_name: QueueName | None = None
+    """Kueue LocalQueue for the check and the training; default: the model's."""
 
 
 class History(ApiModel):
