@@ -109,7 +109,7 @@ class TaskTemplate(ApiModel):
     max_retries: Annotated[int, Field(ge=0, le=100)] = 3
     """How often a crashed trainer is started again."""
     pending_timeout_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
-    """Most seconds in a row that a task may hold the model's lock while its Job has no pod that runs. Absent: no end."""
+    """Most seconds in a row that a task may hold the model's lock while no pod of its Job runs. Absent: no end."""
     queue_name: QueueName | None = None
     """Kueue LocalQueue for the check and the training; default: the model's."""
 

@@ -7,15 +7,15 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import TypedDict, TypeVar
 
 import urllib3
 from minio import Minio
+from minio.credentials.providers import StaticProvider
 from minio.error import S3Error
-from minio.helpers import MIN_PART_SIZE, check_bucket_name
+from minio.helpers import check_bucket_name
 
 from bluetune_api.credentials import ACCESS_KEY, SECRET_KEY, static_keys
 from bluetune_api.identity import WorkloadIdentity, workload_identity
@@ -29,7 +29,8 @@ from bluetune_api.objectstore import (
 )
 from bluetune_api.retries import no_progress, with_retries
 from bluetune_api.s3_answers import FAILURES, Busy, checked, in_words, retryable
-from bluetune_api.s3_transfers import URL_LIFETIME, Download, Upload, part_bytes
+from bluetune_api.s3_signing import encryption_headers, signed_headers, without_query_signature
+from bluetune_api.s3_transfers import Download, Upload, part_bytes
 from bluetune_api.store_location import StoreLocation
 
 T = TypeVar("T")
@@ -42,6 +43,8 @@ MOST_FOLDERS = 10_000
 """That are listed: who may write to a store must not keep its readers busy for ever."""
 PATIENT_ATTEMPTS, PATIENT_SECONDS = 60, 90.0
 """Of a trainer, which has hours of work to lose: it outlives a store that is away for a minute."""
+
+WRITE, CREATE = "write", "create"
 
 
 class _Retrying(TypedDict):
@@ -104,20 +107,23 @@ class S3Store:
             cert_reqs="CERT_REQUIRED",
             ca_certs=ca_file,
         )
+        self._keys = identity or StaticProvider(access_key or "", secret_key or "", session_token)
+        self._encrypted = encryption_headers(location.encryption)
         try:
             check_bucket_name(location.bucket)
             self._client = Minio(
                 location.endpoint,
-                access_key=access_key,
-                secret_key=secret_key,
-                session_token=session_token,
-                credentials=identity,
+                credentials=self._keys,
                 region=location.region,
                 secure=location.secure,
                 http_client=self._http,
             )
         except ValueError as error:  # what the schema's patterns cannot say: a port of 99999, a bucket named 10.0.0.1
             raise StoreError(f"the store cannot be addressed: {error}; correct spec.store") from None
+        if location.addressing == "VirtualHost":
+            self._client.enable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
+        elif location.addressing == "Path":
+            self._client.disable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
 
     def __reduce__(self) -> tuple[Callable[[StoreLocation], "S3Store"], tuple[StoreLocation]]:
         return store_from_environment, (self._location,)
@@ -141,16 +147,20 @@ class S3Store:
             return with_retries(counted, progress=progress, **self._retrying)
         except FAILURES as error:
             # `from None`: a log that shows the whole chain would show what `in_words` leaves out
-            raise in_words(error, f"{what} {self.uri(key)} at {self._location.endpoint}", attempts) from None
+            where = f"{what} {self.uri(key)} at {self._location.endpoint}"
+            if what in (WRITE, CREATE) and self._location.encryption is not None:
+                where += f", {self._location.encryption.in_words()}"
+            raise in_words(error, where, attempts) from None
 
-    def _presigned(
+    def _send(
         self, method: str, key: str, body: bytes, headers: dict[str, str], query: dict[str, str]
     ) -> urllib3.BaseHTTPResponse:
-        """minio-py would send a header of ours as metadata of the object, so the request is signed in its address."""
-        url = self._client.get_presigned_url(
-            method, self._bucket, self._key(key), expires=URL_LIFETIME, extra_query_params=dict(query)
-        )
-        return self._http.request(method, url, body=body, headers=headers)
+        if (method == "POST" and "uploads" in query) or (method == "PUT" and not query):  # what makes an object
+            headers = headers | self._encrypted
+        presigned = self._client.get_presigned_url(method, self._bucket, self._key(key), extra_query_params=dict(query))
+        url = without_query_signature(presigned)
+        sent = signed_headers(method, url, headers, body, region=self._location.region, keys=self._keys.retrieve())
+        return self._http.request(method, url, body=body, headers=sent)
 
     def get(self, key: str, *, most: int | None = None, seconds: float = math.inf) -> bytes:
         """Content of an object. Raises ObjectNotFound.
@@ -197,16 +207,9 @@ class S3Store:
 
     def put(self, key: str, data: bytes, *, content_type: str = "application/json") -> None:
         def call() -> None:
-            self._client.put_object(
-                self._bucket,
-                self._key(key),
-                BytesIO(data),
-                len(data),
-                content_type=content_type,
-                part_size=max(len(data), MIN_PART_SIZE),  # in one request, whatever its size
-            )
+            checked(self._send("PUT", key, data, {"Content-Type": content_type}, {}))
 
-        self._call("write", key, call)
+        self._call(WRITE, key, call)
 
     def upload(self, key: str, path: Path) -> None:
         """Create or replace an object with a file's content; a part that fails is sent again by itself."""
@@ -216,12 +219,12 @@ class S3Store:
             if size <= part:
                 self.put(key, file.read(), content_type="application/octet-stream")
                 return
-            upload = Upload(self._presigned, key, size)
-            self._call("write", key, upload.begin)
+            upload = Upload(self._send, key, size)
+            self._call(WRITE, key, upload.begin)
             try:
                 for _ in range(0, size, part):
-                    self._call("write", key, partial(upload.add, file.read(part)))
-                self._call("write", key, partial(upload.complete, partial(self._stat, key)))
+                    self._call(WRITE, key, partial(upload.add, file.read(part)))
+                self._call(WRITE, key, partial(upload.complete, partial(self._stat, key)))
             except BaseException:
                 with contextlib.suppress(*FAILURES):  # what went wrong first says more
                     upload.abort()
@@ -234,7 +237,7 @@ class S3Store:
             nonlocal unanswered
             asked_again, unanswered = unanswered, True
             headers = {"If-None-Match": "*", "Content-Type": content_type}
-            response = self._presigned("PUT", key, data, headers, {})
+            response = self._send("PUT", key, data, headers, {})
             if response.status in (409, 412):  # 409: S3's answer to two conditional writes at once
                 if response.status == 409 and self._stat(key) is None:
                     raise Busy("HTTP 409: another conditional write is under way")
@@ -245,7 +248,7 @@ class S3Store:
             checked(response)
             return True
 
-        return self._call("create", key, call)
+        return self._call(CREATE, key, call)
 
     def _stat(self, key: str) -> ObjectInfo | None:
         try:

@@ -17,8 +17,9 @@ DENIED = {
     "AccessDenied",
     "InvalidAccessKeyId",
     "SignatureDoesNotMatch",
-    "AuthorizationHeaderMalformed",
 }
+ELSEWHERE = {"AuthorizationHeaderMalformed", "PermanentRedirect", "IncorrectEndpoint", "TemporaryRedirect"}
+"""The request was signed for another region than the bucket's, or went to another region's address."""
 MISSING = {"NoSuchKey", "NoSuchBucket", "NoSuchObject", "ResourceNotFound"}
 BUSY = {
     "SlowDown",
@@ -114,6 +115,15 @@ def _refused(error: S3Error, where: str, attempts: int) -> StoreError:
             f"cannot {where}: {code}; the session token has expired or belongs to other keys: put a new set of"
             " AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN into the credentials Secret, or keys that"
             " need no token"
+        )
+    if code in ELSEWHERE:
+        return StoreDenied(
+            f"cannot {where}: {code}: {without_signatures(error.message)}; check spec.store.region and"
+            " spec.store.endpoint: the bucket may be in another region"
+        )
+    if code.lower().startswith("kms"):
+        return StoreDenied(
+            f"cannot {where}: {code}; check spec.store.encryption, and that the store's keys may use that KMS key"
         )
     if code in DENIED:
         return StoreDenied(

@@ -9,7 +9,6 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import IO, Protocol
 from xml.etree import ElementTree
 
@@ -27,11 +26,10 @@ MOST_PARTS = 10_000
 CHUNK_BYTES = 1 << 20
 LEAST_BYTES = 1 << 16
 """A body that brings less in the time of a read's limit counts as no answer, however steadily it drips."""
-URL_LIFETIME = timedelta(hours=1)
 
 
-class Presigned(Protocol):
-    """Sends a request whose signature is in its address, so that its headers are the sender's own."""
+class Send(Protocol):
+    """Sends a request whose headers are the sender's own, and signed."""
 
     def __call__(
         self, method: str, key: str, body: bytes, headers: dict[str, str], query: dict[str, str]
@@ -129,7 +127,7 @@ class Upload:
     Each part carries its MD5, so that bytes that were damaged on the way are refused.
     """
 
-    send: Presigned
+    send: Send
     key: str
     size: int
     _id: str = ""

@@ -1,7 +1,7 @@
 """Where an S3 bucket is and how to get in."""
 
 import re
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -18,6 +18,31 @@ Prefix = Annotated[
     str,
     StringConstraints(max_length=256, pattern=r"^([A-Za-z0-9_=-][A-Za-z0-9._=-]*(/[A-Za-z0-9_=-][A-Za-z0-9._=-]*)*)?$"),
 ]
+
+
+KmsKeyId = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[A-Za-z0-9:/._-]+$")]
+
+
+class Encryption(ApiModel):
+    """How the store encrypts what is written."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.algorithm == 'aws:kms' || !has(self.kmsKeyId)",
+            "kmsKeyId goes with algorithm aws:kms; with AES256 the store has keys of its own",
+            lambda e: e.algorithm == "aws:kms" or e.kms_key_id is None,
+            "kmsKeyId",
+        ),
+    )
+
+    algorithm: Literal["aws:kms", "AES256"]
+    """`aws:kms`: by a key of the key management service (SSE-KMS). `AES256`: by keys of the store (SSE-S3)."""
+    kms_key_id: KmsKeyId | None = None
+    """The key: its id, ARN or alias. Absent: the account's default key."""
+
+    def in_words(self) -> str:
+        """For messages: what is asked for."""
+        return f"encrypted by {self.algorithm}" + (f" with {self.kms_key_id}" if self.kms_key_id else "")
 
 
 class StoreLocation(ApiModel):
@@ -45,6 +70,11 @@ class StoreLocation(ApiModel):
     """Region to sign requests for."""
     secure: bool = True
     """Speak https; false means plain http."""
+    addressing: Literal["Path", "VirtualHost"] | None = None
+    """Where requests name the bucket: in the path (`https://host/bucket`) or in the host's name
+    (`https://bucket.host`). Absent: in the host's name for Amazon S3 and Alibaba OSS, in the path for all others."""
+    encryption: Encryption | None = None
+    """Asked for with each object that is written, as a bucket's policy may demand. Absent: the bucket's default."""
 
     def uri(self, key: str = "") -> str:
         """`s3://bucket/prefix/key`."""

@@ -1,12 +1,9 @@
 """An OpenID issuer's two documents over HTTP, and a MinIO of a test's own that trusts it."""
 
-import dataclasses
 import json
-import shutil
-import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from . import s3
@@ -46,17 +43,7 @@ def issuer(keys: bytes, name: str | None = None) -> Iterator[str]:
 @contextmanager
 def trusting_minio(state: State, issuer: str, audience: str, bucket: str, **settings: str) -> Iterator[s3.Server]:
     """A MinIO with an empty bucket that takes the issuer's tokens; `settings`: more of its MINIO_IDENTITY_OPENID_*."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = dataclasses.replace(s3.servers(state)["minio"], host="127.0.0.1", port=port)
-    data, log = state.root / "s3" / f"test-{port}", state.logs / f"minio-test-{port}.log"
     openid = {"config_url": f"{issuer}/.well-known/openid-configuration", "client_id": audience, **settings}
     environment = {f"MINIO_IDENTITY_OPENID_{setting.upper()}": value for setting, value in openid.items()}
-    try:
-        with s3.running(server, data, log, **environment):
-            (data / bucket).mkdir()
-            yield server
-    finally:
-        shutil.rmtree(data, ignore_errors=True)
-        log.unlink(missing_ok=True)
+    with s3.minio_of_a_test(state, bucket, **environment) as server:
+        yield server

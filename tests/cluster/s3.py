@@ -3,14 +3,15 @@
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -134,3 +135,20 @@ def running(server: Server, data: Path, log: Path, **more: str) -> Iterator[Serv
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(timeout=10)
+
+
+@contextmanager
+def minio_of_a_test(state: State, bucket: str, **more: str) -> Iterator[Server]:
+    """A MinIO on a free port, with an empty bucket and `more` in its environment; nothing of it is left afterwards."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = replace(servers(state)["minio"], host="127.0.0.1", port=port)
+    data, log = state.root / "s3" / f"test-{port}", state.logs / f"minio-test-{port}.log"
+    try:
+        with running(server, data, log, **more):
+            (data / bucket).mkdir()
+            yield server
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
+        log.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import bluetune_api
 
 PACKAGE = Path(bluetune_api.__file__).parent
-NEEDS_MORE = {"s3", "s3_answers", "s3_transfers", "identity", "generate"}
+NEEDS_MORE = {"s3", "s3_answers", "s3_signing", "s3_transfers", "identity", "generate"}
 """minio, which operator and trainer install, and PyYAML."""
 
 
