@@ -29,9 +29,8 @@ from bluetune_api.pods import Resources
 from bluetune_api.resource import PrintColumn, Resource
 from bluetune_api.retrain import Retrain, RetrainStatus
 from bluetune_api.store_location import StoreSpec
+from bluetune_api.verify import Verify
 
-Port = Annotated[int, Field(ge=1, le=65535)]
-HttpPath = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^/[A-Za-z0-9._~/-]*$")]
 MountPath = Annotated[str, StringConstraints(min_length=2, max_length=256, pattern=r"^/[A-Za-z0-9._/-]+$")]
 ItemId = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 StorePath = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._=/-]*$")]
@@ -134,23 +133,6 @@ class Reindex(ApiModel):
     JSON) and the store's keys."""
     timeout_seconds: Annotated[int, Field(ge=1, le=604800)] = 3600
     """After this long the rollout fails."""
-
-
-class Verify(ApiModel):
-    """How the pods are asked what they serve."""
-
-    port: Port
-    """Port of the serving container."""
-    version_path: HttpPath = "/version"
-    """GET; answers JSON with `digest` (and `version`)."""
-    encode_path: HttpPath | None = None
-    """POST of `{"texts": [...], "kind": "query"}`; answers `{"vectors": [[...]]}`, compared with the probe."""
-    min_cosine: Annotated[float, Field(gt=0, le=1)] = 0.999
-    """Least cosine between the served and the published probe vectors."""
-    timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 120
-    """How long the pods have, after the rollout, to give the right answers."""
-    scheme: Literal["HTTP", "HTTPS"] = "HTTP"
-    """As in a probe of a container. Pods are asked by their addresses, so with HTTPS no certificate is checked."""
 
 
 class Fetcher(ApiModel):

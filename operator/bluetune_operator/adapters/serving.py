@@ -6,11 +6,11 @@ from typing import Any
 
 import aiohttp
 
-from bluetune_api.model import Verify
 from bluetune_api.records import Probe
+from bluetune_api.verify import Verify
 from bluetune_operator.core.kinds import name_of
 from bluetune_operator.core.rollout import Answers
-from bluetune_operator.core.serving_answers import MOST_BYTES, probe_body, vectors_problem, version_problem
+from bluetune_operator.core.serving_answers import MOST_BYTES, vectors_problem, vectors_question, version_problem
 
 CONNECT_SECONDS, VERSION_SECONDS, ENCODE_SECONDS = 3.0, 5.0, 30.0
 AT_ONCE = 16
@@ -31,7 +31,7 @@ class PodServers:
             await self._session.close()
 
     async def ask(self, pods: Sequence[Mapping[str, Any]], verify: Verify, digest: str, probe: Probe | None) -> Answers:
-        """Ask every pod for its digest and, with a probe, for vectors.
+        """Ask every pod for its digest, if its API has one, and, with a probe, for vectors.
 
         Right only if there is a pod and all of them answer rightly; the message is about the first one that does not,
         which ends the round. One model's pods have the round for themselves, however slow another's are.
@@ -52,7 +52,8 @@ class PodServers:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        return Answers(True, f"{len(pods)} pods serve {digest}")
+        what = "serve" if verify.api == "Bluetune" else "answer with the vectors of"
+        return Answers(True, f"{len(pods)} pods {what} {digest}")
 
     async def _judged(
         self, gate: asyncio.Semaphore, pod: Mapping[str, Any], verify: Verify, digest: str, probe: Probe | None
@@ -61,14 +62,16 @@ class PodServers:
         address, scheme = str(pod["status"]["podIP"]), verify.scheme.lower()
         root = f"{scheme}://[{address}]:{verify.port}" if ":" in address else f"{scheme}://{address}:{verify.port}"
         async with gate:
-            asked = f"GET {verify.version_path}"
+            asked, problem = "", None
             try:
-                body = await self._request("GET", root + verify.version_path, None, VERSION_SECONDS)
-                problem = version_problem(body, digest)
-                if problem is None and verify.encode_path is not None and probe is not None:
-                    asked = f"POST {verify.encode_path}"
-                    body = await self._request("POST", root + verify.encode_path, probe_body(probe), ENCODE_SECONDS)
-                    problem = vectors_problem(body, probe, verify.min_cosine)
+                if verify.api == "Bluetune":
+                    asked = f"GET {verify.version_path}"
+                    body = await self._request("GET", root + verify.version_path, None, VERSION_SECONDS)
+                    problem = version_problem(body, digest)
+                if problem is None and verify.vectors_path is not None and probe is not None:
+                    asked, question = f"POST {verify.vectors_path}", vectors_question(probe, verify)
+                    body = await self._request("POST", root + verify.vectors_path, question, ENCODE_SECONDS)
+                    problem = vectors_problem(body, probe, verify)
             except _WrongAnswer as error:
                 problem = str(error)
             except _NoAnswer as error:

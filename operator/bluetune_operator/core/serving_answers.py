@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bluetune_api.records import Probe
+from bluetune_api.verify import Verify
 
 MOST_BYTES = 4 << 20
 """Longest answer that is read."""
@@ -23,26 +24,53 @@ def version_problem(body: bytes, digest: str) -> str | None:
     return None
 
 
-def vectors_problem(body: bytes, probe: Probe, min_cosine: float) -> str | None:
-    """What is wrong with an answer of `encodePath`; None if each vector is near enough to the published one."""
-    answer = _parsed(body)
-    vectors = answer.get("vectors") if isinstance(answer, dict) else None
+def vectors_problem(body: bytes, probe: Probe, verify: Verify) -> str | None:
+    """What is wrong with an answer of `vectors_path`; None if each vector is near enough to the published one."""
     published = probe.vectors[:PROBE_TEXTS]
-    if not isinstance(vectors, list) or len(vectors) != len(published):
-        return f'the answer is not JSON with {len(published)} "vectors"'
-    for number, (served, wanted) in enumerate(zip(vectors, published, strict=True)):
-        cosine = _cosine(served, wanted)
+    if not published and verify.api == "OpenAI":  # nothing else says what the pod serves
+        return "the version's manifest holds no texts whose vectors could be compared"
+    vectors = _openai_vectors(_parsed(body)) if verify.api == "OpenAI" else _vectors(_parsed(body))
+    if vectors is None or len(vectors) != len(published):
+        wanted = '"data", each with "index" and "embedding"' if verify.api == "OpenAI" else '"vectors"'
+        return f"the answer is not JSON with {len(published)} {wanted}"
+    for number, (served, wanted_vector) in enumerate(zip(vectors, published, strict=True)):
+        cosine = _cosine(served, wanted_vector)
         if cosine is None:
-            return f"vector {number} is not {len(wanted)} finite numbers with a length above 0"
-        if not cosine >= min_cosine:  # not a number is not near enough
-            text = probe.texts[number][:60]
-            return f"the cosine with the published vector of {text!r} is {cosine:.4f}, below minCosine {min_cosine}"
+            return f"vector {number} is not {len(wanted_vector)} finite numbers with a length above 0"
+        if not cosine >= verify.min_cosine:  # not a number is not near enough
+            text, least = probe.texts[number][:60], verify.min_cosine
+            return f"the cosine with the published vector of {text!r} is {cosine:.4f}, below minCosine {least}"
     return None
 
 
-def probe_body(probe: Probe) -> bytes:
-    """What is posted to `encodePath`: the trainer encodes the probe as queries."""
-    return json.dumps({"texts": probe.texts[:PROBE_TEXTS], "kind": "query"}, ensure_ascii=False).encode()
+def vectors_question(probe: Probe, verify: Verify) -> bytes:
+    """What is posted to `vectors_path`: the trainer encodes the probe as queries."""
+    texts = probe.texts[:PROBE_TEXTS]
+    asked: dict[str, Any] = {"texts": texts, "kind": "query"}
+    if verify.api == "OpenAI":
+        asked = {"model": verify.model, "input": texts, "encoding_format": "float"}
+    return json.dumps(asked, ensure_ascii=False).encode()
+
+
+def as_sent(probe: Probe, query_prompt: str, verify: Verify) -> Probe:
+    """The probe as its texts are sent: OpenAI's API knows no kinds of text, so the prompt is a part of each."""
+    if verify.api != "OpenAI":
+        return probe
+    return Probe(texts=[query_prompt + text for text in probe.texts], vectors=probe.vectors)
+
+
+def _vectors(answer: Any) -> list[Any] | None:
+    vectors = answer.get("vectors") if isinstance(answer, dict) else None
+    return vectors if isinstance(vectors, list) else None
+
+
+def _openai_vectors(answer: Any) -> list[Any] | None:
+    """The embeddings in the order of their index, which must be that of the texts, each once."""
+    data = answer.get("data") if isinstance(answer, dict) else None
+    if not isinstance(data, list) or not all(isinstance(one, dict) for one in data):
+        return None
+    by_index = {one["index"]: one.get("embedding") for one in data if type(one.get("index")) is int}
+    return [by_index[n] for n in range(len(data))] if by_index.keys() == set(range(len(data))) else None
 
 
 def _parsed(body: bytes) -> Any:

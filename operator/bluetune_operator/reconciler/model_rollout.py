@@ -37,6 +37,7 @@ from bluetune_operator.core.rollout_choice import active, promoted
 from bluetune_operator.core.rollout_index import index_view, work_name, work_of
 from bluetune_operator.core.rollout_reindex import job_view, reindex_job, reindex_name, template_problem
 from bluetune_operator.core.rollout_turns import queued
+from bluetune_operator.core.serving_answers import as_sent
 from bluetune_operator.core.serving_fields import field_conflict
 from bluetune_operator.core.serving_patch import (
     FIELD_MANAGER,
@@ -102,7 +103,7 @@ class Rollouts:
         self._servers = PodServers()
         self._watch = RolloutWatch()
         self._index_work = IndexWork(context)
-        self._probes: OrderedDict[str, Probe] = OrderedDict()
+        self._probes: OrderedDict[tuple[str, str], Probe] = OrderedDict()
 
     async def blue(self, subject: Subject) -> Blue:
         """Read the Deployment and its pods, live."""
@@ -294,10 +295,10 @@ class Rollouts:
     async def _probe_to_ask(self, subject: Subject, version: str, digest: str) -> Probe | Failure | None:
         """The probe of a version; None if pods are not asked for vectors; or why it cannot be had."""
         verify, store = subject.serving.verify, subject.store
-        if verify is None or verify.encode_path is None:
+        if verify is None or verify.vectors_path is None:
             return None
-        if digest in self._probes:
-            return self._probes[digest]
+        if (digest, verify.api) in self._probes:
+            return self._probes[digest, verify.api]
         if store is None:
             return Failure("StoreUnreachable", "the store that holds the version's probe cannot be opened")
         try:
@@ -310,12 +311,13 @@ class Rollouts:
         if (failure := manifest_problem(data, version, digest)) is not None:
             return failure
         try:
-            probe = read_record(Manifest, data, "operator").probe
+            manifest = read_record(Manifest, data, "operator")
         except FormatTooNew as error:
             return Failure("FormatTooNew", f"manifest.json of version {version} cannot be read: {error}")
         except RecordInvalid as error:
             return Failure("VersionInvalid", f"manifest.json of version {version} cannot be read: {error}")
-        self._probes[digest] = probe
+        probe = as_sent(manifest.probe, manifest.query_prompt, verify)
+        self._probes[digest, verify.api] = probe
         while len(self._probes) > PROBES:
             self._probes.popitem(last=False)
         return probe

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from bluetune_api.model import Verify
 from bluetune_api.records import Probe
+from bluetune_api.verify import Verify
 from bluetune_operator.adapters import serving
 from bluetune_operator.adapters.serving import PodServers
 from bluetune_operator.core.rollout import Answers
@@ -49,6 +49,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path == "/v1/embeddings" and asked["model"] == "products":
+            items = [{"index": number, "embedding": [1, 0]} for number, _ in enumerate(asked["input"])]
+            self.say(200, json.dumps({"data": items}).encode())
+            return
+        if "texts" not in asked:
+            self.say(404, b"")
+            return
         vector = [1, 0] if self.path == "/encode" else [0, 1]
         self.say(200, json.dumps({"vectors": [vector for _ in asked["texts"]]}).encode())
 
@@ -111,6 +118,13 @@ def test_vectors_are_compared_with_the_probe(port: int, path: str, right: bool) 
     answers = ask(Verify(port=port, encode_path=path), probe=PROBE)
     assert answers.right == right
     assert right or "cosine" in answers.message
+
+
+@pytest.mark.parametrize(("model", "words"), [("products", None), ("shop", "POST /v1/embeddings: HTTP 404")])
+def test_a_server_with_openais_api_is_asked_for_vectors_alone(port: int, model: str, words: str | None) -> None:
+    answers = ask(Verify(port=port, api="OpenAI", model=model, version_path="/not-there"), 2, PROBE)
+    assert answers.right == (words is None)
+    assert (words or "") in answers.message
 
 
 def test_no_pod_is_no_right_answer() -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from bluetune_api.model import Reindex, Rollout, Serving, Verify
+from bluetune_api.model import Reindex, Rollout, Serving
 from bluetune_api.reasons import Reason
+from bluetune_api.verify import Verify
 from bluetune_operator.core.rollout import (
     Action,
     Answers,

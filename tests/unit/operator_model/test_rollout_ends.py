@@ -11,7 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bluetune_api.model import Reindex, Rollout, Serving, Verify
+from bluetune_api.model import Reindex, Rollout, Serving
+from bluetune_api.verify import Verify
 from bluetune_operator.core.rollout import (
     SOON,
     Action,
