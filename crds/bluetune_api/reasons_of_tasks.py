@@ -83,7 +83,8 @@ TASK_GROUPS: tuple[Group, ...] = (
                 "set `spec.queueName` of the model or task; or resume the Job (`kubectl patch job`)",
             ),
             "Queued": Entry(
-                "the Job waits to be admitted by Kueue; of a model, its import does",
+                "the Job waits to be admitted by Kueue; of a model, its import does. With `kueue.enabled` in the chart,"
+                " the message has Kueue's words",
                 "see the Workload: `kubectl get workloads`",
             ),
             "KueueOwnsSuspend": Entry(
