@@ -59,9 +59,8 @@ def test_what_a_person_promotes_is_rolled_out_once_and_a_task_afterwards(blue: B
 
         blue.asking_task("monday", trained, digest)
         blue.until(lambda: blue.current() == trained)
-    # the field stays, and the status is lost
-    blue.kubectl("patch", "emodel", "shop", "--subresource=status", "--type=json", "-p", LOST)
-    with blue.operator():
+        # the field stays, and the status is lost
+        blue.kubectl("patch", "emodel", "shop", "--subresource=status", "--type=json", "-p", LOST)
         blue.until(lambda: blue.condition("Promoted").get("reason") == "PromoteUnknown")
         blue.until(lambda: blue.condition("Ready").get("reason") == "Serving")
         assert (blue.current(), blue.served(), blue.step()) == (trained, [trained], None)

@@ -120,6 +120,7 @@ class ModelReconciler:
         if model is None or is_deleting(model):
             self._seen.discard((namespace, name))
             self._claims.forget(namespace, name)
+            self._context.observer.model_gone(namespace, name)
             self._wake_claimants(namespace, name)
             self._turns.wake_next()
             return None
