@@ -26,6 +26,7 @@ from bluetune_api.base import (
 from bluetune_api.index_target import Index
 from bluetune_api.notify import Notify, NotifyStatus
 from bluetune_api.pods import Resources
+from bluetune_api.promote import Promote, PromoteStatus
 from bluetune_api.resource import PrintColumn, Resource
 from bluetune_api.retrain import Retrain, RetrainStatus
 from bluetune_api.store_location import StoreSpec
@@ -69,8 +70,8 @@ class Retention(ApiModel):
 
     keep_versions: Annotated[int, Field(ge=2, le=1000)] = 10
     """Newest versions to keep. Older ones are removed from the store, with `indexes/<version>/`, while no task holds
-    the model; but never the base, the current version and its predecessor, what `rollbackTo` names, one that a rollout
-    or an unfinished task uses, or one that another model's `base.uri` points to."""
+    the model; but never the base, the current version and its predecessor, what `rollbackTo` or `promote` names, one
+    that a rollout or an unfinished task uses, or one that another model's `base.uri` points to."""
 
 
 class GuardedQuery(ApiModel):
@@ -196,6 +197,9 @@ class Serving(ApiModel):
     """How the pods are asked what they serve; without it, a finished rollout is believed."""
     rollback_to: VersionId | None = None
     """Serve this version and stay with it until the field is removed."""
+    promote: Promote | None = None
+    """Roll a kept version out once, without the gate, after a person has read its report. Later tasks are promoted as
+    ever, and the field may stay. To ask for the same again, remove it first."""
 
 
 def _of_different_names(spec: "EmbeddingModelSpec") -> bool:
@@ -246,7 +250,7 @@ class CurrentVersion(StatusModel):
     digest: Digest
     """sha256 of its manifest."""
     task: ShortText | None = None
-    """Task that made it; absent for the base."""
+    """Task that made it, where that is known; absent for the base."""
     promoted_at: Timestamp
     """When it became current."""
     metrics: Metrics | None = None
@@ -263,7 +267,7 @@ class Rollout(StatusModel):
     digest: Digest
     """sha256 of its manifest."""
     task_uid: ShortText | None = None
-    """uid of the task that asked for it; absent for the base and for rollbackTo."""
+    """uid of the task that asked for it; absent for the base, rollbackTo and promote."""
     task: ShortText | None = None
     """Name of that task."""
     step: Literal["Reindex", "Load", "Patch", "Wait", "Verify", "Promote", "RollingBack", "Done", "Failed"]
@@ -356,11 +360,13 @@ class EmbeddingModelStatus(StatusModel):
     """What `spec.retrain` did and waits for."""
     notify: NotifyStatus | None = None
     """What `spec.notify` has told."""
+    promote: PromoteStatus | None = None
+    """What became of `spec.serving.promote`."""
     observed_generation: Annotated[int, Field(ge=0)] | None = None
     """Generation that the status speaks of."""
     conditions: Conditions | None = None
     """`Imported`, `Ready`, `Reconciling`, `Stalled`, `ServingUnsafe`, `StoreUnsafe`,
-    `LockInconsistent`, `Retraining`, `StatusUnreadable`."""
+    `LockInconsistent`, `Promoted`, `Retraining`, `StatusUnreadable`."""
     message: Text | None = None
     """What Ready says, in one line; the condition has the whole message."""
 
@@ -378,6 +384,7 @@ class EmbeddingModel(Resource):
         PrintColumn("Waiting", ".status.waiting", "integer"),
         PrintColumn("Ready", ".status.conditions[?(@.type=='Ready')].status"),
         PrintColumn("Reason", ".status.conditions[?(@.type=='Ready')].reason"),
+        PrintColumn("Promote", ".status.conditions[?(@.type=='Promoted')].reason", priority=1),
         PrintColumn("Next run", ".status.retrain.nextRunTime", priority=1),
         PrintColumn("Message", ".status.message", priority=1),
         PrintColumn("Age", ".metadata.creationTimestamp", "date"),

@@ -152,6 +152,30 @@ MODEL_GROUPS: tuple[Group, ...] = (
         warns=True,
     ),
     Group(
+        "A version that a person promotes",
+        "On `Promoted` of an EmbeddingModel with `spec.serving.promote` ([promoting](operations.md#promoting-by-hand)),"
+        " beside the reasons of rollouts and stores.",
+        {
+            "PromoteStale": Entry(
+                "another version is current than the one that `promote.replaces` names; nothing is rolled out",
+                "compare with the current one, and name it in `replaces`",
+            ),
+            "PromoteUnknown": Entry(
+                "the model had no current version when it first saw the field, as after its status was lost: whether"
+                " the version was promoted before is not known, and nothing is rolled out",
+                "to promote it, remove the field and set it anew",
+            ),
+            "PromoteWithdrawn": Entry(
+                "the field was removed or changed during its rollout; blue serves the version before again", ""
+            ),
+            "VersionIncomplete": Entry("files of the version are missing in the store", "restore them"),
+            "VersionOfAnotherModel": Entry(
+                "the version descends from another base than the model's", "name a version of this model"
+            ),
+        },
+        warns=True,
+    ),
+    Group(
         "Warnings about a model",
         "On `ServingUnsafe`, `StoreUnsafe` and `LockInconsistent` of an EmbeddingModel.",
         {

@@ -83,7 +83,8 @@ TASK_GROUPS: tuple[Group, ...] = (
                 "set `spec.queueName` of the model or task; or resume the Job (`kubectl patch job`)",
             ),
             "Queued": Entry(
-                "the Job waits to be admitted by Kueue; of a model, its import does",
+                "the Job waits to be admitted by Kueue; of a model, its import does. With `kueue.enabled` in the chart,"
+                " the message has Kueue's words",
                 "see the Workload: `kubectl get workloads`",
             ),
             "KueueOwnsSuspend": Entry(
@@ -364,7 +365,7 @@ TASK_GROUPS: tuple[Group, ...] = (
             ),
             "RolloutFailed": Entry(
                 "blue went back to the version before; the reason of the model's rollout is in the message",
-                "look that reason up below, then run again or set `serving.rollbackTo` to the version",
+                "look that reason up below, then run again or name the version in the model's `serving.promote`",
             ),
         },
     ),
@@ -374,9 +375,9 @@ TASK_GROUPS: tuple[Group, ...] = (
         {
             "NotRequested": Entry(
                 "`spec.deployAsBlue` is false, of the task itself or of the one whose result it took over by its key",
-                "to roll that version out, name it in the model's `spec.serving.rollbackTo`",
+                "to roll that version out, name it in the model's `spec.serving.promote`",
             ),
-            "RolloutRequested": Entry("the gate lets it pass: the model's rollout is about to begin", ""),
+            "RolloutRequested": Entry("the gate, or a person, lets it pass: the model's rollout is about to begin", ""),
             "GatePassed": Entry("the candidate is better by as much as the gate asks", ""),
             "GateNotPassed": Entry(
                 "the candidate was not better by `gate.minDelta`; the numbers are in the message",

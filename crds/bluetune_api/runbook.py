@@ -51,7 +51,11 @@ CONDITIONS: dict[ConditionType, ConditionEntry] = {
     "DataValid": ConditionEntry("task", "the check passed", "Unknown while it runs"),
     "Trained": ConditionEntry("task", "the search ended", "Unknown while it runs; also says why a pod does not start"),
     "Published": ConditionEntry("task", "the version is in the store", ""),
-    "Promoted": ConditionEntry("task", "blue serves the version", "Unknown while it is rolled out; else why not"),
+    "Promoted": ConditionEntry(
+        "task, model",
+        "blue serves the version, or what `spec.serving.promote` of a model names was promoted",
+        "Unknown while it is rolled out; else why not",
+    ),
     "PlanCurrent": ConditionEntry(
         "task", "method and model are as they were when the run began", "they were edited since; the run keeps its plan"
     ),
@@ -90,10 +94,10 @@ kubectl describe ftt NAME              # all conditions with their whole message
 Look the reason up below; [When something goes wrong](troubleshooting.md) is the way there.
 
 An Event is written when the reason of `Ready` changes, when a task fails, and for `PlanCurrent=False`, `ServingUnsafe`,
-`StoreUnsafe`, `LockInconsistent`, `Retraining=False`, tasks that retrain makes, and the steps of a rollout. It has that
-reason and message. It is a Warning when the task failed, and where a person may have to do something: the resource is
-`Stalled`, a pod does not start or ended badly, the store cannot be used, blue has no ready pod, a rollout fails,
-retraining is paused. What a user asked for (`Cancelled`) is Normal.
+`StoreUnsafe`, `LockInconsistent`, `Retraining=False`, `Promoted` of a model, tasks that retrain makes, and the steps of
+a rollout. It has that reason and message. It is a Warning when the task failed, and where a person may have to do
+something: the resource is `Stalled`, a pod does not start or ended badly, the store cannot be used, blue has no ready
+pod, a rollout fails, retraining is paused. What a user asked for (`Cancelled`) is Normal.
 """
 
 

@@ -103,6 +103,7 @@ HOOK = {
     "events": ["Promoted", "Refused", "Failed", "RolledBack", "Paused"],
     "signingSecretRef": {"name": "hooks", "key": "hmac"},
 }
+PROMOTE = {"version": "v0123456789ab", "replaces": "v00000000000a"}
 R = "spec.retrain"
 RETRAIN = {
     "triggers": [{"newBatch": {}}, {"schedule": "0 3 * * *", "timeZone": "Europe/Berlin"}],
@@ -132,6 +133,16 @@ CASES = [
     Case("model from a path", MODEL, {"spec.base.uri": "/models/base"}),
     Case("model with init container", MODEL, {f"{T}.delivery": "InitContainer", f"{T}.mountPath": "/model"}),
     Case("model pinned", MODEL, {f"{T}.rollbackTo": "v0123456789ab"}),
+    Case("model that promotes", MODEL, {f"{T}.promote": PROMOTE}),
+    Case("model that promotes while pinned", MODEL, {f"{T}.promote": PROMOTE, f"{T}.rollbackTo": "v0123456789ab"}),
+    Case("promote in place of nothing", MODEL, {f"{T}.promote": {"version": "v0123456789ab"}}, "replaces"),
+    Case("promote a tag", MODEL, {f"{T}.promote": {**PROMOTE, "version": "latest"}}, "spec.serving.promote.version"),
+    Case(
+        "promote in place of itself",
+        MODEL,
+        {f"{T}.promote": {"version": "v0123456789ab", "replaces": "v0123456789ab"}},
+        "spec.serving.promote.replaces",
+    ),
     Case("model with a gate", MODEL, {f"{T}.gate": {"metric": "mrr@10", "minDelta": -0.01, "confidence": 0.95}}),
     Case("model with guards", MODEL, {f"{T}.gate": {"minAgreement": 0, "maxForgetting": 1, "guards": GUARDS}}),
     Case("model with reindex", MODEL, {f"{T}.reindex": {"template": {"template": {"spec": {"containers": []}}}}}),

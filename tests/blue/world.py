@@ -155,6 +155,11 @@ class Blue:
         patch = '{"spec":{"serving":{"rollbackTo":%s}}}' % (f'"{version}"' if version else "null")
         self.kubectl("patch", "emodel", name, "--type=merge", "-p", patch)
 
+    def promote(self, version: str, replaces: str, name: str = "shop") -> None:
+        """Set promote."""
+        serving = {"promote": {"version": version, "replaces": replaces}}
+        self.kubectl("patch", "emodel", name, "--type=merge", "-p", json.dumps({"spec": {"serving": serving}}))
+
     def model(self, name: str = "shop") -> dict[str, Any]:
         found: dict[str, Any] = self.kubectl.json("get", "emodel", name)
         return found

@@ -41,7 +41,7 @@ def called() -> set[Right]:
 
 
 def test_the_rights_are_what_the_code_calls(render: Callable[..., list[dict[str, Any]]]) -> None:
-    objects = render("rbac.aggregate=false", "workloadIdentity.enabled=true")
+    objects = render("rbac.aggregate=false", "workloadIdentity.enabled=true", "kueue.enabled=true")
     (role,) = [each for each in objects if each["kind"] == "ClusterRole"]
     granted = {
         (group, resource, verb)

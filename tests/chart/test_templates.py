@@ -167,9 +167,10 @@ def test_every_verb_is_explained_in_the_documentation(render: Render) -> None:
         for resource in re.findall(r"`([^`]+)`", cells[1])
         for verb in re.findall(r"`([^`]+)`", cells[2])
     }
+    values = ("rbac.aggregate=false", "workloadIdentity.enabled=true", "kueue.enabled=true")
     wanted = {
         (resource, verb)
-        for role in of_kind(render("rbac.aggregate=false", "workloadIdentity.enabled=true"), "ClusterRole")
+        for role in of_kind(render(*values), "ClusterRole")
         for rule in role["rules"]
         for resource in rule["resources"]
         for verb in rule["verbs"]

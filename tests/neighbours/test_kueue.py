@@ -49,7 +49,10 @@ def test_a_job_over_the_quota_waits_and_says_so_and_goes_on_when_there_is_room(
     world.kubectl.apply(world.task("long", metadata={"train": "sleep:25"}))
     world.until("job/long-train", lambda o: (o.get("status") or {}).get("active") == 1)
     world.kubectl.apply(world.task("next", "n"))
-    assert "queue" in world.ready_reason("next", "Queued", 60)["message"]
+    world.ready_reason("next", "Queued", 60)
+    said = world.until("ftt/next", lambda o: ": " in condition(o, "Ready")["message"] and o, 30)
+    assert "insufficient unused quota for pods in flavor any" in condition(said, "Ready")["message"]
+    assert condition(said, "DataValid")["message"] == condition(said, "Ready")["message"]
     assert condition(world.ended("next", 120), "Succeeded")["status"] == "True"
 
 
@@ -106,5 +109,6 @@ def test_a_queue_that_does_not_exist_is_waited_for_and_said(managed: str, operat
     world.batch()
     world.kubectl.apply(world.secret(), world.method(), world.model(queueName="later"))
     world.until("emodel/m", lambda o: condition(o, "Ready").get("reason") == "Queued", 60)
+    world.until("emodel/m", lambda o: "LocalQueue later doesn't exist" in condition(o, "Ready")["message"], 60)
     world.kubectl.apply(*queue("later", managed, QUOTAS))
     world.until("emodel/m", lambda o: bool((o.get("status") or {}).get("current")), 90)

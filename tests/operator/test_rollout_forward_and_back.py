@@ -10,6 +10,8 @@ from blue.world import Blue, blue_deployment, reindex, usual_serving
 pytest_plugins = ["blue.fixtures"]
 pytestmark = pytest.mark.timeout(300)
 
+LOST = json.dumps([{"op": "replace", "path": "/status", "value": {}}])
+
 
 def test_the_base_is_rolled_out_then_a_pinned_version_and_its_release_changes_nothing(blue: Blue) -> None:
     blue.make_deployment()
@@ -36,6 +38,32 @@ def test_the_base_is_rolled_out_then_a_pinned_version_and_its_release_changes_no
         blue.pin("v0123456789ab")
         blue.until(lambda: blue.condition("Ready")["reason"] == "RollbackVersionNotFound")
         assert blue.current() == newer
+
+
+def test_what_a_person_promotes_is_rolled_out_once_and_a_task_afterwards(blue: Blue) -> None:
+    blue.make_deployment()
+    blue.make_model()
+    base, _ = blue.imported("shop")
+    refused, _ = blue.publish("refused by the gate")
+    trained, digest = blue.publish("trained")
+    with blue.operator():
+        blue.until(lambda: blue.current() == base)
+        blue.promote("v0123456789ab", base)
+        blue.until(lambda: blue.condition("Promoted").get("reason") == "VersionNotFound")
+        blue.promote(refused, base)
+        blue.until(lambda: blue.condition("Promoted").get("status") == "True")
+        assert (blue.current(), blue.served()) == (refused, [refused])
+        assert blue.kubectl("get", "emodel", "shop", "-o", "wide").split().count("Promoted") == 1
+        events = blue.kubectl("get", "events", "-o", "jsonpath={.items[*].reason}").split()
+        assert {"VersionNotFound", "RolloutStarted", "RolledOut", "Promoted"} <= set(events)
+
+        blue.asking_task("monday", trained, digest)
+        blue.until(lambda: blue.current() == trained)
+        # the field stays, and the status is lost
+        blue.kubectl("patch", "emodel", "shop", "--subresource=status", "--type=json", "-p", LOST)
+        blue.until(lambda: blue.condition("Promoted").get("reason") == "PromoteUnknown")
+        blue.until(lambda: blue.condition("Ready").get("reason") == "Serving")
+        assert (blue.current(), blue.served(), blue.step()) == (trained, [trained], None)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from cluster.kubectl import Kubectl
 from cluster.lifecycle import Cluster
 from cluster.paths import TESTED_NAMESPACE
 
+EVERY_RIGHT = ("workloadIdentity.enabled=true", "kueue.enabled=true")
+
 
 def roles() -> list[dict[str, Any]]:
     """ClusterRole, binding and service account of a release in TESTED_NAMESPACE, with every right that can be had."""
@@ -26,7 +28,7 @@ def policies() -> list[dict[str, Any]]:
 
 def _rendered(*names_and_values: str) -> list[dict[str, Any]]:
     shown = [f"--show-only=templates/{name}.yaml" for name in names_and_values if "=" not in name]
-    values = [f"--set={value}" for value in ("workloadIdentity.enabled=true", *names_and_values) if "=" in value]
+    values = [f"--set={value}" for value in (*EVERY_RIGHT, *names_and_values) if "=" in value]
     rendered = helm("template", "bluetune", str(CHART), f"--namespace={TESTED_NAMESPACE}", *values, *shown)
     return [document for document in yaml.safe_load_all(rendered) if document]
 

@@ -1,4 +1,4 @@
-"""A Job's Events, which tell what neither it nor a pod does."""
+"""A Job's Events, and its Workload of Kueue, which tell what neither it nor a pod does."""
 
 import logging
 from collections import OrderedDict
@@ -8,12 +8,17 @@ from datetime import datetime, timedelta
 from bluetune_operator.adapters.kube import KubeApi
 from bluetune_operator.core.errors import ApiError, ApiUnavailable
 from bluetune_operator.core.job_state import Trouble
-from bluetune_operator.core.kinds import EVENTS, Object, name_of, namespace_of, uid_of
+from bluetune_operator.core.kinds import EVENTS, OLDER_WORKLOADS, WORKLOADS, Object, name_of, namespace_of, uid_of
 from bluetune_operator.core.pod_refusal import events_of_refusals, lacks_pod, next_look, refusal
+from bluetune_operator.core.queue_words import JOB_UID_LABEL, not_admitted, waits_in_queue
 
 logger = logging.getLogger(__name__)
 
 MOST_REMEMBERED = 4096
+QUEUE_SECONDS, UNKNOWN_SECONDS = 30.0, 4.0
+"""How long what a Workload says is believed, and that it says nothing yet."""
+NO_KUEUE_SECONDS = 300.0
+"""How long Workloads are not asked for after they could not be read."""
 
 
 class JobEvents:
@@ -22,13 +27,16 @@ class JobEvents:
     def __init__(self, kube: KubeApi) -> None:
         self._kube = kube
         self._told: OrderedDict[tuple[str, int], tuple[datetime, Trouble | None]] = OrderedDict()
-        """By the Job's uid and how many pods it had: until when it is believed, and what was said."""
+        """By the Job's uid and how many pods it had (-1: in a queue): until when it is believed, and what was said."""
+        self._no_kueue_until: datetime | None = None
 
     async def why_no_pod(self, job: Object, pods: Sequence[Object], now: datetime) -> Trouble | None:
-        """Why a Job that should have a pod has none of `pods`, its own, that can run.
+        """Why a Job that should have a pod has none of `pods`, its own, that can run; or why Kueue does not admit it.
 
-        Events that cannot be read cost only the answer.
+        Events and Workloads that cannot be read cost only the answer.
         """
+        if waits_in_queue(job):
+            return await self._why_not_admitted(job, now)
         if not lacks_pod(job, pods, now):
             return None
         key = uid_of(job), len(pods)
@@ -40,9 +48,36 @@ class JobEvents:
         except (ApiError, ApiUnavailable) as error:
             logger.warning("why Job %s has no pod is not known: %s", name_of(job), error)
             return trouble
-        trouble = refusal(job, pods, events)
-        self._told[key] = now + timedelta(seconds=next_look(job, now)), trouble
+        return self._remembered(key, refusal(job, pods, events), now + timedelta(seconds=next_look(job, now)))
+
+    def _remembered(self, key: tuple[str, int], trouble: Trouble | None, until: datetime) -> Trouble | None:
+        self._told[key] = until, trouble
         self._told.move_to_end(key)
         while len(self._told) > MOST_REMEMBERED:
             self._told.popitem(last=False)
         return trouble
+
+    async def _why_not_admitted(self, job: Object, now: datetime) -> Trouble | None:
+        key = uid_of(job), -1
+        until, trouble = self._told.get(key, (now, None))
+        if now < until or (self._no_kueue_until is not None and now < self._no_kueue_until):
+            return trouble
+        try:
+            workloads = await self._workloads(job)
+        except (ApiError, ApiUnavailable) as error:
+            self._no_kueue_until = now + timedelta(seconds=NO_KUEUE_SECONDS)
+            logger.info("why Kueue does not admit Job %s is not known: %s", name_of(job), error)
+            return trouble
+        trouble = not_admitted(job, workloads)
+        seconds = QUEUE_SECONDS if trouble is not None else UNKNOWN_SECONDS
+        return self._remembered(key, trouble, now + timedelta(seconds=seconds))
+
+    async def _workloads(self, job: Object) -> list[Object]:
+        """The Job's Workloads, in the version that this Kueue serves."""
+        namespace, labels = namespace_of(job), {JOB_UID_LABEL: uid_of(job)}
+        try:
+            return await self._kube.list(WORKLOADS, namespace, labels=labels)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return await self._kube.list(OLDER_WORKLOADS, namespace, labels=labels)

@@ -39,7 +39,7 @@ def taken_over(
     if said is not None and reason is not None and reason not in ("NotRequested", "Promoted", "AlreadyCurrent"):
         return Promotion("False", reason, f"{result} was taken over, and was not rolled out: {said[1]}")
     why = "that task did not ask for it" if reason == "NotRequested" else "another task with this key did the work"
-    advice = "set spec.serving.rollbackTo of the model to serve it, or apply a task with another idempotencyKey"
+    advice = "set spec.serving.promote of the model to serve it, or apply a task with another idempotencyKey"
     return Promotion("False", "NotRequested", f"{result} was taken over and is not rolled out: {why}; {advice}")
 
 

@@ -12,6 +12,7 @@ from bluetune_operator.core.conditions import Status, condition, find, is_true, 
 from bluetune_operator.core.event_level import Level, event_level
 from bluetune_operator.core.kinds import Object
 from bluetune_operator.core.lock import has_ended
+from bluetune_operator.core.promote import Said
 from bluetune_operator.core.rollout import Failure
 from bluetune_operator.core.rollout_choice import PIN_TRIES, active
 from bluetune_operator.core.unreadable_status import UNREADABLE
@@ -54,6 +55,10 @@ class Verdict:
     """Whether the store's conditional writes were tried."""
     store_unsafe: Failure | None = None
     """Why the store is not safe."""
+    refused: Failure | None = None
+    """Why what spec.serving.promote names must not be rolled out."""
+    promoted: Said | None = None
+    """What is said of spec.serving.promote; None: nothing new."""
 
 
 def conditions_of(status: EmbeddingModelStatus, verdict: Verdict, *, generation: int, now: datetime) -> list[Condition]:
@@ -90,6 +95,8 @@ def conditions_of(status: EmbeddingModelStatus, verdict: Verdict, *, generation:
         found.append(say("StoreUnsafe", True, verdict.store_unsafe.reason, verdict.store_unsafe.message))
     elif verdict.store_judged:
         found.append(say("StoreUnsafe", False, "ConditionalWrites"))
+    if verdict.promoted is not None:
+        found.append(say("Promoted", verdict.promoted.status, verdict.promoted.reason, verdict.promoted.message))
     if is_true(status.conditions, UNREADABLE):
         found.append(say(UNREADABLE, False, "StatusReadable"))
     if verdict.lock is not None:
@@ -150,7 +157,22 @@ def news(old: EmbeddingModelStatus, new: EmbeddingModelStatus) -> list[News]:
     before, after = find(old.conditions, "Stalled"), find(new.conditions, "Stalled")
     if after is not None and after.reason == "PodStuck" and (before is None or before.reason != "PodStuck"):
         told.append(News("Warning", after.reason, after.message))  # Ready may say nothing of it
-    return [*told, *_rollout_news(old, new)]
+    return [*told, *_promote_news(old, new), *_rollout_news(old, new)]
+
+
+def _promote_news(old: EmbeddingModelStatus, new: EmbeddingModelStatus) -> Sequence[News]:
+    """What a person's request came to; a rollout that failed tells of itself."""
+    before, after = find(old.conditions, "Promoted"), find(new.conditions, "Promoted")
+    if after is None or after.status == "Unknown" or (new.promote is not None and new.promote.outcome == "Failed"):
+        return ()
+    if before is not None and _words(before) == _words(after):
+        return ()
+    refused = after.status == "False" and after.reason != "Pinned"  # which a person has asked for
+    return (News(event_level(after.reason, stalled=refused), after.reason, after.message),)
+
+
+def _words(said: Condition) -> tuple[str, str, str]:
+    return said.status, said.reason, said.message
 
 
 def _rollout_news(old: EmbeddingModelStatus, new: EmbeddingModelStatus) -> Sequence[News]:

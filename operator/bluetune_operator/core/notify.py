@@ -62,6 +62,11 @@ def happened(model: Object, status: EmbeddingModelStatus, tasks: Iterable[Object
                 rollout.to,
             )
         )
+    asked = status.promote
+    if asked is not None and (asked.outcome, asked.reason) == ("Promoted", "Promoted"):
+        id_ = _id(uid_of(model), "Promoted", asked.version, asked.time)
+        when, message = moment_of(asked.time), asked.message or ""
+        found.append(Happened(id_, "Promoted", when, name_of(model), "Promoted", message, asked.version))
     said = find(status.conditions, "Retraining")
     if said is not None and said.status == "False" and said.reason in PAUSED:
         at = said.last_transition_time

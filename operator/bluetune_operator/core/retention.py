@@ -54,7 +54,9 @@ def in_use(
         tasks: its tasks.
         models: all models that are known, of which some may start from a version of this one.
     """
-    found: set[str | None] = {status.base_version, spec.serving.rollback_to if spec.serving else None}
+    found: set[str | None] = {status.base_version}
+    if spec.serving is not None:
+        found |= {spec.serving.rollback_to, spec.serving.promote.version if spec.serving.promote else None}
     if status.current is not None:
         found.add(status.current.version)
     if status.history:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from bluetune_api.base import Metrics
 from bluetune_api.model import CurrentVersion, EmbeddingModelStatus, Rollout, Serving
+from bluetune_api.promote import Promote, PromoteStatus
 from bluetune_operator.core.kinds import condition, condition_status, is_deleting, name_of, uid_of
 from bluetune_operator.core.rollout import Failure
 from bluetune_operator.core.times import seconds_since, stamp
@@ -50,6 +51,8 @@ class Situation:
     """What the task that holds the lock asks for."""
     pinned: Target | None = None
     """What rollbackTo names, once its manifest was read."""
+    promote: Target | None = None
+    """What `spec.serving.promote` asks for, if that is to be carried out now."""
     drifted: bool = False
     """Whether the Deployment exists and does not tell its pods to serve the current version."""
 
@@ -70,13 +73,15 @@ def active(rollout: Rollout | None) -> bool:
 def choose(s: Situation) -> Choice:
     """The rollout to begin when none is under way. The caller has made sure that its Deployment can be patched.
 
-    In this order: what rollbackTo pins; the base, while nothing is current; what the holder of the lock asks for; the
-    current version again, if the Deployment lost it or did not come up with it.
+    In this order: what rollbackTo pins; the base, while nothing is current; what a person promotes; what the holder of
+    the lock asks for; the current version again, if the Deployment lost it or did not come up with it.
     """
     current, last = s.status.current.version if s.status.current else None, s.status.rollout
     if s.serving.rollback_to is not None:
         if s.pinned is not None and current != s.pinned.version and not given_up(last, s.pinned.version, s.generation):
             return _begin(s, s.pinned)
+    elif s.promote is not None:
+        return _begin(s, s.promote)
     elif s.request is not None and current != s.request.version and not _tried(last, s.request):
         return _begin(s, s.request)
     if s.status.current is None:
@@ -143,15 +148,24 @@ def unread(rollout: Rollout | None, tasks: Iterable[Task]) -> bool:
     )
 
 
+def is_promotes(record: PromoteStatus, promote: Promote | None) -> bool:
+    """Whether what was recorded is about what is asked for, by its value."""
+    return promote is not None and (record.version, record.replaces) == (promote.version, promote.replaces)
+
+
 def lost_right(
-    rollout: Rollout, tasks: Iterable[Task], holder_uid: str | None, serving: Serving | None
+    rollout: Rollout,
+    tasks: Iterable[Task],
+    holder_uid: str | None,
+    serving: Serving | None,
+    promote: PromoteStatus | None = None,
 ) -> Failure | None:
-    """Why a rollout under way must not go on, if so."""
+    """Why a rollout under way must not go on, if so; `promote` is what is recorded of spec.serving.promote."""
     pinned = serving.rollback_to if serving else None
     if pinned is not None and rollout.to != pinned:
         return Failure("Pinned", f"serving.rollbackTo={pinned} was set during the rollout")
     if rollout.task_uid is None:
-        return None
+        return _withdrawn(promote, serving)
     task = next((t for t in tasks if uid_of(t) == rollout.task_uid), None)
     if task is None or is_deleting(task):
         return Failure("TaskDeleted", f"task {rollout.task} was deleted during the rollout")
@@ -160,6 +174,12 @@ def lost_right(
     if holder_uid != rollout.task_uid:
         return Failure("LockLost", f"task {rollout.task} no longer holds the model's lock")
     return None
+
+
+def _withdrawn(record: PromoteStatus | None, serving: Serving | None) -> Failure | None:
+    if record is None or record.outcome != "Started" or serving is None or is_promotes(record, serving.promote):
+        return None
+    return Failure("PromoteWithdrawn", "spec.serving.promote was removed or changed during the rollout")
 
 
 def promoted(

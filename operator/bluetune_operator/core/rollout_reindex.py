@@ -147,7 +147,7 @@ def job_view(
     ours = is_of(rollout, job)
     if not is_finished_job(job):
         waits = why_not_started(p for p in pods if is_active_pod(p)) or (refused.message if refused else "")
-        if (job.get("spec") or {}).get("suspend"):
+        if (job.get("spec") or {}).get("suspend") and refused is None:
             waits = f"Job {name_of(job)} " + (
                 "waits to be admitted by its queue"
                 if KUEUE_QUEUE in (job["metadata"].get("labels") or {})

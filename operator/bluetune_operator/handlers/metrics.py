@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from bluetune_operator.core.kinds import TASKS, Key
 from bluetune_operator.handlers.queue import WorkQueue
+from bluetune_operator.reconciler.base import NoticeOutcome
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -53,6 +54,24 @@ class Metrics:
             ["namespace"],
             registry=self.registry,
         )
+        model = ["namespace", "model"]
+        self._runs = Counter(
+            "bluetune_retrain_runs_total", "Tasks that spec.retrain made.", model, registry=self.registry
+        )
+        self._held_back = Counter(
+            "bluetune_retrain_held_back_total",
+            "Times that a brake of spec.retrain began to hold runs back, by the reason of Retraining.",
+            [*model, "reason"],
+            registry=self.registry,
+        )
+        self._notices = Counter(
+            "bluetune_notices_total",
+            "Notices of spec.notify: Delivered, NotTaken (an attempt in vain) and Lost (given up).",
+            [*model, "outcome"],
+            registry=self.registry,
+        )
+        self._series: dict[tuple[str, str], set[tuple[Counter, tuple[str, ...]]]] = {}
+        """By model, its counters and their other labels: they go with the model."""
         for name, text, read in (
             ("bluetune_queue_depth", "Keys that wait for a worker.", queue.depth),
             ("bluetune_queue_later", "Keys that are due at a later time.", queue.later),
@@ -76,6 +95,27 @@ class Metrics:
     def first_job(self, seconds: float) -> None:
         """See `Observer`."""
         self.first_job_seconds.observe(seconds)
+
+    def retrain_run(self, namespace: str, model: str) -> None:
+        """See `Observer`."""
+        self._count(self._runs, namespace, model)
+
+    def retrain_held_back(self, namespace: str, model: str, reason: str) -> None:
+        """See `Observer`."""
+        self._count(self._held_back, namespace, model, reason)
+
+    def notice(self, namespace: str, model: str, outcome: NoticeOutcome, number: int = 1) -> None:
+        """See `Observer`."""
+        self._count(self._notices, namespace, model, outcome, number=number)
+
+    def _count(self, counter: Counter, namespace: str, model: str, *labels: str, number: int = 1) -> None:
+        counter.labels(namespace, model, *labels).inc(number)
+        self._series.setdefault((namespace, model), set()).add((counter, labels))
+
+    def model_gone(self, namespace: str, model: str) -> None:
+        """See `Observer`."""
+        for counter, labels in self._series.pop((namespace, model), ()):
+            counter.remove(namespace, model, *labels)
 
     def request(self, method: str, status: int, seconds: float) -> None:
         """A request to the API server went through."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from bluetune_operator.adapters.cache import ObjectCache
 from bluetune_operator.adapters.cluster import Cluster
@@ -14,6 +14,9 @@ from bluetune_operator.adapters.store import Stores
 from bluetune_operator.core.config import Config
 from bluetune_operator.core.kinds import Key
 
+NoticeOutcome = Literal["Delivered", "NotTaken", "Lost"]
+"""A webhook took it; did not, and it is sent again; it is given up."""
+
 
 class Observer(Protocol):
     """Told what is worth counting."""
@@ -23,6 +26,18 @@ class Observer(Protocol):
 
     def first_job(self, seconds: float) -> None:
         """A task's first Job was created this long after the task."""
+
+    def retrain_run(self, namespace: str, model: str) -> None:
+        """spec.retrain of a model made a task."""
+
+    def retrain_held_back(self, namespace: str, model: str, reason: str) -> None:
+        """A brake of spec.retrain began to hold runs back: the reason of `Retraining`."""
+
+    def notice(self, namespace: str, model: str, outcome: NoticeOutcome, number: int = 1) -> None:
+        """So many notices of spec.notify came to this."""
+
+    def model_gone(self, namespace: str, model: str) -> None:
+        """A model was deleted: nothing more is counted of it."""
 
 
 class Enqueue(Protocol):

@@ -48,6 +48,7 @@ from bluetune_operator.core.model_verdict import (
     serving_verdict,
     with_verdict,
 )
+from bluetune_operator.core.promote import recorded, said_of, settled, started
 from bluetune_operator.core.references import unreadable
 from bluetune_operator.core.retention import is_due
 from bluetune_operator.core.rollout import Failure, abandoned
@@ -69,6 +70,7 @@ from bluetune_operator.reconciler.base import Context
 from bluetune_operator.reconciler.live_version import LiveVersions, adopted, with_current
 from bluetune_operator.reconciler.model_import import NotYet, end_outlived_import, published_base
 from bluetune_operator.reconciler.model_rollout import Blue, Rollouts, Subject, missing_version
+from bluetune_operator.reconciler.promote import promoted_version
 from bluetune_operator.reconciler.retention import RETENTION
 from bluetune_operator.reconciler.rollout_turns import RolloutTurns
 from bluetune_operator.reconciler.serving_return import has_moved, release_container, return_fields
@@ -77,8 +79,9 @@ from bluetune_operator.reconciler.unreadable import leave_as_it_is
 
 logger = logging.getLogger(__name__)
 
-RETRY_SECONDS, DEPLOYMENT_SECONDS = 30.0, 5.0
-"""Until the next look at something that sends no event: a store, a Secret; the Deployment."""
+RETRY_SECONDS, DEPLOYMENT_SECONDS, REFUSED_SECONDS = 30.0, 5.0, 300.0
+"""Until the next look at something that sends no event: a store, a Secret; the Deployment; a version that must not be
+promoted, which may be restored."""
 UNUSABLE = frozenset({"VersionNotFound", "FormatTooNew"})
 """What a look at owner.json came to, with which nothing of the model goes on."""
 RETENTION_SECONDS, FIRST_RETENTION_SECONDS = 2.0, (30.0, 120.0)
@@ -117,6 +120,7 @@ class ModelReconciler:
         if model is None or is_deleting(model):
             self._seen.discard((namespace, name))
             self._claims.forget(namespace, name)
+            self._context.observer.model_gone(namespace, name)
             self._wake_claimants(namespace, name)
             self._turns.wake_next()
             return None
@@ -155,12 +159,15 @@ class ModelReconciler:
         self, model: Object, spec: EmbeddingModelSpec, old: EmbeddingModelStatus, lease: Object | None
     ) -> Outcome:
         status, lock = await self._locked(model, old, lease)
-        found = await self._judged(model, spec, status)
+        now = self._context.clock()
+        found = await self._judged(model, spec, recorded(status, spec.serving, now))
+        status, verdict = settled(found.status, now), found.verdict
+        promoted = said_of(status, spec.serving, verdict.refused, verdict.problem)
         pods = self._context.cache.of_model(PODS, namespace_of(model), name_of(model))
         blocking = pods_that_block(pods, self._context.clock())  # the lock's reconciler looks whether there are others
         text = "the lock is not freed: " + "; ".join(trouble.message for trouble in blocking)
         stuck = Failure("PodStuck", shortened(text)) if blocking else None
-        return replace(found, verdict=replace(found.verdict, lock=lock, stuck=stuck))
+        return replace(found, status=status, verdict=replace(verdict, lock=lock, stuck=stuck, promoted=promoted))
 
     async def _judged(self, model: Object, spec: EmbeddingModelSpec, status: EmbeddingModelStatus) -> Outcome:
         """What is this model's, and what blue serves: nothing that is another's is used."""
@@ -297,7 +304,7 @@ class ModelReconciler:
             return Outcome(subject.status, verdict, RETRY_SECONDS)
         if isinstance(live, Candidate):
             subject = replace(subject, status=with_current(subject.status, live))
-        status, pin_problem = subject.status, None
+        status, pin_problem, refused = subject.status, None, None
         if active(status.rollout):
             progress = await self._rollouts.move(subject, blue, await self._lost_right(subject))
             status, after = progress.status, progress.after
@@ -306,7 +313,10 @@ class ModelReconciler:
             pinned = await self._pinned(subject)
             pin_problem = pinned if isinstance(pinned, Failure) else None
             target = pinned if isinstance(pinned, Target) else None
-            status, after, away = await self._begin(subject, blue, target)
+            promoted = await promoted_version(subject)
+            refused = promoted if isinstance(promoted, Failure) else None
+            promoted = promoted if isinstance(promoted, Target) else None
+            status, after, away = await self._begin(subject, blue, target, promoted)
             store_problem = store_problem or away
         served = self._rollouts.served(replace(subject, status=status), blue)
         status = status.model_copy(update={"blue": served})
@@ -321,7 +331,9 @@ class ModelReconciler:
             pin_problem=pin_problem,
             store_problem=store_problem,
         )
-        verdict = serving_verdict(status, facts)
+        verdict = replace(serving_verdict(status, facts), refused=refused)
+        if after is None and refused is not None:
+            after = RETRY_SECONDS if refused.reason in AWAY else REFUSED_SECONDS
         if after is None and (verdict.problem is not None or blue.deployment is None):
             after = DEPLOYMENT_SECONDS if blue.blocked else RETRY_SECONDS
         return Outcome(status, verdict, after)
@@ -333,7 +345,7 @@ class ModelReconciler:
         return replace(subject, status=await return_fields(self._context, subject, self._context.cache.all(MODELS)))
 
     async def _begin(
-        self, subject: Subject, blue: Blue, pinned: Target | None
+        self, subject: Subject, blue: Blue, pinned: Target | None, promoted: Target | None
     ) -> tuple[EmbeddingModelStatus, float | None, Failure | None]:
         """Begin a rollout if one is due: it is only written down now, and carried out from the next look on.
 
@@ -361,6 +373,7 @@ class ModelReconciler:
                 base=Target(status.base_version, status.base_digest),
                 request=request,
                 pinned=pinned,
+                promote=promoted,
                 drifted=self._drifted(subject, blue),
             )
         )
@@ -375,6 +388,8 @@ class ModelReconciler:
             )
         else:
             rollout = self._rollouts.with_turn(subject, rollout)
+        if promoted is not None and (promote := subject.serving.promote) is not None:
+            return started(status, promote, rollout, subject.now), 0.0, None
         return status.model_copy(update={"rollout": rollout}), 0.0, None
 
     async def _pinned(self, subject: Subject) -> Target | Failure | None:
@@ -404,7 +419,8 @@ class ModelReconciler:
             live = await self._context.kube.get(TASKS, namespace_of(subject.model), rollout.task)
             tasks = [live] if live else []
         assert rollout is not None  # noqa: S101 - it is active
-        return lost_right(rollout, tasks, status.lock.holder_uid if status.lock else None, subject.spec.serving)
+        holder = status.lock.holder_uid if status.lock else None
+        return lost_right(rollout, tasks, holder, subject.spec.serving, status.promote)
 
     def _drifted(self, subject: Subject, blue: Blue) -> bool:
         current = subject.status.current

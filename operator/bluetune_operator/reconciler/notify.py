@@ -60,6 +60,9 @@ class NotifyReconciler:
         now, tasks = self._context.clock(), self._context.cache.of_model(TASKS, namespace, name)
         state = taken_in(status.notify, spec.notify, happened(model, status, tasks), now)
         model = await self._write(model, status, state)
+        observer = self._context.observer
+        if overflow := state.lost - (status.notify.lost if status.notify is not None else 0):
+            observer.notice(namespace, name, "Lost", overflow)
         to_send = due(state, now)
         if not to_send:
             return seconds_to_next(state, now)
@@ -77,7 +80,10 @@ class NotifyReconciler:
             model = seen  # others write the rest of its status meanwhile
         status = EmbeddingModelStatus.model_validate(model.get("status") or {})
         model = await self._write(model, status, state)
+        for problem in problems:
+            observer.notice(namespace, name, "Delivered" if problem is None else "NotTaken")
         for notice in given_up:
+            observer.notice(namespace, name, "Lost")
             text = f"{notice.event} of {notice.subject} was not told after {notice.attempts + 1} attempts"
             await self._context.events.emit(model, "NotifyFailed", f"{text}: {state.last_error}", level="Warning")
         return seconds_to_next(state, now)

@@ -81,6 +81,8 @@ LONGEST_SECONDS = 3600.0
 QUIET_SECONDS = 300.0
 """While a task is at work, whose end wakes this; for what gets lost."""
 REFUSALS = frozenset({400, 403, 422})
+BRAKES = frozenset({"BudgetSpent", "CoolingDown", "PausedAfterFailures", "PausedAfterRefusals", "Pinned", "Suspended"})
+"""Reasons of `Retraining` by which a person holds runs back."""
 
 
 @dataclass(frozen=True)
@@ -241,6 +243,7 @@ class RetrainReconciler:
         text = f"task {run.task} learns from batch {run.batch_id!r} ({run.trigger})"
         logger.info("%s", text, extra={"model": name_of(model)})
         if found is None:  # else an earlier life of the operator made it
+            self._context.observer.retrain_run(namespace_of(model), name_of(model))
             await self._context.events.emit(model, "RetrainStarted", text, level="Normal")
         state = with_uid(state, run.task, uid_of(task))
         return _said(state, decide(retrain, state, subject.now), subject)
@@ -299,6 +302,8 @@ class RetrainReconciler:
         self._context.cache.put(MODELS, await self._context.kube.replace_status(MODELS, model, wire))
         before = find(old.conditions, "Retraining")
         changed = before is None or (before.status, before.reason) != (fresh.status, fresh.reason)
+        if changed and fresh.reason in BRAKES:
+            self._context.observer.retrain_held_back(namespace_of(model), name_of(model), fresh.reason)
         if changed and "notify" in model["spec"]:
             self._context.enqueue(Key(NOTIFY, namespace_of(model), name_of(model)), 0.0)
         if changed and fresh.status == "False":

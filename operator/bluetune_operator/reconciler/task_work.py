@@ -352,8 +352,11 @@ async def _lost_before_its_start(run: Run, job: Object) -> Stay | None:
 def _working(run: Run, job: Object, kind: Stage, doing: Reason, what: str, state: JobState) -> Stay:
     """The Job runs, or its pod does not start yet: say which, and why."""
     if state.state == "Suspended":
-        run.draft.say(kind, "Unknown", "Queued", "the Job waits to be admitted by its queue")
-        run.draft.now_doing("Running", "Queued", f"Job {run.draft.status.job_name} waits to be admitted by its queue")
+        said = f"Job {run.draft.status.job_name} waits to be admitted by its queue"
+        if state.trouble is not None and state.trouble.reason == "Queued":  # in Kueue's words
+            said = state.trouble.message
+        run.draft.say(kind, "Unknown", "Queued", said)
+        run.draft.now_doing("Running", "Queued", said)
     elif state.trouble is not None and state.state == "Pending":
         run.draft.say(kind, "Unknown", state.trouble.reason, state.trouble.message)
         run.draft.now_doing("Running", state.trouble.reason, state.trouble.message)

@@ -20,12 +20,13 @@ from bluetune_operator.core.kinds import (
     MODELS,
     PODS,
     TASKS,
+    WORKLOADS,
     Kind,
     Object,
     labels_of,
 )
 
-KINDS = (TASKS, MODELS, METHODS, JOBS, PODS, CONFIG_MAPS, LEASES, DEPLOYMENTS)
+KINDS = (TASKS, MODELS, METHODS, JOBS, PODS, CONFIG_MAPS, LEASES, DEPLOYMENTS, WORKLOADS)
 WITH_STATUS = {kind.plural for kind in (TASKS, MODELS, METHODS, JOBS, PODS, DEPLOYMENTS)}
 GRACEFUL = {PODS.plural}
 """Deleted only when the kubelet says so."""

@@ -19,7 +19,7 @@ from bluetune_operator.core.errors import ApiError, ApiUnavailable
 from bluetune_operator.core.kinds import LOCK, METHODS, MODELS, TASKS, Key, Object
 from bluetune_operator.handlers.health import Health
 from bluetune_operator.handlers.informer import WATCHED, Informer
-from bluetune_operator.reconciler.base import Context, Reconciler
+from bluetune_operator.reconciler.base import Context, NoticeOutcome, Reconciler
 from bluetune_operator.reconciler.lock import LockReconciler
 from bluetune_operator.reconciler.method import MethodReconciler
 from bluetune_operator.reconciler.model import ModelReconciler
@@ -51,6 +51,18 @@ class _Nobody:
         pass
 
     def first_job(self, seconds: float) -> None:
+        pass
+
+    def retrain_run(self, namespace: str, model: str) -> None:
+        pass
+
+    def retrain_held_back(self, namespace: str, model: str, reason: str) -> None:
+        pass
+
+    def notice(self, namespace: str, model: str, outcome: NoticeOutcome, number: int = 1) -> None:
+        pass
+
+    def model_gone(self, namespace: str, model: str) -> None:
         pass
 
 

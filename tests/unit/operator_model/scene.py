@@ -28,10 +28,10 @@ BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 PROBE = Probe(texts=["a"], vectors=[[1.0, 0.0]])
 
 
-def manifest(content: str) -> tuple[str, str, bytes]:
+def manifest(content: str, base_uri: str | None = None) -> tuple[str, str, bytes]:
     """A version: its id, digest and manifest."""
     files = [ManifestFile(path=content, size=1, sha256="0" * 64)]
-    data = Manifest(files=files, dimension=2, probe=PROBE).encode()
+    data = Manifest(files=files, dimension=2, probe=PROBE, base_uri=base_uri).encode()
     return version_of(digest_of(data)), digest_of(data), data
 
 
@@ -138,6 +138,7 @@ class Scene:
         self.store.kept |= {
             store_layout.manifest(v): d for v, d in ((OLD, OLD_DATA), (NEW, NEW_DATA), (ANOTHER, ANOTHER_DATA))
         }
+        self.store.kept |= {store_layout.version(v) + name: b"x" for v, name in ((NEW, "new"), (ANOTHER, "another"))}
         self.wake: Callable[[str], None] = lambda name: None
         """Told the name of what is to be reconciled."""
         self.conditions: list[tuple[str, str, str]] = []

@@ -24,7 +24,9 @@ from bluetune_operator.core.config import Config
 from bluetune_operator.core.kinds import MODELS, SECRETS, TASKS, Kind, Object
 from bluetune_operator.core.notify import MOST_ATTEMPTS, Happened, answered, due, seconds_to_next, taken_in
 from bluetune_operator.core.times import stamp
-from bluetune_operator.reconciler.base import Context, Observer
+from bluetune_operator.handlers.metrics import Metrics
+from bluetune_operator.handlers.queue import WorkQueue
+from bluetune_operator.reconciler.base import Context
 from bluetune_operator.reconciler.notify import NotifyReconciler
 from unit.operator_lock_model.apiserver import ApiServer, Kube, Request, copied
 from unit.operator_model.test_retrain_reconciled import Told
@@ -209,6 +211,7 @@ class Scene:
     def restart(self) -> None:
         """A new life of the operator."""
         quiet: Any = object()
+        self.metrics = Metrics(WorkQueue())
         self.cache = ObjectCache()
         context = Context(
             kube=self.kube,
@@ -220,7 +223,7 @@ class Scene:
             config=Config(),
             enqueue=lambda key, delay, urgent=True: None,
             clock=lambda: self.now,
-            observer=cast("Observer", quiet),
+            observer=self.metrics,
         )
         self.reconciler = NotifyReconciler(context, self.webhooks)
 
@@ -407,6 +410,9 @@ def test_one_that_is_given_up_is_said() -> None:
             scene.now += timedelta(hours=1)
         assert scene.events.told == [("Warning", "NotifyFailed")]
         assert (scene.status["lost"], scene.status["lastError"]) == (1, "it answered with HTTP 500")
+        text = scene.metrics.text().decode()
+        assert 'bluetune_notices_total{model="shop",namespace="ns",outcome="Lost"} 1.0' in text
+        assert f'bluetune_notices_total{{model="shop",namespace="ns",outcome="NotTaken"}} {MOST_ATTEMPTS}.0' in text
         await scene.webhooks.close()
 
     with_hook(test)

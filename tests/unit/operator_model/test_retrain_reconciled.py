@@ -21,7 +21,9 @@ from bluetune_operator.core.kinds import METHODS, MODELS, TASKS, Object, name_of
 from bluetune_operator.core.retrain import batch_digest
 from bluetune_operator.core.store_owner import owner_from
 from bluetune_operator.core.times import stamp
-from bluetune_operator.reconciler.base import Context, Observer
+from bluetune_operator.handlers.metrics import Metrics
+from bluetune_operator.handlers.queue import WorkQueue
+from bluetune_operator.reconciler.base import Context
 from bluetune_operator.reconciler.retrain import RetrainReconciler
 from unit.operator_lock_model.apiserver import Answer, ApiServer, Change, Kube, Request, copied
 from unit.operator_lock_model.store import MemoryStore
@@ -67,6 +69,7 @@ class Scene:
         self.server.on_change = self._changed
         self.store = Store()
         self.events = Told()
+        self.metrics = Metrics(WorkQueue())
         retrain = {"triggers": [{"newBatch": {}}], **retrain}
         self.server.create("setup", METHODS, _method(gpus))
         self.server.create("setup", MODELS, _model(retrain))
@@ -96,7 +99,7 @@ class Scene:
             config=Config(),
             enqueue=lambda key, delay, urgent=True: None,
             clock=lambda: self.now,
-            observer=cast("Observer", quiet),
+            observer=self.metrics,
         )
         self.see(self.cache)
         return RetrainReconciler(context)
@@ -556,6 +559,9 @@ def test_after_failures_it_pauses_says_so_and_goes_on_when_resume_is_changed() -
     assert len(scene.created) == 2
     assert scene.said == ("False", "PausedAfterFailures")
     assert scene.events.told.count(("Warning", "PausedAfterFailures")) == 1
+    text, model = scene.metrics.text().decode(), 'model="shop",namespace="ns"'
+    assert f'bluetune_retrain_held_back_total{{{model},reason="PausedAfterFailures"}} 1.0' in text
+    assert f"bluetune_retrain_runs_total{{{model}}} {len(scene.created)}.0" in text
     assert scene.look() is None
     scene.edit(resume="2026-03-05: more memory")
     scene.look()

@@ -18,5 +18,5 @@ def test_a_duplicate_that_asks_for_a_rollout_says_that_there_is_none() -> None:
     assert said is not None
     assert (said["status"], said["reason"]) == ("False", "NotRequested")
     assert task["status"]["bestModelId"] in said["message"]
-    assert "rollbackTo" in said["message"]
+    assert "serving.promote" in said["message"]
     assert condition(task, "Succeeded")["reason"] == "Duplicate"  # type: ignore[index]

@@ -193,7 +193,14 @@ NIGHTLY = ("GateNotPassed", "no better")
         ("blue serves it", True, ("Promoted", ""), "v2", ("True", "AlreadyCurrent"), "v2"),
         ("blue serves it, though nobody asked", True, ("NotRequested", ""), "v2", ("True", "AlreadyCurrent"), "v2"),
         ("it did not pass the gate", True, NIGHTLY, "v1", ("False", "GateNotPassed"), "no better"),
-        ("it was promoted, and replaced since", True, ("Promoted", ""), "v3", ("False", "NotRequested"), "rollbackTo"),
+        (
+            "it was promoted, and replaced since",
+            True,
+            ("Promoted", ""),
+            "v3",
+            ("False", "NotRequested"),
+            "serving.promote",
+        ),
     ],
 )
 def test_a_task_that_takes_over_a_result_says_whether_it_is_rolled_out(

@@ -106,6 +106,20 @@ def test_metrics_count_tasks_by_phase() -> None:
     assert "bluetune_queue_depth 0.0" in text
 
 
+def test_counters_of_a_model_go_with_it() -> None:
+    metrics = Metrics(WorkQueue())
+    for model in ("a", "b"):
+        metrics.retrain_run("n", model)
+        metrics.notice("n", model, "Lost", 2)
+        metrics.retrain_held_back("n", model, "CoolingDown")
+    assert 'bluetune_notices_total{model="a",namespace="n",outcome="Lost"} 2.0' in metrics.text().decode()
+    metrics.model_gone("n", "a")
+    metrics.model_gone("n", "never counted")
+    text = metrics.text().decode()
+    assert 'model="a"' not in text
+    assert text.count('_total{model="b"') == 3
+
+
 def test_metrics_name_the_namespaces_that_are_lost() -> None:
     metrics = Metrics(WorkQueue())
     metrics.lost_namespaces({"staging"})
