@@ -5,16 +5,13 @@
 With --check nothing is written; the exit code is 1 if the page is not what the table gives.
 """
 
-import argparse
 import sys
-from collections.abc import Iterable
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "models.md"
+from generated_page import ROOT, table, written
+
 sys.path.insert(0, str(ROOT / "tests"))
 
-from trainer.model_table import FAMILIES, OTHERS, REFUSED, Family  # noqa: E402 - the tests' folder comes first
+from trainer.model_table import FAMILIES, OTHERS, REFUSED, Family
 
 START = """<!-- Generated from tests/trainer/model_table.py by `make generate`; edit that instead. -->
 
@@ -82,7 +79,7 @@ def page() -> str:
 
 def _table() -> str:
     head = ("architecture", "for example", "pooling", "then", "compared by", "texts", "frozen layers")
-    return "\n".join([_row(head), _row(["---"] * len(head)), *(_row(_cells(family)) for family in FAMILIES)])
+    return table(head, map(_cells, FAMILIES))
 
 
 def _cells(family: Family) -> list[str]:
@@ -93,24 +90,5 @@ def _cells(family: Family) -> list[str]:
     return [f"`{family.type}`", family.models, pooling, then, family.similarity, texts, frozen]
 
 
-def _row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def main() -> int:
-    """Write or check the page; returns the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if the page is out of date")
-    options = parser.parse_args()
-    if PAGE.is_file() and PAGE.read_text() == page():
-        return 0
-    if options.check:
-        print("docs/models.md is out of date: run make generate")
-        return 1
-    PAGE.write_text(page())
-    print("wrote docs/models.md")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(written("docs/models.md", page()))

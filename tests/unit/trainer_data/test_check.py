@@ -170,7 +170,7 @@ def _twice(store: Any) -> None:
 
 
 def _nested(store: Any) -> None:
-    store.write("clickstream/b1/part.jsonl", *({"_index": "q", "_source": _session(n)} for n in range(60)))
+    store.write("clickstream/b1/part.jsonl", *({"hit": _session(n)} for n in range(60)))
 
 
 def _broken_lines(store: Any) -> None:

@@ -71,6 +71,16 @@ def test_what_was_returned_is_the_list_where_nothing_was_seen(field: str) -> Non
     assert tally.notes == ["lists of what was returned (hits): 1"]
 
 
+def test_a_table_of_both_has_all_columns_in_queries_and_events() -> None:
+    columns = {"action_name": None, "event_attributes": None, "user_query": None, "query_response_hit_ids": None}
+    (record,), tally = read(columns | query(), *(columns | row for row in [*seen("ab"), event("click", "b", 1)]))
+    assert (shown(record), record["events"], tally.broken) == (
+        ["a", "b"],
+        [{"object_id": "b", "event_type": "click"}],
+        0,
+    )
+
+
 def test_rows_of_one_query_are_united_and_a_row_without_hits_takes_none_away() -> None:
     later = query(timestamp="2026-03-02T10:00:09Z", query_response_hit_ids=["c", "a"])
     (record,), tally = read(query(query_response_hit_ids=["a", "b"]), query(query_response_hit_ids=[]), later)
@@ -126,7 +136,8 @@ def test_what_does_nothing_is_counted() -> None:
         (query(query_response_hit_ids=[None]), "query_response_hit_ids: a list of ids is expected"),
         (query(user_query=["lamp"]), "user_query: a text is expected"),
         ({"action_name": 1.5}, "action_name: a text is expected"),
-        ({"action_name": None}, "action_name: a text is expected"),
+        ({"action_name": ""}, "action_name: a text is expected"),
+        ({"action_name": None}, "a query (user_query) or an event (action_name) of UBI is expected"),
         ({"action_name": "click", "event_attributes": "{}"}, "event_attributes: an object is expected"),
         (event("click", {"id": 1}), "object_id: a text is expected"),
     ],
@@ -173,9 +184,7 @@ SESSION = {"session_id": "s", "search_query": "lamp", "search_results": []}
         ([event("click", "a")], "UBI"),
         ([{"index": {"_index": "ubi_queries"}}, query()], "UBI"),
         ([{"index": {"_index": "clicks"}}, SESSION], "Sessions"),
-        ([{"_index": "ubi_events", "_source": event("click", "a")}], "UBI"),
         ([{"took": 1, "hits": {"hits": [{"_source": query()}]}}], "UBI"),
-        ([{"_source": SESSION}], "Sessions"),
         ([{"junk": 1}, {}, query()], "UBI"),
         ([SESSION, query()], "Sessions"),
         ([{"junk": 1}], "Sessions"),
@@ -191,7 +200,7 @@ def test_a_format_that_the_method_names_is_not_looked_for() -> None:
     lines = [("k", 1, query())]
     assert list(sessions_of(lines, Clickstream(format="Sessions"), "abc", tally)) == lines
     assert list(sessions_of(lines, Clickstream(), "abc", tally, find=False)) == lines
-    (line,) = sessions_of([("k", 1, {"_source": query()})], Clickstream(format="UBI"), "abc", tally)
+    (line,) = sessions_of([("k", 1, query())], Clickstream(format="UBI"), "abc", tally)
     assert (line[2]["search_query"], tally.format) == ("lamp", "UBI")
 
 

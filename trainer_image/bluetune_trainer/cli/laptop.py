@@ -1,4 +1,4 @@
-"""`run -f`: the same three manifests with a folder as the store, and no cluster and no S3.
+"""`run -f` and `check -f`: the same three manifests with a folder as the store, and no cluster and no S3.
 
 The folder stands for the model's prefix: `clickstream/<batch>/`, `items/`, and what comes of them, `versions/` and
 `runs/`. A run's id is taken from all that it depends on, so the same command again goes on with the same run, and
@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from bluetune_api import store_layout
 from bluetune_api.base import ApiModel, seconds_of
@@ -20,7 +21,7 @@ from bluetune_api.model import Gate
 from bluetune_api.objectstore import LocalStore
 from bluetune_api.plans import method_plan, select_batch
 from bluetune_api.pods import gpus
-from bluetune_api.records import MethodPlan, Plan, Progress, RunOwner
+from bluetune_api.records import CheckReport, MethodPlan, Plan, Progress, RunOwner
 from bluetune_trainer.cli.checking import prepare, run_check
 from bluetune_trainer.cli.display import Display, summary
 from bluetune_trainer.cli.importing import run_import
@@ -28,6 +29,7 @@ from bluetune_trainer.cli.manifests import Manifests, read_manifests
 from bluetune_trainer.data.inspect import in_one_line
 from bluetune_trainer.data.reading import pin
 from bluetune_trainer.errors import DataInvalid, PlanInvalid
+from bluetune_trainer.plugin.resolve import Resolved
 from bluetune_trainer.store.bases import OpenStore
 from bluetune_trainer.store.progress import ProgressWriter
 from bluetune_trainer.store.runs import read_result
@@ -44,32 +46,17 @@ def run_manifests(
     Raises:
         PlanInvalid, DataInvalid, PluginFailed, Stopped: as a Job's trainer would.
     """
-    manifests = read_manifests(paths, task)
-    if not folder.is_dir():
-        raise PlanInvalid(
-            f"--store: there is no folder {folder}; it must hold clickstream/<batch>/ with sessions and _SUCCESS,"
-            " and items/ with the catalogue"
-        )
-    store = LocalStore(folder)
-    method = method_plan(manifests.method.spec, manifests.task.spec.overrides)
+    manifests, store = read_manifests(paths, task), _opened(folder)
     display = Display(sys.stderr)
-    prepared = prepare(_plan(manifests, "Check", "none", method=method))  # a typo shall not cost the reading of a batch
-    chosen, passed_over = _batches(store, manifests, method)
-    if chosen is None:
-        where = store.uri(store_layout.CLICKSTREAM)
-        return f"nothing to do: the start version has learned from every complete batch in {where}{passed_over}"
-    uid = _run_id(store, manifests, method, chosen)
-    check = _plan(manifests, "Check", uid, method=method, **_named(chosen))
-    checked = run_check(store, check, stop=stop)
-    display.say(f"{_in_words(chosen)}: {in_one_line(checked)}")
-    for note in checked.notes:
-        display.say(f"  {note}")
-    fewest = manifests.task.spec.min_sessions
-    if fewest is not None and checked.informative_sessions < fewest:
-        return (
-            f"nothing is trained: {_in_words(chosen)} has {checked.informative_sessions} informative sessions,"
-            f" spec.minSessions={fewest}"
-        )
+    batch = _check(store, manifests, stop)
+    if isinstance(batch, str):
+        return batch
+    chosen, uid, method, prepared, checked = batch
+    for line in _said(chosen, checked):
+        display.say(line)
+    refused = _too_few(manifests, chosen, checked)
+    if refused:
+        return refused
     start = manifests.task.spec.start_from or _base_version(store, manifests, method, open_store, display, stop)
     plan = _train_plan(manifests, method, uid, chosen, start)
     display.say(f"run {uid}: start version {start}, {prepared.method.initial_max_evals} trials at most")
@@ -97,6 +84,67 @@ def run_manifests(
         writer.close()
         display.close()
     return summary(result, _gate(manifests))
+
+
+def check_manifests(paths: Sequence[Path], folder: Path, task: str | None, *, stop: threading.Event) -> str:
+    """Judge the batch that a task would take, and train nothing. A run of the same task goes on from this check.
+
+    Returns what the check found. Raises as `run_manifests`.
+    """
+    manifests, store = read_manifests(paths, task), _opened(folder)
+    batch = _check(store, manifests, stop)
+    if isinstance(batch, str):
+        return batch
+    refused = _too_few(manifests, batch.chosen, batch.checked)
+    return "\n".join([*_said(batch.chosen, batch.checked), *([refused] if refused else [])])
+
+
+class _Batch(NamedTuple):
+    """What a task would learn from, checked."""
+
+    chosen: BatchSelection
+    uid: str
+    """Of the run."""
+    method: MethodPlan
+    prepared: Resolved
+    checked: CheckReport
+
+
+def _opened(folder: Path) -> LocalStore:
+    if not folder.is_dir():
+        raise PlanInvalid(
+            f"--store: there is no folder {folder}; it must hold clickstream/<batch>/ with sessions and _SUCCESS,"
+            " and items/ with the catalogue"
+        )
+    return LocalStore(folder)
+
+
+def _check(store: LocalStore, manifests: Manifests, stop: threading.Event) -> _Batch | str:
+    """Choose and check the task's batch; a text says that there is none to learn from."""
+    method = method_plan(manifests.method.spec, manifests.task.spec.overrides)
+    prepared = prepare(_plan(manifests, "Check", "none", method=method))  # a typo shall not cost the reading of a batch
+    chosen, passed_over = _batches(store, manifests, method)
+    if chosen is None:
+        where = store.uri(store_layout.CLICKSTREAM)
+        return f"nothing to do: the start version has learned from every complete batch in {where}{passed_over}"
+    uid = _run_id(store, manifests, method, chosen)
+    plan = _plan(manifests, "Check", uid, method=method, **_named(chosen))
+    return _Batch(chosen, uid, method, prepared, run_check(store, plan, stop=stop))
+
+
+def _said(chosen: BatchSelection, checked: CheckReport) -> list[str]:
+    return [f"{_in_words(chosen)}: {in_one_line(checked)}", *(f"  {note}" for note in checked.notes)]
+
+
+def _too_few(manifests: Manifests, chosen: BatchSelection, checked: CheckReport) -> str:
+    """That the task asks for more sessions; empty if it does not."""
+    fewest = manifests.task.spec.min_sessions
+    if fewest is None or checked.informative_sessions >= fewest:
+        return ""
+    return (
+        f"nothing is trained: {_in_words(chosen)} has {checked.informative_sessions} informative sessions,"
+        f" spec.minSessions={fewest}"
+    )
 
 
 def _missing_gpus(manifests: Manifests) -> str:

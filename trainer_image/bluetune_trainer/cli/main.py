@@ -25,9 +25,18 @@ def parser() -> argparse.ArgumentParser:
         prog="bluetune-trainer", description="Fine-tunes a sentence encoder on search clicks, and publishes the result."
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, what in (("import", "publish a base model as the first version"), ("check", "judge a batch of clicks")):
-        command = commands.add_parser(name, help=what, description=what.capitalize() + ".")
-        command.add_argument("--plan", type=Path, required=True, metavar="FILE", help="the plan, a JSON file")
+    publish = commands.add_parser(
+        "import",
+        help="publish a base model as the first version",
+        description="Publish a base model as the first version.",
+    )
+    publish.add_argument("--plan", type=Path, required=True, metavar="FILE", help="the plan, a JSON file")
+    check = commands.add_parser(
+        "check",
+        help="judge a batch of clicks: by a plan, or by manifests with a folder as the store",
+        description="Judge a batch of clicks. With --plan as a Job does it; with -f and --store on this machine the"
+        " batch that the task would take; nothing is trained.",
+    )
     load = commands.add_parser(
         "load",
         help="load a version's index into a database",
@@ -41,9 +50,12 @@ def parser() -> argparse.ArgumentParser:
         description="Train and publish the best model. With --plan as a Job does it; with -f and --store on this"
         " machine alone, with no cluster and no S3.",
     )
-    _add_source(run)
-    run.add_argument("--store", type=Path, metavar="DIR", help="with -f: the folder with clickstream/ and items/")
-    run.add_argument("--task", metavar="NAME", help="with -f: which FineTuningTask, if there are several")
+    for command in (check, run):
+        _add_source(command)
+        command.add_argument(
+            "--store", type=Path, metavar="DIR", help="with -f: the folder with clickstream/ and items/"
+        )
+        command.add_argument("--task", metavar="NAME", help="with -f: which FineTuningTask, if there are several")
     index = commands.add_parser(
         "index",
         help="encode the catalogue with a version: by a plan, or by manifests with a folder as the store",
@@ -79,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     top = parser()
     options = top.parse_args(arguments)
     laptop = getattr(options, "manifests", None) is not None
-    if options.command in ("run", "index") and laptop != (options.store is not None):
+    if options.command in ("check", "run", "index") and laptop != (options.store is not None):
         top.error(f"{options.command}: -f and --store go together")
     if options.command == "index" and laptop != (options.version is not None):
         top.error("index: -f and --version go together")
@@ -126,6 +138,10 @@ def _run(options: argparse.Namespace, stop: threading.Event, *, laptop: bool) ->
         from bluetune_trainer.cli.laptop_index import index_manifests
 
         return index_manifests(options.manifests, options.store, options.version, options.model, stop=stop)
+    if laptop and options.command == "check":
+        from bluetune_trainer.cli.laptop import check_manifests
+
+        return check_manifests(options.manifests, options.store, options.task, stop=stop)
     if laptop:
         from bluetune_trainer.cli.laptop import run_manifests
 

@@ -11,7 +11,7 @@ from bluetune_trainer.data.records import BrokenFile, Record, json_lines, parque
 
 
 def records(path: Path, key: str) -> Iterator[Record]:
-    """Read a file, record by record.
+    """Read a file, record by record. Of a hit of a search index its document is the record, with the hit's `_id`.
 
     Args:
         path: where it lies.
@@ -30,7 +30,7 @@ def records(path: Path, key: str) -> Iterator[Record]:
         last = 0
         try:
             for last, record in _read(unpacked(raw), found, start):
-                yield last, record
+                yield last, record if isinstance(record, str) else json_documents.document_of(record)
         except DAMAGED as error:
             raise BrokenFile(f"its compressed data breaks off or is damaged after line {last} ({error})") from error
 

@@ -26,6 +26,8 @@ SUFFIXES: dict[str, Format] = {
 }
 GZIP, ZSTD, PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
 """First bytes of such a file."""
+BY_CONTENT = (".log",)
+"""Ends of names that say nothing either: Vector writes them, whatever it writes."""
 MOST_LAYERS = 3
 """Compressions around each other: a `.gz` that was stored with a Content-Encoding has two."""
 HEAD_BYTES = 64 << 10
@@ -43,7 +45,7 @@ class UnknownFormat(Exception):
 
 
 def format_of(path: Path, key: str) -> Format:
-    """What a file holds. A name without an end, as Firehose gives it, says nothing: then the content does.
+    """What a file holds. A name without an end, as Firehose gives it, or with `.log` says nothing: the content does.
 
     Raises:
         UnknownFormat: it is of no kind that is read.
@@ -51,7 +53,8 @@ def format_of(path: Path, key: str) -> Format:
     name = key.rpartition("/")[2].lower()
     end = next((end for end in PACKED if name.endswith(end)), "")
     name = name.removesuffix(end)
-    found = SUFFIXES.get(name[name.rfind(".") :]) if "." in name else _by_content(path)
+    suffix = name[name.rfind(".") :] if "." in name else ""
+    found = SUFFIXES.get(suffix) if suffix and suffix not in BY_CONTENT else _by_content(path)
     if found is None or (end and found == "parquet"):
         raise UnknownFormat
     return found

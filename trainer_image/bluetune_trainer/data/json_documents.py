@@ -14,6 +14,8 @@ from bluetune_trainer.data.records import MAX_LINE_BYTES, BrokenFile, Record, sh
 CHUNK_BYTES = 256 << 10
 RESPONSE = re.compile(rb'\{\s*"(took|timed_out|_scroll_id|pit_id|_shards|hits)"\s*:')
 """How a response of `_search` begins."""
+BESIDE_SOURCE = ("sort", "fields", "highlight", "matched_queries", "inner_hits")
+"""Names in a hit that do not begin with `_`."""
 _HITS = re.compile(r'"hits"\s*:\s*\[')
 _NESTING = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}\[\]]', re.DOTALL)
 """A text (perhaps one that goes on beyond what was read), or the start or end of an object or array."""
@@ -23,6 +25,17 @@ _SPACE = re.compile(r"[\s,]*")
 def is_response(head: bytes) -> bool:
     """Whether a file that begins like this is a response of `_search`."""
     return RESPONSE.match(head) is not None and re.search(rb'"hits"\s*:\s*\{', head) is not None
+
+
+def document_of(hit: dict[str, Any]) -> dict[str, Any]:
+    """The document of a hit, as `_search` returns it and tools that export an index write it, with its id as `_id`.
+
+    Any other record is returned as it is.
+    """
+    source = hit.get("_source")
+    if type(source) is not dict or not all(name.startswith("_") or name in BESIDE_SOURCE for name in hit):
+        return hit
+    return {"_id": hit["_id"]} | source if "_id" in hit else source
 
 
 def is_lines(head: bytes) -> bool:
@@ -57,8 +70,11 @@ def responses(file: BinaryIO) -> Iterator[Record]:
         text.skip_to(_HITS)
         for _, hit in _values(text, end="]"):
             number += 1
-            source = hit.get("_source") if isinstance(hit, dict) else None
-            yield number, hit if source is None else source if isinstance(source, dict) else _no_record(source)
+            source = {} if isinstance(hit, str) else hit.get("_source", {})
+            if isinstance(source, dict):
+                yield number, hit if isinstance(hit, str) else document_of(hit)
+            else:
+                yield number, _no_record(source)
         text.leave(depth=2)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bluetune_trainer.data.clicks import SOON, BrokenSession, event_of, fields_of, left_soon, seconds_of, whole
 from bluetune_trainer.data.event_types import EventTypes, plain
+from bluetune_trainer.data.json_documents import document_of
 from bluetune_trainer.data.notes import counted
 from bluetune_trainer.data.records import shortened
 from bluetune_trainer.data.tally import SessionTally
@@ -49,9 +50,7 @@ def documents(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     if isinstance(hits, dict) and isinstance(hits.get("hits"), list):
         for hit in hits["hits"]:
             if isinstance(hit, dict):
-                yield from documents(hit)
-    elif isinstance(record.get("_source"), dict):
-        yield record["_source"]
+                yield from documents(document_of(hit))
     elif _bulk_action(record) is None:
         yield record
 
@@ -118,7 +117,7 @@ class _Log:
 
     def add(self, key: str, line: int, document: Mapping[str, Any]) -> None:
         """Take in a query or an event. Raises BrokenSession if it is none, or broken."""
-        if "action_name" in document:
+        if document.get("action_name") is not None:  # in a table of both, a query has the column, too
             self._add_event(key, line, document)
         elif "user_query" in document or "query_id" in document:
             self._add_query(key, line, document)
