@@ -61,7 +61,7 @@ def run_manifests(
     method = method_plan(manifests.method.spec, manifests.task.spec.overrides)
     display = Display(sys.stderr)
     prepared = prepare(_plan(manifests, "Check", "none", method=method))  # a typo shall not cost the reading of a batch
-    _check_workers(workers, prepared.method.settings.devices or 1)
+    check_workers(workers, prepared.method.settings.devices or 1)
     chosen, passed_over = _batches(store, manifests, method)
     if chosen is None:
         where = store.uri(store_layout.CLICKSTREAM)
@@ -115,7 +115,8 @@ def run_manifests(
     return summary(result, _gate(manifests))
 
 
-def _check_workers(workers: int, devices: int) -> None:
+def check_workers(workers: int, devices: int) -> None:
+    """Raise PlanInvalid where trials cannot run so many at a time, which a method with that many devices asks for."""
     if workers == 1:
         return
     if devices > 1:

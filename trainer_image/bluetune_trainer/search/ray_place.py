@@ -19,7 +19,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -28,6 +28,7 @@ import torch
 
 from bluetune_api.exit_codes import ExitCode
 from bluetune_api.reasons import known_reason
+from bluetune_api.retries import with_retries
 from bluetune_trainer.errors import Crashed, PlanInvalid, TrainerError, of_code, raise_if
 from bluetune_trainer.search.place import Failed, Heard
 from bluetune_trainer.search.trial_worker import Ending, Reply, Seen, TrialWorker
@@ -39,6 +40,8 @@ log = logging.getLogger(__name__)
 
 START_SECONDS = 300.0
 """How long Ray, and then a worker, may take to start."""
+START_ATTEMPTS = 3
+"""To start Ray."""
 LEAVE_SECONDS = 60.0
 """How long workers may take to leave their trials with a checkpoint."""
 LOOK_SECONDS = 0.5
@@ -112,20 +115,18 @@ def _ray(workers: int, folder: Path, stop: Event) -> Iterator[Any]:
     def life() -> None:
         try:
             ray = importlib.import_module("ray")
-            ray.init(
-                address="local",
-                num_cpus=workers,
-                num_gpus=workers if torch.cuda.is_available() else 0,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                _temp_dir=str(folder),
+            # on a machine that is busy, Ray gives its own processes up after 30 s
+            with_retries(
+                partial(_init, ray, workers, folder),
+                retryable=lambda error: not over.is_set(),
+                attempts=START_ATTEMPTS,
+                base_seconds=5.0,
             )
         except BaseException as error:
             failure.append(error)
-            started.set()
             return
-        started.set()
+        finally:
+            started.set()
         over.wait()
         ray.shutdown()
 
@@ -145,10 +146,26 @@ def _ray(workers: int, folder: Path, stop: Event) -> Iterator[Any]:
         thread.join(START_SECONDS if started.is_set() else 0)
 
 
+def _init(ray: Any, workers: int, folder: Path) -> None:
+    try:
+        ray.init(
+            address="local",
+            num_cpus=workers,
+            num_gpus=workers if torch.cuda.is_available() else 0,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=str(folder),
+        )
+    except BaseException:
+        ray.shutdown()
+        raise
+
+
 def _no_ray(why: str) -> PlanInvalid:
     return PlanInvalid(
-        f"--workers: Ray cannot be started ({why}); install it anew with the extra `ray` (pip install 'bluetune[ray]'),"
-        " or leave --workers out"
+        f"--workers: Ray, of the extra `ray` (pip install 'bluetune[ray]'), cannot be started: {why}; leave"
+        " --workers out, or try again when the machine is less busy"
     )
 
 
