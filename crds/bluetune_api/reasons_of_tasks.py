@@ -392,7 +392,8 @@ TASK_GROUPS: tuple[Group, ...] = (
                 "a guard of the gate failed, however large the gain is: the message names it, its numbers and what to"
                 " do",
                 "read the report's table of guards ([guards](concepts.md#guards)); train more gently, or change the"
-                " guard's field of `serving.gate` if the change is wanted, and run again",
+                " guard's field of `serving.gate` if the change is wanted, and run again; or"
+                " [promote it by hand](operations.md#promoting-by-hand)",
             ),
             "GateNotMeasured": Entry(
                 "there was nothing to compare on: no session with a result that was clicked and one that was not, and"

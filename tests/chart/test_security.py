@@ -157,6 +157,16 @@ def test_tokens_of_service_accounts_are_a_right_that_has_to_be_switched_on(rende
     assert [rule["resourceNames"] for rule in named] == [["trainer"], ["trainer"]]
 
 
+def test_workloads_of_kueue_are_read_only_where_that_is_wanted(render: Render) -> None:
+    def rights(*values: str) -> list[Object]:
+        (role,) = of_kind(render("rbac.aggregate=false", *values), "ClusterRole")
+        return [rule for rule in role["rules"] if "kueue.x-k8s.io" in rule["apiGroups"]]
+
+    assert rights() == []
+    (rule,) = rights("kueue.enabled=true")
+    assert (rule["resources"], rule["verbs"]) == (["workloads"], ["list"])
+
+
 def test_the_operator_is_told_whose_identity_it_may_use(render: Render) -> None:
     def environment(*values: str) -> dict[str, str]:
         (deployment,) = of_kind(render(*values), "Deployment")

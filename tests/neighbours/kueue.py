@@ -156,5 +156,9 @@ def _remove_all(kubectl: Kubectl, resource: str) -> None:
     for one in kubectl.json("get", resource, "-A")["items"]:
         where = ["-n", one["metadata"]["namespace"]] if "namespace" in one["metadata"] else []
         name = one["metadata"]["name"]
-        kubectl("patch", resource, name, *where, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+        try:
+            kubectl("patch", resource, name, *where, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+        except KubectlError as error:
+            if "NotFound" not in str(error):  # it went with its namespace meanwhile
+                raise
         kubectl("delete", resource, name, *where, "--ignore-not-found", "--wait=false")

@@ -50,7 +50,7 @@ LEASES = Kind("coordination.k8s.io", "v1", "leases", "Lease")
 DEPLOYMENTS = Kind("apps", "v1", "deployments", "Deployment")
 WORKLOADS = Kind("kueue.x-k8s.io", "v1beta2", "workloads", "Workload")
 OLDER_WORKLOADS = Kind("kueue.x-k8s.io", "v1beta1", "workloads", "Workload")
-"""As Kueue serves them up to 0.13."""
+"""As older releases of Kueue serve them."""
 NAMESPACES = Kind("", "v1", "namespaces", "Namespace", namespaced=False)
 
 MANAGED_BY = "app.kubernetes.io/managed-by"

@@ -165,7 +165,7 @@ def lost_right(
     if pinned is not None and rollout.to != pinned:
         return Failure("Pinned", f"serving.rollbackTo={pinned} was set during the rollout")
     if rollout.task_uid is None:
-        return _withdrawn(promote, serving)
+        return _withdrawn(rollout, promote, serving)
     task = next((t for t in tasks if uid_of(t) == rollout.task_uid), None)
     if task is None or is_deleting(task):
         return Failure("TaskDeleted", f"task {rollout.task} was deleted during the rollout")
@@ -176,8 +176,10 @@ def lost_right(
     return None
 
 
-def _withdrawn(record: PromoteStatus | None, serving: Serving | None) -> Failure | None:
-    if record is None or record.outcome != "Started" or serving is None or is_promotes(record, serving.promote):
+def _withdrawn(rollout: Rollout, record: PromoteStatus | None, serving: Serving | None) -> Failure | None:
+    if record is None or (record.outcome, record.version) != ("Started", rollout.to):
+        return None
+    if serving is None or is_promotes(record, serving.promote):
         return None
     return Failure("PromoteWithdrawn", "spec.serving.promote was removed or changed during the rollout")
 

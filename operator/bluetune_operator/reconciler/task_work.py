@@ -116,7 +116,7 @@ async def _check(run: Run) -> Stay | None:
     if state.outlived_by is not None and state.state == "Running":
         return await make_again(run, job, state)
     if state.state != "Complete":
-        waiting = _working(run, job, "DataValid", "Checking", "the batch is being checked", state)
+        waiting = await _working(run, job, "DataValid", "Checking", "the batch is being checked", state)
         if state.state != "Running":
             return waiting
         away = await store_problem(run)
@@ -196,7 +196,7 @@ async def _train(run: Run) -> Stay | None:
     if state.outlived_by is not None:
         return await make_again(run, job, state)
     away = await read_progress(run, state)
-    waiting = _working(run, job, "Trained", "Training", "training", state)
+    waiting = await _working(run, job, "Trained", "Training", "training", state)
     if state.state != "Running":
         return waiting
     if away is not None:
@@ -207,6 +207,8 @@ async def _train(run: Run) -> Stay | None:
 async def _state(run: Run, job: Object, stage: JobName) -> JobState:
     pods = pods_of(job, stage, run.context.cache.of_task(PODS, run.namespace, run.name))
     state = job_state(job, pods, run.draft.now)
+    if state.state == "Suspended":
+        return state  # with how its last pod ended; `_working` asks its queue
     refused = await run.context.job_events.why_no_pod(job, pods, run.draft.now)
     return replace(state, trouble=refused) if refused is not None else state
 
@@ -349,12 +351,11 @@ async def _lost_before_its_start(run: Run, job: Object) -> Stay | None:
     return Stay(1.0)
 
 
-def _working(run: Run, job: Object, kind: Stage, doing: Reason, what: str, state: JobState) -> Stay:
+async def _working(run: Run, job: Object, kind: Stage, doing: Reason, what: str, state: JobState) -> Stay:
     """The Job runs, or its pod does not start yet: say which, and why."""
     if state.state == "Suspended":
-        said = f"Job {run.draft.status.job_name} waits to be admitted by its queue"
-        if state.trouble is not None and state.trouble.reason == "Queued":  # in Kueue's words
-            said = state.trouble.message
+        why = await run.context.job_events.why_no_pod(job, (), run.draft.now)
+        said = why.message if why else f"Job {run.draft.status.job_name} waits to be admitted by its queue"
         run.draft.say(kind, "Unknown", "Queued", said)
         run.draft.now_doing("Running", "Queued", said)
     elif state.trouble is not None and state.state == "Pending":
