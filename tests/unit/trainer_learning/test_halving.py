@@ -1,21 +1,11 @@
 """Who trains next, up to where, and who ends early."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 
 import pytest
 
-from bluetune_trainer.search.halving import (
-    RUNGS,
-    Prune,
-    Run,
-    Standing,
-    brackets,
-    kept,
-    next_round,
-    wave_of,
-    work_left,
-)
+from bluetune_trainer.search.halving import RUNGS, Prune, Run, Standing, brackets, kept, next_move, work_left
 
 SHARES = (*RUNGS, 1.0)
 
@@ -23,16 +13,8 @@ SHARES = (*RUNGS, 1.0)
 class Simulated:
     """A search whose trial n has the objective `values[n]` at every rung; it keeps books of what it cost."""
 
-    def __init__(
-        self,
-        values: list[float],
-        rungs: int = 3,
-        fails: Mapping[int, int] | None = None,
-        pick: Callable[[Sequence[Run]], Run] = lambda runs: runs[0],
-    ) -> None:
+    def __init__(self, values: list[float], rungs: int = 3, fails: Mapping[int, int] | None = None) -> None:
         self.values, self.rungs, self.fails = values, rungs, fails or {}
-        self.pick = pick
-        """Which trial of a rung ends next."""
         self.standings: dict[int, Standing] = {}
         self.cost = 0.0
         self.moves: list[Run | Prune] = []
@@ -40,10 +22,9 @@ class Simulated:
 
     def run(self, steps: int = 10_000) -> None:
         for _ in range(steps):
-            found = next_round(self.standings, len(self.values), self.rungs)
-            if found is None:
+            move = next_move(self.standings, len(self.values), self.rungs)
+            if move is None:
                 return
-            move = self.pick(found) if isinstance(found, tuple) else found
             self.moves.append(move)
             if isinstance(move, Prune):
                 for n in move.trials:
@@ -131,9 +112,9 @@ def test_a_search_left_after_any_move_goes_on_as_it_would_have(total: int) -> No
 
 def test_a_pruning_that_was_half_written_down_goes_on() -> None:
     three = {n: Standing((0.9 - n / 10,)) for n in range(8)}
-    assert next_round(three, 8, 3) == Prune((4, 5, 6, 7))
+    assert next_move(three, 8, 3) == Prune((4, 5, 6, 7))
     three[4] = Standing((0.5,), True, 0.5, pruned=True)
-    assert next_round(three, 8, 3) == Prune((5, 6, 7))
+    assert next_move(three, 8, 3) == Prune((5, 6, 7))
 
 
 def test_a_trial_that_fails_makes_room_for_nobody_twice() -> None:
@@ -146,56 +127,13 @@ def test_a_trial_that_fails_makes_room_for_nobody_twice() -> None:
 
 def test_a_trial_that_stopped_by_itself_before_a_rung_counts_with_what_it_ended_with() -> None:
     standings = {0: Standing((), True, 0.9), 1: Standing((0.5,)), 2: Standing((0.4,)), 3: Standing((0.6,))}
-    assert next_round(standings, 4, 2) == Prune((1, 2))
+    assert next_move(standings, 4, 2) == Prune((1, 2))
 
 
-def test_without_rungs_trials_run_to_their_end() -> None:
-    assert next_round({}, 2, 0) == (Run(0, None), Run(1, None))
-    assert next_round({0: Standing((), True, 0.1)}, 2, 0) == (Run(1, None),)
-    assert next_round({0: Standing((), True, 0.1), 1: Standing((), True, None)}, 2, 0) is None
-
-
-@pytest.mark.parametrize("total", [2, 5, 8, 11, 16])
-def test_the_order_in_which_the_trials_of_a_rung_end_changes_nothing(total: int) -> None:
-    rng = random.Random(total)
-    values = [rng.choice((0.1, 0.2, 0.3)) for _ in range(total)]
-    fails = {1: 0, total - 1: 2}
-    one = Simulated(values, fails=fails)
-    one.run()
-    for _ in range(20):
-        other = Simulated(values, fails=fails, pick=rng.choice)
-        other.run()
-        assert other.standings == one.standings
-        assert other.cost == pytest.approx(one.cost)
-
-
-def test_a_rung_begins_when_the_one_before_is_complete_and_a_bracket_when_the_one_before_ended() -> None:
-    assert next_round({}, 16, 3) == tuple(Run(n, 0) for n in range(4))
-    four = {n: Standing((0.5,)) for n in (0, 1, 3)}
-    assert next_round(four, 16, 3) == (Run(2, 0),)
-    four[2] = Standing((0.5,))
-    assert next_round(four, 16, 3) == tuple(Run(n, 0) for n in range(4, 8))
-    seven = {n: Standing((0.9 - n / 10,)) for n in range(4)} | {n: Standing((), True, None) for n in (4, 5, 6)}
-    assert next_round(seven, 16, 3) == (Run(7, 0),)
-    seven[7] = Standing((), True, None)
-    assert next_round(seven, 16, 3) == tuple(Run(n, 1) for n in range(4))
-    assert next_round({n: Standing((), True, None) for n in range(8)}, 16, 3) == tuple(Run(n, 0) for n in range(8, 12))
-
-
-@pytest.mark.parametrize(
-    ("total", "workers", "left"),
-    [
-        (8, 1, 2.5),
-        (8, 2, 4 / 8 + 2 / 8 + 1 / 4 + 1 / 2),
-        (8, 4, 2 / 8 + 1 / 8 + 1 / 4 + 1 / 2),
-        (8, 8, 1.125),
-        (8, 64, 1.125),
-        (16, 64, 2.25),
-        (2, 2, 1.0),
-    ],
-)
-def test_trials_of_a_rung_that_run_together_take_the_time_of_one(total: int, workers: int, left: float) -> None:
-    assert work_left({}, total, RUNGS, workers) == pytest.approx(left)
+def test_without_rungs_trials_run_to_their_end_one_after_the_other() -> None:
+    assert next_move({}, 2, 0) == Run(0, None)
+    assert next_move({0: Standing((), True, 0.1)}, 2, 0) == Run(1, None)
+    assert next_move({0: Standing((), True, 0.1), 1: Standing((), True, None)}, 2, 0) is None
 
 
 def test_brackets_are_even_and_cover_everything() -> None:
@@ -206,11 +144,3 @@ def test_brackets_are_even_and_cover_everything() -> None:
         assert max(sizes) <= 8
         assert max(sizes) - min(sizes) <= 1
     assert [kept(8, rung) for rung in range(3)] == [4, 2, 1]
-    assert [wave_of(n, 9) for n in (0, 1, 2, 4, 6, 7, 8)] == [
-        *[range(2)] * 2,
-        range(2, 4),
-        *[range(4, 7)] * 2,
-        *[range(7, 9)] * 2,
-    ]
-    assert [wave_of(n, 3) for n in range(3)] == [range(2), range(2), range(2, 3)]
-    assert [wave_of(n, 2) for n in range(2)] == [range(2), range(2)]

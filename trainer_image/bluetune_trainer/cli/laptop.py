@@ -6,7 +6,6 @@ changed data or manifests begin a new one.
 """
 
 import hashlib
-import importlib.util
 import sys
 import threading
 import time
@@ -40,22 +39,16 @@ NAMESPACE = "local"
 
 
 def run_manifests(
-    paths: Sequence[Path],
-    folder: Path,
-    task: str | None,
-    *,
-    workers: int = 1,
-    stop: threading.Event,
-    open_store: OpenStore,
+    paths: Sequence[Path], folder: Path, task: str | None, *, stop: threading.Event, open_store: OpenStore
 ) -> str:
-    """Run a task to its end, `workers` trials at a time. Returns the summary.
+    """Run a task to its end. Returns the summary.
 
     Raises:
         PlanInvalid, DataInvalid, PluginFailed, Stopped: as a Job's trainer would.
     """
     manifests, store = read_manifests(paths, task), _opened(folder)
     display = Display(sys.stderr)
-    batch = _check(store, manifests, stop, workers)
+    batch = _check(store, manifests, stop)
     if isinstance(batch, str):
         return batch
     chosen, uid, method, prepared, checked = batch
@@ -78,14 +71,6 @@ def run_manifests(
     machine = find_machine()
     missing = _missing_gpus(manifests) if machine.device == "cpu" else ""
     display.say(f"training on: {machine.in_words()}{missing}")
-    if workers > 1:
-        from bluetune_trainer.training.threads import threads_of_each
-
-        threads = threads_of_each(workers)
-        display.say(
-            f"workers: {workers}, each with {threads} thread{'s' if threads > 1 else ''} and a copy of model and data;"
-            " one more copy is in this process"
-        )
 
     writer = ProgressWriter.of_attempt(store, plan.owner.uid, "local")
 
@@ -94,7 +79,7 @@ def run_manifests(
         display.show(progress)
 
     try:
-        result = run_train(store, plan, stop=stop, report=report, workers=workers)
+        result = run_train(store, plan, stop=stop, report=report)
     finally:
         writer.close()
         display.close()
@@ -134,11 +119,10 @@ def _opened(folder: Path) -> LocalStore:
     return LocalStore(folder)
 
 
-def _check(store: LocalStore, manifests: Manifests, stop: threading.Event, workers: int = 1) -> _Batch | str:
+def _check(store: LocalStore, manifests: Manifests, stop: threading.Event) -> _Batch | str:
     """Choose and check the task's batch; a text says that there is none to learn from."""
     method = method_plan(manifests.method.spec, manifests.task.spec.overrides)
     prepared = prepare(_plan(manifests, "Check", "none", method=method))  # a typo shall not cost the reading of a batch
-    check_workers(workers, prepared.method.settings.devices or 1)
     chosen, passed_over = _batches(store, manifests, method)
     if chosen is None:
         where = store.uri(store_layout.CLICKSTREAM)
@@ -161,22 +145,6 @@ def _too_few(manifests: Manifests, chosen: BatchSelection, checked: CheckReport)
         f"nothing is trained: {_in_words(chosen)} has {checked.informative_sessions} informative sessions,"
         f" spec.minSessions={fewest}"
     )
-
-
-def check_workers(workers: int, devices: int) -> None:
-    """Raise PlanInvalid where trials cannot run so many at a time, which a method with that many devices asks for."""
-    if workers == 1:
-        return
-    if devices > 1:
-        raise PlanInvalid(
-            f"--workers is {workers} and settings.devices is {devices}: a trial runs either beside others or on several"
-            " devices; leave one of the two out"
-        )
-    if importlib.util.find_spec("ray") is None:
-        raise PlanInvalid(
-            f"--workers is {workers}, which needs Ray: install the extra `ray` (pip install 'bluetune[ray]'), or leave"
-            " --workers out"
-        )
 
 
 def _missing_gpus(manifests: Manifests) -> str:

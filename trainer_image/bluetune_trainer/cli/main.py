@@ -17,8 +17,6 @@ from bluetune_trainer.cli import logs
 from bluetune_trainer.cli.ending import finish, terminate
 
 POD_UID = "BLUETUNE_POD_UID"
-MOST_WORKERS = 64
-"""Of a run on one machine."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -58,13 +56,6 @@ def parser() -> argparse.ArgumentParser:
             "--store", type=Path, metavar="DIR", help="with -f: the folder with clickstream/ and items/"
         )
         command.add_argument("--task", metavar="NAME", help="with -f: which FineTuningTask, if there are several")
-    run.add_argument(
-        "--workers",
-        type=_workers,
-        default=1,
-        metavar="N",
-        help="with -f: trials that train at the same time, in processes that Ray starts (the extra `ray`); default: 1",
-    )
     index = commands.add_parser(
         "index",
         help="encode the catalogue with a version: by a plan, or by manifests with a folder as the store",
@@ -86,13 +77,6 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _workers(given: str) -> int:
-    """Raises ArgumentTypeError for what is no number of workers."""
-    if not given.isdecimal() or not 1 <= int(given) <= MOST_WORKERS:
-        raise argparse.ArgumentTypeError(f"{given!r} must be a whole number from 1 to {MOST_WORKERS}")
-    return int(given)
-
-
 def _add_source(command: argparse.ArgumentParser) -> None:
     """What a command does its work by: a plan, as in a Job, or manifests."""
     source = command.add_mutually_exclusive_group(required=True)
@@ -111,8 +95,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         top.error(f"{options.command}: -f and --store go together")
     if options.command == "index" and laptop != (options.version is not None):
         top.error("index: -f and --version go together")
-    if options.command == "run" and options.workers > 1 and not laptop:
-        top.error("run: --workers goes with -f; a Job trains one trial at a time")
     logs.set_up(default_level="warning" if laptop else "info")
     stop = threading.Event()
     _listen(stop)
@@ -163,9 +145,7 @@ def _run(options: argparse.Namespace, stop: threading.Event, *, laptop: bool) ->
     if laptop:
         from bluetune_trainer.cli.laptop import run_manifests
 
-        return run_manifests(
-            options.manifests, options.store, options.task, workers=options.workers, stop=stop, open_store=_open
-        )
+        return run_manifests(options.manifests, options.store, options.task, stop=stop, open_store=_open)
     from bluetune_trainer.cli.plans import read_plan
 
     plan = read_plan(options.plan, options.command)

@@ -44,7 +44,7 @@ from bluetune_trainer.search.contract import Candidate, CrossFit, SearchOutcome
 from bluetune_trainer.store import progress as run_progress
 from bluetune_trainer.store import runs
 from bluetune_trainer.store.versions import Published, download_version, lineage, publish
-from bluetune_trainer.training.launch import check_devices, check_gpus
+from bluetune_trainer.training.launch import check_devices
 from bluetune_trainer.training.machine import Machine, find_machine
 from bluetune_trainer.training.params import resolve_settings
 from bluetune_trainer.training.parts import Parts, choose_parts
@@ -60,12 +60,10 @@ Report = Callable[[Progress], None]
 """Told how far the run is, often; must return at once."""
 
 
-def run_train(
-    store: ObjectStore, plan: Plan, *, stop: threading.Event, report: Report, gpus: int = 0, workers: int = 1
-) -> Result:
+def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: Report, gpus: int = 0) -> Result:
     """Follow a plan to its result. Again: go on where the last attempt was, and repeat no finished trial.
 
-    `gpus` is how many of them the container asked for. Of the trials, `workers` run at a time.
+    `gpus` is how many of them the container asked for.
 
     Raises:
         GpuNotVisible: it asked for some, and torch can use none.
@@ -84,7 +82,6 @@ def run_train(
         "training", extra={"device": machine.name, "on": machine.in_words(), "precision": precision, "gpusAsked": gpus}
     )
     check_devices(resolve_settings(resolved.method.settings).devices)
-    check_gpus(workers)
     stages = _Stages(report)
     stages.enter("Loading")
     with tempfile.TemporaryDirectory(prefix="bluetune-run-") as temporary:
@@ -117,7 +114,7 @@ def run_train(
         with blaming(plan.method.plugin, *resolved.user_code, *parts.user_code):
             gate = GateOfRun(store, plan, resolved.method, parts, catalogue, judged, workdir, stop)
             cross = gate.cross_fit(split, stages.evaluating)
-            outcome = _search(store, plan, resolved, parts, catalogue, split, stages, stop, workdir, cross, workers)
+            outcome = _search(store, plan, resolved, parts, catalogue, split, stages, stop, workdir, cross)
             raise_if(stop)
             stages.enter("Evaluating")
             measured = gate.measure(split, outcome)
@@ -218,7 +215,6 @@ def _search(
     stop: threading.Event,
     workdir: Path,
     cross: CrossFit | None,
-    workers: int,
 ) -> SearchOutcome:
     from bluetune_trainer.search.run import run_search
 
@@ -241,7 +237,6 @@ def _search(
         cross=cross,
         checkpoint_seconds=_checkpoint_seconds(),
         abandon=_abandon,
-        workers=workers,
     )
 
 

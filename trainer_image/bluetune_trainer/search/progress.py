@@ -18,8 +18,6 @@ class Work:
     seconds: float
     """That `done` took."""
     left: float
-    left_at_once: float | None = None
-    """What of `left` comes after one another, where trials run at the same time; None: all of it."""
 
 
 def by_quality(finished: Sequence[Trial], waiting: Sequence[Trial] = ()) -> list[Trial]:
@@ -55,11 +53,10 @@ def search_progress(
     ranked = by_quality(finished, waiting)
     best = next((trial for trial in by_quality(finished) if not trial.pruned), None)
     whole = work.done + work.left
-    left = work.left if work.left_at_once is None else work.left_at_once
     return Progress(
         stage="Searching",
         percent=int(100 * work.done / whole) if work.left > 0 else 100,
-        eta_seconds=round(work.seconds / work.done * left) if work.done > 0.02 else None,
+        eta_seconds=round(work.seconds / work.done * work.left) if work.done > 0.02 else None,
         trials_done=len(finished),
         trials_total=total,
         trial=trial,

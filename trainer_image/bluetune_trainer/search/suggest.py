@@ -1,6 +1,6 @@
 """The next point to try: hyperopt's TPE, rebuilt from the stored trials each time, seeded by (seed, number)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -15,24 +15,8 @@ _BY_TPE, _AT_RANDOM = 5, 20
 """Draws by either before a point that was tried already is accepted again."""
 
 
-def suggest(
-    space: Space,
-    finished: Sequence[Trial],
-    number: int,
-    seed: int,
-    total: int,
-    beside: Sequence[Mapping[str, Any]] = (),
-) -> Point:
-    """The point of trial `number` of `total`. The same arguments give the same point.
-
-    Args:
-        space: to draw from.
-        finished: trials to learn from.
-        number: of the trial.
-        seed: of the search.
-        total: trials of the search.
-        beside: parameters of trials that nothing is known of yet, not to be drawn again.
-    """
+def suggest(space: Space, finished: Sequence[Trial], number: int, seed: int, total: int) -> Point:
+    """The point of trial `number` of `total`. The same finished trials and seed give the same point."""
     if number == 0 and space.first is not None:
         first = space.point(space.first)
         if first is not None:
@@ -41,7 +25,7 @@ def suggest(
     trials = rebuild(space, finished)
     # hyperopt draws its first 20 points at random; of 8 trials that would leave it none to learn from.
     by_tpe = partial(tpe.suggest, n_startup_jobs=min(20, max(2, total // 3)), verbose=False)
-    tried = [*(trial.params for trial in finished), *beside]
+    tried = [trial.params for trial in finished]
     point: Point = {}
     for draw in range(_BY_TPE + _AT_RANDOM):
         algorithm = by_tpe if draw < _BY_TPE else rand.suggest

@@ -65,15 +65,6 @@ def check_devices(devices: int) -> None:
         )
 
 
-def check_gpus(workers: int) -> None:
-    """Raise PlanInvalid where a GPU machine has fewer GPUs than workers."""
-    if workers > 1 and torch.cuda.is_available() and workers > torch.cuda.device_count():
-        raise PlanInvalid(
-            f"--workers is {workers}, but this machine shows {torch.cuda.device_count()} GPUs, and each worker takes"
-            " one; lower --workers"
-        )
-
-
 def confirm() -> None:
     """Raise if another process is lost: what this one computed since may be anything."""
     if _watch is not None and _watch.lost is not None:

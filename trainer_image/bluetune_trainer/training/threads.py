@@ -1,7 +1,6 @@
 """As many threads as the container may use: torch counts the node's processors, and knows nothing of a CPU limit."""
 
 import math
-import os
 from pathlib import Path
 
 import torch
@@ -18,15 +17,6 @@ def fit_threads() -> int:
     if limit is not None and limit < torch.get_num_threads():
         torch.set_num_threads(limit)
     return torch.get_num_threads()
-
-
-def threads_of_each(workers: int) -> int:
-    """Threads of each of several processes that train at the same time: their share of the container's processors.
-
-    OMP_NUM_THREADS is what each of them takes, if it is set. A trial's last bits depend on its number of threads.
-    """
-    threads = fit_threads()
-    return threads if os.environ.get("OMP_NUM_THREADS") else max(threads // workers, 1)
 
 
 def cpu_limit(cpu_max: str) -> int | None:
