@@ -67,6 +67,9 @@ def test_a_batch_with_fewer_sessions_than_the_task_asks_for_is_not_trained_on(
         write(tmp_path, text), folder, None, stop=threading.Event(), open_store=lambda _: LocalStore(folder)
     )
     assert "7 informative sessions, spec.minSessions=8" in said
+    judged = laptop.check_manifests([tmp_path / "m.yaml"], folder, None, stop=threading.Event())
+    assert judged.splitlines()[0].startswith("batch 2026-01-31: 9 sessions")
+    assert judged.splitlines()[-1] == said
     assert list(LocalStore(folder).list("versions/")) == []
 
 
