@@ -25,10 +25,11 @@ check: ## format, lint, types, layers, generated files, fast tests
 	@scripts/setup.sh
 	@scripts/check.sh
 
-generate: ## CRDs and reference page from the API types, models page from the tests' table
+generate: ## CRDs and reference from the API types, models page from the tests' table, docs/cli.md from the commands
 	@scripts/setup.sh
 	@.venv/bin/python -m bluetune_api.generate
 	@.venv/bin/python scripts/models_page.py
+	@.venv/bin/python scripts/cli_page.py
 
 images: ## the container images of operator and trainer
 	@scripts/setup.sh

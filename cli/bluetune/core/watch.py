@@ -1,4 +1,4 @@
-"""What a person is shown while the line runs: pure functions of the task and the model as the API server has them."""
+"""What a person is shown while the line runs: functions of the task and the model as the API server has them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ Json = Mapping[str, Any]
 
 ROLLOUT_STEPS = {
     "Reindex": "encoding the catalogue with the new version",
+    "Load": "loading the vectors into the database",
     "Patch": "telling the Deployment its new version",
     "Wait": "replacing the pods",
     "Verify": "asking the pods what they serve",
@@ -128,7 +129,7 @@ def line(view: View) -> str:
     if view.percent is not None and not view.done:
         parts.append(f"{view.percent}%")
     if view.best is not None:
-        parts.append(f"best NDCG@10 {view.best:.4f} (on clicks)")
+        parts.append(f"best {view.best:.4f}")
     return " · ".join([*parts, view.note] if view.note and view.note not in view.stage else parts)
 
 

@@ -1,0 +1,116 @@
+"""`bluetune` against a real API server, with an operator whose trainer stands in."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bluetune.__main__ import main
+from bluetune.core.errors import Exit
+
+Fixture = Any
+pytestmark = pytest.mark.timeout(600)
+
+
+@dataclass
+class Done:
+    """How a command ended, and what it said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Shell:
+    """The command line in a pipe, with a model of its own."""
+
+    def __init__(self, world: Fixture, capsys: pytest.CaptureFixture[str]) -> None:
+        self.world, self._capsys = world, capsys
+        self.model = world.models.pop()
+        self.namespace = str(world.kubectl.json("get", f"emodel/{self.model}")["metadata"]["namespace"])
+
+    def __call__(self, *line: str) -> Done:
+        code = main([*line, *(() if "-n" in line else ("-n", self.namespace))])
+        return Done(code, *self._capsys.readouterr())
+
+
+@pytest.fixture
+def bluetune(shared_world: Fixture, capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(shared_world, capsys)
+
+
+def test_a_task_is_submitted_and_followed_to_its_end_and_its_log_is_read(bluetune: Shell) -> None:
+    done = bluetune("submit", bluetune.model, "--name", f"{bluetune.model}-a", "--wait", "-o", "json")
+    assert done.returncode == Exit.DONE, done.stderr
+    task = json.loads(done.stdout)
+    assert task["status"]["bestModelId"].startswith("v")
+    assert f"task {bluetune.model}-a is made" in done.stderr
+    assert "checking the clicks" in done.stderr  # a line a stage, where there is no terminal
+    log = bluetune("logs", f"{bluetune.model}-a", "-f")
+    assert (log.returncode, "the log of pod" in log.stderr) == (Exit.DONE, True), log.stderr
+
+
+def test_a_task_is_paused_goes_on_is_cancelled_and_done_again(bluetune: Shell) -> None:
+    name = f"{bluetune.model}-b"
+    slow = bluetune.world.task(name, bluetune.model, metadata={"check": "sleep:60"}, suspend=True)
+    bluetune.world.kubectl.apply(slow)
+    assert "already" in bluetune("suspend", name).stdout
+    assert bluetune("retry", name).returncode == Exit.REFUSED  # it has not ended
+    assert bluetune("resume", name, "-o", "name").stdout == f"finetuningtask.bluetune.dev/{name}\n"
+    bluetune.world.until(f"ftt/{name}", lambda o: (o.get("status") or {}).get("podName") or o["status"].get("jobName"))
+    late = bluetune("watch", name, "--timeout", "0")
+    assert (late.returncode, "--timeout is over" in late.stderr) == (Exit.TIMEOUT, True), late.stderr
+    assert bluetune("cancel", name).returncode == Exit.DONE
+    ended = bluetune("watch", name)
+    assert (ended.returncode, f"task {name} Failed" in ended.stdout) == (Exit.REFUSED, True), ended.stdout
+    refused = bluetune("cancel", name)
+    assert (refused.returncode, "has ended (Failed)" in refused.stderr) == (Exit.REFUSED, True)
+    again = bluetune("retry", name, "--name", f"{name}2", "-o", "json")
+    assert again.returncode == Exit.DONE, again.stderr
+    spec = json.loads(again.stdout)["spec"]
+    assert (spec["metadata"], spec["suspend"], spec.get("batchId")) == ({"check": "sleep:60"}, False, "b1")
+    assert bluetune("cancel", f"{name}2").returncode == Exit.DONE
+
+
+def test_what_the_api_server_refuses_is_one_sentence(
+    bluetune: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = bluetune("watch", "nobody").stderr
+    assert there.startswith(f"error: there is no FineTuningTask nobody in namespace {bluetune.namespace}: ")
+    models = sorted(found["metadata"]["name"] for found in bluetune.world.kubectl.json("get", "emodel")["items"])
+    assert bluetune("submit", "nobody").stderr.endswith(f": there are {', '.join(models)}\n")
+    nowhere = bluetune("watch", "t", "-n", "nowhere")
+    assert nowhere.stderr == (
+        "error: there is no FineTuningTask t in namespace nowhere: there are none (-n names another one)\n"
+    )
+    assert "has no context other: it has" in bluetune("watch", "t", "--context", "other").stderr
+    token = bluetune.world.kubectl("create", "token", "default").strip()
+    server = bluetune.world.kubectl.json("config", "view", "--raw", "--minify", "--flatten")["clusters"][0]["cluster"]
+
+    def use(address: str) -> None:
+        path = tmp_path / "kubeconfig"
+        made = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+            "clusters": [{"name": "k", "cluster": server | {"server": address}}],
+            "users": [{"name": "u", "user": {"token": token}}],
+        }
+        path.write_text(json.dumps(made))
+        monkeypatch.setenv("KUBECONFIG", str(path))
+
+    use(server["server"])
+    nobody = bluetune("watch", "t")
+    assert (nobody.returncode, nobody.stderr) == (
+        Exit.REFUSED,
+        f"error: you may not get finetuningtasks.bluetune.dev in namespace {bluetune.namespace}: ask for that right"
+        " (the chart adds it to the ClusterRoles view and edit)\n",
+    )
+    use("https://127.0.0.1:9")
+    away = bluetune("watch", "t")
+    assert away.returncode == Exit.UNREACHABLE
+    assert away.stderr.startswith("error: the API server https://127.0.0.1:9 does not answer: ")
+    assert len(away.stderr.splitlines()) == 1
