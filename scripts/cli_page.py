@@ -26,7 +26,7 @@ rights, and needs no torch. `bluetune --install-completion` sets up your shell. 
 | exit code | meaning |
 |---|---|
 | 0 | done; a task that was waited for Succeeded |
-| 1 | failed or refused; a task that was waited for failed |
+| 1 | failed or refused; a task that was waited for failed; `doctor` found something to do |
 | 2 | the command line cannot be understood |
 | 3 | the API server did not answer, or there is no kubeconfig |
 | 4 | `--timeout` is over; the task goes on |

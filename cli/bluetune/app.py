@@ -2,7 +2,7 @@
 
 import typer
 
-from bluetune.commands import following, tasks
+from bluetune.commands import doctor, following, reports, tasks, versions
 
 app = typer.Typer(
     name="bluetune",
@@ -20,5 +20,13 @@ for command in (
     tasks.suspend,
     tasks.resume,
     tasks.retry,
+    versions.versions,
+    versions.diff,
+    versions.rollback,
+    doctor.doctor,
+    reports.report,
 ):
     app.command()(command)
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+for passing_on in (reports.check, reports.run):
+    app.command(context_settings=PASSED_ON)(passing_on)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -11,7 +11,7 @@ import urllib3
 import yaml
 
 from bluetune.core.errors import CliError, Exit
-from bluetune.core.kinds import PODS, Kind, Object, name_of
+from bluetune.core.kinds import MODELS, PODS, REVIEWS, Kind, Object, name_of
 from bluetune.core.refusals import ApiRefusal, not_found, refusal
 from bluetune_api.retries import with_retries
 
@@ -88,15 +88,15 @@ class Cluster:
                 return None
             raise
 
-    def list(self, kind: Kind, *, labels: Mapping[str, str] | None = None) -> list[Object]:
-        """All objects of a kind in the namespace (in the cluster, for kinds without one), by label."""
+    def list(self, kind: Kind, *, labels: Mapping[str, str] | None = None, everywhere: bool = False) -> list[Object]:
+        """All objects of a kind in the namespace, by label; `everywhere`: in all namespaces."""
         query = {"limit": str(PAGE)}
         if labels:
             query["labelSelector"] = ",".join(f"{name}={value}" for name, value in labels.items())
         found: list[Object] = []
         while True:
-            page = self._read("list", kind, self.namespace, query=query)
-            found += page.get("items") or []
+            page = self._read("list", kind, None if everywhere else self.namespace, query=query)
+            found += ({"kind": kind.name, **item} for item in page.get("items") or [])
             more = page["metadata"].get("continue")
             if not more:
                 return found
@@ -111,6 +111,28 @@ class Cluster:
         """Change fields by a merge patch, strictly as well."""
         query = {"fieldValidation": "Strict", "fieldManager": "bluetune-cli"}
         return self._send("patch", "PATCH", kind, name, query, patch, content_type="application/merge-patch+json")
+
+    def may(self, verb: str, kind: Kind, subresource: str) -> bool:
+        """Whether the user has a right in the namespace."""
+        asked = {"verb": verb, "group": kind.group, "resource": kind.plural, "namespace": self.namespace}
+        if subresource:
+            asked["subresource"] = subresource
+        review = {
+            "apiVersion": f"{REVIEWS.group}/{REVIEWS.version}",
+            "kind": REVIEWS.name,
+            "spec": {"resourceAttributes": asked},
+        }
+        return bool(self._send("create", "POST", REVIEWS, None, {}, review)["status"].get("allowed"))
+
+    def schemas(self) -> Object:
+        """OpenAPI v3 of bluetune's group, as the API server serves it to anybody who is logged in."""
+        path = f"/openapi/v3/apis/{MODELS.group}/{MODELS.version}"
+        return self._answered("get", "GET", path, MODELS, self.namespace, None, None, "")
+
+    def groups(self) -> Sequence[str]:
+        """Names of the API groups that the cluster serves."""
+        found = self._answered("get", "GET", "/apis", MODELS, self.namespace, None, None, "")
+        return [str(group["name"]) for group in found.get("groups") or []]
 
     def log(self, pod: str, container: str, *, follow: bool, since: str | None = None) -> Iterator[str]:
         """Lines of a container's log, each after its time and a blank.

@@ -16,6 +16,7 @@ Context = Annotated[
 Form = Annotated[Output, typer.Option("--output", "-o", help="Form of the result on stdout.")]
 Task = Annotated[str, typer.Argument(help="Name of a FineTuningTask.", show_default=False)]
 Model = Annotated[str, typer.Argument(help="Name of an EmbeddingModel.", show_default=False)]
+Version = Annotated[str, typer.Argument(help="A version's id, as in v0123456789ab.", show_default=False)]
 Timeout = Annotated[
     float | None,
     typer.Option(

@@ -39,6 +39,9 @@ TASKS = Kind(GROUP, VERSION, "finetuningtasks", "FineTuningTask")
 MODELS = Kind(GROUP, VERSION, "embeddingmodels", "EmbeddingModel")
 METHODS = Kind(GROUP, VERSION, "finetuningmethods", "FineTuningMethod")
 PODS = Kind("", "v1", "pods", "Pod")
+NODES = Kind("", "v1", "nodes", "Node", namespaced=False)
+DEPLOYMENTS = Kind("apps", "v1", "deployments", "Deployment")
+REVIEWS = Kind("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", namespaced=False)
 
 TASK_UID_LABEL = "bluetune.dev/task-uid"
 """Label of a task's Jobs and pods."""

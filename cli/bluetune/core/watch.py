@@ -102,7 +102,17 @@ def reason(status: Json, kind: str) -> str:
     return str(next((c.get("reason", "") for c in status.get("conditions") or [] if c["type"] == kind), ""))
 
 
-GOOD_WHEN_FALSE = {"Failed", "Stalled", "Reconciling", "ServingUnsafe", "LockInconsistent"}
+GOOD_WHEN_FALSE = {
+    "Failed",
+    "LockInconsistent",
+    "Reconciling",
+    "ServingUnsafe",
+    "Stalled",
+    "StatusUnreadable",
+    "StoreUnsafe",
+}
+MEANT = ("Retraining", "Suspended")
+"""Type and reason of a condition that is False because a person wants it so."""
 
 
 def problems(status: Json) -> str:
@@ -110,7 +120,9 @@ def problems(status: Json) -> str:
     wrong = [
         c
         for c in status.get("conditions") or []
-        if c["type"] != "Reconciling" and c["status"] == ("True" if c["type"] in GOOD_WHEN_FALSE else "False")
+        if c["type"] != "Reconciling"
+        and (c["type"], c.get("reason")) != MEANT
+        and c["status"] == ("True" if c["type"] in GOOD_WHEN_FALSE else "False")
     ]
     said = dict.fromkeys(f"{c.get('reason', '')}: {c.get('message', '')}".removesuffix(": ") for c in wrong)
     return "; ".join(said)

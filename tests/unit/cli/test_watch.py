@@ -67,6 +67,9 @@ def test_problems_are_the_conditions_that_are_not_as_they_should_be() -> None:
         {"type": "DataValid", "status": "False", "reason": "Broken", "message": "line 3"},
         {"type": "Ready", "status": "False", "reason": "Broken", "message": "line 3"},
         {"type": "Stalled", "status": "False", "reason": "No"},
+        {"type": "StoreUnsafe", "status": "False", "reason": "Safe"},
+        {"type": "StatusUnreadable", "status": "False", "reason": "Read"},
+        {"type": "Retraining", "status": "False", "reason": "Suspended"},
         {"type": "ServingUnsafe", "status": "True", "reason": "NoProbe"},
         {"type": "Reconciling", "status": "True", "reason": "Busy"},
     ]
