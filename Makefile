@@ -25,11 +25,12 @@ check: ## format, lint, types, layers, generated files, fast tests
 	@scripts/setup.sh
 	@scripts/check.sh
 
-generate: ## CRDs and reference page from the API types, pages of models and formats from the tests' tables
+generate: ## CRDs and reference from the API types, pages of models, formats and commands from tests and types
 	@scripts/setup.sh
 	@.venv/bin/python -m bluetune_api.generate
 	@.venv/bin/python scripts/models_page.py
 	@.venv/bin/python scripts/formats_page.py
+	@.venv/bin/python scripts/cli_page.py
 
 images: ## the container images of operator and trainer
 	@scripts/setup.sh

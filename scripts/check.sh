@@ -11,5 +11,6 @@ step "layers (import-linter)" "$BIN/lint-imports" --no-logo --no-cache
 step "generated files are up to date" "$BIN/python" -m bluetune_api.generate --check
 step "docs/models.md is up to date" "$BIN/python" scripts/models_page.py --check
 step "docs/formats.md is up to date" "$BIN/python" scripts/formats_page.py --check
+step "docs/cli.md is up to date" "$BIN/python" scripts/cli_page.py --check
 step "fast tests" on_every_core -m "not slow" tests/unit tests/trainer tests/robustness
 finish

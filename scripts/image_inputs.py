@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-PACKAGES = ("crds/bluetune_api", "operator/bluetune_operator", "trainer_image/bluetune_trainer")
+PACKAGES = ("cli/bluetune", "crds/bluetune_api", "operator/bluetune_operator", "trainer_image/bluetune_trainer")
 SHARED = (".dockerignore", "LICENSE", "README.md", "pyproject.toml", "locks/build.txt")
 
 

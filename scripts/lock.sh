@@ -7,7 +7,7 @@ cd "$ROOT"
 compile() { "$BIN/uv" pip compile --quiet --universal --generate-hashes --no-header "$@"; }
 
 compile --no-emit-package bluetune --extra dev pyproject.toml -o locks/dev.txt "$@"
-for extra in operator trainer; do
-  compile --extra "$extra" -c locks/dev.txt pyproject.toml -o "locks/$extra.txt"
-done
+# an image runs no command line: what only `bluetune` needs stays out
+compile --extra operator -c locks/dev.txt --excludes <(printf '%s\n' rich typer) pyproject.toml -o locks/operator.txt
+compile --extra trainer -c locks/dev.txt --excludes <(echo kubernetes) pyproject.toml -o locks/trainer.txt
 compile locks/build.in -o locks/build.txt "$@"

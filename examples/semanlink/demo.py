@@ -16,7 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from semanlink.display import Display
 from semanlink.target import (
     GPU,
     NAMESPACE,
@@ -30,10 +29,12 @@ from semanlink.target import (
     code_fingerprint,
 )
 
+from bluetune.adapters.display import Display
+from bluetune.core import watch
 from bluetune_api.model import Gate
 from bluetune_api.objectstore import StoreError
 from bluetune_trainer.report.decision import decision
-from semanlink import blue, dataset, loading, manifests, summary, watch
+from semanlink import blue, dataset, loading, manifests, summary
 
 HERE = Path(__file__).resolve().parent
 MODEL, TASK, SECRET = "semanlink", "semanlink-1", "semanlink-store"

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bluetune.adapters import display
 from bluetune_trainer.report.decision import Decision
-from semanlink import display, metrics
+from semanlink import metrics
 from semanlink.bm25 import BM25
 from semanlink.dataset import Document, Judgments
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from semanlink import watch
+from bluetune.core import watch
 
 
 def task(*true: str, **status: Any) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def test_a_training_task_shows_progress_trials_and_the_best() -> None:
     assert (view.percent, view.eta_seconds, view.trials, view.epoch, view.best) == (40, 65, "1/3", 2, 0.5)
     assert view.best_params == "items_lr 5e-05, num_fixed_layers 3"
     assert len(view.top) == 5
-    assert watch.line(view) == "training · trials 1/3 · 40% · best NDCG@10 0.5000 (on clicks)"
+    assert watch.line(view) == "training · trials 1/3 · 40% · best 0.5000"
 
 
 def test_a_failure_says_why() -> None:
@@ -67,6 +67,9 @@ def test_problems_are_the_conditions_that_are_not_as_they_should_be() -> None:
         {"type": "DataValid", "status": "False", "reason": "Broken", "message": "line 3"},
         {"type": "Ready", "status": "False", "reason": "Broken", "message": "line 3"},
         {"type": "Stalled", "status": "False", "reason": "No"},
+        {"type": "StoreUnsafe", "status": "False", "reason": "Safe"},
+        {"type": "StatusUnreadable", "status": "False", "reason": "Read"},
+        {"type": "Retraining", "status": "False", "reason": "Suspended"},
         {"type": "ServingUnsafe", "status": "True", "reason": "NoProbe"},
         {"type": "Reconciling", "status": "True", "reason": "Busy"},
     ]

@@ -1,4 +1,4 @@
-"""What a person is shown while the line runs: pure functions of the task and the model as the API server has them."""
+"""What a person is shown while the line runs: functions of the task and the model as the API server has them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ Json = Mapping[str, Any]
 
 ROLLOUT_STEPS = {
     "Reindex": "encoding the catalogue with the new version",
+    "Load": "loading the vectors into the database",
     "Patch": "telling the Deployment its new version",
     "Wait": "replacing the pods",
     "Verify": "asking the pods what they serve",
@@ -101,7 +102,17 @@ def reason(status: Json, kind: str) -> str:
     return str(next((c.get("reason", "") for c in status.get("conditions") or [] if c["type"] == kind), ""))
 
 
-GOOD_WHEN_FALSE = {"Failed", "Stalled", "Reconciling", "ServingUnsafe", "LockInconsistent"}
+GOOD_WHEN_FALSE = {
+    "Failed",
+    "LockInconsistent",
+    "Reconciling",
+    "ServingUnsafe",
+    "Stalled",
+    "StatusUnreadable",
+    "StoreUnsafe",
+}
+MEANT = ("Retraining", "Suspended")
+"""Type and reason of a condition that is False because a person wants it so."""
 
 
 def problems(status: Json) -> str:
@@ -109,7 +120,9 @@ def problems(status: Json) -> str:
     wrong = [
         c
         for c in status.get("conditions") or []
-        if c["type"] != "Reconciling" and c["status"] == ("True" if c["type"] in GOOD_WHEN_FALSE else "False")
+        if c["type"] != "Reconciling"
+        and (c["type"], c.get("reason")) != MEANT
+        and c["status"] == ("True" if c["type"] in GOOD_WHEN_FALSE else "False")
     ]
     said = dict.fromkeys(f"{c.get('reason', '')}: {c.get('message', '')}".removesuffix(": ") for c in wrong)
     return "; ".join(said)
@@ -128,7 +141,7 @@ def line(view: View) -> str:
     if view.percent is not None and not view.done:
         parts.append(f"{view.percent}%")
     if view.best is not None:
-        parts.append(f"best NDCG@10 {view.best:.4f} (on clicks)")
+        parts.append(f"best {view.best:.4f}")
     return " · ".join([*parts, view.note] if view.note and view.note not in view.stage else parts)
 
 

@@ -1,7 +1,6 @@
-"""The demo's output: a live view where there is a terminal, lines with times where there is none."""
+"""What people see: a live view where there is a terminal, lines with times where there is none."""
 
 import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,17 +12,21 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from semanlink import watch
+from bluetune.core import watch
 
 QUIET_SECONDS = 30.0
 """Between two lines about the same stage where there is no terminal."""
+PIPE_WIDTH = 110
+"""Columns of tables where there is no terminal."""
 
 
 class Display:
     """Steps, a live view, and how long everything took."""
 
-    def __init__(self) -> None:
-        self.console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
+    def __init__(self, *, stderr: bool = False) -> None:
+        self.console = Console(highlight=False, stderr=stderr)
+        if not self.console.is_terminal:
+            self.console.width = PIPE_WIDTH
         self.live = self.console.is_terminal and os.environ.get("TERM") != "dumb"
         self.times: dict[str, float] = {}
         self.begun = time.monotonic()
@@ -124,7 +127,7 @@ class Watcher:
             parts.append(Text(f"trials {view.trials}{epoch}"))
         if view.top:
             table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-            for column in ("trial", "NDCG@10 on clicks", "parameters"):
+            for column in ("trial", "quality", "parameters"):
                 table.add_column(column)
             for place, (trial, quality, params) in enumerate(view.top):
                 table.add_row(str(trial), f"{quality:.4f}", params, style="green" if place == 0 else "")

@@ -1,0 +1,87 @@
+"""A task until it has ended, and what its pods log meanwhile."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import urllib3
+
+from bluetune.adapters.cluster import Cluster
+from bluetune.adapters.display import Display
+from bluetune.core import watch
+from bluetune.core.errors import CliError, Exit
+from bluetune.core.kinds import PODS, TASK_UID_LABEL, TASKS, Object, name_of
+from bluetune.core.logs import Position, is_over, next_pod, position_of
+from bluetune.core.refusals import ApiRefusal
+from bluetune.core.tasks import ended, verdict
+
+POLL_SECONDS = 2.0
+CONTAINER = "trainer"
+"""Of a pod that bluetune makes."""
+
+
+def until_ended(cluster: Cluster, name: str, display: Display, timeout: float | None) -> Object:
+    """Show a task until it has ended; returns it. Raises CliError, with TIMEOUT when the time is over."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    task = cluster.get(TASKS, name)
+    uid = task["metadata"]["uid"]
+    with display.watching(f"FineTuningTask {name}") as watcher:
+        while True:
+            if task["metadata"]["uid"] != uid:
+                raise CliError(f"task {name} was deleted, and another one of that name was made")
+            watcher.show(watch.of_task(task))
+            if ended(task):
+                return task
+            if deadline is not None and time.monotonic() >= deadline:
+                raise CliError(f"--timeout is over, and {verdict(task)}", Exit.TIMEOUT)
+            time.sleep(POLL_SECONDS)
+            task = cluster.get(TASKS, name, patient=True)
+
+
+def log_lines(cluster: Cluster, name: str, *, follow: bool, say: Callable[[str], None]) -> Iterator[str]:
+    """Lines of a task's newest pod; with `follow` those of all pods to come, until the task has ended.
+
+    Whatever breaks a followed log, it goes on behind the last line that was seen.
+    """
+    uid = cluster.get(TASKS, name)["metadata"]["uid"]
+    position: Position | None = None
+    while True:
+        task = cluster.get(TASKS, name, patient=True)
+        over = ended(task) is not None or task["metadata"]["uid"] != uid
+        pod = next_pod(cluster.list(PODS, labels={TASK_UID_LABEL: uid}), position)
+        if pod is None and (over or not follow):
+            if position is None:
+                raise CliError(f"task {name} has no pod whose log could be read; {verdict(task)}")
+            return
+        if pod is not None:
+            position = position if position and position.pod == name_of(pod) else position_of(pod)
+            yield from _pod_lines(cluster, position, follow=follow and not over)
+            if not follow:
+                return
+            # what was over before its log was read to the end has nothing more to say
+            position.done = position.read and (over or is_over(pod))
+            if position.done:
+                say(f"the log of pod {position.pod} has ended")
+                continue
+            if over:
+                return
+        time.sleep(POLL_SECONDS)
+
+
+def _pod_lines(cluster: Cluster, position: Position, *, follow: bool) -> Iterator[str]:
+    """What a pod has logged behind a position; `read` is then whether it was read to its end."""
+    position.read = False
+    try:
+        for line in cluster.log(position.pod, CONTAINER, follow=follow, since=position.since):
+            text = position.shown(line)
+            if text is not None:
+                yield text
+    except ApiRefusal as error:
+        waiting = error.status == 400  # for its container
+        if not follow or not (waiting or error.status == 404):
+            raise
+        return
+    except urllib3.exceptions.HTTPError as error:
+        if not follow:
+            raise CliError(f"the log of pod {position.pod} broke off: {error}", Exit.UNREACHABLE) from None
+        return
+    position.read = True

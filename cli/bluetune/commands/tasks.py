@@ -1,0 +1,153 @@
+"""Make tasks, and tell them what to do."""
+
+import random
+from typing import Annotated
+
+import typer
+
+from bluetune.adapters.cluster import Cluster
+from bluetune.adapters.output import Output, note, show_object
+from bluetune.commands.following import wait_for
+from bluetune.commands.options import Context, Form, Model, Namespace, Task, Timeout
+from bluetune.core import tasks
+from bluetune.core.kinds import MODELS, TASKS, Object, name_of
+
+Wait = Annotated[bool, typer.Option("--wait", help="Follow the task; the exit code tells how it ended.")]
+
+
+def _suffix() -> str:
+    return "".join(random.choices(tasks.NAME_LETTERS, k=tasks.SUFFIX_LETTERS))
+
+
+def submit(
+    model: Model,
+    batch: Annotated[
+        str | None, typer.Option(help="Batch of clicks. Default: the newest one that is new.", show_default=False)
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE[,VALUE]", help="Values that the search may give a parameter; repeatable."),
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="FineTuningMethod. Default: the model's.", show_default=False)
+    ] = None,
+    start_from: Annotated[
+        str | None, typer.Option(help="Version to start from. Default: the current one.", show_default=False)
+    ] = None,
+    deploy: Annotated[bool, typer.Option("--deploy", help="Roll the version out if the gate lets it pass.")] = False,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            help="Idempotency key: a second task with it takes over the first one's result.", show_default=False
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the task. Default: the model's and five letters.", show_default=False)
+    ] = None,
+    wait: Wait = False,
+    timeout: Timeout = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: Form = Output.TABLE,
+) -> None:
+    """Make a FineTuningTask for a model.
+
+    Examples:
+
+    bluetune submit products --deploy --wait
+
+    bluetune submit products --batch 2026-01-31 --param query_lr=1e-5,2e-5 --param num_fixed_layers=3
+
+    TASK=$(bluetune submit products -o name)
+    """
+    manifest = tasks.submitted(
+        model,
+        name=name or tasks.task_name(model, _suffix()),
+        batch=batch,
+        method=method,
+        start_from=start_from,
+        deploy=deploy,
+        key=key,
+        parameters=param or (),
+    )
+    cluster = Cluster(context, namespace)
+    cluster.get(MODELS, model)  # a task of a model that is not there would wait without an end
+    _created(cluster, manifest, output, wait=wait, timeout=timeout)
+
+
+def retry(
+    task: Task,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name of the new task. Default: the old one's and five letters.", show_default=False),
+    ] = None,
+    wait: Wait = False,
+    timeout: Timeout = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: Form = Output.TABLE,
+) -> None:
+    """Make a task that does what an ended one was to do: the same spec, on the batch that it had chosen.
+
+    Examples:
+
+    bluetune retry products-x7k2p --wait
+    """
+    cluster = Cluster(context, namespace)
+    old = cluster.get(TASKS, task)
+    _created(cluster, tasks.repeated(old, name or tasks.task_name(task, _suffix())), output, wait=wait, timeout=timeout)
+
+
+def _created(cluster: Cluster, manifest: Object, output: Output, *, wait: bool, timeout: float | None) -> None:
+    created = cluster.create(TASKS, manifest)
+    sentence = f"task {name_of(created)} is made"
+    if not wait:
+        show_object(output, TASKS, created, f"{sentence}: bluetune watch {name_of(created)} -n {cluster.namespace}")
+        return
+    (typer.echo if output is Output.TABLE else note)(sentence)
+    wait_for(cluster, name_of(created), output, timeout)
+
+
+def cancel(task: Task, namespace: Namespace = None, context: Context = None, output: Form = Output.TABLE) -> None:
+    """End a task; its record and its best finished trial are kept, and nothing is rolled out.
+
+    Examples:
+
+    bluetune cancel products-x7k2p
+    """
+    _set(Cluster(context, namespace), task, "cancel", True, output, "is asked to end")
+
+
+def suspend(task: Task, namespace: Namespace = None, context: Context = None, output: Form = Output.TABLE) -> None:
+    """Pause a task: a waiting one leaves the queue, a running one keeps the model's lock and its pod saves and goes.
+
+    Examples:
+
+    bluetune suspend products-x7k2p
+    """
+    cluster = Cluster(context, namespace)
+    found = _set(cluster, task, "suspend", True, output, "is asked to pause")
+    model = cluster.find(MODELS, found["spec"]["modelRef"]["name"])
+    if text := tasks.suspend_note(found, model):
+        note(text)
+
+
+def resume(task: Task, namespace: Namespace = None, context: Context = None, output: Form = Output.TABLE) -> None:
+    """Let a paused task go on.
+
+    Examples:
+
+    bluetune resume products-x7k2p
+    """
+    _set(Cluster(context, namespace), task, "suspend", False, output, "may go on")
+
+
+def _set(cluster: Cluster, name: str, field: str, value: bool, output: Output, done: str) -> Object:
+    task = cluster.get(TASKS, name)
+    patch = tasks.change(task, field, value)
+    if patch is None:
+        sentence = f"task {name} has spec.{field}={str(value).lower()} already"
+    else:
+        task, sentence = cluster.patch(TASKS, name, patch), f"task {name} {done}"
+    show_object(output, TASKS, task, sentence)
+    return task

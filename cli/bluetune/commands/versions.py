@@ -1,0 +1,110 @@
+"""The versions of a model: which there are, what differs, and going back."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
+from rich.tree import Tree
+
+from bluetune.adapters import display
+from bluetune.adapters.cluster import Cluster
+from bluetune.adapters.output import Output, note, show, show_object
+from bluetune.commands.options import Context, Form, Model, Namespace, Version
+from bluetune.core import versions as core
+from bluetune.core.kinds import MODELS, TASKS, Object
+
+SOURCE = "from the model's status and the tasks that are there: of a version whose task was deleted less is known"
+
+
+def versions(model: Model, namespace: Namespace = None, context: Context = None, output: Form = Output.TABLE) -> None:
+    """Show a model's versions as a tree: which was trained from which, its batch, its metrics, and which is current.
+
+    They are those that the model's status and its tasks name. The metrics are those that the gate measured; compare
+    them only within a run.
+
+    Examples:
+
+    bluetune versions products
+
+    bluetune versions products -o json
+    """
+    _, known = _known(Cluster(context, namespace), model)
+    if output is not Output.TABLE:
+        show(output, [version.wire() for version in known.values()], names=list(known))
+        return
+    top = Tree(Text(f"{model}: {len(known)} versions"))
+    path = [top]
+    for depth, version in core.branches(known):
+        style = "bold green" if "current" in version.roles else ""
+        del path[depth + 1 :]
+        path.append(path[depth].add(Text(core.line(version), style=style)))
+    Console(highlight=False, soft_wrap=True).print(top)
+    note(SOURCE)
+
+
+def diff(
+    model: Model,
+    a: Version,
+    b: Version,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: Form = Output.TABLE,
+) -> None:
+    """Show what differs between two versions of a model: parent, task, batches, parameters, metrics.
+
+    Examples:
+
+    bluetune diff products v0123456789ab vba9876543210
+    """
+    _, known = _known(Cluster(context, namespace), model)
+    rows = core.differences(core.named(known, model, a), core.named(known, model, b))
+    if output is not Output.TABLE:
+        show(output, {what: {a: x, b: y} for what, x, y in rows}, names=[what for what, _, _ in rows])
+    elif rows:
+        console = display.Display().console
+        console.print(display.table(["", a, b], [[escape(cell) for cell in row] for row in rows]))
+    else:
+        typer.echo(f"nothing that is known of {a} and {b} differs")
+
+
+def rollback(
+    model: Model,
+    version: Version,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: Form = Output.TABLE,
+) -> None:
+    """Serve a version and stay with it: sets spec.serving.rollbackTo. Asks before, and refuses to where it cannot ask.
+
+    Examples:
+
+    bluetune rollback products v0123456789ab
+
+    bluetune rollback products v0123456789ab --yes -o name
+    """
+    cluster = Cluster(context, namespace)
+    found, known = _known(cluster, model)
+    patch = core.rollback(found, version)
+    if patch is None:
+        show_object(output, MODELS, found, f"model {model} has spec.serving.rollbackTo={version} already")
+        return
+    if version not in known:
+        note(
+            f"no task and no status names version {version}; the operator says VersionNotFound if the store has it not"
+        )
+    if not yes:
+        serves = ((found.get("status") or {}).get("current") or {}).get("version") or "no version"
+        asked = f"Model {model} in namespace {cluster.namespace} serves {serves}. Serve {version}, and stay with it?"
+        typer.confirm(asked, abort=True, err=True)
+    patched = cluster.patch(MODELS, model, patch)
+    show_object(output, MODELS, patched, f"model {model} is asked to serve {version}, and to stay with it")
+    free = '{"spec":{"serving":{"rollbackTo":null}}}'
+    note(f"to let new versions in again: kubectl -n {cluster.namespace} patch emodel {model} --type=merge -p '{free}'")
+
+
+def _known(cluster: Cluster, model: str) -> tuple[Object, dict[str, core.Version]]:
+    found = cluster.get(MODELS, model)
+    return found, core.versions(found, cluster.list(TASKS))

@@ -1,0 +1,161 @@
+"""The versions of a model as the cluster knows them: from the model's status and from its tasks."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from re import fullmatch
+from typing import Any
+
+from bluetune.core.errors import CliError, Exit
+from bluetune.core.kinds import Object, name_of
+from bluetune.core.watch import parameters
+from bluetune_api.base import VERSION_PATTERN
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version, and what is known of it."""
+
+    id: str
+    parent: str | None = None
+    task: str | None = None
+    batches: tuple[str, ...] = ()
+    """That its task learned from, newest first."""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """What the gate measured for it."""
+    against: str | None = None
+    """Version that it was compared with."""
+    completed: str | None = None
+    """When its task ended."""
+    roles: tuple[str, ...] = ()
+    """Of base, current, `served before` and `rollbackTo`."""
+
+    def wire(self) -> dict[str, Any]:
+        """For programs; what is not known is left out."""
+        found = {
+            "version": self.id,
+            "parent": self.parent,
+            "task": self.task,
+            "batches": list(self.batches),
+            "params": dict(self.params),
+            "metrics": dict(self.metrics),
+            "against": self.against,
+            "completed": self.completed,
+            "roles": list(self.roles),
+        }
+        return {name: value for name, value in found.items() if value not in (None, [], {})}
+
+
+def versions(model: Object, tasks: Sequence[Object]) -> dict[str, Version]:
+    """All versions that the model's status and its tasks name, oldest first."""
+    status, name = model.get("status") or {}, name_of(model)
+    found: dict[str, Version] = {}
+    if base := status.get("baseVersion"):
+        found[base] = Version(base)
+    current, history = status.get("current") or {}, status.get("history") or []
+    for served in [*reversed(history), *([current] if current else [])]:
+        made = {"task": served.get("task"), "metrics": served.get("metrics") or {}}
+        found.setdefault(served["version"], Version(served["version"], **made))
+    own = [task for task in tasks if task["spec"]["modelRef"]["name"] == name and _makes(task)]
+    for task in sorted(own, key=lambda task: str(task["status"].get("completionTime") or "")):
+        made_by = _of_task(task)
+        found.pop(made_by.id, None)
+        found[made_by.id] = made_by
+    pinned = ((model["spec"].get("serving")) or {}).get("rollbackTo")
+    roles = {
+        "base": [base],
+        "current": [current.get("version")],
+        "served before": [h["version"] for h in history if h["version"] != current.get("version")],
+        "rollbackTo": [pinned],
+    }
+    return {
+        version: Version(**{**vars(known), "roles": tuple(role for role, of in roles.items() if version in of)})
+        for version, known in found.items()
+    }
+
+
+def _makes(task: Object) -> bool:
+    """Whether a task has a version of its own, and not another task's."""
+    status = task.get("status") or {}
+    return bool(status.get("bestModelId")) and not status.get("duplicateOf")
+
+
+def _of_task(task: Object) -> Version:
+    status = task["status"]
+    several = [str(batch) for batch in (status.get("batches") or {}).get("learn") or ()]
+    return Version(
+        id=status["bestModelId"],
+        parent=status.get("startVersion"),
+        task=name_of(task),
+        batches=tuple(several or ([status["batchId"]] if status.get("batchId") else [])),
+        params=(status.get("best") or {}).get("params") or {},
+        metrics=(status.get("metrics") or {}).get("candidate") or {},
+        against=status.get("liveVersion"),
+        completed=status.get("completionTime"),
+    )
+
+
+def branches(known: Mapping[str, Version]) -> Iterator[tuple[int, Version]]:
+    """The lineage as (depth, version), parents first. A version whose parent is not known begins a branch."""
+    todo = [(0, version) for version in reversed(list(known.values())) if version.parent not in known]
+    seen: set[str] = set()
+    while todo:
+        depth, version = todo.pop()
+        if version.id in seen:
+            continue
+        seen.add(version.id)
+        yield depth, version
+        todo += [(depth + 1, child) for child in reversed(list(known.values())) if child.parent == version.id]
+
+
+def line(version: Version) -> str:
+    """A version in one line."""
+    said = [", ".join(version.roles)] if version.roles else []
+    if version.task:
+        said.append(f"task {version.task}")
+    if version.batches:
+        more = f" and {len(version.batches) - 1} more" if len(version.batches) > 1 else ""
+        said.append(f"batch {version.batches[0]}{more}")
+    said += [f"{name} {value:.4f}" for name, value in sorted(version.metrics.items())]
+    return " · ".join([version.id, *said])
+
+
+def named(known: Mapping[str, Version], model: str, version: str) -> Version:
+    """A known version. Raises CliError with those that there are."""
+    if version in known:
+        return known[version]
+    there = ", ".join(known) or "none"
+    raise CliError(f"no task and no status names version {version} of model {model}: known are {there}")
+
+
+def differences(a: Version, b: Version) -> list[tuple[str, str, str]]:
+    """What differs between two versions, as (what, of a, of b); `–` where one has nothing."""
+    rows = [
+        ("parent", a.parent or "", b.parent or ""),
+        ("task", a.task or "", b.task or ""),
+        ("batches", ", ".join(a.batches), ", ".join(b.batches)),
+        ("compared with", a.against or "", b.against or ""),
+    ]
+    for kind, of_a, of_b in (("", a.params, b.params), ("metric ", a.metrics, b.metrics)):
+        names = sorted({*of_a, *of_b})
+        rows += [(f"{kind}{name}", _text(of_a.get(name)), _text(of_b.get(name))) for name in names]
+    return [(what, x or "–", y or "–") for what, x, y in rows if x != y]
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else parameters({"": value}).strip()
+
+
+def rollback(model: Object, version: str) -> Object | None:
+    """The merge patch that makes a model serve a version and stay with it; None if it is told so already.
+
+    Raises CliError for what is no version, and for a model that serves nothing.
+    """
+    if not fullmatch(VERSION_PATTERN, version):
+        raise CliError(f"version {version!r}: must be v and 12 hexadecimal digits, as in v0123456789ab", Exit.USAGE)
+    serving = model["spec"].get("serving")
+    if not serving:
+        raise CliError(f"model {name_of(model)} has no spec.serving: bluetune serves none of its versions")
+    if serving.get("rollbackTo") == version:
+        return None
+    return {"metadata": {"uid": model["metadata"]["uid"]}, "spec": {"serving": {"rollbackTo": version}}}
