@@ -33,8 +33,8 @@ class Vectors(ApiModel):
     """Of each number. Int8: the number divided by the index's scale, which is in its manifest, and rounded."""
     min_recall: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Least share of the ten nearest items by the version's own vectors that are among the ten nearest by the shorter
-    ones, as the mean of 200 clicked queries of the version's batch, or of 200 items where there are none. Below it the
-    rollout ends, and blue is as before."""
+    ones, as the mean of 200 clicked queries of the version's batch, or of 200 items where fewer than 20 were clicked.
+    Below it the rollout ends, and blue is as before."""
 
 
 class Pgvector(ApiModel):

@@ -279,7 +279,7 @@ class IndexLoss(StatusModel):
     queries: Annotated[int, Field(ge=1)]
     """Of how many searches that is the mean."""
     searched: ShortText
-    """What was searched for: ClickedQueries, or Items where the version has no clicks."""
+    """What was searched for: ClickedQueries, or Items where there are too few of them."""
 
 
 class Rollout(StatusModel):

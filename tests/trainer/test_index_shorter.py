@@ -85,7 +85,8 @@ def test_what_loses_too_much_leaves_the_index_as_it_was_and_says_what_to_do(worl
     before = world.index(1)
     world.vectors = Vectors(dimensions=2, type="Int8", min_recall=0.99)
     with pytest.raises(
-        PlanInvalid, match=r"of the 10 items .* \(mean of 150 items, as the version has no clicks\)"
+        PlanInvalid,
+        match=r"of the 10 items .* \(mean of 150 items, as the version's batch has too few clicked queries\)",
     ) as e:
         world.index(1, run="r2")
     assert e.value.reason == "RecallTooLow"

@@ -179,7 +179,11 @@ def require_recall(plan: IndexPlan, made: ShorterVectors) -> None:
     wanted, found = plan.vectors, made.loss
     if wanted is None or found.recall >= wanted.min_recall:
         return
-    searched = "clicked queries" if found.searched == "ClickedQueries" else "items, as the version has no clicks"
+    searched = (
+        "clicked queries"
+        if found.searched == "ClickedQueries"
+        else "items, as the version's batch has too few clicked queries"
+    )
     longer = (
         f"keep more than {wanted.dimensions} of the {made.full_dimension} dimensions (a model trained with"
         " settings.matryoshkaDims loses less), "
