@@ -95,9 +95,8 @@ class World:
         return manifest
 
     def load(self, manifest: IndexManifest, stop: threading.Event | None = None, **target: Any) -> str:
-        loader = Loader(
-            self.store, manifest, pgvector(**target), None, report=lambda _: None, stop=stop or threading.Event()
-        )
+        stop, vectors = stop or threading.Event(), wanted_of(manifest)
+        loader = Loader(self.store, manifest, pgvector(**target), vectors, report=lambda _: None, stop=stop)
         return loader.load(self.address)
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
