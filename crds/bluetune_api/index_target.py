@@ -7,9 +7,34 @@ from pydantic import Field, StringConstraints
 from bluetune_api.base import ApiModel, Rule
 from bluetune_api.pods import KeyReference, PodTemplate
 
-SqlName = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[a-z_][a-z0-9_]*$")]
-"""A name of PostgreSQL that needs no quotes; with a version behind it, it stays below 63 bytes."""
+SqlName = Annotated[str, StringConstraints(min_length=1, max_length=38, pattern=r"^[a-z_][a-z0-9_]*$")]
+"""A name of PostgreSQL that needs no quotes; with what stands behind it, a table's has 63 bytes at most."""
 MOST_SHARDS = 256
+VectorType = Literal["Float32", "Float16", "Int8"]
+
+
+class Vectors(ApiModel):
+    """How vectors are made shorter. The version's own ones are kept in the store beside them."""
+
+    RULES = (
+        Rule(
+            "has(self.dimensions) || self.type != 'Float32'",
+            "vectors of all dimensions and type Float32 are those of the version; set dimensions or another type, or"
+            " leave out vectors",
+            lambda v: v.dimensions is not None or v.type != "Float32",
+            "type",
+        ),
+    )
+
+    dimensions: Annotated[int, Field(ge=1, le=65536)] | None = None
+    """Numbers of a vector that are kept, from the first (preset: all). Vectors of length 1 are made of length 1 again.
+    A model is trained for that by `settings.matryoshkaDims`."""
+    type: VectorType = "Float32"
+    """Of each number. Int8: the number divided by the index's scale, which is in its manifest, and rounded."""
+    min_recall: Annotated[float, Field(ge=0, le=1)] = 0.9
+    """Least share of the ten nearest items by the version's own vectors that are among the ten nearest by the shorter
+    ones, as the mean of 200 clicked queries of the version's batch, or of 200 items where fewer than 20 were clicked.
+    Below it the rollout ends, and blue is as before."""
 
 
 class Pgvector(ApiModel):
@@ -19,12 +44,20 @@ class Pgvector(ApiModel):
     """Key of a Secret that holds the database's address with its password: `postgresql://user:password@host/database`.
     The user owns the tables, and so may create them in the schema."""
     table: SqlName = "items"
-    """Each version has a table of its own, `<table>_<version>`."""
+    """Each version has a table of its own, `<table>_<version>`, with `index.vectors` `<table>_<version>_256h`: the
+    dimensions, and h for Float16."""
     db_schema: Annotated[SqlName, Field(alias="schema")] = "public"
     """Schema that the tables are in; it exists."""
     min_recall: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Least share of the ten nearest items that the HNSW index finds, as the mean of 100 items that are searched for
     with it and without it. Below it the rollout ends, and blue is as before."""
+
+    def table_of(self, version: str, vectors: Vectors | None) -> str:
+        """Name of a version's table; one of other vectors has another name, as servers ask it by queries of its own."""
+        name = f"{self.table}_{version}"
+        if vectors is None:
+            return name
+        return f"{name}_{vectors.dimensions or ''}{'h' if vectors.type == 'Float16' else ''}"
 
 
 class IndexTarget(ApiModel):
@@ -48,8 +81,19 @@ class IndexTarget(ApiModel):
 class Index(ApiModel):
     """How the catalogue becomes the index of a version."""
 
+    RULES = (
+        Rule(
+            "!has(self.vectors) || self.vectors.type != 'Int8' || self.target.type != 'Pgvector'",
+            "pgvector has no type for Int8; use Float16, or target Parquet",
+            lambda i: i.vectors is None or i.vectors.type != "Int8" or i.target.type != "Pgvector",
+            "vectors",
+        ),
+    )
+
     target: IndexTarget
     """Where the vectors go."""
+    vectors: Vectors | None = None
+    """Shorter vectors than the version's, for an index that takes less memory (preset: the version's, of Float32)."""
     shards: Annotated[int, Field(ge=1, le=MOST_SHARDS)] = 1
     """Parts that the catalogue is encoded in, each by a pod of its own. Each of them reads the whole catalogue."""
     pod_template: PodTemplate | None = None

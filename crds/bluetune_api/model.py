@@ -257,6 +257,17 @@ class CurrentVersion(StatusModel):
     """What the gate measured."""
 
 
+class IndexLoss(StatusModel):
+    """What an index loses by `serving.index.vectors`, as it was measured before the Deployment was told of it."""
+
+    recall: Annotated[float, Field(ge=0, le=1)]
+    """Share of the ten nearest items by the version's own vectors that are among the ten nearest by shorter ones."""
+    queries: Annotated[int, Field(ge=1)]
+    """Of how many searches that is the mean."""
+    searched: ShortText
+    """What was searched for: ClickedQueries, or Items where there are too few of them."""
+
+
 class Rollout(StatusModel):
     """A rollout in progress, or the last one's failure. It is kept here so that it survives its task."""
 
@@ -282,6 +293,8 @@ class Rollout(StatusModel):
     """What is happening, or why it went back."""
     metrics: Metrics | None = None
     """What the gate measured for the new version."""
+    index_loss: IndexLoss | None = None
+    """What the index's shorter vectors lose, with `serving.index.vectors`."""
     attempt: Annotated[int, Field(ge=1)] | None = None
     """Tries in a row to roll this version out; failed ones are tried again later and later."""
     generation: Annotated[int, Field(ge=0)] | None = None

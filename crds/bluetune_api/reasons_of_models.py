@@ -94,7 +94,8 @@ MODEL_GROUPS: tuple[Group, ...] = (
                 "it is tried again; see that nobody else writes or removes below `indexes/`",
             ),
             "IndexInvalid": Entry(
-                "the version gives an item a vector with a number that is not finite",
+                "the version gives an item a vector with a number that is not finite, or too large for"
+                " `index.vectors.type`",
                 "see what the item is; with bf16, set `settings.precision: FP32`",
             ),
             "DatabaseFailed": Entry(
@@ -102,8 +103,9 @@ MODEL_GROUPS: tuple[Group, ...] = (
                 "correct the Secret's address, the user's rights, or the database",
             ),
             "RecallTooLow": Entry(
-                "the HNSW index finds fewer of the nearest items than `index.target.pgvector.minRecall`",
-                "raise `hnsw.ef_search` of the database's user, or lower `minRecall`",
+                "the HNSW index finds fewer of the nearest items than `index.target.pgvector.minRecall`, or the shorter"
+                " vectors than `index.vectors.minRecall`; which, is in the message",
+                "raise `hnsw.ef_search` of the database's user, keep more of the vectors, or lower that `minRecall`",
             ),
             "ReindexJobDeleted": Entry(
                 "somebody deleted the reindex Job before its end was seen, again and again", "see who deletes Jobs"

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from bluetune_api.base import ApiModel, BatchId, Digest, ImportPath, Metrics, Rule, SubdomainName, VersionId
 from bluetune_api.batch_window import BatchSelection
 from bluetune_api.clickstream import Clickstream
-from bluetune_api.index_target import Pgvector
+from bluetune_api.index_target import Pgvector, Vectors
 from bluetune_api.method import Items, SearchSpace, Settings
 from bluetune_api.model import Gate
 from bluetune_api.plan_format import format_needed
@@ -74,6 +74,8 @@ class IndexPlan(ApiModel):
     """The rollout that it is for: all its pods read the catalogue as the first of them saw it."""
     shards: Annotated[int, Field(ge=1)] = 1
     """Parts that it is made in."""
+    vectors: Vectors | None = None
+    """How its vectors are made shorter."""
     pgvector: Pgvector | None = None
     """Load: the table. The address is in the environment."""
 

@@ -166,6 +166,8 @@ CASES = [
     Case("retrain on YAML's true", MODEL, {R: {"true": [{"newBatch": {}}]}}, "spec.retrain"),
     Case("model with an index", MODEL, {f"{T}.index": {"target": {"type": "Parquet"}, "shards": 8}}),
     Case("model with an index in a database", MODEL, {f"{T}.index": {"target": PGVECTOR}}),
+    Case("index of half vectors", MODEL, {f"{T}.index": {"target": PGVECTOR, "vectors": {"type": "Float16"}}}),
+    Case("index of bytes", MODEL, {f"{T}.index": {"target": PARQUET, "vectors": {"dimensions": 9, "type": "Int8"}}}),
     Case("model that notifies", MODEL, {"spec.notify": [HOOK, {**HOOK, "name": "b", "events": ["Paused"]}]}),
     Case("webhook by a secret", MODEL, {"spec.notify": [{"name": "a", "urlSecretRef": {"name": "s", "key": "url"}}]}),
     Case("webhook without an address", MODEL, {"spec.notify": [{"name": "a"}]}, "spec.notify"),
@@ -226,6 +228,11 @@ CASES = [
     Case(
         "index and reindex", MODEL, {f"{T}.index": {"target": PARQUET}, f"{T}.reindex": REINDEX}, "spec.serving.index"
     ),
+    Case(
+        "bytes in pgvector", MODEL, {f"{T}.index": {"target": PGVECTOR, "vectors": {"type": "Int8"}}}, "index.vectors"
+    ),
+    Case("vectors as they are", MODEL, {f"{T}.index": {"target": PARQUET, "vectors": {}}}, "vectors.type"),
+    Case("no dimensions", MODEL, {f"{T}.index": {"target": PARQUET, "vectors": {"dimensions": 0}}}, "dimensions"),
     Case("index without target", MODEL, {f"{T}.index": {}}, "spec.serving.index.target"),
     Case(
         "index of another type", MODEL, {f"{T}.index": {"target": {"type": "Redis"}}}, "spec.serving.index.target.type"
@@ -251,7 +258,7 @@ CASES = [
             {f"{T}.index": {"target": PGVECTOR | {"pgvector": PGVECTOR["pgvector"] | {"table": table}}}},
             "spec.serving.index.target.pgvector.table",
         )
-        for table in ("Items", "a-b", 'x"; drop table y; --', "1a", "a" * 41, "")
+        for table in ("Items", "a-b", 'x"; drop table y; --', "1a", "a" * 39, "")
     ),
     Case("deployment name with capitals", MODEL, {f"{T}.deployment": "Search"}, "spec.serving.deployment"),
     Case("serving without container", MODEL, {f"{T}.container": ABSENT}, "container"),

@@ -1,7 +1,6 @@
 """The index of a version: its vectors are the model's, whatever the shards; a kill or a new text costs little."""
 
 import json
-import shutil
 import threading
 from pathlib import Path
 
@@ -11,131 +10,19 @@ import pytest
 from numpy.typing import NDArray
 
 from bluetune_api import store_layout
-from bluetune_api.index_records import IndexManifest, IndexProgress
-from bluetune_api.objectstore import LocalStore, ObjectStore
-from bluetune_api.records import IndexPlan, MethodPlan, Plan, Result, RunOwner
+from bluetune_api.index_records import IndexProgress
+from bluetune_api.records import MethodPlan
 from bluetune_trainer.cli import indexing
-from bluetune_trainer.cli.importing import run_import
-from bluetune_trainer.cli.indexing import Indexer, Opened, run_index
+from bluetune_trainer.cli.indexing import Indexer, run_index
 from bluetune_trainer.cli.main import main
 from bluetune_trainer.errors import DataInvalid, PlanInvalid, Stopped
 from bluetune_trainer.indexing import encoding
-from bluetune_trainer.indexing.encoding import text_digest
-from bluetune_trainer.store.versions import download_version
 from bluetune_trainer.training.model import Tower
-from trainer.model_table import FAMILIES
-from trainer.tiny_models import write_family
+from trainer.index_world import ITEMS, Killed, World, base, dying_at, encoded_texts, imported, opened_once, same, world
 
-ITEMS = 150
-Rows = dict[str, tuple[str, NDArray[np.float32]]]
-"""By id: digest of the text, vector."""
+__all__ = ["base", "imported", "opened_once", "world"]  # fixtures
 
-
-@pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    family = next(family for family in FAMILIES if family.type == "bert")
-    return write_family(tmp_path_factory.mktemp("tiny"), family)
-
-
-class World:
-    """A folder as a store with a version and a catalogue."""
-
-    def __init__(self, folder: Path, base: Path | None, version: Result | None = None) -> None:
-        self.folder = folder
-        self.store = LocalStore(folder)
-        self.texts = {f"sku-{n}": f"{['red', 'blue', 'green'][n % 3]} thing {n} " * (1 + n % 5) for n in range(ITEMS)}
-        self.write("a.jsonl", self.texts)
-        self.method = MethodPlan.model_validate({"settings": {"precision": "FP32"}})
-        self.owner = RunOwner(kind="EmbeddingModel", name="shop", namespace="ns", uid="u")
-        plan = self._plan("Import", base_uri=str(base))
-        self.version = version or run_import(self.store, plan, lambda _: self.store, stop=threading.Event())
-
-    def write(self, name: str, texts: dict[str, str | None]) -> None:
-        lines = [
-            {"item_id": key, "_deleted": True} if text is None else {"item_id": key, "title": text}
-            for key, text in texts.items()
-        ]
-        (self.folder / "items").mkdir(parents=True, exist_ok=True)
-        (self.folder / "items" / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
-
-    def _plan(self, kind: str, **fields: object) -> Plan:
-        location = {"endpoint": "minio:9000", "bucket": "shop", "prefix": "p", "secure": False}
-        return Plan.model_validate(
-            {"kind": kind, "owner": self.owner, "model": "shop", "store": location, "method": self.method, **fields}
-        )
-
-    def plan(self, shards: int = 1, run: str = "r1") -> Plan:
-        index = IndexPlan(version=self.version.version, digest=self.version.digest, run=run, shards=shards)
-        return self._plan("Index", index=index)
-
-    def index(self, shards: int = 1, run: str = "r1") -> IndexManifest:
-        for shard in range(shards):
-            run_index(self.store, self.plan(shards, run), shard, stop=threading.Event())
-        return self.manifest()
-
-    def manifest(self) -> IndexManifest:
-        return IndexManifest.model_validate_json(self.store.get(store_layout.index_manifest(self.version.version)))
-
-    def rows(self) -> Rows:
-        """What the manifest's parts hold."""
-        found: Rows = {}
-        for shard in self.manifest().shards:
-            table = pq.read_table(self.folder / store_layout.index(self.version.version) / shard.path)
-            assert table.column_names == ["id", "vector", "text_digest", "version"]
-            assert set(table.column("version").to_pylist()) <= {self.version.version}
-            assert table.num_rows == shard.rows
-            for row in table.to_pylist():
-                assert row["id"] not in found
-                found[row["id"]] = row["text_digest"], np.array(row["vector"], np.float32)
-        return found
-
-    def expected(self, tmp: Path) -> Rows:
-        """The same, by the model itself."""
-        download_version(self.store, self.version.version, tmp / "version")
-        from bluetune_api.method import Settings
-        from bluetune_trainer.training.opening import open_served
-
-        model = open_served(tmp / "version", Settings())
-        vectors = model.encode([text.strip() for text in self.texts.values()], "item")
-        keys = self.texts
-        return {
-            key: (text_digest(text.strip()).hex(), vector)
-            for (key, text), vector in zip(keys.items(), vectors, strict=True)
-        }
-
-
-@pytest.fixture(scope="session")
-def imported(tmp_path_factory: pytest.TempPathFactory, base: Path) -> World:
-    return World(tmp_path_factory.mktemp("imported") / "store", base)
-
-
-@pytest.fixture
-def world(tmp_path: Path, imported: World) -> World:
-    shutil.copytree(imported.folder, tmp_path / "store")
-    return World(tmp_path / "store", None, imported.version)
-
-
-@pytest.fixture(autouse=True)
-def opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each version is opened by the first test that encodes with it."""
-    own = Indexer._open
-
-    def kept(self: Indexer) -> Opened:
-        if self._index.digest not in OPENED:
-            OPENED[self._index.digest] = own(self)
-        return OPENED[self._index.digest]
-
-    monkeypatch.setattr(Indexer, "_open", kept)
-
-
-OPENED: dict[str, Opened] = {}
-
-
-def same(found: Rows, expected: Rows) -> bool:
-    return found.keys() == expected.keys() and all(
-        found[key][0] == digest and np.allclose(found[key][1], vector, atol=1e-5)
-        for key, (digest, vector) in expected.items()
-    )
+pytestmark = pytest.mark.usefixtures("opened_once")
 
 
 @pytest.mark.parametrize("shards", [1, 2, 7])
@@ -160,48 +47,6 @@ def test_the_manifest_comes_with_the_last_shard_whichever_that_is(world: World) 
         assert world.store.stat(store_layout.index_manifest(world.version.version)) is None
     assert "the index is whole" in run_index(world.store, world.plan(3), 1, stop=threading.Event())
     assert world.manifest().count == ITEMS
-
-
-def encoded_texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is encoded from now on."""
-    seen: list[str] = []
-    own = Tower.encode
-
-    def encode(self: Tower, inputs: list[str], *args: object, **kwargs: object) -> NDArray[np.float32]:
-        seen.extend(inputs)
-        return own(self, inputs, *args, **kwargs)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Tower, "encode", encode)
-    return seen
-
-
-class Killed(BaseException):
-    """The process is gone."""
-
-
-def dying_at(store: ObjectStore, write: int) -> ObjectStore:
-    """A store whose process is killed right before its n-th write, or deletion."""
-
-    class Dying:
-        def __init__(self) -> None:
-            self.writes = 0
-
-        def __getattr__(self, name: str) -> object:
-            call = getattr(store, name)
-            if name not in ("put", "create", "upload", "delete"):
-                return call
-
-            def counted(key: str, *args: object) -> object:
-                if "_progress/" in key:
-                    return call(key, *args)
-                self.writes += 1
-                if self.writes > write:
-                    raise Killed
-                return call(key, *args)
-
-            return counted
-
-    return Dying()  # type: ignore[return-value]
 
 
 def test_killed_before_any_write_it_goes_on_and_encodes_no_whole_shard_again(
@@ -330,7 +175,7 @@ def test_few_requests_are_made_by_a_pod_that_is_not_the_last(world: World) -> No
     late = Indexer(world.store, world.plan(200), stop=threading.Event())
     late.make(0, lambda _: None)
     late._store = Counting()  # type: ignore[assignment]
-    assert late.finish() is None
+    assert late.finish(lambda _: None) is None
     assert asked == ["list"]
 
 
@@ -365,7 +210,7 @@ def test_a_late_pod_of_an_earlier_rollout_does_not_replace_a_newer_index(
     world.write("b.jsonl", {"sku-3": "another text"})
     monkeypatch.setattr("bluetune_trainer.indexing.announcing.now", lambda: "2999-01-01T00:00:00Z")
     newer = world.index(1, run="r2")
-    late.finish()
+    late.finish(lambda _: None)
     assert world.manifest() == newer
     assert len(world.rows()) == ITEMS
 

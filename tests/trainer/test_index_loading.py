@@ -15,18 +15,18 @@ import pytest
 from numpy.typing import NDArray
 
 from bluetune_api import store_layout
-from bluetune_api.index_records import IndexManifest, IndexProgress, IndexShard
-from bluetune_api.index_target import Pgvector
+from bluetune_api.index_records import IndexManifest, IndexProgress, IndexRecall, IndexShard, ShorterVectors
+from bluetune_api.index_target import Pgvector, Vectors, VectorType
 from bluetune_api.objectstore import LocalStore
 from bluetune_api.records import IndexPlan, Plan, RunOwner
-from bluetune_trainer.cli.index_loading import run_load
+from bluetune_trainer.cli.index_loading import require_vectors, run_load
 from bluetune_trainer.cli.main import main
 from bluetune_trainer.errors import DatabaseFailed, PlanInvalid, Stopped, StoreDamaged
 from bluetune_trainer.indexing import database, loading
 from bluetune_trainer.indexing.encoding import text_digest
 from bluetune_trainer.indexing.loading import Loader
 from bluetune_trainer.indexing.parts import PartWriter
-from bluetune_trainer.indexing.tables import binary_rows, content_of
+from bluetune_trainer.indexing.tables import COLUMNS, binary_rows, content_of
 from bluetune_trainer.store.runs import encode
 
 DIMENSION, ROWS, SHARDS = 16, 100, 3
@@ -65,7 +65,7 @@ class World:
             path = Path(self.store.uri(store_layout.index(version) + name))
             path.parent.mkdir(parents=True, exist_ok=True)
             with PartWriter(path, version, DIMENSION) as part:
-                part.write(ids, [text_digest(item_id) for item_id in ids], vectors)
+                part.write(ids, [text_digest(item_id).hex() for item_id in ids], vectors)
 
             sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
             shards.append(
@@ -95,7 +95,8 @@ class World:
         return manifest
 
     def load(self, manifest: IndexManifest, stop: threading.Event | None = None, **target: Any) -> str:
-        loader = Loader(self.store, manifest, pgvector(**target), report=lambda _: None, stop=stop or threading.Event())
+        stop, vectors = stop or threading.Event(), wanted_of(manifest)
+        loader = Loader(self.store, manifest, pgvector(**target), vectors, report=lambda _: None, stop=stop)
         return loader.load(self.address)
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
@@ -109,6 +110,11 @@ class World:
 
     def tables(self) -> list[str]:
         return [name for (name,) in self.ask("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")]
+
+
+def wanted_of(manifest: IndexManifest) -> Vectors | None:
+    """What a model says that has such an index."""
+    return Vectors(dimensions=manifest.dimension, type=manifest.vectors.type) if manifest.vectors else None
 
 
 def pgvector(**fields: Any) -> Pgvector:
@@ -223,7 +229,7 @@ def test_a_new_catalogue_replaces_the_table_at_once_and_an_unfinished_one_is_beg
             stop.set()
 
     with pytest.raises(Stopped):
-        Loader(world.store, second, pgvector(), report=halfway, stop=stop).load(world.address)
+        Loader(world.store, second, pgvector(), None, report=halfway, stop=stop).load(world.address)
     assert world.tables() == [f"items_{V1}", f"items_{V1}_load"]
     assert all(np.array_equal(before[key], value) for key, value in vectors_of(world, f"items_{V1}").items())
     world.load(world.index(seed=3))
@@ -259,7 +265,7 @@ def test_a_name_that_no_schema_lets_through_is_still_only_a_name(world: World) -
     world.do("CREATE TABLE precious (x int)")
     hostile = 'a"; DROP TABLE precious; --'
     target = pgvector().model_copy(update={"table": hostile})
-    Loader(world.store, world.index(), target, report=lambda _: None, stop=threading.Event()).load(world.address)
+    Loader(world.store, world.index(), target, None, report=lambda _: None, stop=threading.Event()).load(world.address)
     assert world.tables() == [f"{hostile}_{V1}", "precious"]
 
 
@@ -273,7 +279,7 @@ def test_a_table_that_somebody_else_wrote_into_is_filled_again(world: World) -> 
             world.do(f"INSERT INTO {table} SELECT 'x', vector, 'd', 'v' FROM {table} LIMIT 1")  # noqa: S608
 
     seen: list[IndexProgress] = []
-    loader = Loader(world.store, manifest, pgvector(), report=write, stop=threading.Event())
+    loader = Loader(world.store, manifest, pgvector(), None, report=write, stop=threading.Event())
     with pytest.raises(DatabaseFailed, match="has 301 rows instead of 300"):
         loader.load(world.address)
     world.load(manifest)
@@ -300,7 +306,7 @@ def test_a_damaged_part_is_refused(world: World) -> None:
 
 def test_too_many_dimensions_are_refused_before_anything_is_loaded(world: World) -> None:
     manifest = world.index().model_copy(update={"dimension": 2001})
-    with pytest.raises(PlanInvalid, match="2000 at most"):
+    with pytest.raises(PlanInvalid, match=r"2000 of Float32 at most; set serving\.index\.vectors\.dimensions"):
         world.load(manifest)
 
 
@@ -385,6 +391,48 @@ def test_a_comment_of_others_says_nothing(comment: str | None) -> None:
     assert content_of(comment) is None
 
 
-def test_rows_are_written_as_copy_takes_them() -> None:
-    (row,) = binary_rows(["é"], ["d"], np.array([[1.0, -2.0]], np.float32), V1)
-    assert row.startswith(b"\x00\x04\x00\x00\x00\x02\xc3\xa9\x00\x00\x00\x0c\x00\x02\x00\x00\x3f\x80\x00\x00\xc0\x00")
+@pytest.mark.parametrize(
+    ("kind", "vector"),
+    [
+        ("Float32", b"\x00\x00\x00\x0c\x00\x02\x00\x00\x3f\x80\x00\x00\xc0\x00\x00\x00"),
+        ("Float16", b"\x00\x00\x00\x08\x00\x02\x00\x00\x3c\x00\xc0\x00"),
+    ],
+)
+def test_rows_are_written_as_copy_takes_them(kind: VectorType, vector: bytes) -> None:
+    (row,) = binary_rows(["é"], ["d"], np.array([[1.0, -2.0]], np.float32), V1, COLUMNS[kind])
+    assert row.startswith(b"\x00\x04\x00\x00\x00\x02\xc3\xa9" + vector + b"\x00\x00\x00\x01d")
+
+
+def shorter(manifest: IndexManifest, kind: VectorType) -> IndexManifest:
+    """The index, as if its vectors had been made so of longer ones."""
+    made = ShorterVectors(
+        type=kind,
+        full_dimension=2 * DIMENSION,
+        unit=True,
+        loss=IndexRecall(recall=1.0, queries=1, searched="Items"),
+        full_generation="f" * 12,
+        full_shards=[],
+    )
+    return manifest.model_copy(update={"vectors": made})
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot", "euclidean", "manhattan"])
+def test_half_vectors_have_a_table_of_their_own_beside_that_of_whole_ones(world: World, similarity: str) -> None:
+    world.load(world.index(similarity=similarity))
+    said = world.load(shorter(world.index(similarity=similarity), "Float16"))
+    assert f"public.items_{V1}_16h holds {ROWS * SHARDS} items" in said
+    assert world.tables() == [f"items_{V1}", f"items_{V1}_16h"]
+    whole, half = vectors_of(world, f"items_{V1}"), vectors_of(world, f"items_{V1}_16h")
+    assert all(np.allclose(half[key], vector, atol=1e-3) for key, vector in whole.items())
+    kinds = "SELECT atttypid::regtype::text FROM pg_attribute WHERE attrelid = 'items_{}_16h'::regclass AND attnum = 2"
+    assert world.ask(kinds.format(V1)) == [("halfvec",)]
+    world.store.delete(store_layout.manifest(V1))
+    world.load(world.index(V2, seed=2, similarity=similarity))
+    assert world.tables() == [f"items_{V2}"]
+
+
+def test_an_index_of_other_vectors_than_the_plan_asks_for_is_not_loaded(world: World) -> None:
+    index = IndexPlan(version=V1, digest="sha256:" + "1" * 64, run="r", vectors=Vectors(type="Float16"))
+    with pytest.raises(StoreDamaged, match=r"has vectors of 16 × Float32, and serving\.index asks for 16 × Float16"):
+        require_vectors(index, world.index())
+    require_vectors(index.model_copy(update={"vectors": None}), world.index())

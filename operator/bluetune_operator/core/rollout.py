@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Literal
 
-from bluetune_api.model import Rollout, Serving
+from bluetune_api.model import IndexLoss, Rollout, Serving
 from bluetune_api.reasons import Reason, known_reason
 from bluetune_operator.core.rollout_limits import MOST_UNDONE, Watched, elapsed, pause_left, whole_limit, work_seconds
 from bluetune_operator.core.rollout_record import (
@@ -70,6 +70,8 @@ class JobView:
     """Whose it is: this model's, an earlier one's of the same name, or somebody else's."""
     reason: Reason = "ReindexFailed"
     """Why it failed, in one word."""
+    loss: IndexLoss | None = None
+    """What the shorter vectors of the index lose that it made."""
 
 
 @dataclass(frozen=True)
@@ -241,7 +243,8 @@ def _work(rollout: Rollout, seen: Observed, serving: Serving) -> Move:
     if job is not None and job.owner == "Other":
         return _ended(rollout, Failure("NameTaken", job.message), now)
     if job is not None and job.of_this_rollout and job.state == "Complete":
-        return _after_work(rollout, serving, now)
+        found = rollout if job.loss is None else rollout.model_copy(update={"index_loss": job.loss})
+        return _after_work(found, serving, now)
     if job is not None and job.of_this_rollout and job.state == "Failed":  # it is kept, for its log
         return _ended(rollout, Failure(job.reason, f"the {name} failed: {job.message}"), now)
     if elapsed(rollout.step_started_at, now, seen.watched.step) > limit:

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
+from bluetune_api.clickstream import Clickstream
 from bluetune_api.index_records import IndexManifest, IndexProgress
 from bluetune_api.index_target import Index
 from bluetune_api.method import FineTuningMethodSpec
-from bluetune_api.model import EmbeddingModelSpec, Rollout
+from bluetune_api.model import EmbeddingModelSpec, IndexLoss, Rollout
 from bluetune_api.plans import method_plan
 from bluetune_api.reading import RecordProblem, read_record
 from bluetune_api.records import IndexPlan, MethodPlan, Plan, RunOwner
@@ -34,6 +35,8 @@ Work = Literal["index", "load"]
 
 MOST_READ = 8
 """Shards whose progress is read: more are not worth the requests."""
+STAGES = {"Encoding": "encoding", "Shortening": "shortening the vectors", "Loading": "loading"}
+"""What pods that count items do, in words."""
 DATABASE = "BLUETUNE_INDEX_DATABASE"
 """Variable of the loading container: the database's address."""
 
@@ -75,12 +78,19 @@ def index_plan(
         owner=RunOwner(kind="EmbeddingModel", name=name_of(model), namespace=namespace_of(model), uid=uid_of(model)),
         model=name_of(model),
         store=spec.store.location(),
-        method=MethodPlan(plugin=whole.plugin, items=whole.items, settings=whole.settings),
+        method=MethodPlan(
+            plugin=whole.plugin,
+            items=whole.items,
+            settings=whole.settings,
+            # how clicked queries are read, which shorter vectors are judged by
+            clickstream=whole.clickstream if index.vectors is not None and not load else Clickstream(),
+        ),
         index=IndexPlan(
             version=rollout.to,
             digest=rollout.digest,
             run=run_of(rollout),
             shards=index.shards,
+            vectors=index.vectors,
             pgvector=index.target.pgvector if load else None,
         ),
     )
@@ -152,8 +162,8 @@ def index_view(
     return JobView("Running", ours, trouble.message if trouble else "")
 
 
-def whole_index(data: bytes | None, rollout: Rollout) -> Failure | None:
-    """Why the manifest in the store is not that of the version's index; None if it is."""
+def whole_index(data: bytes | None, rollout: Rollout) -> IndexManifest | Failure:
+    """The manifest in the store, or why it is not that of the version's index."""
     if data is None:
         text = (
             "every shard ended well, and there is no _manifest.json: the catalogue changed while it was read, or a part"
@@ -166,7 +176,15 @@ def whole_index(data: bytes | None, rollout: Rollout) -> Failure | None:
         return Failure("IndexMissing", f"_manifest.json of the index cannot be read: {error}")
     if (manifest.version, manifest.digest) != (rollout.to, rollout.digest):
         return Failure("IndexMissing", f"_manifest.json is of version {manifest.version}, not of {rollout.to}")
-    return None
+    return manifest
+
+
+def loss_of(manifest: IndexManifest) -> IndexLoss | None:
+    """What the index's shorter vectors lose; None if they are the version's own."""
+    if manifest.vectors is None:
+        return None
+    loss = manifest.vectors.loss
+    return IndexLoss(recall=loss.recall, queries=loss.queries, searched=loss.searched)
 
 
 def progress_words(told: Sequence[IndexProgress], done: int, shards: int) -> str:
@@ -180,7 +198,7 @@ def progress_words(told: Sequence[IndexProgress], done: int, shards: int) -> str
     parts = [f"{done} of {shards} shards done"] if shards > 1 else []
     counted = [one for one in told if one.total]
     if counted:
-        stage = {"Encoding": "encoding", "Loading": "loading"}.get(counted[0].stage, "at work")
+        stage = STAGES.get(counted[0].stage, "at work")
         items, total = sum(one.done for one in counted), sum(one.total for one in counted)
         parts.append(f"{stage}: {items} of {total} items, {sum(one.rate for one in counted):.0f} a second")
         left = [one.seconds_left for one in counted if one.seconds_left is not None]

@@ -82,7 +82,8 @@ def _index_env(serving: Serving, store: StoreSpec, version: str) -> list[dict[st
         return []
     env = [{"name": "BLUETUNE_INDEX_URI", "value": store.uri(store_layout.index(version))}]
     if (pgvector := serving.index.target.pgvector) is not None:
-        env.append({"name": "BLUETUNE_INDEX_TABLE", "value": f"{pgvector.db_schema}.{pgvector.table}_{version}"})
+        table = pgvector.table_of(version, serving.index.vectors)
+        env.append({"name": "BLUETUNE_INDEX_TABLE", "value": f"{pgvector.db_schema}.{table}"})
     return env
 
 

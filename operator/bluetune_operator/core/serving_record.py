@@ -48,8 +48,12 @@ def wanted_of(version: str, digest: str, asked: str, patch: Object, told: Told |
 def asked_by(serving: Serving, store: StoreSpec) -> str:
     """Digest of all in a spec that the Deployment's fields are made from, besides the version."""
     where = store if serving.delivery == "InitContainer" else store.uri()
-    target = serving.index.target if serving.index is not None else None
-    return digest_of_parts(serving.container, serving.delivery, serving.mount_path, where, serving.fetcher, target)
+    index = serving.index
+    parts: list[Any] = [serving.container, serving.delivery, serving.mount_path, where, serving.fetcher]
+    parts.append(index.target if index is not None else None)
+    if index is not None and index.vectors is not None:
+        parts.append(index.vectors)
+    return digest_of_parts(*parts)
 
 
 def told_now(deployment: Mapping[str, Any] | None, told: Told | None, candidates: Sequence[Wanted]) -> Told | None:

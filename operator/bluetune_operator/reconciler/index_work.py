@@ -15,6 +15,7 @@ from bluetune_operator.core.rollout import Failure, JobView
 from bluetune_operator.core.rollout_index import (
     MOST_READ,
     index_job,
+    loss_of,
     progress_words,
     run_of,
     unfit,
@@ -63,10 +64,12 @@ class IndexWork:
         if store is None:
             return replace(view, state="Running", message="the store that holds the index cannot be opened")
         try:
-            failure = whole_index(await store.get_or_none(store_layout.index_manifest(rollout.to)), rollout)
+            found = whole_index(await store.get_or_none(store_layout.index_manifest(rollout.to)), rollout)
         except StoreError as error:
             return replace(view, state="Running", message=f"the index's manifest cannot be read: {problem_of(error)}")
-        return replace(view, state="Failed", message=failure.message, reason=failure.reason) if failure else view
+        if isinstance(found, Failure):
+            return replace(view, state="Failed", message=found.message, reason=found.reason)
+        return replace(view, loss=loss_of(found))
 
     async def _progress(self, job: Object, rollout: Rollout, index: Index, store: AsyncStore, now: datetime) -> str:
         """How far the pods are; what they said before, if that is not long ago or the store is away."""

@@ -274,9 +274,9 @@ def stored(**changes: Any) -> bytes:
     ],
 )
 def test_only_a_whole_index_of_the_version_counts(data: bytes | None, words: str | None) -> None:
-    failure = whole_index(data, at("Reindex"))
-    assert (failure is None) == (words is None)
-    assert failure is None or any(word in failure.message for word in (words or "").split("|"))
+    found = whole_index(data, at("Reindex"))
+    assert isinstance(found, IndexManifest) == (words is None)
+    assert isinstance(found, IndexManifest) or any(word in found.message for word in (words or "").split("|"))
 
 
 def told(**fields: Any) -> IndexProgress:
@@ -296,6 +296,12 @@ def told(**fields: Any) -> IndexProgress:
             "1 of 3 shards done, encoding: 40 of 200 items, 12 a second, 10 min left",
         ),
         ([told(stage="Loading", done=1, total=2, rate=1.0)], 0, 1, "loading: 1 of 2 items, 1 a second"),
+        (
+            [told(stage="Shortening", done=1, total=2, rate=1.0)],
+            1,
+            1,
+            "shortening the vectors: 1 of 2 items, 1 a second",
+        ),
         ([told(stage="Building")], 0, 1, "building the HNSW index"),
     ],
 )
@@ -310,6 +316,20 @@ def test_how_far_it_is_in_words(progress: list[IndexProgress], done: int, shards
         (
             PGVECTOR,
             {"BLUETUNE_INDEX_URI": f"s3://models/indexes/{NEW}/", "BLUETUNE_INDEX_TABLE": f"public.docs_{NEW}"},
+        ),
+        *(
+            (
+                PGVECTOR | {"vectors": vectors},
+                {
+                    "BLUETUNE_INDEX_URI": f"s3://models/indexes/{NEW}/",
+                    "BLUETUNE_INDEX_TABLE": f"public.docs_{NEW}_{name}",
+                },
+            )
+            for vectors, name in (
+                ({"dimensions": 256}, "256"),
+                ({"dimensions": 256, "type": "Float16"}, "256h"),
+                ({"type": "Float16"}, "h"),
+            )
         ),
     ],
 )

@@ -4,9 +4,9 @@ import os
 import threading
 
 from bluetune_api import store_layout
-from bluetune_api.index_records import IndexProgress
+from bluetune_api.index_records import IndexManifest, IndexProgress
 from bluetune_api.objectstore import ObjectStore
-from bluetune_api.records import Plan
+from bluetune_api.records import IndexPlan, Plan
 from bluetune_trainer.errors import PlanInvalid, StoreDamaged
 from bluetune_trainer.indexing.announcing import read_index
 from bluetune_trainer.indexing.loading import Loader
@@ -37,9 +37,24 @@ def run_load(store: ObjectStore, plan: Plan, *, stop: threading.Event) -> str:
             f" {index.digest}; roll out again",
             reason="IndexMissing",
         )
+    require_vectors(index, manifest)
     writer = RecordWriter[IndexProgress](store, store_layout.index_shard_progress(index.version, index.run, 0))
     writer.start()
     try:
-        return Loader(store, manifest, index.pgvector, report=writer.report, stop=stop).load(address)
+        return Loader(store, manifest, index.pgvector, index.vectors, report=writer.report, stop=stop).load(address)
     finally:
         writer.close()
+
+
+def require_vectors(index: IndexPlan, manifest: IndexManifest) -> None:
+    """Raises StoreDamaged if the index in the store has other vectors than the plan asks for."""
+    wanted = index.vectors
+    dimension, _ = manifest.own_vectors()
+    asked = ((wanted.dimensions or dimension) if wanted else dimension, wanted.type if wanted else "Float32")
+    found = manifest.dimension, manifest.vectors.type if manifest.vectors else "Float32"
+    if asked != found:
+        raise StoreDamaged(
+            f"the index of {index.version} in the store has vectors of {found[0]} × {found[1]}, and serving.index asks"
+            f" for {asked[0]} × {asked[1]}; roll out again",
+            reason="IndexMissing",
+        )

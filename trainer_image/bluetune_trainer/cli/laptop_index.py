@@ -12,7 +12,7 @@ from bluetune_api.index_records import IndexProgress
 from bluetune_api.objectstore import LocalStore
 from bluetune_api.plans import method_plan
 from bluetune_api.records import IndexPlan, MethodPlan, Plan, RunOwner, digest_of
-from bluetune_trainer.cli.indexing import Indexer, in_words
+from bluetune_trainer.cli.indexing import Indexer, in_words, loss_in_words
 from bluetune_trainer.cli.laptop import NAMESPACE
 from bluetune_trainer.cli.manifests import read_model
 from bluetune_trainer.data.reading import pin
@@ -53,6 +53,7 @@ def index_manifests(
             digest=digest_of(data),
             run=_run(store, read_by),
             shards=index.shards if index else 1,
+            vectors=index.vectors if index else None,
         ),
     )
     assert plan.index is not None  # noqa: S101 - set above
@@ -68,9 +69,10 @@ def index_manifests(
 
     for shard in range(plan.index.shards):
         print(f"shard {shard + 1} of {plan.index.shards}: {in_words(indexer.make(shard, report))}", file=sys.stderr)
-    whole = indexer.finish()
+    whole = indexer.finish(report)
     assert whole is not None  # noqa: S101 - every shard was made above
-    return f"indexed {whole.count} items with {version}: {store.uri(store_layout.index_manifest(version))}"
+    where = store.uri(store_layout.index_manifest(version))
+    return f"indexed {whole.count} items with {version}{loss_in_words(whole)}: {where}"
 
 
 def _run(store: LocalStore, method: MethodPlan) -> str:

@@ -1,7 +1,7 @@
 """Sessions: from records to columns, with everything counted that a check reports."""
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from typing import Any
 
@@ -47,6 +47,33 @@ def read_sessions(
     clickstream = clickstream or Clickstream()
     types = types_of(clickstream)
     builder, hygiene = _Builder(catalogue, tally, types, clickstream.max_results), Hygiene(clickstream)
+    for session, search in logged(records, types, tally, transform, retrieve):
+        problem = hygiene.problem(session.query, len(session.clicked))
+        if problem is None:
+            builder.add(session, search)
+        else:
+            tally.set_aside[problem] += 1
+    rows, tally.of_busy_clients = without_busy_clients(
+        builder.rows(), builder.clients(), clickstream.max_searches_per_client
+    )
+    rows, tally.duplicates, tally.merged = merge(rows)
+    rows = cap(rows, clickstream.max_results)
+    count(rows, tally)
+    return _known(rows, builder.gains())
+
+
+def logged(
+    records: Iterable[tuple[str, int, dict[str, Any]]],
+    types: EventTypes,
+    tally: SessionTally,
+    transform: Transform | None = None,
+    retrieve: Retrieve | None = None,
+) -> Iterator[tuple[Session, int]]:
+    """Each session as it was logged, and a hash of what makes two lines one search. What cannot be read is counted.
+
+    Raises:
+        PluginFailed: a hook returned what is no session, or no query.
+    """
     for key, line, raw in records:
         try:
             record = raw if transform is None else _transformed(transform, raw)
@@ -64,18 +91,7 @@ def read_sessions(
             tally.offend(key, line, "an id or search_query holds half of a surrogate pair, which is no character")
             continue
         tally.use(key)
-        problem = hygiene.problem(session.query, len(session.clicked))
-        if problem is None:
-            builder.add(session, search)
-        else:
-            tally.set_aside[problem] += 1
-    rows, tally.of_busy_clients = without_busy_clients(
-        builder.rows(), builder.clients(), clickstream.max_searches_per_client
-    )
-    rows, tally.duplicates, tally.merged = merge(rows)
-    rows = cap(rows, clickstream.max_results)
-    count(rows, tally)
-    return _known(rows, builder.gains())
+        yield session, search
 
 
 class _Builder:

@@ -8,16 +8,17 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bluetune_api import store_layout
-from bluetune_api.index_records import IndexCatalogue, IndexManifest, IndexShard
+from bluetune_api.index_records import IndexCatalogue, IndexManifest, IndexShard, ShorterVectors
 from bluetune_api.objectstore import ObjectStore
 from bluetune_api.records import IndexPlan, Manifest, MethodPlan, PinnedObject
 from bluetune_trainer.data.problems import delta_problem
 from bluetune_trainer.data.reading import listing
-from bluetune_trainer.errors import DataInvalid
+from bluetune_trainer.errors import DataInvalid, PlanInvalid
 from bluetune_trainer.store.progress import now
 from bluetune_trainer.store.runs import create, encode, read
 
@@ -28,6 +29,19 @@ FORMAT = 1
 _OURS = re.compile(r"[0-9a-f]{12}/(part-\d{5}-of-\d{5}-[0-9a-f]{12}\.parquet|_shard-\d{5}\.json)")
 _RECORD = re.compile(r"_shard-\d{5}\.json")
 _RECORDS = re.compile(r"_(runs|progress)/")
+
+
+@dataclass(frozen=True)
+class Short:
+    """The parts that servers read, where vectors are made shorter."""
+
+    dimension: int
+    shards: list[IndexShard]
+    vectors: ShorterVectors
+
+
+Shorten = Callable[[str, str, list[IndexShard]], Short]
+"""Makes them: of the generation that they get, and of generation and parts of the version's own vectors."""
 
 
 def pinned(store: ObjectStore, plan: IndexPlan, method: MethodPlan) -> IndexCatalogue:
@@ -54,10 +68,18 @@ def pinned(store: ObjectStore, plan: IndexPlan, method: MethodPlan) -> IndexCata
 
 
 def generation_of(plan: IndexPlan, method: MethodPlan, items: Sequence[PinnedObject]) -> str:
-    """What an index of this catalogue is called: the same for the same inputs."""
+    """What an index of this catalogue with the version's own vectors is called: the same for the same inputs."""
     read_by = {"plugin": method.plugin, "items": method.items.wire(), "settings": method.settings.wire()}
     inputs = [FORMAT, plan.digest, plan.shards, read_by, [one.wire() for one in items]]
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def served_generation(plan: IndexPlan, full: str) -> str:
+    """What the index that servers read is called: also of how its vectors are made shorter."""
+    if plan.vectors is None:
+        return full
+    inputs = [FORMAT, full, plan.vectors.dimensions, plan.vectors.type]
+    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:12]
 
 
 def read_index(store: ObjectStore, version: str) -> IndexManifest | None:
@@ -68,26 +90,38 @@ def read_index(store: ObjectStore, version: str) -> IndexManifest | None:
 def whole_shard(store: ObjectStore, plan: IndexPlan, generation: str, shard: int) -> IndexShard | None:
     """The record of a shard whose part is there; None if it is to be encoded."""
     found = read(store, store_layout.index_shard(plan.version, generation, shard), IndexShard)
-    if found is None:
-        return None
-    key = store_layout.index(plan.version) + found.path
-    info = store.stat(key)
-    if info is not None and info.size == found.size:
+    if found is None or _is_there(store, plan.version, found):
         return found
-    log.warning("a part was written whole and is not any more; it is made again", extra={"part": store.uri(key)})
+    log.warning("a part was written whole and is not any more; it is made again", extra={"part": found.path})
     store.delete(store_layout.index_shard(plan.version, generation, shard))
     return None
+
+
+def _is_there(store: ObjectStore, version: str, shard: IndexShard) -> bool:
+    info = store.stat(store_layout.index(version) + shard.path)
+    return info is not None and info.size == shard.size
 
 
 def announce_shard(
     store: ObjectStore, plan: IndexPlan, generation: str, shard: int, path: Path, *, rows: int, encoded: int, bf16: bool
 ) -> IndexShard:
     """Upload a part and say that it is whole. Of two pods that made it, one counts."""
+    ours = upload_part(store, plan, generation, shard, path, rows=rows, encoded=encoded, bf16=bf16)
+    stored = create(store, store_layout.index_shard(plan.version, generation, shard), ours)
+    if stored.path != ours.path:
+        store.delete(store_layout.index(plan.version) + ours.path)
+    return stored
+
+
+def upload_part(
+    store: ObjectStore, plan: IndexPlan, generation: str, shard: int, path: Path, *, rows: int, encoded: int, bf16: bool
+) -> IndexShard:
+    """Upload a part under a name that has its digest, and say what it is."""
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     part = store_layout.index_part(generation, shard, plan.shards, sha256)
     store.upload(store_layout.index(plan.version) + part, path)
-    ours = IndexShard(
+    return IndexShard(
         shard=shard,
         path=part,
         rows=rows,
@@ -96,20 +130,17 @@ def announce_shard(
         precision="BF16" if bf16 else "FP32",
         encoded=encoded,
     )
-    stored = create(store, store_layout.index_shard(plan.version, generation, shard), ours)
-    if stored.path != part:
-        store.delete(store_layout.index(plan.version) + part)
-    return stored
 
 
 def announce_index(
-    store: ObjectStore, plan: IndexPlan, catalogue: IndexCatalogue, of_version: Manifest
+    store: ObjectStore, plan: IndexPlan, catalogue: IndexCatalogue, of_version: Manifest, shorten: Shorten
 ) -> IndexManifest | None:
     """Write the manifest, if all shards are whole; None if some are not. Every pod calls this in the end: whichever is
-    last finds all the others.
+    last finds all the others, and makes the vectors shorter if the plan says so.
 
     Raises:
         DataInvalid: the catalogue has no items.
+        PlanInvalid: shorter vectors lose too much; the manifest stays as it was.
     """
     shards = _whole_shards(store, plan, catalogue.generation)
     if shards is None:
@@ -119,26 +150,74 @@ def announce_index(
         raise DataInvalid(
             "the catalogue has no item that can be read; check the method's items.idField and items.textFields"
         )
-    known = read_index(store, plan.version)
-    same = known is not None and known.generation == catalogue.generation
-    if known is not None and same and known.shards == shards:
+    generation = served_generation(plan, catalogue.generation)
+    if (known := _stands(store, plan, catalogue, generation, shards)) is not None:
         return known
-    if known is not None and not same and known.pinned_at > catalogue.pinned_at:
-        log.warning("a later rollout has made an index; this one is left", extra={"generation": known.generation})
-        return known
+    short = shorten(generation, catalogue.generation, shards) if plan.vectors is not None else None
+    if short is not None:
+        require_recall(plan, short.vectors)
+        if (known := _stands(store, plan, catalogue, generation, shards)) is not None:  # that took a while
+            return known
     manifest = IndexManifest(
         version=plan.version,
         digest=plan.digest,
-        generation=catalogue.generation,
+        generation=generation,
         pinned_at=catalogue.pinned_at,
         count=count,
-        dimension=of_version.dimension,
+        dimension=short.dimension if short else of_version.dimension,
         similarity=of_version.similarity,
-        shards=shards,
+        vectors=short.vectors if short else None,
+        shards=short.shards if short else shards,
     )
     store.put(store_layout.index_manifest(plan.version), encode(manifest))
     _remove_others(store, plan, catalogue)
     return manifest
+
+
+def require_recall(plan: IndexPlan, made: ShorterVectors) -> None:
+    """Raises PlanInvalid if shorter vectors lose more than the plan lets them."""
+    wanted, found = plan.vectors, made.loss
+    if wanted is None or found.recall >= wanted.min_recall:
+        return
+    searched = (
+        "clicked queries"
+        if found.searched == "ClickedQueries"
+        else "items, as the version's batch has too few clicked queries"
+    )
+    longer = (
+        f"keep more than {wanted.dimensions} of the {made.full_dimension} dimensions (a model trained with"
+        " settings.matryoshkaDims loses less), "
+        if wanted.dimensions is not None
+        else ""
+    )
+    more = "" if wanted.type == "Float32" else "set a type with more bits, "
+    raise PlanInvalid(
+        f"the shorter vectors find {found.recall:.3f} of the 10 items that the version's own vectors put nearest (mean"
+        f" of {found.queries} {searched}), serving.index.vectors.minRecall is {wanted.min_recall}; {longer}{more}or"
+        " lower minRecall",
+        reason="RecallTooLow",
+    )
+
+
+def _stands(
+    store: ObjectStore, plan: IndexPlan, catalogue: IndexCatalogue, generation: str, shards: list[IndexShard]
+) -> IndexManifest | None:
+    """The manifest that is there, if it is of these parts or of a later rollout."""
+    known = read_index(store, plan.version)
+    if known is None:
+        return None
+    if known.generation != generation:
+        if known.pinned_at <= catalogue.pinned_at:
+            return None
+        log.warning("a later rollout has made an index; this one is left", extra={"generation": known.generation})
+        return known
+    if known.own_vectors()[1] != shards:
+        return None
+    if known.vectors is not None:
+        if not all(_is_there(store, plan.version, shard) for shard in known.shards):
+            return None
+        require_recall(plan, known.vectors)
+    return known
 
 
 def _whole_shards(store: ObjectStore, plan: IndexPlan, generation: str) -> list[IndexShard] | None:
@@ -157,6 +236,7 @@ def _remove_others(store: ObjectStore, plan: IndexPlan, catalogue: IndexCatalogu
     folder = store_layout.index(plan.version)
     ours = (
         f"{catalogue.generation}/",
+        f"{served_generation(plan, catalogue.generation)}/",
         store_layout.index_run(plan.version, plan.run).removeprefix(folder),
         store_layout.index_progress(plan.version, plan.run).removeprefix(folder),
     )

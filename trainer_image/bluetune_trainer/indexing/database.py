@@ -167,7 +167,7 @@ def tables_of(connection: Connection, target: Pgvector) -> list[tuple[str, Conte
         "SELECT c.relname, obj_description(c.oid, 'pg_class') FROM pg_class c"
         " JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE n.nspname = %s AND c.relkind = 'r' AND c.relname ~ %s ORDER BY c.relname",
-        [target.db_schema, rf"^{target.table}_v[0-9a-f]{{12}}(_load)?$"],
+        [target.db_schema, rf"^{target.table}_v[0-9a-f]{{12}}(_[0-9]*h?)?(_load)?$"],
     ).fetchall()
     found = ((str(name), content_of(comment)) for name, comment in rows)
     return [(name, content) for name, content in found if content is not None]

@@ -97,7 +97,7 @@ def encode_shard(
             fresh = iter(model.encode(texts, "item", bf16=bf16, files=files) if texts else ())
             vectors = np.stack([next(fresh) if vector is None else vector for _, _, vector in block])
             _check_finite(vectors, [item_id for item_id, _, _ in block], bf16=bf16)
-            part.write([item_id for item_id, _, _ in block], [text_digest(text) for _, text, _ in block], vectors)
+            part.write([item_id for item_id, _, _ in block], [text_digest(text).hex() for _, text, _ in block], vectors)
             encoded += len(texts)
             speed.say(part.rows, total)
         return Encoded(part.rows, encoded)

@@ -18,7 +18,7 @@ from psycopg import sql
 
 from bluetune_api import store_layout
 from bluetune_api.index_records import IndexManifest, IndexProgress, IndexShard
-from bluetune_api.index_target import Pgvector
+from bluetune_api.index_target import Pgvector, Vectors
 from bluetune_api.objectstore import ObjectStore
 from bluetune_trainer.errors import DatabaseFailed, PlanInvalid, raise_if
 from bluetune_trainer.indexing.database import (
@@ -39,9 +39,8 @@ from bluetune_trainer.indexing.tables import (
     TRAILER,
     Content,
     binary_rows,
+    column_of,
     qualified,
-    require_fitting,
-    table_name,
 )
 from bluetune_trainer.store.progress import now
 
@@ -59,13 +58,20 @@ class Loader:
     """Loads one index into its table."""
 
     def __init__(
-        self, store: ObjectStore, manifest: IndexManifest, target: Pgvector, *, report: Report, stop: threading.Event
+        self,
+        store: ObjectStore,
+        manifest: IndexManifest,
+        target: Pgvector,
+        vectors: Vectors | None,
+        *,
+        report: Report,
+        stop: threading.Event,
     ) -> None:
-        """Raises PlanInvalid for vectors that pgvector cannot index."""
-        require_fitting(manifest.dimension)
+        """`vectors` is how the manifest's were made shorter. Raises PlanInvalid for what pgvector cannot index."""
+        self._column = column_of(manifest.dimension, manifest.vectors.type if manifest.vectors else "Float32")
         self._store, self._manifest, self._target = store, manifest, target
         self._report, self._stop = report, stop
-        self._name = table_name(target, manifest.version)
+        self._name = target.table_of(manifest.version, vectors)
         self._loading = self._name + LOADING
         self._content = Content(store.uri(""), manifest.version, manifest.generation)
 
@@ -127,9 +133,13 @@ class Loader:
             drop(connection, self._target, self._loading)
             connection.execute(
                 sql.SQL(
-                    "CREATE TABLE {} (id text NOT NULL, vector vector({}) NOT NULL, text_digest text NOT NULL,"
+                    "CREATE TABLE {} (id text NOT NULL, vector {}({}) NOT NULL, text_digest text NOT NULL,"
                     " version text NOT NULL)"
-                ).format(qualified(self._target, self._loading), sql.Literal(self._manifest.dimension))
+                ).format(
+                    qualified(self._target, self._loading),
+                    sql.SQL(self._column.name),
+                    sql.Literal(self._manifest.dimension),
+                )
             )
             write_comment(connection, self._target, self._loading, self._content)
         return list(self._manifest.shards)
@@ -147,7 +157,7 @@ class Loader:
                     copy.write(HEADER)
                     for ids, digests, vectors in rows_of(path, self._manifest.dimension):
                         raise_if(self._stop, STOPPED)
-                        copy.write(b"".join(binary_rows(ids, digests, vectors, self._manifest.version)))
+                        copy.write(b"".join(binary_rows(ids, digests, vectors, self._manifest.version, self._column)))
                         done += len(ids)
                         self._say(before + done, done / max(time.monotonic() - begun, 1e-3))
                     copy.write(TRAILER)
@@ -182,7 +192,7 @@ class Loader:
         if "btree" not in made:
             connection.execute(sql.SQL("ALTER TABLE {} ADD PRIMARY KEY (id)").format(table))
         if "hnsw" not in made:
-            operators = sql.SQL(OPERATORS[self._manifest.similarity][0])
+            operators = sql.SQL(f"{self._column.name}_{OPERATORS[self._manifest.similarity][0]}_ops")
             connection.execute(sql.SQL("CREATE INDEX ON {} USING hnsw (vector {})").format(table, operators))
         connection.execute(sql.SQL("ANALYZE {}").format(table))
 
@@ -205,8 +215,8 @@ class Loader:
             sql.SQL("SELECT vector::text FROM {} LIMIT {}").format(table, sql.Literal(SAMPLE))
         ).fetchall()
         nearest = sql.SQL(
-            "SELECT vector {operator} %s::vector AS far FROM {table} ORDER BY vector {operator} %s::vector LIMIT {most}"
-        ).format(operator=operator, table=table, most=sql.Literal(NEAREST))
+            "SELECT vector {operator} %s::{type} AS far FROM {table} ORDER BY vector {operator} %s::{type} LIMIT {most}"
+        ).format(operator=operator, table=table, most=sql.Literal(NEAREST), type=sql.SQL(self._column.name))
         found = wanted = 0
         for (vector,) in sample:
             raise_if(self._stop, STOPPED)

@@ -1,7 +1,7 @@
 """The Parquet file of a shard: columns id, vector, text_digest and version."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,18 +12,23 @@ from numpy.typing import NDArray
 
 from bluetune_api import store_layout
 from bluetune_api.index_records import IndexShard
+from bluetune_api.index_target import VectorType
 from bluetune_api.objectstore import ObjectStore
 from bluetune_trainer.errors import StoreDamaged
 
 ROWS_READ = 1024
 
 
-def schema(dimension: int) -> Any:
+ARROW: Mapping[VectorType, Any] = {"Float32": pa.float32(), "Float16": pa.float16(), "Int8": pa.int8()}
+"""Numbers of vectors."""
+
+
+def schema(dimension: int, kind: VectorType = "Float32") -> Any:
     """The columns of a part."""
     return pa.schema(
         [
             pa.field("id", pa.string(), nullable=False),
-            pa.field("vector", pa.list_(pa.field("item", pa.float32(), nullable=False), dimension), nullable=False),
+            pa.field("vector", pa.list_(pa.field("item", ARROW[kind], nullable=False), dimension), nullable=False),
             pa.field("text_digest", pa.string(), nullable=False),
             pa.field("version", pa.string(), nullable=False),
         ]
@@ -33,13 +38,14 @@ def schema(dimension: int) -> Any:
 class PartWriter:
     """Writes a part, some rows at a time."""
 
-    def __init__(self, path: Path, version: str, dimension: int) -> None:
-        self._version, self._dimension, self._schema = version, dimension, schema(dimension)
+    def __init__(self, path: Path, version: str, dimension: int, kind: VectorType = "Float32") -> None:
+        self._version, self._kind, self._schema = version, kind, schema(dimension, kind)
         self._writer = pq.ParquetWriter(
             path,
             self._schema,
             compression={"id": "zstd", "vector.list.element": "none", "text_digest": "none", "version": "zstd"},
-            use_dictionary=["version"],
+            # Parquet has no number of 8 bits but the place in a dictionary: all values there are, so one byte each
+            use_dictionary=["version", *(["vector.list.element"] if kind == "Int8" else [])],
             write_statistics=["id"],
         )
         self.rows = 0
@@ -50,13 +56,13 @@ class PartWriter:
     def __exit__(self, *exception: object) -> None:
         self._writer.close()
 
-    def write(self, ids: Sequence[str], digests: Sequence[bytes], vectors: NDArray[np.float32]) -> None:
-        """Add rows, as a row group."""
+    def write(self, ids: Sequence[str], digests: Sequence[str], vectors: NDArray[Any]) -> None:
+        """Add rows, as a row group; digests in hexadecimal, vectors of the part's type of numbers."""
         vector_type = self._schema.field("vector").type
         columns = [
             pa.array(ids, pa.string()),
-            pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel(), pa.float32()), type=vector_type),
-            pa.array([digest.hex() for digest in digests], pa.string()),
+            pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel(), ARROW[self._kind]), type=vector_type),
+            pa.array(digests, pa.string()),
             pa.array([self._version] * len(ids), pa.string()),
         ]
         self._writer.write_table(pa.table(columns, schema=self._schema))
@@ -78,7 +84,7 @@ def fetch_part(store: ObjectStore, version: str, shard: IndexShard, path: Path) 
 
 
 def rows_of(path: Path, dimension: int) -> Iterator[tuple[list[str], list[str], NDArray[np.float32]]]:
-    """Ids, digests of texts and vectors of a part, a block at a time.
+    """Ids, digests of texts and vectors of a part, a block at a time. Numbers of any type come as float32.
 
     Raises ValueError (pyarrow's are such) for a file that is no part of this dimension.
     """

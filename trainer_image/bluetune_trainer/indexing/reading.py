@@ -72,14 +72,15 @@ def spool_vectors(
 ) -> None:
     """Put the vectors that an index of the same version has of a shard's items into the spool. What cannot be read is
     passed over: it is only encoded again."""
-    for part in known.shards:
-        if not overlap(shard, shards, part.shard, len(known.shards)):
+    dimension, parts = known.own_vectors()
+    for part in parts:
+        if not overlap(shard, shards, part.shard, len(parts)):
             continue
         raise_if(stop, STOPPED)
         path = workdir / "former.parquet"
         try:
             fetch_part(store, known.version, part, path)
-            for ids, digests, vectors in rows_of(path, known.dimension):
+            for ids, digests, vectors in rows_of(path, dimension):
                 for item_id, digest, vector in zip(ids, digests, vectors, strict=True):
                     place = place_of(item_id)
                     if shard_of(place, shards) == shard:

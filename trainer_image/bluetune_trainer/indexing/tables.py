@@ -6,25 +6,35 @@ holds is said by its comment: whoever made it without one is not bluetune.
 
 import json
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from psycopg import sql
 
-from bluetune_api.index_target import Pgvector
+from bluetune_api.index_target import Pgvector, VectorType
 from bluetune_trainer.errors import PlanInvalid
 
-MOST_DIMENSIONS = 2000
-"""That an HNSW index of pgvector takes."""
-OPERATORS = {
-    "cosine": ("vector_cosine_ops", "<=>"),
-    "dot": ("vector_ip_ops", "<#>"),
-    "euclidean": ("vector_l2_ops", "<->"),
-    "manhattan": ("vector_l1_ops", "<+>"),
+OPERATORS = {"cosine": ("cosine", "<=>"), "dot": ("ip", "<#>"), "euclidean": ("l2", "<->"), "manhattan": ("l1", "<+>")}
+"""By what vectors are to be compared by: how the index's operator class calls it, and the operator that uses it."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A type of pgvector."""
+
+    name: str
+    number: str
+    """Of a number, as COPY takes it; for numpy."""
+    most_dimensions: int
+    """That an HNSW index takes."""
+
+
+COLUMNS: Mapping[VectorType, Column] = {
+    "Float32": Column("vector", ">f4", 2000),
+    "Float16": Column("halfvec", ">f2", 4000),
 }
-"""By what vectors are to be compared by: the index's operator class, and the operator that uses it."""
 LOADING = "_load"
 """Behind the name of a table that is being filled."""
 
@@ -67,33 +77,33 @@ def content_of(comment: str | None) -> Content | None:
         return None
 
 
-def table_name(target: Pgvector, version: str) -> str:
-    """Name of a version's table."""
-    return f"{target.table}_{version}"
-
-
 def qualified(target: Pgvector, name: str) -> sql.Identifier:
     """A table of the target's schema, quoted."""
     return sql.Identifier(target.db_schema, name)
 
 
-def require_fitting(dimension: int) -> None:
-    """Raises PlanInvalid for vectors that cannot be indexed."""
-    if dimension > MOST_DIMENSIONS:
+def column_of(dimension: int, kind: VectorType) -> Column:
+    """The type that holds vectors. Raises PlanInvalid for those that cannot be indexed."""
+    if kind not in COLUMNS:
+        raise PlanInvalid(f"pgvector has no type for vectors of {kind}; set serving.index.vectors.type to Float16")
+    column = COLUMNS[kind]
+    if dimension > column.most_dimensions:
+        half = COLUMNS["Float16"].most_dimensions
         raise PlanInvalid(
-            f"the version's vectors have {dimension} numbers, and an HNSW index of pgvector takes {MOST_DIMENSIONS} at"
-            " most; use a model of fewer dimensions, or serving.index.target Parquet"
+            f"the index's vectors have {dimension} numbers, and an HNSW index of pgvector takes"
+            f" {column.most_dimensions} of {kind} at most; set serving.index.vectors.dimensions, or type Float16 up to"
+            f" {half}, or use serving.index.target Parquet"
         )
+    return column
 
 
 def binary_rows(
-    ids: Sequence[str], digests: Iterable[str], vectors: NDArray[np.float32], version: str
+    ids: Sequence[str], digests: Iterable[str], vectors: NDArray[np.float32], version: str, column: Column
 ) -> Iterable[bytes]:
     """Rows as COPY (FORMAT binary) takes them: id, vector, text_digest, version."""
-    dimension = vectors.shape[1]
-    head = struct.pack(">ihh", 4 + 4 * dimension, dimension, 0)
-    big_endian, of_version = vectors.astype(">f4"), _text(version)
-    for item_id, digest, vector in zip(ids, digests, big_endian, strict=True):
+    numbers, dimension, of_version = vectors.astype(column.number), vectors.shape[1], _text(version)
+    head = struct.pack(">ihh", 4 + numbers.itemsize * dimension, dimension, 0)
+    for item_id, digest, vector in zip(ids, digests, numbers, strict=True):
         yield struct.pack(">h", 4) + _text(item_id) + head + vector.tobytes() + _text(digest) + of_version
 
 
