@@ -1,4 +1,7 @@
-"""What the other processes do in the tests of processes that work together: a spawned one imports it by its name."""
+"""What the other processes do in the tests of processes that work together: a spawned one imports it by its name.
+
+Without transformers and Lightning, which take seconds to import in each of them.
+"""
 
 import multiprocessing
 import os
@@ -13,7 +16,6 @@ from pathlib import Path
 import torch
 from torch import distributed
 
-from bluetune_trainer.training.companions import Preparation, follow
 from bluetune_trainer.training.launch import together
 from bluetune_trainer.training.ranks import agree, rank, told
 
@@ -85,16 +87,3 @@ def be_first(pids: Connection) -> None:
         (child,) = multiprocessing.active_children()
         pids.send_bytes(str(child.pid).encode())
         time.sleep(300)
-
-
-def refuse_pickles() -> None:
-    def pickles(*_: object, **__: object) -> None:
-        raise AssertionError("an object was pickled")
-
-    torch.distributed.distributed_c10d._object_to_tensor = pickles  # type: ignore[assignment]
-
-
-def follow_all(begins: list[Preparation]) -> None:
-    refuse_pickles()
-    for begin in begins:
-        follow(begin)

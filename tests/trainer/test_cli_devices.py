@@ -36,7 +36,7 @@ def shop_of_two(root: Path, base: Path, **spec: Any) -> Shop:
 
     def edit(documents: dict[str, dict[str, Any]]) -> None:
         method = documents["FineTuningMethod"]["spec"]
-        method["settings"].update(devices=2, numEpochs=12, testEachNInputs=0.5)
+        method["settings"].update(devices=2, numEpochs=4, testEachNInputs=0.5)
         method.update(spec)
 
     shop.change(edit)

@@ -20,8 +20,8 @@ from bluetune_trainer.training.parts import choose_parts
 from bluetune_trainer.training.ranks import told
 from bluetune_trainer.training.task import TrainingTask, prepare
 from bluetune_trainer.training.trial import TrialFailed, TrialRun, run_trial, trial_steps
-from trainer.launch_companions import follow_all, refuse_pickles
 from trainer.learning_world import world, write_tiny_encoder
+from trainer.rank_companions import follow_all, refuse_pickles
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

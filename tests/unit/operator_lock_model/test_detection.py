@@ -32,6 +32,7 @@ def test_a_lock_that_is_freed_before_the_work_is_over(monkeypatch: pytest.Monkey
     assert finds("one operator", "was freed")
 
 
+@pytest.mark.slow
 def test_a_lease_that_is_written_without_compare_and_swap(monkeypatch: pytest.MonkeyPatch) -> None:
     def careless(*arguments: Any) -> Any:
         lease = held_lease(*arguments)

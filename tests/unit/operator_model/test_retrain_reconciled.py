@@ -316,7 +316,7 @@ def test_an_operator_that_dies_after_each_of_its_writes_makes_none_twice(dies_af
     assert len(scene.status["runs"]) == 4
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", [*range(10), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(10, 30))])
 def test_two_operators_at_once_make_none_twice(seed: int) -> None:
     """One slept when the other took over: each sees the model as it was at some time."""
     chance, scene = random.Random(seed), Scene()
