@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from bluetune_api.records import KeyClaim, Manifest, Probe, Progress
 from bluetune_api.task import FineTuningTaskStatus
+from bluetune_api.verify import Verify
 from bluetune_operator.core.conditions import shortened
 from bluetune_operator.core.kinds import TASKS
 from bluetune_operator.core.progress import shown_metrics, with_progress
@@ -135,7 +136,7 @@ def test_a_probe_without_its_texts_is_no_manifest() -> None:
 def test_vectors_too_long_to_be_compared_are_not_near_enough() -> None:
     probe = Probe(texts=["a"], vectors=[[1.7e308, 1.7e308]])
     body = json.dumps({"vectors": [[1e29, 1e29]]}).encode()
-    assert vectors_problem(body, probe, 0.999) is not None
+    assert vectors_problem(body, probe, Verify(port=80, encode_path="/encode")) is not None
 
 
 def test_names_of_metrics_are_cleaned_and_cut() -> None:
