@@ -22,6 +22,7 @@ for command in (
     tasks.retry,
     versions.versions,
     versions.diff,
+    versions.promote,
     versions.rollback,
     doctor.doctor,
     reports.report,

@@ -143,13 +143,18 @@ def test_what_the_api_server_refuses_is_one_sentence(
     assert len(away.stderr.splitlines()) == 1
 
 
-def test_going_back_asks_first(bluetune: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_promoting_and_going_back_ask_first(bluetune: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", StringIO())
     (base,) = bluetune("versions", bluetune.model, "-o", "name").stdout.split()
     unserved = bluetune("rollback", bluetune.model, base)
     assert (unserved.returncode, "no spec.serving" in unserved.stderr) == (Exit.REFUSED, True)
     serving = {"serving": {"deployment": bluetune.model, "container": "server"}}
     bluetune.world.kubectl("patch", "emodel", bluetune.model, "--type=merge", "-p", json.dumps({"spec": serving}))
+    other = "v0123456789ab"
+    assert bluetune("promote", bluetune.model, other).returncode == Exit.REFUSED  # nobody answers
+    assert bluetune("promote", bluetune.model, other, "--yes").returncode == Exit.DONE
+    promoted = bluetune.world.get(f"emodel/{bluetune.model}")["spec"]["serving"]["promote"]
+    assert promoted == {"version": other, "replaces": base}
     asked = bluetune("rollback", bluetune.model, base)  # nobody answers
     assert (asked.returncode, "Serve " + base in asked.stderr) == (Exit.REFUSED, True)
     assert bluetune("rollback", bluetune.model, base, "--yes").returncode == Exit.DONE

@@ -1,5 +1,6 @@
 """The versions of a model: which there are, what differs, and going back."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -69,6 +70,36 @@ def diff(
         typer.echo(f"nothing that is known of {a} and {b} differs")
 
 
+def promote(
+    model: Model,
+    version: Version,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: Form = Output.TABLE,
+) -> None:
+    """Roll a kept version out once, without the gate: sets spec.serving.promote. Later tasks are promoted as ever.
+
+    Read the version's report before (bluetune report TASK). Asks, and refuses to where it cannot ask.
+
+    Examples:
+
+    bluetune promote products v0123456789ab
+    """
+    cluster = Cluster(context, namespace)
+    found, known = _known(cluster, model)
+    patch = core.promotion(found, version)
+    if patch is None:
+        show_object(output, MODELS, found, f"model {model} serves {version} already")
+        return
+    replaces = patch["spec"]["serving"]["promote"]["replaces"]
+    asked = f"Model {model} in namespace {cluster.namespace} serves {replaces}. Serve {version}?"
+    _ask(known, version, asked, yes)
+    patched = cluster.patch(MODELS, model, patch)
+    show_object(output, MODELS, patched, f"model {model} is asked to serve {version} in place of {replaces}")
+    note(f"what comes of it: kubectl -n {cluster.namespace} get emodel {model} -o wide")
+
+
 def rollback(
     model: Model,
     version: Version,
@@ -91,18 +122,22 @@ def rollback(
     if patch is None:
         show_object(output, MODELS, found, f"model {model} has spec.serving.rollbackTo={version} already")
         return
+    serves = ((found.get("status") or {}).get("current") or {}).get("version") or "no version"
+    asked = f"Model {model} in namespace {cluster.namespace} serves {serves}. Serve {version}, and stay with it?"
+    _ask(known, version, asked, yes)
+    patched = cluster.patch(MODELS, model, patch)
+    show_object(output, MODELS, patched, f"model {model} is asked to serve {version}, and to stay with it")
+    free = '{"spec":{"serving":{"rollbackTo":null}}}'
+    note(f"to let new versions in again: kubectl -n {cluster.namespace} patch emodel {model} --type=merge -p '{free}'")
+
+
+def _ask(known: Mapping[str, core.Version], version: str, question: str, yes: bool) -> None:
     if version not in known:
         note(
             f"no task and no status names version {version}; the operator says VersionNotFound if the store has it not"
         )
     if not yes:
-        serves = ((found.get("status") or {}).get("current") or {}).get("version") or "no version"
-        asked = f"Model {model} in namespace {cluster.namespace} serves {serves}. Serve {version}, and stay with it?"
-        typer.confirm(asked, abort=True, err=True)
-    patched = cluster.patch(MODELS, model, patch)
-    show_object(output, MODELS, patched, f"model {model} is asked to serve {version}, and to stay with it")
-    free = '{"spec":{"serving":{"rollbackTo":null}}}'
-    note(f"to let new versions in again: kubectl -n {cluster.namespace} patch emodel {model} --type=merge -p '{free}'")
+        typer.confirm(question, abort=True, err=True)
 
 
 def _known(cluster: Cluster, model: str) -> tuple[Object, dict[str, core.Version]]:

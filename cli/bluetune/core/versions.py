@@ -151,11 +151,42 @@ def rollback(model: Object, version: str) -> Object | None:
 
     Raises CliError for what is no version, and for a model that serves nothing.
     """
+    serving = _serving(model, version)
+    return None if serving.get("rollbackTo") == version else _patch(model, {"rollbackTo": version})
+
+
+def promotion(model: Object, version: str) -> Object | None:
+    """The merge patch that rolls a version out once, in place of the current one; None if it is current.
+
+    Raises CliError for what is no version, for a model that serves nothing or stays with a version, and for what the
+    model was asked for before: the operator does it once.
+    """
+    serving = _serving(model, version)
+    current = ((model.get("status") or {}).get("current") or {}).get("version")
+    if current is None:
+        raise CliError(f"model {name_of(model)} has no current version yet, which {version} could replace")
+    if current == version:
+        return None
+    if pinned := serving.get("rollbackTo"):
+        raise CliError(f"model {name_of(model)} stays with {pinned}: remove spec.serving.rollbackTo first")
+    asked = {"version": version, "replaces": current}
+    if serving.get("promote") == asked:
+        outcome = ((model.get("status") or {}).get("promote") or {}).get("outcome") or "not looked at yet"
+        raise CliError(
+            f"model {name_of(model)} was asked for that before ({outcome}): to ask again, remove spec.serving.promote"
+            " and wait until status.promote is gone"
+        )
+    return _patch(model, {"promote": asked})
+
+
+def _serving(model: Object, version: str) -> Object:
     if not fullmatch(VERSION_PATTERN, version):
         raise CliError(f"version {version!r}: must be v and 12 hexadecimal digits, as in v0123456789ab", Exit.USAGE)
-    serving = model["spec"].get("serving")
+    serving: Object = model["spec"].get("serving")
     if not serving:
         raise CliError(f"model {name_of(model)} has no spec.serving: bluetune serves none of its versions")
-    if serving.get("rollbackTo") == version:
-        return None
-    return {"metadata": {"uid": model["metadata"]["uid"]}, "spec": {"serving": {"rollbackTo": version}}}
+    return serving
+
+
+def _patch(model: Object, serving: Object) -> Object:
+    return {"metadata": {"uid": model["metadata"]["uid"]}, "spec": {"serving": serving}}

@@ -111,8 +111,8 @@ GOOD_WHEN_FALSE = {
     "StatusUnreadable",
     "StoreUnsafe",
 }
-MEANT = ("Retraining", "Suspended")
-"""Type and reason of a condition that is False because a person wants it so."""
+MEANT = {("Retraining", "Suspended"), ("Promoted", "Pinned")}
+"""Type and reason of conditions that are False because a person wants it so."""
 
 
 def problems(status: Json) -> str:
@@ -121,7 +121,7 @@ def problems(status: Json) -> str:
         c
         for c in status.get("conditions") or []
         if c["type"] != "Reconciling"
-        and (c["type"], c.get("reason")) != MEANT
+        and (c["type"], c.get("reason")) not in MEANT
         and c["status"] == ("True" if c["type"] in GOOD_WHEN_FALSE else "False")
     ]
     said = dict.fromkeys(f"{c.get('reason', '')}: {c.get('message', '')}".removesuffix(": ") for c in wrong)

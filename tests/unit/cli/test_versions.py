@@ -83,3 +83,25 @@ def test_going_back_sets_the_field_of_this_very_model() -> None:
         versions.rollback(model(), ONE)
     with pytest.raises(CliError, match="12 hexadecimal digits"):
         versions.rollback(model(deployment="d"), "latest")
+
+
+def test_promoting_names_what_it_replaces() -> None:
+    patch = {"metadata": {"uid": "u"}, "spec": {"serving": {"promote": {"version": TWO, "replaces": ONE}}}}
+    assert versions.promotion(model(ONE, deployment="d"), TWO) == patch
+    before = {"version": TWO, "replaces": BASE}
+    assert versions.promotion(model(ONE, deployment="d", promote=before), TWO) == patch
+    assert versions.promotion(model(TWO, deployment="d"), TWO) is None
+
+
+@pytest.mark.parametrize(
+    ("current", "serving", "words"),
+    [
+        (ONE, {}, r"no spec\.serving"),
+        (None, {"deployment": "d"}, "no current version yet"),
+        (ONE, {"deployment": "d", "rollbackTo": ONE}, "rollbackTo first"),
+        (ONE, {"deployment": "d", "promote": {"version": TWO, "replaces": ONE}}, "asked for that before"),
+    ],
+)
+def test_what_would_come_to_nothing_is_refused(current: str | None, serving: dict[str, Any], words: str) -> None:
+    with pytest.raises(CliError, match=words):
+        versions.promotion(model(current, **serving), TWO)
