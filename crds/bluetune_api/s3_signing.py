@@ -1,4 +1,4 @@
-"""Requests to S3 that carry headers of ours, each of them signed.
+"""Requests to S3 that carry headers of ours, signed where S3 asks for that.
 
 minio-py would send a header of ours as metadata of the object, so such a request is signed here, with minio-py's own
 Signature Version 4 (https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html).
@@ -14,6 +14,9 @@ from minio.time import to_amz_date
 
 from bluetune_api.store_location import Encryption
 
+UNSIGNED = {"If-None-Match"}
+"""What a proxy may drop that does not know it: that a store ignores it is found out and said, by its own check."""
+
 
 def signed_headers(
     method: str, url: str, headers: dict[str, str], body: bytes, *, region: str, keys: Credentials
@@ -22,7 +25,7 @@ def signed_headers(
     now, address = datetime.now(UTC), urlsplit(url)
     digest = hashlib.sha256(body).hexdigest()
     sent: dict[str, str | list[str] | tuple[str]] = {
-        **headers,
+        **{name: value for name, value in headers.items() if name not in UNSIGNED},
         "Host": address.netloc,
         "X-Amz-Content-Sha256": digest,
         "X-Amz-Date": to_amz_date(now),
@@ -32,7 +35,7 @@ def signed_headers(
     signed = sign_v4_s3(
         method=method, url=address, region=region, headers=sent, credentials=keys, content_sha256=digest, date=now
     )
-    return {name: str(value) for name, value in signed.items()}
+    return headers | {name: str(value) for name, value in signed.items()}
 
 
 def without_query_signature(url: str) -> str:
