@@ -27,7 +27,7 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 BETA = f"{GROUP}/v1beta1"
 KEPT = f"{GROUP}/v1beta1"
 """Annotation with what v1alpha1 has no place for, as JSON."""
-few = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def to_beta(alpha: Json) -> Json:
