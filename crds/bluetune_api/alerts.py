@@ -9,6 +9,11 @@ ALERTS: dict[str, Entry] = {
         "`kubectl get pods` and `kubectl logs` in the operator's namespace; its log says what it waits for. If"
         " the operator is well, see that Prometheus selects its ServiceMonitor.",
     ),
+    "BluetuneOperatorRestarts": Entry(
+        "A pod of the operator has restarted more than three times within an hour.",
+        "`kubectl logs --previous` says why the operator ended, and `kubectl describe pod` whether its memory"
+        " (`resources` of the chart) was too small or a probe failed.",
+    ),
     "BluetuneNothingReconciled": Entry(
         "Keys wait for a worker of the operator, and no reconcile has ended for ten minutes.",
         "Read the operator's log, and see whether its pod has the CPU that it needs and reaches the API server;"

@@ -65,7 +65,7 @@ def _of_models(models: list[Object]) -> Iterator[GaugeMetricFamily]:
         labels, status = (namespace_of(model), name_of(model)), model.get("status") or {}
         for each in status.get("conditions") or ():
             conditions.add_metric((*labels, each["type"], each["status"], each["reason"]), 1)
-        if rollout := status.get("rollout"):
-            moment = moment_of(rollout["stepStartedAt"]).timestamp()
-            steps.add_metric((*labels, rollout["step"], rollout.get("reason") or ""), moment)
+        rollout = status.get("rollout") or {}  # of a newer operator perhaps, which calls its fields otherwise
+        if (step := rollout.get("step")) and (began := rollout.get("stepStartedAt")):
+            steps.add_metric((*labels, step, rollout.get("reason") or ""), moment_of(began).timestamp())
     yield from (conditions, steps)

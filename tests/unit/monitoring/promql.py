@@ -108,6 +108,8 @@ def _of_call(node: promql.Call, metrics: Mapping[str, frozenset[str]]) -> frozen
             if not name.endswith(COUNTS):
                 raise QueryError(f"{name} is no counter")
             return vectors[0]
+        case "changes":
+            return vectors[0]
         case "histogram_quantile":
             _among(["le"], vectors[0])
             return vectors[0] - {"le"}

@@ -142,6 +142,7 @@ def test_what_resources_say_is_shown_as_it_is_now() -> None:
     for each in (HOLDS, failed, thing("g", spec={"modelRef": {"name": "m"}})):
         cache.put(TASKS, each)
     cache.put(MODELS, model)
+    cache.put(MODELS, thing("of a newer operator", status={"rollout": {"stage": "Beyond"}}))
     text = metrics.text().decode()
     of_model = 'model="m",namespace="n"'
     assert f'bluetune_tasks{{{of_model},phase="Running",reason=""}} 1.0' in text
