@@ -1,7 +1,8 @@
-"""docs/runbook.md: all phases, conditions, reasons and Events, when they occur and what to do."""
+"""docs/runbook.md: all phases, conditions, reasons, Events and alerts, when they occur and what to do."""
 
 from dataclasses import dataclass
 
+from bluetune_api.alerts import ALERTS
 from bluetune_api.reasons import ConditionType, Entry, Phase, Reason
 from bluetune_api.reasons_of_models import MODEL_GROUPS
 from bluetune_api.reasons_of_releases import RELEASE_GROUPS
@@ -110,6 +111,10 @@ def runbook_page() -> str:
     for group in (*TASK_GROUPS, *MODEL_GROUPS, *RELEASE_GROUPS):
         lines += ["", f"## {group.title}", "", group.about, "", "| reason | when | what to do |", "|---|---|---|"]
         lines += [_row(reason, entry) for reason, entry in group.entries.items()]
+    about = "Of the chart's `monitoring.alerts` ([watching it](operations.md#watching-it))."
+    lines += ["", "## Alerts", "", about]
+    for name, entry in ALERTS.items():
+        lines += ["", f"### {name}", "", entry.when, "", entry.do]
     return "\n".join([*lines, ""])
 
 

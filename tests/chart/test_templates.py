@@ -14,6 +14,7 @@ from chart.helm import CHART, HelmError, helm
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 Render = Callable[..., list[dict[str, Any]]]
+MONITORING = ("monitoring.alerts.enabled=true", "monitoring.dashboard.enabled=true")
 
 
 def of_kind(objects: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
@@ -160,9 +161,10 @@ def test_the_operator_may_do_what_it_needs_and_no_more(render: Render) -> None:
 
 def test_every_verb_is_explained_in_the_documentation(render: Render) -> None:
     page = (CHECKOUT / "docs" / "operations.md").read_text()
+    section = page.partition("## What the operator may do\n")[2].partition("\n## ")[0]
     explained = {
         (resource, verb)
-        for line in page.splitlines()
+        for line in section.splitlines()
         if (cells := [cell.strip() for cell in line.split("|")]) and len(cells) == 5
         for resource in re.findall(r"`([^`]+)`", cells[1])
         for verb in re.findall(r"`([^`]+)`", cells[2])
@@ -228,6 +230,19 @@ def test_metrics_have_a_service_and_a_monitor_only_if_asked(render: Render) -> N
     (monitor,) = of_kind(objects, "ServiceMonitor")
     (service,) = of_kind(objects, "Service")
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert monitor["spec"]["endpoints"] == [{"port": "metrics", "interval": "30s", "honorLabels": True}]
+
+
+def test_alerts_and_dashboard_are_there_only_if_asked(render: Render) -> None:
+    assert not of_kind(render(), "PrometheusRule") + of_kind(render(), "ConfigMap")
+    alerts = ("monitoring.alerts.enabled=true", 'monitoring.alerts.labels={"release":"prometheus"}')
+    (rule,) = of_kind(render(*alerts), "PrometheusRule")
+    assert rule["metadata"]["labels"]["release"] == "prometheus"
+    written = (CHART / "monitoring/alerts.yaml").read_text()
+    assert rule["spec"] == yaml.safe_load(written.replace("OPERATOR_NAMESPACE", "bluetune-system"))
+    (dashboard,) = of_kind(render("monitoring.dashboard.enabled=true"), "ConfigMap")
+    assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert dashboard["data"] == {"bluetune.json": (CHART / "monitoring/dashboard.json").read_text()}
 
 
 @pytest.mark.parametrize(
@@ -247,6 +262,7 @@ def test_metrics_have_a_service_and_a_monitor_only_if_asked(render: Render) -> N
         ("maxRollouts=0", "at '/maxRollouts': minimum: got 0, want 1"),
         ("logFormat=xml", "at '/logFormat': value must be one of 'json', 'text'"),
         ("metrics.serviceMonitor.enabled=yes", "at '/metrics/serviceMonitor/enabled': got string, want boolean"),
+        ("monitoring.alerts.enable=true", "at '/monitoring/alerts': additional properties 'enable' not allowed"),
         ("resources.memory=1Gi", "at '/resources': additional properties 'memory' not allowed"),
     ],
 )
@@ -256,6 +272,8 @@ def test_a_wrong_value_is_refused_with_its_name(render: Render, value: str, comp
     assert complaint in str(refusal.value)
 
 
-@pytest.mark.parametrize("values", [(), ("watchNamespaces={a,b}",), ("metrics.serviceMonitor.enabled=true",)])
+@pytest.mark.parametrize(
+    "values", [(), ("watchNamespaces={a,b}",), ("metrics.serviceMonitor.enabled=true",), MONITORING]
+)
 def test_helm_finds_nothing_to_complain_about(values: tuple[str, ...]) -> None:
     helm("lint", "--strict", str(CHART), *(f"--set={value}" for value in values))

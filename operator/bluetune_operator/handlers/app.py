@@ -29,6 +29,7 @@ from bluetune_operator.handlers.informer import Informer, registry_for, settings
 from bluetune_operator.handlers.metrics import Metrics
 from bluetune_operator.handlers.queue import WorkQueue
 from bluetune_operator.handlers.servers import Servers
+from bluetune_operator.handlers.state_metrics import StateMetrics
 from bluetune_operator.reconciler.base import Context, Reconciler
 from bluetune_operator.reconciler.lock import LockReconciler
 from bluetune_operator.reconciler.method import MethodReconciler
@@ -78,6 +79,7 @@ async def _run(config: Config) -> int:
     lease_kube = KubeApi(load_configuration(), threads=2, on_request=metrics.request)
     identity = config.pod_name or f"{socket.gethostname()}-{os.getpid()}"
     cache = ObjectCache()
+    metrics.registry.register(StateMetrics(cache))
     context = Context(
         kube=kube,
         cache=cache,

@@ -1,15 +1,16 @@
 """What Prometheus may scrape."""
 
-from collections import Counter as Tally
 from collections.abc import Collection
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from bluetune_operator.core.kinds import TASKS, Key
+from bluetune_operator.core.figures import RolloutEnd, TaskFigures
 from bluetune_operator.handlers.queue import WorkQueue
 from bluetune_operator.reconciler.base import NoticeOutcome
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+MINUTE, HOUR, DAY = 60, 3600, 86400
+TASK_BUCKETS = (10, MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR, 12 * HOUR, DAY, 3 * DAY)
 
 
 class Metrics:
@@ -17,7 +18,7 @@ class Metrics:
 
     def __init__(self, queue: WorkQueue) -> None:
         self.registry = CollectorRegistry()
-        self._phases: dict[Key, str] = {}
+        ProcessCollector(namespace="bluetune", registry=self.registry)
         self.reconcile_seconds = Histogram(
             "bluetune_reconcile_seconds",
             "Duration of a reconcile.",
@@ -47,7 +48,6 @@ class Metrics:
         self.leader = Gauge(
             "bluetune_leader", "1 on the replica that works, 0 on one that waits.", registry=self.registry
         )
-        self._tasks = Gauge("bluetune_tasks", "Tasks by phase.", ["phase"], registry=self.registry)
         self._lost = Gauge(
             "bluetune_namespace_lost",
             "1 for a watched namespace that the operator may not list, or that is gone: nothing in it is served.",
@@ -70,8 +70,37 @@ class Metrics:
             [*model, "outcome"],
             registry=self.registry,
         )
-        self._series: dict[tuple[str, str], set[tuple[Counter, tuple[str, ...]]]] = {}
-        """By model, its counters and their other labels: they go with the model."""
+        self._ended = Counter(
+            "bluetune_tasks_ended_total", "Tasks that ended, by phase.", [*model, "phase"], registry=self.registry
+        )
+        self._verdicts = Counter(
+            "bluetune_gate_verdicts_total",
+            "Verdicts of the gate, as the reason of Promoted says them; GatePassed for a version that goes on.",
+            [*model, "reason"],
+            registry=self.registry,
+        )
+        self._rollouts = Counter(
+            "bluetune_rollouts_total",
+            "Rollouts that ended, by outcome (Done, Failed) and reason.",
+            [*model, "outcome", "reason"],
+            registry=self.registry,
+        )
+        self._queued = Histogram(
+            "bluetune_task_queue_seconds",
+            "From a task's creation until it took its model's lock.",
+            model,
+            buckets=TASK_BUCKETS,
+            registry=self.registry,
+        )
+        self._ran = Histogram(
+            "bluetune_task_run_seconds",
+            "From a task's lock to its end, with its rollout.",
+            model,
+            buckets=TASK_BUCKETS,
+            registry=self.registry,
+        )
+        self._series: dict[tuple[str, str], set[tuple[Counter | Histogram, tuple[str, ...]]]] = {}
+        """By model, its series and their other labels: they go with the model."""
         for name, text, read in (
             ("bluetune_queue_depth", "Keys that wait for a worker.", queue.depth),
             ("bluetune_queue_later", "Keys that are due at a later time.", queue.later),
@@ -84,13 +113,6 @@ class Metrics:
         self._lost.clear()
         for namespace in namespaces:
             self._lost.labels(namespace).set(1)
-
-    def phase(self, key: Key, phase: str | None) -> None:
-        """See `Observer`."""
-        if phase is None:
-            self._phases.pop(key, None)
-        else:
-            self._phases[key] = phase
 
     def first_job(self, seconds: float) -> None:
         """See `Observer`."""
@@ -108,14 +130,33 @@ class Metrics:
         """See `Observer`."""
         self._count(self._notices, namespace, model, outcome, number=number)
 
+    def task_moved(self, namespace: str, model: str, figures: TaskFigures) -> None:
+        """See `Observer`."""
+        if figures.queue_seconds is not None:
+            self._observe(self._queued, namespace, model, figures.queue_seconds)
+        if figures.run_seconds is not None:
+            self._observe(self._ran, namespace, model, figures.run_seconds)
+        if figures.ended is not None:
+            self._count(self._ended, namespace, model, figures.ended)
+        if figures.verdict is not None:
+            self._count(self._verdicts, namespace, model, figures.verdict)
+
+    def rollout_ended(self, namespace: str, model: str, end: RolloutEnd) -> None:
+        """See `Observer`."""
+        self._count(self._rollouts, namespace, model, end.outcome, end.reason)
+
     def _count(self, counter: Counter, namespace: str, model: str, *labels: str, number: int = 1) -> None:
         counter.labels(namespace, model, *labels).inc(number)
         self._series.setdefault((namespace, model), set()).add((counter, labels))
 
+    def _observe(self, histogram: Histogram, namespace: str, model: str, seconds: float) -> None:
+        histogram.labels(namespace, model).observe(seconds)
+        self._series.setdefault((namespace, model), set()).add((histogram, ()))
+
     def model_gone(self, namespace: str, model: str) -> None:
         """See `Observer`."""
-        for counter, labels in self._series.pop((namespace, model), ()):
-            counter.remove(namespace, model, *labels)
+        for metric, labels in self._series.pop((namespace, model), ()):
+            metric.remove(namespace, model, *labels)
 
     def request(self, method: str, status: int, seconds: float) -> None:
         """A request to the API server went through."""
@@ -123,7 +164,4 @@ class Metrics:
 
     def text(self) -> bytes:
         """As /metrics gives it."""
-        self._tasks.clear()
-        for phase, count in Tally(self._phases[k] for k in self._phases if k.kind == TASKS.name).items():
-            self._tasks.labels(phase).set(count)
         return generate_latest(self.registry)

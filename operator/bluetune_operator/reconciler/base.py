@@ -12,6 +12,7 @@ from bluetune_operator.adapters.job_events import JobEvents
 from bluetune_operator.adapters.kube import KubeApi
 from bluetune_operator.adapters.store import Stores
 from bluetune_operator.core.config import Config
+from bluetune_operator.core.figures import RolloutEnd, TaskFigures
 from bluetune_operator.core.kinds import Key
 
 NoticeOutcome = Literal["Delivered", "NotTaken", "Lost"]
@@ -20,9 +21,6 @@ NoticeOutcome = Literal["Delivered", "NotTaken", "Lost"]
 
 class Observer(Protocol):
     """Told what is worth counting."""
-
-    def phase(self, key: Key, phase: str | None) -> None:
-        """A task is in this phase; None: it is gone."""
 
     def first_job(self, seconds: float) -> None:
         """A task's first Job was created this long after the task."""
@@ -35,6 +33,12 @@ class Observer(Protocol):
 
     def notice(self, namespace: str, model: str, outcome: NoticeOutcome, number: int = 1) -> None:
         """So many notices of spec.notify came to this."""
+
+    def task_moved(self, namespace: str, model: str, figures: TaskFigures) -> None:
+        """A write of the status of a model's task brought this."""
+
+    def rollout_ended(self, namespace: str, model: str, end: RolloutEnd) -> None:
+        """A rollout of a model ended."""
 
     def model_gone(self, namespace: str, model: str) -> None:
         """A model was deleted: nothing more is counted of it."""

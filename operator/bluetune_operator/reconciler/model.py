@@ -17,6 +17,7 @@ from bluetune_operator.adapters.store import AsyncStore, StoreProblem, problem_o
 from bluetune_operator.core.adoption import Candidate
 from bluetune_operator.core.conditions import find, shortened
 from bluetune_operator.core.errors import ApiError
+from bluetune_operator.core.figures import rollout_end
 from bluetune_operator.core.kinds import (
     DEPLOYMENTS,
     JOBS,
@@ -445,6 +446,8 @@ class ModelReconciler:
             self._turns.wake_next()
         if is_due(old, new):
             self._context.enqueue(Key(RETENTION, namespace_of(model), name_of(model)), RETENTION_SECONDS)
+        if (end := rollout_end(old, new)) is not None:
+            self._context.observer.rollout_ended(namespace_of(model), name_of(model), end)
         for item in news(old, new):
             await self._context.events.emit(model, item.reason, item.message, level=item.level)
 

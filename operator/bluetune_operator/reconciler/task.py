@@ -5,6 +5,7 @@ import logging
 from bluetune_api.reasons import STORE_REASONS
 from bluetune_api.task import FineTuningTask
 from bluetune_operator.core.errors import ApiError
+from bluetune_operator.core.figures import task_figures
 from bluetune_operator.core.kinds import (
     LOCK,
     MODELS,
@@ -57,11 +58,9 @@ class TaskReconciler:
 
     async def reconcile(self, namespace: str, name: str) -> float | None:
         """See `Reconciler`."""
-        key = Key(TASKS.name, namespace, name)
         raw = self._context.cache.get(TASKS, namespace, name)
         if raw is None or is_deleting(raw):
-            self._context.observer.phase(key, None)  # what it leaves behind is the lock's and the garbage collector's
-            return None
+            return None  # what it leaves behind is the lock's and the garbage collector's
         task = parsed(FineTuningTask, raw)
         if isinstance(task, Problem):
             return await self._invalid(raw, task) if task.reason == "SpecInvalid" else await self._unread(raw, task)
@@ -74,9 +73,10 @@ class TaskReconciler:
                 wait = stay.seconds
                 break
         written = await self._write(raw, draft)
-        self._context.observer.phase(key, draft.status.phase)
         if written is None:
             return wait
+        if run.raw_model is not None:  # else the model's series went with it
+            self._context.observer.task_moved(namespace, _model(raw), task_figures(raw, written))
         ends = draft.ended and not has_ended(raw)
         if _for_the_store(written) != _for_the_store(raw):  # its model says so, too
             self._context.enqueue(Key(MODELS.name, namespace, _model(raw)), 0)

@@ -19,7 +19,9 @@ from bluetune_operator.core.errors import ApiError, ApiUnavailable
 from bluetune_operator.core.kinds import LOCK, METHODS, MODELS, TASKS, Key, Object
 from bluetune_operator.handlers.health import Health
 from bluetune_operator.handlers.informer import WATCHED, Informer
-from bluetune_operator.reconciler.base import Context, NoticeOutcome, Reconciler
+from bluetune_operator.handlers.metrics import Metrics
+from bluetune_operator.handlers.queue import WorkQueue
+from bluetune_operator.reconciler.base import Context, Reconciler
 from bluetune_operator.reconciler.lock import LockReconciler
 from bluetune_operator.reconciler.method import MethodReconciler
 from bluetune_operator.reconciler.model import ModelReconciler
@@ -44,26 +46,6 @@ class _KeptEvents(Events):
 
     async def emit(self, _about: Object, reason: str, message: str, *, level: Literal["Normal", "Warning"]) -> None:
         self._told.append((level, reason, message))
-
-
-class _Nobody:
-    def phase(self, key: Key, phase: str | None) -> None:
-        pass
-
-    def first_job(self, seconds: float) -> None:
-        pass
-
-    def retrain_run(self, namespace: str, model: str) -> None:
-        pass
-
-    def retrain_held_back(self, namespace: str, model: str, reason: str) -> None:
-        pass
-
-    def notice(self, namespace: str, model: str, outcome: NoticeOutcome, number: int = 1) -> None:
-        pass
-
-    def model_gone(self, namespace: str, model: str) -> None:
-        pass
 
 
 class _Cluster(Cluster):
@@ -123,6 +105,7 @@ class Operator:
         self.ready.clear()
         self.later.clear()
         kube, cache = Kube(), ObjectCache()
+        self.metrics = Metrics(WorkQueue())
         config = Config()
         context = Context(
             kube=kube,
@@ -134,7 +117,7 @@ class Operator:
             config=config,
             enqueue=self._enqueue,
             clock=lambda: NOW,
-            observer=_Nobody(),
+            observer=self.metrics,
         )
         self.cache = cache
         self._reconcilers: dict[str, Reconciler] = {

@@ -9,7 +9,7 @@ from bluetune_operator.core.lock import is_held
 from unit.operator_lock_model.apiserver import copied
 from unit.operator_lock_model.one_task import job, kubernetes_works, operator_works, said
 from unit.operator_lock_model.system import System
-from unit.operator_lock_model.world import MODEL
+from unit.operator_lock_model.world import MODEL, NAMESPACE
 
 
 @pytest.mark.parametrize(("informative", "ends", "trains"), [(99, "TooFewSessions", False), (100, "Completed", True)])
@@ -33,3 +33,6 @@ def test_a_batch_with_fewer_informative_sessions_is_not_trained_on(informative: 
     lease = system.world.server.get(LEASES, lease_name(MODEL))
     assert lease is not None
     assert not is_held(lease)
+    text = system.operators[0].metrics.text().decode()
+    assert f'bluetune_tasks_ended_total{{model="{MODEL}",namespace="{NAMESPACE}",phase="Succeeded"}} 1.0' in text
+    assert f'bluetune_task_run_seconds_count{{model="{MODEL}",namespace="{NAMESPACE}"}} 1.0' in text

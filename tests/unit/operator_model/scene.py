@@ -20,7 +20,9 @@ from bluetune_operator.core.config import Config
 from bluetune_operator.core.errors import AlreadyExists, ForeignObject
 from bluetune_operator.core.kinds import DEPLOYMENTS, JOBS, MODELS, PODS, Kind, Object, is_owned_by, name_of
 from bluetune_operator.core.serving_patch import FIELD_MANAGER
-from bluetune_operator.reconciler.base import Context, Observer
+from bluetune_operator.handlers.metrics import Metrics
+from bluetune_operator.handlers.queue import WorkQueue
+from bluetune_operator.reconciler.base import Context
 from bluetune_operator.reconciler.model import ModelReconciler
 from unit.operator_lock_model.store import MemoryStore
 
@@ -118,7 +120,7 @@ class Kube:
 
 
 class _Quiet:
-    """Events and observers of which nobody hears."""
+    """Events of which nobody hears."""
 
     async def emit(self, *_: Any, **__: Any) -> None:
         return
@@ -171,6 +173,7 @@ class Scene:
 
     def _restarted(self) -> None:
         quiet = _Quiet()
+        self.metrics = Metrics(WorkQueue())
         context = Context(
             kube=cast("KubeApi", self.kube),
             cache=self.cache,
@@ -181,7 +184,7 @@ class Scene:
             config=Config(fetcher_image="operator:1"),
             enqueue=lambda key, delay, urgent=True: self.wake(key.name),
             clock=lambda: self.now,
-            observer=cast("Observer", quiet),
+            observer=self.metrics,
         )
         self.reconciler = ModelReconciler(context)
         self.reconciler._rollouts._watch._clock = lambda: (self.now - BEGUN).total_seconds()

@@ -32,6 +32,20 @@ def test_ready_stays_true_from_before_a_rollout_until_after_it() -> None:
     assert scene.status["current"]["version"] == scene.told() == NEW
 
 
+def test_the_end_of_a_rollout_is_counted_once_with_its_reason() -> None:
+    scene = rolling()
+    scene.roll()
+    scene.until("Done")
+    scene.edit(rollbackTo=ANOTHER)
+    scene.until("Wait")
+    scene.edit(serving=None)
+    scene.look(3)
+    text, model = scene.metrics.text().decode(), 'model="shop",namespace="ns"'
+    assert text.count("bluetune_rollouts_total{") == 2
+    assert f'bluetune_rollouts_total{{{model},outcome="Done",reason="RolledOut"}} 1.0' in text
+    assert f'bluetune_rollouts_total{{{model},outcome="Failed",reason="ServingRemoved"}} 1.0' in text
+
+
 @pytest.mark.parametrize(
     ("case", "reason"), [("deleted", "DeploymentNotFound"), ("no pod", "BlueNotAvailable"), ("at 0", "ScaledToZero")]
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bluetune_operator.core.figures import RolloutEnd, TaskFigures
 from bluetune_operator.core.kinds import JOBS, TASKS, Key
 from bluetune_operator.handlers.health import Health
 from bluetune_operator.handlers.logs import JsonFormatter, TextFormatter, _About, _Repeated, current_key
@@ -95,29 +96,22 @@ def test_logs_are_json_with_the_resource_they_are_about() -> None:
     assert (line["message"], line["task"], line["namespace"], line["level"]) == ("did it", "t", "n", "info")
 
 
-def test_metrics_count_tasks_by_phase() -> None:
+def test_metrics_of_a_model_go_with_it() -> None:
     metrics = Metrics(WorkQueue())
-    for name, phase in (("a", "Running"), ("b", "Running"), ("c", "Waiting")):
-        metrics.phase(Key(TASKS.name, "n", name), phase)
-    metrics.phase(Key(TASKS.name, "n", "b"), None)
-    text = metrics.text().decode()
-    assert 'bluetune_tasks{phase="Running"} 1.0' in text
-    assert 'bluetune_tasks{phase="Waiting"} 1.0' in text
-    assert "bluetune_queue_depth 0.0" in text
-
-
-def test_counters_of_a_model_go_with_it() -> None:
-    metrics = Metrics(WorkQueue())
+    assert "bluetune_queue_depth 0.0" in metrics.text().decode()
     for model in ("a", "b"):
         metrics.retrain_run("n", model)
         metrics.notice("n", model, "Lost", 2)
         metrics.retrain_held_back("n", model, "CoolingDown")
+        metrics.task_moved("n", model, TaskFigures(1.0, 2.0, "Succeeded", "GatePassed"))
+        metrics.rollout_ended("n", model, RolloutEnd("Done", "RolledOut"))
     assert 'bluetune_notices_total{model="a",namespace="n",outcome="Lost"} 2.0' in metrics.text().decode()
     metrics.model_gone("n", "a")
     metrics.model_gone("n", "never counted")
     text = metrics.text().decode()
     assert 'model="a"' not in text
-    assert text.count('_total{model="b"') == 3
+    assert text.count('_total{model="b"') == 6
+    assert text.count('_seconds_count{model="b"') == 2
 
 
 def test_metrics_name_the_namespaces_that_are_lost() -> None:
