@@ -41,6 +41,7 @@ NAVIGATION = {
         "examples/plugin-embedding-studio/README",
     ),
     "Weigh up": (
+        "docs/comparison",
         "examples/semanlink/README",
         "examples/search-service/README",
         "benchmarks/README",
