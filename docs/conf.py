@@ -54,7 +54,15 @@ NAVIGATION = {
         "tests/chaos/README",
         "CHANGELOG",
     ),
-    "Decisions": ("docs/decisions/docs-site",),
+    "Decisions": (
+        "docs/decisions/README",
+        "docs/decisions/lock",
+        "docs/decisions/gate",
+        "docs/decisions/store-identity",
+        "docs/decisions/one-plan",
+        "docs/decisions/promote",
+        "docs/decisions/docs-site",
+    ),
 }
 
 
