@@ -1,6 +1,6 @@
 # `make help` lists what there is. Nothing has to be installed by hand on Debian 12 as root.
 .DEFAULT_GOAL := help
-.PHONY: help setup check generate images test demo up down
+.PHONY: help setup check generate site images test demo up down
 
 KUBE_CONTEXT ?=
 
@@ -21,7 +21,7 @@ down: ## remove the local cluster: no process, mount or address is left
 setup: ## Debian packages (as root), uv, .venv
 	@scripts/setup.sh
 
-check: ## format, lint, types, layers, generated files, fast tests
+check: ## format, lint, types, layers, generated files, docs, fast tests
 	@scripts/setup.sh
 	@scripts/check.sh
 
@@ -31,6 +31,11 @@ generate: ## CRDs and reference from the API types, pages of models, formats and
 	@.venv/bin/python scripts/models_page.py
 	@.venv/bin/python scripts/formats_page.py
 	@.venv/bin/python scripts/cli_page.py
+
+site: ## the docs as a site, in out/site
+	@scripts/setup.sh
+	@scripts/site.sh
+	@echo "out/site/index.html"
 
 images: ## the container images of operator and trainer
 	@scripts/setup.sh

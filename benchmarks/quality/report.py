@@ -91,7 +91,7 @@ def table(made: Sequence[Mapping[str, Any]]) -> str:
         setting = (row["split"], row["sessions"], row["logger"], row["clicks"])
         if setting != last:
             last = setting
-            lines += ["", f"### {heading(row)}", ""]
+            lines += ["", f"## {heading(row)}", ""]
             lines += [
                 "| | NDCG@10 | MRR@10 | Recall@10 | against zero-shot | against sentence-transformers, equal time |"
             ]

@@ -78,7 +78,7 @@ def _rows(schema: Schema, path: str, fixed: set[str]) -> Iterator[str]:
 def _literal(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value)
+    return str(value) or '""'
 
 
 def _rules(schema: Schema, path: str) -> Iterator[str]:

@@ -72,7 +72,7 @@ def test_the_table_has_a_part_for_each_setting() -> None:
     made = rows(cells)
     assert [row["column"] for row in made] == ["zero_shot", "bm25", "default"] * 2
     text = table(made)
-    assert text.count("### ") == 2
+    assert text.count("## ") == 2
     assert "| bluetune, default | 0.6000 | 0.6000 | 0.2000 | +0.0000 [+0.0000, +0.0000] |  |" in text
     assert heading({**made[0], "clicks": "noise"}).endswith("clicks are pure noise")
 
