@@ -60,7 +60,7 @@ def diff(
     _, known = _known(Cluster(context, namespace), model)
     found = core.differences(core.named(known, model, a), core.named(known, model, b))
     if output is not Output.TABLE:
-        show(output, core.difference_wire(found, a, b), names=[difference.name for difference in found])
+        show(output, core.difference_wire(found, a, b), names=[difference.path for difference in found])
     elif found:
         display.Display().console.print(display.table(["", a, b], [difference.cells() for difference in found]))
     else:

@@ -139,6 +139,11 @@ class Difference:
     group: Literal["", "params", "metrics"] = ""
     """Of hyperparameters and metrics, whose names are anybody's."""
 
+    @property
+    def path(self) -> str:
+        """`params.query_lr`: where `difference_wire` has it."""
+        return f"{self.group}.{self.name}" if self.group else self.name
+
     def cells(self) -> tuple[str, str, str]:
         """For a table: values are rounded where that leaves them apart."""
         short = _text(self.of_a), _text(self.of_b)

@@ -83,7 +83,9 @@ def test_what_differs_by_less_than_a_table_shows_differs() -> None:
 def test_programs_get_numbers_and_a_hyperparameter_overwrites_nothing() -> None:
     a = versions.Version(ONE, task="t1", batches=("b1",), params={"task": 1e-5, "params": True}, metrics={"gain": 0.5})
     b = versions.Version(TWO, task="t2", metrics={"gain": 0.123456789})
-    assert versions.difference_wire(versions.differences(a, b), ONE, TWO) == {
+    found = versions.differences(a, b)
+    assert [each.path for each in found] == ["task", "batches", "params.params", "params.task", "metrics.gain"]
+    assert versions.difference_wire(found, ONE, TWO) == {
         "task": {ONE: "t1", TWO: "t2"},
         "batches": {ONE: ["b1"], TWO: None},
         "params": {"task": {ONE: 1e-5, TWO: None}, "params": {ONE: True, TWO: None}},
