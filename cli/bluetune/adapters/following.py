@@ -17,7 +17,7 @@ from bluetune.core.tasks import ended, verdict
 
 POLL_SECONDS = 2.0
 PATIENT_LOG_SECONDS = 600.0
-"""How long a followed log may fail: longer than it takes until a lost node's pods are replaced."""
+"""How long a followed log may be answered with errors: longer than it takes until a lost node's pods are replaced."""
 CONTAINER = "trainer"
 """Of a pod that bluetune makes."""
 
@@ -51,8 +51,8 @@ def log_lines(
 ) -> Iterator[str]:
     """Lines of a task's newest pod; with `follow` those of all pods to come, until the task has ended.
 
-    Whatever breaks a followed log, it goes on behind the last line that was seen. A pod whose log fails for
-    PATIENT_LOG_SECONDS without a new line is given up for a newer one; CliError is raised if there is none.
+    Whatever breaks a followed log, it goes on behind the last line that was seen. A pod whose log the API server fails
+    to give for PATIENT_LOG_SECONDS is given up for a newer one; CliError is raised if there is none.
     """
     uid = cluster.get(TASKS, name)["metadata"]["uid"]
     position: Position | None = None
@@ -120,7 +120,7 @@ def _pod_lines(cluster: Cluster, position: Position, *, follow: bool, live: bool
             raise
         return
     except urllib3.exceptions.HTTPError as error:
-        if live and isinstance(error, urllib3.exceptions.ReadTimeoutError):
-            return  # the pod was silent
+        if live:  # as after a silence, by whoever is in between; whether the API server is away, other reads tell
+            return
         raise CliError(f"the log of pod {position.pod} broke off: {error}", Exit.UNREACHABLE) from None
     position.read = True

@@ -110,7 +110,7 @@ def test_a_log_that_fails_for_long_is_given_up() -> None:
 
 def test_a_log_that_fails_for_long_is_given_up_for_a_newer_pod() -> None:
     pods = [pod("a", "1"), pod("b", "2", "Pending")]
-    cluster = Scripted({"a": [[ONE, BROKEN], [BROKEN]], "b": [[TWO]]}, pods, over_after=10_000)
+    cluster = Scripted({"a": [[ONE, refused(500)], [refused(500)]], "b": [[TWO]]}, pods, over_after=10_000)
     lines = following.log_lines(
         cluster,  # type: ignore[arg-type]
         "t",
@@ -120,7 +120,13 @@ def test_a_log_that_fails_for_long_is_given_up_for_a_newer_pod() -> None:
         clock=lambda: time.now,
     )
     assert [next(lines), next(lines)] == ["one", "two"]
-    assert said == ["the log of pod a is given up: the log of pod a broke off: reset by peer"]
+    assert said == ["the log of pod a is given up: the API server answered HTTP 500: without a word"]
+
+
+@pytest.mark.parametrize("error", [BROKEN, SILENT])
+def test_a_silent_pod_is_followed_for_as_long_as_its_task_runs(error: Exception) -> None:
+    cluster = Scripted({"p": [*[[error]] * 1000, [ONE]]}, [pod("p", "1")], over_after=1001)
+    assert followed(cluster)[0] == ["one"]
 
 
 @pytest.mark.parametrize(
