@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bluetune.core.errors import CliError, Exit
+from bluetune.core.errors import CliError, Exit, Unread
 
 PLUGIN = "kubectl-bluetune"
 """As kubectl finds a plugin on the PATH."""
@@ -13,10 +13,22 @@ PLUGIN = "kubectl-bluetune"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns its exit code."""
+    code = _run(arguments)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # or the interpreter would try again, and end with a code of its own
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         from bluetune.app import app
     except ModuleNotFoundError as error:  # in the images, which have no command line
-        print(f"error: the package {error.name} is not installed here: pip install bluetune", file=sys.stderr)
+        print(
+            f"error: the package {error.name} is not installed here: pip install . in a checkout of bluetune",
+            file=sys.stderr,
+        )
         return Exit.REFUSED
     called = "kubectl bluetune" if Path(sys.argv[0]).name == PLUGIN else "bluetune"
     try:
@@ -26,8 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.code
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
-    except BrokenPipeError:  # `bluetune logs … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Unread:
         return Exit.DONE
     except SystemExit as ending:
         return ending.code if isinstance(ending.code, int) else Exit.DONE

@@ -1,11 +1,39 @@
 """All commands of `bluetune`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import typer
+from typer.core import TyperGroup
 
 from bluetune.commands import doctor, following, reports, tasks, versions
+from bluetune.core.errors import Unread
+
+
+class _Commands(TyperGroup):
+    """Raises Unread where nobody reads the output, which typer would end with exit code 1."""
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        with _told_from_failures():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _told_from_failures():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _told_from_failures() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise Unread from None
+
 
 app = typer.Typer(
     name="bluetune",
+    cls=_Commands,
     help="Fine-tune embedding models from clicks, by bluetune's operator. The same as kubectl bluetune.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

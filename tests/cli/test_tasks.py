@@ -79,6 +79,11 @@ def test_a_report_is_downloaded_with_ones_own_keys(
     assert into.read_bytes() == page
 
 
+def _has_begun(task: dict[str, Any]) -> bool:
+    status = task.get("status") or {}
+    return bool(status.get("podName") or status.get("jobName"))
+
+
 def test_a_task_is_paused_goes_on_is_cancelled_and_done_again(bluetune: Shell) -> None:
     name = f"{bluetune.model}-b"
     slow = bluetune.world.task(name, bluetune.model, metadata={"check": "sleep:60"}, suspend=True)
@@ -86,7 +91,7 @@ def test_a_task_is_paused_goes_on_is_cancelled_and_done_again(bluetune: Shell) -
     assert "already" in bluetune("suspend", name).stdout
     assert bluetune("retry", name).returncode == Exit.REFUSED  # it has not ended
     assert bluetune("resume", name, "-o", "name").stdout == f"finetuningtask.bluetune.dev/{name}\n"
-    bluetune.world.until(f"ftt/{name}", lambda o: (o.get("status") or {}).get("podName") or o["status"].get("jobName"))
+    bluetune.world.until(f"ftt/{name}", _has_begun)
     late = bluetune("watch", name, "--timeout", "0")
     assert (late.returncode, "--timeout is over" in late.stderr) == (Exit.TIMEOUT, True), late.stderr
     assert bluetune("cancel", name).returncode == Exit.DONE

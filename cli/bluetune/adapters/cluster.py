@@ -68,13 +68,17 @@ class Cluster:
         return str(chosen["context"].get("namespace") or "default")
 
     def get(self, kind: Kind, name: str, *, patient: bool = False) -> Object:
-        """An object of the namespace. Raises CliError with the names that there are."""
+        """An object of the namespace. Raises CliError, with the names that there are if the user may list them."""
         try:
             return self._read("get", kind, self.namespace, name, patient=patient)
         except ApiRefusal as error:
             if error.status != 404 or error.reason != "NotFound":
                 raise
-        names = [name_of(found) for found in self.list(kind)]
+            missing = error
+        try:
+            names = [name_of(found) for found in self.list(kind)]
+        except CliError:  # the names only help; a user may have the right to get and not to list
+            raise missing from None
         if name in names:  # it came meanwhile
             return self._read("get", kind, self.namespace, name, patient=patient)
         raise not_found(kind, name, self.namespace, names)
@@ -88,14 +92,21 @@ class Cluster:
                 return None
             raise
 
-    def list(self, kind: Kind, *, labels: Mapping[str, str] | None = None, everywhere: bool = False) -> list[Object]:
+    def list(
+        self,
+        kind: Kind,
+        *,
+        labels: Mapping[str, str] | None = None,
+        everywhere: bool = False,
+        patient: bool = False,
+    ) -> list[Object]:
         """All objects of a kind in the namespace, by label; `everywhere`: in all namespaces."""
         query = {"limit": str(PAGE)}
         if labels:
             query["labelSelector"] = ",".join(f"{name}={value}" for name, value in labels.items())
         found: list[Object] = []
         while True:
-            page = self._read("list", kind, None if everywhere else self.namespace, query=query)
+            page = self._read("list", kind, None if everywhere else self.namespace, query=query, patient=patient)
             found += ({"kind": kind.name, **item} for item in page.get("items") or [])
             more = page["metadata"].get("continue")
             if not more:
@@ -204,17 +215,25 @@ class Cluster:
         content_type: str,
     ) -> Object:
         timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
+        sent = "" if method == "GET" else "; look whether it has done what you asked before you ask again"
         try:
             answer = self._request(method, url, body, content_type, timeout)
         except urllib3.exceptions.HTTPError as error:
-            sent = "" if method == "GET" else "; look whether it has done what you asked before you ask again"
             raise CliError(
                 f"the API server {self._configuration.host} does not answer: {_cause(error)}{sent}", Exit.UNREACHABLE
             ) from error
         if answer.status >= 300:
             text = answer.data.decode(errors="replace")
             raise refusal(answer.status, text, verb=verb, kind=kind, namespace=namespace, name=name)
-        found: Object = json.loads(answer.data)
+        try:
+            found = json.loads(answer.data)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise CliError(
+                f"the API server {self._configuration.host} did not answer with JSON; is a proxy in between?{sent}",
+                Exit.UNREACHABLE,
+            )
         return found
 
     def _request(

@@ -20,11 +20,22 @@ PIPE_WIDTH = 110
 """Columns of tables where there is no terminal."""
 
 
+class PlainConsole(Console):
+    """Prints texts as they are: what a cluster says may look like rich's markup, or like one of its emoji."""
+
+    def __init__(self, *, stderr: bool = False, soft_wrap: bool = False) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, stderr=stderr, soft_wrap=soft_wrap)
+
+    def on_broken_pipe(self) -> None:
+        """Called while the error is handled: it goes on to the command, instead of ending with exit code 1."""
+        raise
+
+
 class Display:
     """Steps, a live view, and how long everything took."""
 
     def __init__(self, *, stderr: bool = False) -> None:
-        self.console = Console(highlight=False, stderr=stderr)
+        self.console = PlainConsole(stderr=stderr)
         if not self.console.is_terminal:
             self.console.width = PIPE_WIDTH
         self.live = self.console.is_terminal and os.environ.get("TERM") != "dumb"
@@ -33,30 +44,31 @@ class Display:
 
     def say(self, text: str, style: str = "") -> None:
         """One line."""
-        self.console.print(text, style=style, markup=False, soft_wrap=True)
+        self.console.print(text, style=style, soft_wrap=True)
 
     def heading(self, text: str) -> None:
         """The beginning of a part."""
         self.console.print()
-        self.console.print(f"{text}  [dim]{watch.clock(time.monotonic() - self.begun)}[/]", style="bold")
+        elapsed = watch.clock(time.monotonic() - self.begun)
+        self.console.print(Text.assemble((f"{text}  ", "bold"), (elapsed, "bold dim")))
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
         """Something that takes a while: what, then how long."""
         began = time.monotonic()
-        status = self.console.status(title) if self.live else None
+        status = self.console.status(Text(title)) if self.live else None
         if status:
             status.start()
-        mark = "[red]✗[/]"
+        mark = ("✗", "red")
         try:
             yield
-            mark = "[green]✓[/]"
+            mark = ("✓", "green")
         finally:
             if status:
                 status.stop()
             seconds = time.monotonic() - began
             self.count(title, seconds)
-            self.console.print(f"  {mark} {title} [dim]{seconds:.1f} s[/]")
+            self.console.print(Text.assemble("  ", mark, f" {title} ", (f"{seconds:.1f} s", "dim")))
 
     def count(self, title: str, seconds: float) -> None:
         """Add to the time of a phase."""
@@ -96,7 +108,7 @@ class Watcher:
             or (text != self._last and now - self._said >= QUIET_SECONDS)
         ):
             elapsed = watch.clock(now - self._display.begun)
-            self._display.console.print(f"  {elapsed}  {text}", markup=False, soft_wrap=True)
+            self._display.console.print(f"  {elapsed}  {text}", soft_wrap=True)
             self._said, self._last = now, text
 
     def finish(self) -> None:
@@ -108,7 +120,8 @@ class Watcher:
             seconds = now - self._since
             self._display.count(self._view.stage, seconds)
             if self._display.live:
-                self._display.console.print(f"  [green]✓[/] {self._view.stage} [dim]{seconds:.1f} s[/]")
+                mark, took = ("✓", "green"), (f"{seconds:.1f} s", "dim")
+                self._display.console.print(Text.assemble("  ", mark, f" {self._view.stage} ", took))
         self._since = now
 
     def render(self) -> RenderableType:
@@ -130,13 +143,13 @@ class Watcher:
             for column in ("trial", "quality", "parameters"):
                 table.add_column(column)
             for place, (trial, quality, params) in enumerate(view.top):
-                table.add_row(str(trial), f"{quality:.4f}", params, style="green" if place == 0 else "")
+                table.add_row(str(trial), f"{quality:.4f}", Text(params), style="green" if place == 0 else "")
             parts.append(table)
         if view.note and view.note not in view.stage:
             parts.append(Text(view.note, style="dim"))
         return Panel(
             Group(*parts),
-            title=self._title,
+            title=Text(self._title),
             title_align="left",
             border_style="blue",
             width=min(100, self._display.console.width),
@@ -144,10 +157,10 @@ class Watcher:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], best: int | None = None) -> Table:
-    """A table; the row `best` stands out."""
+    """A table of plain texts; the row `best` stands out."""
     made = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
     for number, column in enumerate(columns):
-        made.add_column(column, justify="left" if number == 0 else "right")
+        made.add_column(Text(column), justify="left" if number == 0 else "right")
     for number, row in enumerate(rows):
-        made.add_row(*row, style="bold green" if number == best else "")
+        made.add_row(*map(Text, row), style="bold green" if number == best else "")
     return made

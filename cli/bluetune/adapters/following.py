@@ -1,5 +1,6 @@
 """A task until it has ended, and what its pods log meanwhile."""
 
+import random
 import time
 from collections.abc import Callable, Iterator
 
@@ -10,11 +11,13 @@ from bluetune.adapters.display import Display
 from bluetune.core import watch
 from bluetune.core.errors import CliError, Exit
 from bluetune.core.kinds import PODS, TASK_UID_LABEL, TASKS, Object, name_of
-from bluetune.core.logs import Position, is_over, next_pod, position_of
+from bluetune.core.logs import Position, is_over, longest_pause, next_pod, position_of
 from bluetune.core.refusals import ApiRefusal
 from bluetune.core.tasks import ended, verdict
 
 POLL_SECONDS = 2.0
+PATIENT_LOG_SECONDS = 600.0
+"""How long a followed log may be answered with errors: longer than it takes until a lost node's pods are replaced."""
 CONTAINER = "trainer"
 """Of a pod that bluetune makes."""
 
@@ -37,24 +40,53 @@ def until_ended(cluster: Cluster, name: str, display: Display, timeout: float | 
             task = cluster.get(TASKS, name, patient=True)
 
 
-def log_lines(cluster: Cluster, name: str, *, follow: bool, say: Callable[[str], None]) -> Iterator[str]:
+def log_lines(
+    cluster: Cluster,
+    name: str,
+    *,
+    follow: bool,
+    say: Callable[[str], None],
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[str]:
     """Lines of a task's newest pod; with `follow` those of all pods to come, until the task has ended.
 
-    Whatever breaks a followed log, it goes on behind the last line that was seen.
+    Whatever breaks a followed log, it goes on behind the last line that was seen. A pod whose log the API server fails
+    to give for PATIENT_LOG_SECONDS is given up for a newer one; CliError is raised if there is none.
     """
     uid = cluster.get(TASKS, name)["metadata"]["uid"]
     position: Position | None = None
+    failures, failing_since = 0, 0.0
     while True:
         task = cluster.get(TASKS, name, patient=True)
         over = ended(task) is not None or task["metadata"]["uid"] != uid
-        pod = next_pod(cluster.list(PODS, labels={TASK_UID_LABEL: uid}), position)
+        pods = cluster.list(PODS, labels={TASK_UID_LABEL: uid}, patient=True)
+        pod = next_pod(pods, position)
         if pod is None and (over or not follow):
             if position is None:
                 raise CliError(f"task {name} has no pod whose log could be read; {verdict(task)}")
             return
         if pod is not None:
-            position = position if position and position.pod == name_of(pod) else position_of(pod)
-            yield from _pod_lines(cluster, position, follow=follow and not over)
+            if position is None or position.pod != name_of(pod):
+                position, failures = position_of(pod), 0
+            try:
+                for line in _pod_lines(cluster, position, follow=follow, live=follow and not over):
+                    failures = 0
+                    yield line
+            except CliError as error:
+                if not follow or error.code != Exit.UNREACHABLE:
+                    raise
+                failing_since = failing_since if failures else clock()
+                failures += 1
+                if clock() - failing_since < PATIENT_LOG_SECONDS:
+                    sleep(random.uniform(0, longest_pause(failures)))
+                    continue
+                position.done = True
+                if next_pod(pods, position) is None:
+                    raise
+                say(f"the log of pod {position.pod} is given up: {error}")
+                continue
+            failures = 0
             if not follow:
                 return
             # what was over before its log was read to the end has nothing more to say
@@ -64,14 +96,21 @@ def log_lines(cluster: Cluster, name: str, *, follow: bool, say: Callable[[str],
                 continue
             if over:
                 return
-        time.sleep(POLL_SECONDS)
+        sleep(POLL_SECONDS)
 
 
-def _pod_lines(cluster: Cluster, position: Position, *, follow: bool) -> Iterator[str]:
-    """What a pod has logged behind a position; `read` is then whether it was read to its end."""
+def _pod_lines(cluster: Cluster, position: Position, *, follow: bool, live: bool) -> Iterator[str]:
+    """What a pod has logged behind a position; `read` is then whether it was read to its end.
+
+    Args:
+        follow: whether it will be asked for again, so that a container may be still to come.
+        live: go on with what is logged meanwhile.
+
+    Raises CliError, with UNREACHABLE for what may pass.
+    """
     position.read = False
     try:
-        for line in cluster.log(position.pod, CONTAINER, follow=follow, since=position.since):
+        for line in cluster.log(position.pod, CONTAINER, follow=live, since=position.ask()):
             text = position.shown(line)
             if text is not None:
                 yield text
@@ -81,7 +120,7 @@ def _pod_lines(cluster: Cluster, position: Position, *, follow: bool) -> Iterato
             raise
         return
     except urllib3.exceptions.HTTPError as error:
-        if not follow:
-            raise CliError(f"the log of pod {position.pod} broke off: {error}", Exit.UNREACHABLE) from None
-        return
+        if live:  # as after a silence, by whoever is in between; whether the API server is away, other reads tell
+            return
+        raise CliError(f"the log of pod {position.pod} broke off: {error}", Exit.UNREACHABLE) from None
     position.read = True

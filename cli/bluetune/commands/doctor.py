@@ -5,10 +5,10 @@ from dataclasses import asdict
 from importlib.metadata import version
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from bluetune.adapters.cluster import Cluster
+from bluetune.adapters.display import PlainConsole
 from bluetune.adapters.output import Output, show
 from bluetune.commands.options import Context, Form, Namespace
 from bluetune.core import doctor as core
@@ -32,7 +32,7 @@ def doctor(namespace: Namespace = None, context: Context = None, output: Form = 
     cluster = Cluster(context, namespace)
     findings = list(_look(cluster))
     if output is Output.TABLE:
-        console = Console(highlight=False, soft_wrap=True)
+        console = PlainConsole(soft_wrap=True)
         for finding in findings:
             console.print(Text.assemble(MARKS[finding.state], f" {finding.what}: {finding.text}"))
     else:

@@ -40,9 +40,11 @@ def wait_for(cluster: Cluster, name: str, output: Output, timeout: float | None)
     display = Display(stderr=output is not Output.TABLE)
     try:
         task = until_ended(cluster, name, display, timeout)
+        show_object(output, TASKS, task, verdict(task))
     except KeyboardInterrupt:
         raise CliError(f"interrupted; task {name} goes on", Exit.INTERRUPTED) from None
-    show_object(output, TASKS, task, verdict(task))
+    except BrokenPipeError:  # never DONE, which says that the task Succeeded
+        raise CliError(f"nobody reads the output; bluetune watch {name} shows the task", Exit.INTERRUPTED) from None
     if code := exit_code(task):
         raise typer.Exit(code)
 

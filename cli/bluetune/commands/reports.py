@@ -27,7 +27,9 @@ def report(
     endpoint: Annotated[
         str | None,
         typer.Option(
-            metavar="HOST:PORT", help="The store's address from here. Default: the model's.", show_default=False
+            metavar="[SCHEME://]HOST:PORT",
+            help="The store's address from here, maybe with its http:// or https://. Default: the model's.",
+            show_default=False,
         ),
     ] = None,
     namespace: Namespace = None,
@@ -38,11 +40,14 @@ def report(
     The keys are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN) in the environment;
     BLUETUNE_CA_FILE names the certificate authority of the endpoint. Without keys it says where the report lies.
 
+    --endpoint is for a store that this machine reaches at another address, such as a forwarded port. Without a scheme
+    it speaks what the model's endpoint speaks.
+
     Examples:
 
     bluetune report products-x7k2p
 
-    bluetune report products-x7k2p --endpoint localhost:9000 --into report.html
+    bluetune report products-x7k2p --endpoint http://localhost:9000 --into report.html
     """
     cluster = Cluster(context, namespace)
     found = cluster.get(TASKS, task)
@@ -101,6 +106,6 @@ def _trainer(command: str, arguments: list[str]) -> None:
     """Become the trainer's command. Raises CliError where its libraries are not installed."""
     missing = [name for name in TRAINER_NEEDS if find_spec(name) is None]
     if missing:
-        raise CliError(f"{command} needs {', '.join(missing)}: pip install 'bluetune[trainer]'")
+        raise CliError(f"{command} needs {', '.join(missing)}: pip install '.[trainer]' in a checkout of bluetune")
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "bluetune_trainer.cli.main", command, *arguments])  # noqa: S606

@@ -10,6 +10,7 @@ from bluetune.adapters.output import Output, note, show_object
 from bluetune.commands.following import wait_for
 from bluetune.commands.options import Context, Form, Model, Namespace, Task, Timeout
 from bluetune.core import tasks
+from bluetune.core.errors import CliError, Exit
 from bluetune.core.kinds import MODELS, TASKS, Object, name_of
 
 Wait = Annotated[bool, typer.Option("--wait", help="Follow the task; the exit code tells how it ended.")]
@@ -60,6 +61,7 @@ def submit(
 
     TASK=$(bluetune submit products -o name)
     """
+    timeout = _timeout_of(wait, timeout)
     manifest = tasks.submitted(
         model,
         name=name or tasks.task_name(model, _suffix()),
@@ -73,6 +75,13 @@ def submit(
     cluster = Cluster(context, namespace)
     cluster.get(MODELS, model)  # a task of a model that is not there would wait without an end
     _created(cluster, manifest, output, wait=wait, timeout=timeout)
+
+
+def _timeout_of(wait: bool, timeout: float | None) -> float | None:
+    """How long to wait. Raises CliError for a time that nothing would use."""
+    if timeout is not None and not wait:
+        raise CliError(f"--timeout {timeout:g}: without --wait nothing is waited for; add --wait", Exit.USAGE)
+    return timeout
 
 
 def retry(
@@ -93,6 +102,7 @@ def retry(
 
     bluetune retry products-x7k2p --wait
     """
+    timeout = _timeout_of(wait, timeout)
     cluster = Cluster(context, namespace)
     old = cluster.get(TASKS, task)
     _created(cluster, tasks.repeated(old, name or tasks.task_name(task, _suffix())), output, wait=wait, timeout=timeout)
@@ -115,7 +125,8 @@ def cancel(task: Task, namespace: Namespace = None, context: Context = None, out
 
     bluetune cancel products-x7k2p
     """
-    _set(Cluster(context, namespace), task, "cancel", True, output, "is asked to end")
+    cluster = Cluster(context, namespace)
+    _set(cluster, cluster.get(TASKS, task), "cancel", True, output, "is asked to end")
 
 
 def suspend(task: Task, namespace: Namespace = None, context: Context = None, output: Form = Output.TABLE) -> None:
@@ -126,8 +137,12 @@ def suspend(task: Task, namespace: Namespace = None, context: Context = None, ou
     bluetune suspend products-x7k2p
     """
     cluster = Cluster(context, namespace)
-    found = _set(cluster, task, "suspend", True, output, "is asked to pause")
-    model = cluster.find(MODELS, found["spec"]["modelRef"]["name"])
+    found = cluster.get(TASKS, task)
+    try:
+        model = cluster.find(MODELS, found["spec"]["modelRef"]["name"])
+    except CliError:  # the model is read for a note alone, which a right that is not there must not turn into a failure
+        model = None
+    _set(cluster, found, "suspend", True, output, "is asked to pause")
     if text := tasks.suspend_note(found, model):
         note(text)
 
@@ -139,15 +154,14 @@ def resume(task: Task, namespace: Namespace = None, context: Context = None, out
 
     bluetune resume products-x7k2p
     """
-    _set(Cluster(context, namespace), task, "suspend", False, output, "may go on")
+    cluster = Cluster(context, namespace)
+    _set(cluster, cluster.get(TASKS, task), "suspend", False, output, "may go on")
 
 
-def _set(cluster: Cluster, name: str, field: str, value: bool, output: Output, done: str) -> Object:
-    task = cluster.get(TASKS, name)
-    patch = tasks.change(task, field, value)
+def _set(cluster: Cluster, task: Object, field: str, value: bool, output: Output, done: str) -> None:
+    name, patch = name_of(task), tasks.change(task, field, value)
     if patch is None:
         sentence = f"task {name} has spec.{field}={str(value).lower()} already"
     else:
         task, sentence = cluster.patch(TASKS, name, patch), f"task {name} {done}"
     show_object(output, TASKS, task, sentence)
-    return task

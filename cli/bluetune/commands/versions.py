@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.text import Text
 from rich.tree import Tree
 
@@ -16,7 +14,7 @@ from bluetune.commands.options import Context, Form, Model, Namespace, Version
 from bluetune.core import versions as core
 from bluetune.core.kinds import MODELS, TASKS, Object
 
-SOURCE = "from the model's status and the tasks that are there: of a version whose task was deleted less is known"
+SOURCE = "Source: the model's status and its tasks. If a task was deleted, less is known of its version."
 
 
 def versions(model: Model, namespace: Namespace = None, context: Context = None, output: Form = Output.TABLE) -> None:
@@ -41,7 +39,7 @@ def versions(model: Model, namespace: Namespace = None, context: Context = None,
         style = "bold green" if "current" in version.roles else ""
         del path[depth + 1 :]
         path.append(path[depth].add(Text(core.line(version), style=style)))
-    Console(highlight=False, soft_wrap=True).print(top)
+    display.PlainConsole(soft_wrap=True).print(top)
     note(SOURCE)
 
 
@@ -60,12 +58,11 @@ def diff(
     bluetune diff products v0123456789ab vba9876543210
     """
     _, known = _known(Cluster(context, namespace), model)
-    rows = core.differences(core.named(known, model, a), core.named(known, model, b))
+    found = core.differences(core.named(known, model, a), core.named(known, model, b))
     if output is not Output.TABLE:
-        show(output, {what: {a: x, b: y} for what, x, y in rows}, names=[what for what, _, _ in rows])
-    elif rows:
-        console = display.Display().console
-        console.print(display.table(["", a, b], [[escape(cell) for cell in row] for row in rows]))
+        show(output, core.difference_wire(found, a, b), names=[difference.path for difference in found])
+    elif found:
+        display.Display().console.print(display.table(["", a, b], [difference.cells() for difference in found]))
     else:
         typer.echo(f"nothing that is known of {a} and {b} differs")
 
@@ -80,7 +77,8 @@ def promote(
 ) -> None:
     """Roll a kept version out once, without the gate: sets spec.serving.promote. Later tasks are promoted as ever.
 
-    Read the version's report before (bluetune report TASK). Asks, and refuses to where it cannot ask.
+    Read the version's report before (bluetune report TASK). It asks first. Where nobody can answer, nothing is
+    changed.
 
     Examples:
 
@@ -108,7 +106,9 @@ def rollback(
     context: Context = None,
     output: Form = Output.TABLE,
 ) -> None:
-    """Serve a version and stay with it: sets spec.serving.rollbackTo. Asks before, and refuses to where it cannot ask.
+    """Serve a version and stay with it: sets spec.serving.rollbackTo.
+
+    It asks first. Where nobody can answer, nothing is changed.
 
     Examples:
 
@@ -127,14 +127,14 @@ def rollback(
     _ask(known, version, asked, yes)
     patched = cluster.patch(MODELS, model, patch)
     show_object(output, MODELS, patched, f"model {model} is asked to serve {version}, and to stay with it")
-    free = '{"spec":{"serving":{"rollbackTo":null}}}'
-    note(f"to let new versions in again: kubectl -n {cluster.namespace} patch emodel {model} --type=merge -p '{free}'")
+    note(f"to let new versions in again: {core.removal(found, 'rollbackTo')}")
 
 
 def _ask(known: Mapping[str, core.Version], version: str, question: str, yes: bool) -> None:
     if version not in known:
         note(
-            f"no task and no status names version {version}; the operator says VersionNotFound if the store has it not"
+            f"no task and no status names version {version}. If the store does not have it, the operator says"
+            " VersionNotFound."
         )
     if not yes:
         typer.confirm(question, abort=True, err=True)

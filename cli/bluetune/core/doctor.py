@@ -52,7 +52,8 @@ def definitions(document: Mapping[str, Any]) -> Iterator[Finding]:
         if missing := sorted(ours - theirs):
             yield Finding("todo", what, f"older than this command, without {_some(missing)}: upgrade the chart")
         elif more := sorted(theirs - ours):
-            yield Finding("todo", what, f"newer than this command, with {_some(more)}: pip install --upgrade bluetune")
+            upgrade = "pip install . in a checkout of the chart's release"
+            yield Finding("todo", what, f"newer than this command, with {_some(more)}: {upgrade}")
         else:
             yield Finding("ok", what, "has the fields of this release")
 

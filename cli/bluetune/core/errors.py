@@ -6,18 +6,23 @@ from enum import IntEnum
 class Exit(IntEnum):
     """Exit codes of `bluetune`. Usage errors are typer's, with 2."""
 
-    DONE = 0
-    """It is done; a task that was waited for Succeeded."""
-    REFUSED = 1
-    """It failed or was refused; a task that was waited for failed; `doctor` has something to do."""
-    USAGE = 2
-    """The command line cannot be understood."""
-    UNREACHABLE = 3
-    """The API server or the object store did not answer, or there is no kubeconfig."""
-    TIMEOUT = 4
-    """`--timeout` is over; the task goes on."""
-    INTERRUPTED = 130
-    """Ctrl-C; the task goes on."""
+    def __new__(cls, code: int, meaning: str) -> "Exit":
+        """A code; its docstring is its meaning, which the docs print."""
+        made = int.__new__(cls, code)
+        made._value_ = code
+        made.__doc__ = meaning
+        return made
+
+    DONE = 0, "It is done; a task that was waited for Succeeded."
+    REFUSED = 1, "It failed or was refused; a task that was waited for failed; `doctor` has something to do."
+    USAGE = 2, "The command line cannot be understood."
+    UNREACHABLE = 3, "The API server or the object store did not answer, or there is no kubeconfig."
+    TIMEOUT = 4, "`--timeout` is over; the task goes on."
+    INTERRUPTED = 130, "Ctrl-C, or nobody reads the output of a wait any more; the task goes on."
+
+
+class Unread(Exception):
+    """Nobody reads the output any more, as in `bluetune logs TASK | head`."""
 
 
 class CliError(Exception):

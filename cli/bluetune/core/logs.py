@@ -1,9 +1,16 @@
 """Which pod's log comes next, and where in it."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from bluetune.core.kinds import Object, name_of
+
+SLACK = timedelta(seconds=1)
+"""That lines of stdout and stderr may be out of order."""
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 2.0, 30.0
+BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass
@@ -13,25 +20,50 @@ class Position:
     pod: str
     created: str
     """Its creationTimestamp."""
-    last: str = ""
-    """Time of the last line that was shown, as the kubelet writes it: of a fixed width, so it sorts as text."""
     read: bool = False
     """Whether the last look came to the end of what was there."""
     done: bool = False
     """Whether all of it was shown."""
+    _since: datetime = BEGINNING
+    _recent: list[tuple[datetime, str]] = field(default_factory=list)
+    """(time, line) of what was shown since `_since`."""
+    _again: Counter[str] = field(default_factory=Counter)
+    """Lines that come once more, as they were shown before the log was asked for."""
 
-    @property
-    def since(self) -> str | None:
-        """From when to ask; the API server knows whole seconds."""
-        return f"{self.last[:19]}Z" if self.last else None
+    def ask(self) -> str | None:
+        """From when to ask for the log, now: a whole second, as the API server knows no finer ones. None: all of it."""
+        self._again = Counter(line for _, line in self._recent)
+        return None if self._since == BEGINNING else f"{self._since:%Y-%m-%dT%H:%M:%SZ}"
 
     def shown(self, line: str) -> str | None:
-        """The text of a line without its time; None if it was shown before."""
-        at, _, text = line.partition(" ")
-        if at <= self.last:
+        """The text of a line without its time; None if it was shown before the log was asked for.
+
+        Lines are not told apart by their times: a container runtime gives all lines of one read the same time.
+        """
+        at, text = _parsed(line)
+        if self._again[line]:
+            self._again[line] -= 1
             return None
-        self.last = at
+        self._recent.append((at or self._since, line))
+        if at and (since := at.replace(microsecond=0) - SLACK) > self._since:
+            self._since = since
+            self._recent = [(time, kept) for time, kept in self._recent if time >= since]
         return text
+
+
+def _parsed(line: str) -> tuple[datetime | None, str]:
+    """The time in UTC and the text; without a time, the whole line, which is then the kubelet's and not the pod's."""
+    stamp, _, text = line.partition(" ")
+    try:
+        at = datetime.fromisoformat(stamp)
+    except ValueError:
+        return None, line
+    return (at.astimezone(UTC), text) if at.tzinfo else (None, line)
+
+
+def longest_pause(failures: int) -> float:
+    """Bound in seconds of the pause after so many failures in a row to read a log."""
+    return min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(failures - 1, 10))
 
 
 def pod_state(pod: Object) -> str:

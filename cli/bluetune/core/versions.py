@@ -1,9 +1,10 @@
 """The versions of a model as the cluster knows them: from the model's status and from its tasks."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from re import fullmatch
-from typing import Any
+from typing import Any, Literal
 
 from bluetune.core.errors import CliError, Exit
 from bluetune.core.kinds import Object, name_of
@@ -128,22 +129,55 @@ def named(known: Mapping[str, Version], model: str, version: str) -> Version:
     raise CliError(f"no task and no status names version {version} of model {model}: known are {there}")
 
 
-def differences(a: Version, b: Version) -> list[tuple[str, str, str]]:
-    """What differs between two versions, as (what, of a, of b); `–` where one has nothing."""
+@dataclass(frozen=True)
+class Difference:
+    """What two versions have of one thing; None where one has nothing."""
+
+    name: str
+    of_a: Any
+    of_b: Any
+    group: Literal["", "params", "metrics"] = ""
+    """Of hyperparameters and metrics, whose names are anybody's."""
+
+    @property
+    def path(self) -> str:
+        """`params.query_lr`: where `difference_wire` has it."""
+        return f"{self.group}.{self.name}" if self.group else self.name
+
+    def cells(self) -> tuple[str, str, str]:
+        """For a table: values are rounded where that leaves them apart."""
+        short = _text(self.of_a), _text(self.of_b)
+        said = short if short[0] != short[1] else (str(self.of_a), str(self.of_b))
+        return (f"metric {self.name}" if self.group == "metrics" else self.name, *said)
+
+
+def differences(a: Version, b: Version) -> list[Difference]:
+    """What differs between two versions."""
     rows = [
-        ("parent", a.parent or "", b.parent or ""),
-        ("task", a.task or "", b.task or ""),
-        ("batches", ", ".join(a.batches), ", ".join(b.batches)),
-        ("compared with", a.against or "", b.against or ""),
+        Difference("parent", a.parent, b.parent),
+        Difference("task", a.task, b.task),
+        Difference("batches", list(a.batches) or None, list(b.batches) or None),
+        Difference("compared with", a.against, b.against),
     ]
-    for kind, of_a, of_b in (("", a.params, b.params), ("metric ", a.metrics, b.metrics)):
-        names = sorted({*of_a, *of_b})
-        rows += [(f"{kind}{name}", _text(of_a.get(name)), _text(of_b.get(name))) for name in names]
-    return [(what, x or "–", y or "–") for what, x, y in rows if x != y]
+    params, metrics = sorted({*a.params, *b.params}), sorted({*a.metrics, *b.metrics})
+    rows += [Difference(name, a.params.get(name), b.params.get(name), "params") for name in params]
+    rows += [Difference(name, a.metrics.get(name), b.metrics.get(name), "metrics") for name in metrics]
+    return [row for row in rows if row.of_a != row.of_b]
+
+
+def difference_wire(found: Sequence[Difference], a: str, b: str) -> dict[str, Any]:
+    """For programs: by name and version, hyperparameters below `params` and metrics below `metrics`."""
+    made: dict[str, Any] = {"params": {}, "metrics": {}}
+    for difference in found:
+        group = made[difference.group] if difference.group else made
+        group[difference.name] = {a: difference.of_a, b: difference.of_b}
+    return {name: value for name, value in made.items() if value}
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else parameters({"": value}).strip()
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "–" if value is None else parameters({"": value}).strip()
 
 
 def rollback(model: Object, version: str) -> Object | None:
@@ -168,15 +202,22 @@ def promotion(model: Object, version: str) -> Object | None:
     if current == version:
         return None
     if pinned := serving.get("rollbackTo"):
-        raise CliError(f"model {name_of(model)} stays with {pinned}: remove spec.serving.rollbackTo first")
+        raise CliError(f"model {name_of(model)} stays with {pinned}: first, {removal(model, 'rollbackTo')}")
     asked = {"version": version, "replaces": current}
     if serving.get("promote") == asked:
         outcome = ((model.get("status") or {}).get("promote") or {}).get("outcome") or "not looked at yet"
         raise CliError(
-            f"model {name_of(model)} was asked for that before ({outcome}): to ask again, remove spec.serving.promote"
+            f"model {name_of(model)} was asked for that before ({outcome}): to ask again, {removal(model, 'promote')}"
             " and wait until status.promote is gone"
         )
     return _patch(model, {"promote": asked})
+
+
+def removal(model: Object, field: str) -> str:
+    """The command that removes a field of a model's spec.serving."""
+    patch = json.dumps({"spec": {"serving": {field: None}}}, separators=(",", ":"))
+    namespace = model["metadata"]["namespace"]
+    return f"kubectl -n {namespace} patch emodel {name_of(model)} --type=merge -p '{patch}'"
 
 
 def _serving(model: Object, version: str) -> Object:

@@ -1,5 +1,6 @@
 """The command line as a whole: it starts without torch, and every mistake is one line."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,15 @@ def test_it_imports_neither_torch_nor_the_operator_nor_the_trainer() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [["nonsense"], ["submit"], ["watch", "t", "-o", "csv"], ["submit", "m", "--param", "x"]]
+    "line",
+    [
+        ["nonsense"],
+        ["submit"],
+        ["watch", "t", "-o", "csv"],
+        ["submit", "m", "--param", "x"],
+        ["submit", "m", "--timeout", "0"],
+        ["retry", "t", "--timeout", "60"],
+    ],
 )
 def test_what_cannot_be_understood_ends_with_2(line: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(line) == Exit.USAGE
@@ -31,6 +40,19 @@ def test_help_names_the_program_as_it_was_called(
     monkeypatch.setattr(sys, "argv", [f"/usr/bin/{program}"])
     assert main(["watch", "--help"]) == Exit.DONE
     assert f"Usage: {called} watch" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("line", [["--help"], ["logs", "--help"]])
+def test_output_that_nobody_reads_is_no_failure(line: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "bluetune", *line], stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (Exit.DONE, "")
 
 
 def test_without_a_kubeconfig_it_says_so(

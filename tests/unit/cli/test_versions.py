@@ -20,7 +20,11 @@ def model(current: str | None = None, history: tuple[str, ...] = (), **serving: 
     status: dict[str, Any] = {"baseVersion": BASE, "history": served}
     if current:
         status["current"] = {"version": current, "task": "gone"}
-    return {"metadata": {"name": "m", "uid": "u"}, "spec": {"serving": serving or None}, "status": status}
+    return {
+        "metadata": {"name": "m", "uid": "u", "namespace": "n"},
+        "spec": {"serving": serving or None},
+        "status": status,
+    }
 
 
 TASKS = [
@@ -60,13 +64,33 @@ def test_only_what_differs_is_shown() -> None:
     known = versions.versions(model(), TASKS)
     one, two = known[ONE], known[TWO]
     assert versions.differences(one, one) == []
-    assert versions.differences(one, two) == [
+    assert [found.cells() for found in versions.differences(one, two)] == [
         ("parent", BASE, ONE),
         ("task", "t1", "t2"),
         ("batches", "b1", "b3, b2"),
         ("query_lr", "1e-05", "–"),
         ("metric gain", "–", "0.25"),
     ]
+
+
+def test_what_differs_by_less_than_a_table_shows_differs() -> None:
+    a = versions.Version(ONE, params={"lr": 1e-5, "x": 2})
+    b = versions.Version(TWO, params={"lr": 1.0000000001e-5, "x": 2.0})
+    (found,) = versions.differences(a, b)
+    assert found.cells() == ("lr", "1e-05", "1.0000000001e-05")
+
+
+def test_programs_get_numbers_and_a_hyperparameter_overwrites_nothing() -> None:
+    a = versions.Version(ONE, task="t1", batches=("b1",), params={"task": 1e-5, "params": True}, metrics={"gain": 0.5})
+    b = versions.Version(TWO, task="t2", metrics={"gain": 0.123456789})
+    found = versions.differences(a, b)
+    assert [each.path for each in found] == ["task", "batches", "params.params", "params.task", "metrics.gain"]
+    assert versions.difference_wire(found, ONE, TWO) == {
+        "task": {ONE: "t1", TWO: "t2"},
+        "batches": {ONE: ["b1"], TWO: None},
+        "params": {"task": {ONE: 1e-5, TWO: None}, "params": {ONE: True, TWO: None}},
+        "metrics": {"gain": {ONE: 0.5, TWO: 0.123456789}},
+    }
 
 
 def test_an_unknown_version_is_answered_with_the_known_ones() -> None:
@@ -98,8 +122,16 @@ def test_promoting_names_what_it_replaces() -> None:
     [
         (ONE, {}, r"no spec\.serving"),
         (None, {"deployment": "d"}, "no current version yet"),
-        (ONE, {"deployment": "d", "rollbackTo": ONE}, "rollbackTo first"),
-        (ONE, {"deployment": "d", "promote": {"version": TWO, "replaces": ONE}}, "asked for that before"),
+        (
+            ONE,
+            {"deployment": "d", "rollbackTo": ONE},
+            r'first, kubectl -n n patch emodel m --type=merge -p .{"spec":{"serving":{"rollbackTo":null}}}.$',
+        ),
+        (
+            ONE,
+            {"deployment": "d", "promote": {"version": TWO, "replaces": ONE}},
+            r'before .not looked at yet.*-n n patch emodel m .*{"promote":null}',
+        ),
     ],
 )
 def test_what_would_come_to_nothing_is_refused(current: str | None, serving: dict[str, Any], words: str) -> None:
