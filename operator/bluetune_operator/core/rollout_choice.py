@@ -10,6 +10,7 @@ from bluetune_api.model import CurrentVersion, EmbeddingModelStatus, Rollout, Se
 from bluetune_api.promote import Promote, PromoteStatus
 from bluetune_operator.core.kinds import condition, condition_status, is_deleting, name_of, uid_of
 from bluetune_operator.core.rollout import Failure
+from bluetune_operator.core.rollout_record import index_asked
 from bluetune_operator.core.times import seconds_since, stamp
 from bluetune_operator.core.unreadable_status import says_unreadable
 
@@ -234,6 +235,7 @@ def _begin(s: Situation, target: Target) -> Choice:
     current = s.status.current.version if s.status.current else None
     again = current == target.version and last is not None  # without any rollout before, there is no index yet
     source: dict[str, Any] = {"from": current}  # a word of Python's
+    first = _first_step(s, again=again)
     return Choice(
         Rollout(
             **source,
@@ -241,7 +243,8 @@ def _begin(s: Situation, target: Target) -> Choice:
             digest=target.digest,
             task_uid=target.task_uid,
             task=target.task,
-            step=_first_step(s, again=again),
+            step=first,
+            index=index_asked(s.serving) if first == "Patch" else None,
             started_at=stamp(s.now),
             step_started_at=stamp(s.now),
             message="the Deployment no longer serves the current version" if again else None,
