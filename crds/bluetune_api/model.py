@@ -199,7 +199,8 @@ class Serving(ApiModel):
     """Serve this version and stay with it until the field is removed."""
     promote: Promote | None = None
     """Roll a kept version out once, without the gate, after a person has read its report. Later tasks are promoted as
-    ever, and the field may stay. To ask for the same again, remove it first."""
+    ever, and the field may stay. To ask for the same again, remove it, wait until `status.promote` is gone, and set it
+    again."""
 
 
 def _of_different_names(spec: "EmbeddingModelSpec") -> bool:

@@ -48,7 +48,7 @@ from bluetune_operator.core.model_verdict import (
     serving_verdict,
     with_verdict,
 )
-from bluetune_operator.core.promote import recorded, said_of, settled, started
+from bluetune_operator.core.promote import due, recorded, said_of, settled, started
 from bluetune_operator.core.references import unreadable
 from bluetune_operator.core.retention import is_due
 from bluetune_operator.core.rollout import Failure, abandoned
@@ -313,11 +313,14 @@ class ModelReconciler:
             pinned = await self._pinned(subject)
             pin_problem = pinned if isinstance(pinned, Failure) else None
             target = pinned if isinstance(pinned, Target) else None
-            promoted = await promoted_version(subject)
-            refused = promoted if isinstance(promoted, Failure) else None
-            promoted = promoted if isinstance(promoted, Target) else None
-            status, after, away = await self._begin(subject, blue, target, promoted)
-            store_problem = store_problem or away
+            if blue.blocked is not None and due(status, serving) is not None:
+                after = None  # it goes before any task, and its version is looked for once it can begin
+            else:
+                promoted = await promoted_version(subject)
+                refused = promoted if isinstance(promoted, Failure) else None
+                promoted = promoted if isinstance(promoted, Target) else None
+                status, after, away = await self._begin(subject, blue, target, promoted)
+                store_problem = store_problem or away
         served = self._rollouts.served(replace(subject, status=status), blue)
         status = status.model_copy(update={"blue": served})
         facts = ServingFacts(

@@ -8,7 +8,7 @@ import urllib3
 from minio.error import S3Error
 
 from bluetune_api.objectstore import ObjectNotFound, StoreDenied, StoreError, StoreUnreachable
-from bluetune_api.s3_answers import Busy, Refused, checked, in_words, without_signatures
+from bluetune_api.s3_answers import Busy, Refused, checked, in_words, lacks_encryption, without_signatures
 
 SIGNED = "https://s3/b/k?X-Amz-Credential=AKIDEXAMPLE%2F2026&X-Amz-Security-Token=tok%2Fen&X-Amz-Signature=5d672d79c1"
 HEADER = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE\\n/20261130/us-east-1/s3/aws4_request, Signature=5d672d79c1"
@@ -76,3 +76,37 @@ def test_a_token_that_does_not_fit_is_named(code: str) -> None:
     error = in_words(refusal(code), "read s3://b/k at s3", 1)
     assert isinstance(error, StoreDenied)
     assert "AWS_SESSION_TOKEN" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("NotImplemented", "Server side encryption specified but KMS is not configured"),
+        ("kms:KeyNotFound", "key with given key ID does not exist"),
+        ("KMS.DisabledException", "arn:aws:kms:eu-central-1:1:key/k is disabled"),
+        ("AccessDenied", "User: u is not authorized to perform: kms:GenerateDataKey on the resource"),
+    ],
+)
+def test_a_refusal_about_encryption_names_the_field_and_says_what_the_server_said(code: str, message: str) -> None:
+    error = in_words(refusal(code, f"{message} {SIGNED}"), "write s3://b/k at s3", 1)
+    assert isinstance(error, StoreDenied)
+    assert f"{code}: {message}" in str(error)
+    assert "check spec.store.encryption" in str(error)
+    assert "kms:GenerateDataKey and kms:Decrypt" in str(error)
+    assert not [secret for secret in SECRETS if secret in str(error)]
+
+
+@pytest.mark.parametrize(
+    ("body", "lacks"),
+    [
+        (
+            b"<Error><Code>NotImplemented</Code><Message>Server side encryption specified</Message></Error>",
+            True,
+        ),
+        (b"<Error><Code>NotImplemented</Code><Message>If-None-Match</Message><Key>encryption</Key></Error>", False),
+        (b"<html>encryption</html>", False),
+        (b"", False),
+    ],
+)
+def test_a_store_that_cannot_encrypt_is_told_from_one_without_conditional_writes(body: bytes, lacks: bool) -> None:
+    assert lacks_encryption(answer(501, body)) == lacks

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from bluetune_api import store_layout
 from bluetune_api.clickstream import Clickstream
@@ -53,6 +54,9 @@ def test_pods_are_told_of_shorter_vectors_and_those_that_encode_of_how_clicks_ar
 
 def test_the_longest_name_of_a_table_that_is_being_filled_fits_into_postgresql() -> None:
     target = Pgvector.model_validate(DATABASE | {"table": "t" * 38})
+    with pytest.raises(ValidationError, match="at most 38"):
+        Pgvector.model_validate(DATABASE | {"table": "t" * 39})
+    assert Pgvector.model_validate(DATABASE | {"schema": "s" * 40}).db_schema == "s" * 40
     assert len(target.table_of(NEW, Vectors(dimensions=4000, type="Float16")) + "_load") == 63
 
 
