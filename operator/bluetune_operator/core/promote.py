@@ -18,7 +18,7 @@ from bluetune_api.records import Manifest, digest_of
 from bluetune_operator.core.conditions import Status, shortened
 from bluetune_operator.core.model_import import manifest_problem
 from bluetune_operator.core.rollout import Failure
-from bluetune_operator.core.rollout_choice import Target, active, is_promotes
+from bluetune_operator.core.rollout_choice import Target, active, is_about
 from bluetune_operator.core.times import stamp
 
 CONDITION = "Promoted"
@@ -43,7 +43,7 @@ def recorded(status: EmbeddingModelStatus, serving: Serving | None, now: datetim
     if serving is None or promote is None:
         kept = [c for c in status.conditions or () if c.type != CONDITION]
         return status.model_copy(update={"promote": None, "conditions": kept if status.conditions else None})
-    if record is not None and is_promotes(record, promote):
+    if record is not None and is_about(record, promote):
         return status
     return status.model_copy(update={"promote": _without_a_rollout(promote, status, serving, now)})
 
@@ -156,7 +156,7 @@ def said_of(
     promote, record, rollout = serving.promote if serving else None, status.promote, status.rollout
     if serving is None or promote is None:
         return None
-    if record is not None and is_promotes(record, promote):
+    if record is not None and is_about(record, promote):
         if record.outcome != "Started":
             done = record.outcome == "Promoted"
             reason = known_reason(record.reason) or ("Promoted" if done else "RolloutFailed")

@@ -149,7 +149,7 @@ def unread(rollout: Rollout | None, tasks: Iterable[Task]) -> bool:
     )
 
 
-def is_promotes(record: PromoteStatus, promote: Promote | None) -> bool:
+def is_about(record: PromoteStatus, promote: Promote | None) -> bool:
     """Whether what was recorded is about what is asked for, by its value."""
     return promote is not None and (record.version, record.replaces) == (promote.version, promote.replaces)
 
@@ -180,7 +180,7 @@ def lost_right(
 def _withdrawn(rollout: Rollout, record: PromoteStatus | None, serving: Serving | None) -> Failure | None:
     if record is None or (record.outcome, record.version) != ("Started", rollout.to):
         return None
-    if serving is None or is_promotes(record, serving.promote):
+    if serving is None or is_about(record, serving.promote):
         return None
     return Failure("PromoteWithdrawn", "spec.serving.promote was removed or changed during the rollout")
 

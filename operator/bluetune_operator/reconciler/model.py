@@ -162,12 +162,12 @@ class ModelReconciler:
         now = self._context.clock()
         found = await self._judged(model, spec, recorded(status, spec.serving, now))
         status, verdict = settled(found.status, now), found.verdict
-        promoted = said_of(status, spec.serving, verdict.refused, verdict.problem)
+        said_of_promote = said_of(status, spec.serving, verdict.refused, verdict.problem)
         pods = self._context.cache.of_model(PODS, namespace_of(model), name_of(model))
         blocking = pods_that_block(pods, self._context.clock())  # the lock's reconciler looks whether there are others
         text = "the lock is not freed: " + "; ".join(trouble.message for trouble in blocking)
         stuck = Failure("PodStuck", shortened(text)) if blocking else None
-        return replace(found, status=status, verdict=replace(verdict, lock=lock, stuck=stuck, promoted=promoted))
+        return replace(found, status=status, verdict=replace(verdict, lock=lock, stuck=stuck, promoted=said_of_promote))
 
     async def _judged(self, model: Object, spec: EmbeddingModelSpec, status: EmbeddingModelStatus) -> Outcome:
         """What is this model's, and what blue serves: nothing that is another's is used."""
@@ -185,8 +185,8 @@ class ModelReconciler:
             )
         else:
             found = await self._used(Subject(model, spec, status, self._context.clock(), store), problem)
-            recorded = store is None or not hold.held or await self._live.record(model, store, found.status)
-            if not recorded or (store is not None and not hold.held):
+            was_recorded = store is None or not hold.held or await self._live.record(model, store, found.status)
+            if not was_recorded or (store is not None and not hold.held):
                 found = replace(found, after=min(RETRY_SECONDS if found.after is None else found.after, RETRY_SECONDS))
         return replace(found, verdict=replace(found.verdict, store_judged=hold.judged, store_unsafe=hold.unsafe))
 
@@ -316,10 +316,10 @@ class ModelReconciler:
             if blue.blocked is not None and due(status, serving) is not None:
                 after = None  # it goes before any task, and its version is looked for once it can begin
             else:
-                promoted = await promoted_version(subject)
-                refused = promoted if isinstance(promoted, Failure) else None
-                promoted = promoted if isinstance(promoted, Target) else None
-                status, after, away = await self._begin(subject, blue, target, promoted)
+                found = await promoted_version(subject)
+                refused = found if isinstance(found, Failure) else None
+                to_promote = found if isinstance(found, Target) else None
+                status, after, away = await self._begin(subject, blue, target, to_promote)
                 store_problem = store_problem or away
         served = self._rollouts.served(replace(subject, status=status), blue)
         status = status.model_copy(update={"blue": served})
@@ -348,7 +348,7 @@ class ModelReconciler:
         return replace(subject, status=await return_fields(self._context, subject, self._context.cache.all(MODELS)))
 
     async def _begin(
-        self, subject: Subject, blue: Blue, pinned: Target | None, promoted: Target | None
+        self, subject: Subject, blue: Blue, pinned: Target | None, to_promote: Target | None
     ) -> tuple[EmbeddingModelStatus, float | None, Failure | None]:
         """Begin a rollout if one is due: it is only written down now, and carried out from the next look on.
 
@@ -376,7 +376,7 @@ class ModelReconciler:
                 base=Target(status.base_version, status.base_digest),
                 request=request,
                 pinned=pinned,
-                promote=promoted,
+                promote=to_promote,
                 drifted=self._drifted(subject, blue),
             )
         )
@@ -391,7 +391,7 @@ class ModelReconciler:
             )
         else:
             rollout = self._rollouts.with_turn(subject, rollout)
-        if promoted is not None and (promote := subject.serving.promote) is not None:
+        if to_promote is not None and (promote := subject.serving.promote) is not None:
             return started(status, promote, rollout, subject.now), 0.0, None
         return status.model_copy(update={"rollout": rollout}), 0.0, None
 

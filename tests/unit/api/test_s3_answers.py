@@ -7,8 +7,10 @@ import pytest
 import urllib3
 from minio.error import S3Error
 
-from bluetune_api.objectstore import ObjectNotFound, StoreDenied, StoreError, StoreUnreachable
+from bluetune_api.objectstore import NoConditionalWrites, ObjectNotFound, StoreDenied, StoreError, StoreUnreachable
+from bluetune_api.s3 import S3Store
 from bluetune_api.s3_answers import Busy, Refused, checked, in_words, lacks_encryption, without_signatures
+from bluetune_api.store_location import StoreLocation
 
 SIGNED = "https://s3/b/k?X-Amz-Credential=AKIDEXAMPLE%2F2026&X-Amz-Security-Token=tok%2Fen&X-Amz-Signature=5d672d79c1"
 HEADER = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE\\n/20261130/us-east-1/s3/aws4_request, Signature=5d672d79c1"
@@ -108,5 +110,11 @@ def test_a_refusal_about_encryption_names_the_field_and_says_what_the_server_sai
         (b"", False),
     ],
 )
-def test_a_store_that_cannot_encrypt_is_told_from_one_without_conditional_writes(body: bytes, lacks: bool) -> None:
+def test_a_store_that_cannot_encrypt_is_told_from_one_without_conditional_writes(
+    body: bytes, lacks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert lacks_encryption(answer(501, body)) == lacks
+    store = S3Store(StoreLocation(endpoint="s:1", bucket="models"), access_key="a", secret_key="s", attempts=1)
+    monkeypatch.setattr(store, "_send", lambda *_: answer(501, body))
+    with pytest.raises(StoreDenied if lacks else NoConditionalWrites):
+        store.create("a", b"1")

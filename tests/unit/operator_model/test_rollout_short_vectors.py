@@ -15,7 +15,7 @@ from bluetune_operator.core.kinds import DEPLOYMENTS, JOBS
 from bluetune_operator.core.rollout_index import index_job
 from bluetune_operator.core.serving_patch import index_env_of
 from bluetune_operator.core.serving_record import asked_by
-from unit.operator_model.scene import ANOTHER, ANOTHER_DIGEST, NEW, OLD, Scene
+from unit.operator_model.scene import ANOTHER, ANOTHER_DIGEST, NEW, OLD, OLD_DIGEST, Scene
 from unit.operator_model.test_rollout_index import (
     DATABASE,
     METHOD,
@@ -223,6 +223,26 @@ def test_going_back_tells_the_table_that_the_version_before_had_and_not_one_that
     scene.edit(rollbackTo=NEW)
     scene.until("Reindex")
     assert scene.rollout["to"] == NEW, "the table of shorter vectors is still to be made"
+
+
+def test_serving_that_is_removed_during_a_rollout_leaves_the_table_that_the_version_before_had() -> None:
+    scene = rolling(PGVECTOR)
+    loaded(scene, "Wait", manifest=stored())
+    scene.roll()
+    scene.until("Done")
+    scene.edit(rollbackTo=OLD)
+    scene.until("Reindex")
+    scene.look(3)
+    scene.store.kept[store_layout.index_manifest(OLD)] = stored(version=OLD, digest=OLD_DIGEST)
+    for work, step in (("index", "Load"), ("load", "Wait")):
+        name = f"shop-{work}-{OLD.removeprefix('v')}"
+        scene.kube.put(JOBS, scene.kube.objects[JOBS.plural, name] | ended("Complete"))
+        scene.until(step)
+        scene.look(3)
+    assert table_of(scene) == f"public.docs_{OLD}"
+    scene.edit(serving=None)
+    scene.look()
+    assert (scene.told(), table_of(scene)) == (NEW, f"public.docs_{NEW}")
 
 
 def test_of_a_template_in_a_status_nothing_but_a_table_of_the_version_is_told() -> None:
