@@ -7,8 +7,10 @@ from pydantic import Field, StringConstraints
 from bluetune_api.base import ApiModel, Rule
 from bluetune_api.pods import KeyReference, PodTemplate
 
-SqlName = Annotated[str, StringConstraints(min_length=1, max_length=38, pattern=r"^[a-z_][a-z0-9_]*$")]
-"""A name of PostgreSQL that needs no quotes; with what stands behind it, a table's has 63 bytes at most."""
+SqlName = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[a-z_][a-z0-9_]*$")]
+"""A name of PostgreSQL that needs no quotes."""
+TableName = Annotated[SqlName, StringConstraints(max_length=38)]
+"""With what stands behind it, it has 63 bytes at most."""
 MOST_SHARDS = 256
 VectorType = Literal["Float32", "Float16", "Int8"]
 
@@ -32,9 +34,9 @@ class Vectors(ApiModel):
     type: VectorType = "Float32"
     """Of each number. Int8: the number divided by the index's scale, which is in its manifest, and rounded."""
     min_recall: Annotated[float, Field(ge=0, le=1)] = 0.9
-    """Least share of the ten nearest items by the version's own vectors that are among the ten nearest by the shorter
-    ones, as the mean of 200 clicked queries of the version's batch, or of 200 items where fewer than 20 were clicked.
-    Below it the rollout ends, and blue is as before."""
+    """Recall@10 of the shorter vectors: the share of the ten nearest items by the full vectors that the shorter ones
+    also find. It is the mean of 200 clicked queries of the version's batch. With fewer than 20 clicked queries, 200
+    items are searched for instead. Below it, the rollout ends."""
 
 
 class Pgvector(ApiModel):
@@ -43,7 +45,7 @@ class Pgvector(ApiModel):
     connection_secret_ref: KeyReference
     """Key of a Secret that holds the database's address with its password: `postgresql://user:password@host/database`.
     The user owns the tables, and so may create them in the schema."""
-    table: SqlName = "items"
+    table: TableName = "items"
     """Each version has a table of its own, `<table>_<version>`, with `index.vectors` `<table>_<version>_256h`: the
     dimensions, and h for Float16."""
     db_schema: Annotated[SqlName, Field(alias="schema")] = "public"

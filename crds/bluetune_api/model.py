@@ -199,7 +199,8 @@ class Serving(ApiModel):
     """Serve this version and stay with it until the field is removed."""
     promote: Promote | None = None
     """Roll a kept version out once, without the gate, after a person has read its report. Later tasks are promoted as
-    ever, and the field may stay. To ask for the same again, remove it first."""
+    ever, and the field may stay. To ask for the same again, remove it, wait until `status.promote` is gone, and set it
+    again."""
 
 
 def _of_different_names(spec: "EmbeddingModelSpec") -> bool:
@@ -295,6 +296,11 @@ class Rollout(StatusModel):
     """What the gate measured for the new version."""
     index_loss: IndexLoss | None = None
     """What the index's shorter vectors lose, with `serving.index.vectors`."""
+    index: ShortText | None = None
+    """Digest of what `serving.index` said of target and vectors when the rollout's Jobs had made the index. If they say
+    something else before the rollout ends, the index is made anew."""
+    touched_at: Timestamp | None = None
+    """When the index began to be made anew after the Deployment was told of the version: a failure then goes back."""
     attempt: Annotated[int, Field(ge=1)] | None = None
     """Tries in a row to roll this version out; failed ones are tried again later and later."""
     generation: Annotated[int, Field(ge=0)] | None = None
@@ -332,6 +338,8 @@ class ServedBy(StatusModel):
     """Its container that reads the version."""
     told: Told | None = None
     """What it was told last."""
+    told_before: Told | None = None
+    """What it was told of the version that the rollout under way may go back to."""
 
 
 class LockView(StatusModel):

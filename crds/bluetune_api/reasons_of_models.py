@@ -104,7 +104,7 @@ MODEL_GROUPS: tuple[Group, ...] = (
             ),
             "RecallTooLow": Entry(
                 "the HNSW index finds fewer of the nearest items than `index.target.pgvector.minRecall`, or the shorter"
-                " vectors than `index.vectors.minRecall`; which, is in the message",
+                " vectors than `index.vectors.minRecall`. The message says which",
                 "raise `hnsw.ef_search` of the database's user, keep more of the vectors, or lower that `minRecall`",
             ),
             "ReindexJobDeleted": Entry(
@@ -165,7 +165,7 @@ MODEL_GROUPS: tuple[Group, ...] = (
             "PromoteUnknown": Entry(
                 "the model had no current version when it first saw the field, as after its status was lost: whether"
                 " the version was promoted before is not known, and nothing is rolled out",
-                "to promote it, remove the field and set it anew",
+                "to promote it, remove the field, wait until `status.promote` is gone, and set it again",
             ),
             "PromoteWithdrawn": Entry(
                 "the field was removed or changed during its rollout; blue serves the version before again", ""

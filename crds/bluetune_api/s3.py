@@ -28,7 +28,7 @@ from bluetune_api.objectstore import (
     StoreError,
 )
 from bluetune_api.retries import no_progress, with_retries
-from bluetune_api.s3_answers import FAILURES, Busy, checked, in_words, retryable
+from bluetune_api.s3_answers import FAILURES, Busy, checked, in_words, lacks_encryption, retryable
 from bluetune_api.s3_signing import encryption_headers, signed_headers, without_query_signature
 from bluetune_api.s3_transfers import Download, Upload, part_bytes
 from bluetune_api.store_location import StoreLocation
@@ -243,7 +243,7 @@ class S3Store:
                     raise Busy("HTTP 409: another conditional write is under way")
                 # an earlier try may have written it, and only its answer was lost
                 return asked_again and self.get(key) == data
-            if response.status == 501:
+            if response.status == 501 and not lacks_encryption(response):
                 raise NoConditionalWrites(self.uri(""))
             checked(response)
             return True

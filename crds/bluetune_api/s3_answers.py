@@ -108,6 +108,18 @@ def in_words(error: Exception, where: str, attempts: int) -> StoreError:
     return StoreError(f"cannot {where}: {without_signatures(error)}")
 
 
+def lacks_encryption(response: urllib3.BaseHTTPResponse) -> bool:
+    """Whether a server says that it cannot encrypt as it was asked to."""
+    return _ERROR.match(response.data) is not None and _is_of_encryption(S3Error.fromxml(response))
+
+
+def _is_of_encryption(error: S3Error) -> bool:
+    """AWS names a right that is missing in the message alone, as of an AccessDenied; MinIO without keys says
+    NotImplemented."""
+    code, message = (error.code or "").lower(), (error.message or "").lower()
+    return code.startswith("kms") or "kms:" in message or (code == "notimplemented" and "encryption" in message)
+
+
 def _refused(error: S3Error, where: str, attempts: int) -> StoreError:
     code = error.code or "no code"
     if code in STALE_TOKEN:
@@ -121,9 +133,10 @@ def _refused(error: S3Error, where: str, attempts: int) -> StoreError:
             f"cannot {where}: {code}: {without_signatures(error.message)}; check spec.store.region and"
             " spec.store.endpoint: the bucket may be in another region"
         )
-    if code.lower().startswith("kms"):
+    if _is_of_encryption(error):
         return StoreDenied(
-            f"cannot {where}: {code}; check spec.store.encryption, and that the store's keys may use that KMS key"
+            f"cannot {where}: {code}: {without_signatures(error.message)}; check spec.store.encryption, and that the"
+            " store's keys may use that KMS key (kms:GenerateDataKey and kms:Decrypt)"
         )
     if code in DENIED:
         return StoreDenied(

@@ -46,13 +46,14 @@ def test_a_job_over_the_quota_waits_and_says_so_and_goes_on_when_there_is_room(
     world.batch(model="n")
     world.kubectl.apply(world.model("n", queueName="small"))
     world.until("emodel/n", lambda o: bool((o.get("status") or {}).get("current")), 90)
-    world.kubectl.apply(world.task("long", metadata={"train": "sleep:25"}))
+    world.kubectl.apply(world.task("long", metadata={"train": "sleep:120"}))
     world.until("job/long-train", lambda o: (o.get("status") or {}).get("active") == 1)
     world.kubectl.apply(world.task("next", "n"))
     world.ready_reason("next", "Queued", 60)
     said = world.until("ftt/next", lambda o: ": " in condition(o, "Ready")["message"] and o, 30)
     assert "insufficient unused quota for pods in flavor any" in condition(said, "Ready")["message"]
     assert condition(said, "DataValid")["message"] == condition(said, "Ready")["message"]
+    world.kubectl("patch", "ftt", "long", "--type=merge", "-p", '{"spec":{"cancel":true}}')
     assert condition(world.ended("next", 120), "Succeeded")["status"] == "True"
 
 

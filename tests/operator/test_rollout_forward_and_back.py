@@ -54,8 +54,8 @@ def test_what_a_person_promotes_is_rolled_out_once_and_a_task_afterwards(blue: B
         blue.until(lambda: blue.condition("Promoted").get("status") == "True")
         assert (blue.current(), blue.served()) == (refused, [refused])
         assert blue.kubectl("get", "emodel", "shop", "-o", "wide").split().count("Promoted") == 1
-        events = blue.kubectl("get", "events", "-o", "jsonpath={.items[*].reason}").split()
-        assert {"VersionNotFound", "RolloutStarted", "RolledOut", "Promoted"} <= set(events)
+        told = {"VersionNotFound", "RolloutStarted", "RolledOut", "Promoted"}  # after the status is written
+        blue.until(lambda: told <= set(blue.kubectl("get", "events", "-o", "jsonpath={.items[*].reason}").split()))
 
         blue.asking_task("monday", trained, digest)
         blue.until(lambda: blue.current() == trained)

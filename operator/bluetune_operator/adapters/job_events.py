@@ -18,7 +18,9 @@ MOST_REMEMBERED = 4096
 QUEUE_SECONDS, UNKNOWN_SECONDS = 30.0, 4.0
 """How long what a Workload says is believed, and that it says nothing yet."""
 NO_KUEUE_SECONDS = 300.0
-"""How long Workloads are not asked for after they could not be read."""
+"""How long Workloads are not asked for after there were none of them to read, or no right to."""
+IN_QUEUE = -1
+"""Instead of a number of pods."""
 
 
 class JobEvents:
@@ -27,7 +29,7 @@ class JobEvents:
     def __init__(self, kube: KubeApi) -> None:
         self._kube = kube
         self._told: OrderedDict[tuple[str, int], tuple[datetime, Trouble | None]] = OrderedDict()
-        """By the Job's uid and how many pods it had (-1: in a queue): until when it is believed, and what was said."""
+        """By the Job's uid and how many pods it had, or IN_QUEUE: until when it is believed, and what was said."""
         self._no_kueue_until: datetime | None = None
 
     async def why_no_pod(self, job: Object, pods: Sequence[Object], now: datetime) -> Trouble | None:
@@ -58,16 +60,20 @@ class JobEvents:
         return trouble
 
     async def _why_not_admitted(self, job: Object, now: datetime) -> Trouble | None:
-        key = uid_of(job), -1
+        key = uid_of(job), IN_QUEUE
         until, trouble = self._told.get(key, (now, None))
         if now < until or (self._no_kueue_until is not None and now < self._no_kueue_until):
             return trouble
         try:
             workloads = await self._workloads(job)
         except (ApiError, ApiUnavailable) as error:
-            self._no_kueue_until = now + timedelta(seconds=NO_KUEUE_SECONDS)
             logger.info("why Kueue does not admit Job %s is not known: %s", name_of(job), error)
-            return trouble
+            if not isinstance(error, ApiError) or error.status not in (403, 404):
+                return self._remembered(key, trouble, now + timedelta(seconds=UNKNOWN_SECONDS))
+            self._no_kueue_until = now + timedelta(seconds=NO_KUEUE_SECONDS)
+            for known in [known for known in self._told if known[1] == IN_QUEUE]:
+                del self._told[known]
+            return None
         trouble = not_admitted(job, workloads)
         seconds = QUEUE_SECONDS if trouble is not None else UNKNOWN_SECONDS
         return self._remembered(key, trouble, now + timedelta(seconds=seconds))

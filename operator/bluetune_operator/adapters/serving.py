@@ -13,6 +13,8 @@ from bluetune_operator.core.rollout import Answers
 from bluetune_operator.core.serving_answers import MOST_BYTES, vectors_problem, vectors_question, version_problem
 
 CONNECT_SECONDS, VERSION_SECONDS, ENCODE_SECONDS = 3.0, 5.0, 30.0
+NOT_UNDERSTOOD = frozenset({400, 404, 422})
+"""What servers of OpenAI's API say to a model's name or a path that they do not have."""
 AT_ONCE = 16
 """Pods of one model asked at the same time."""
 ALL_SECONDS = 60.0
@@ -74,6 +76,8 @@ class PodServers:
                     problem = vectors_problem(body, probe, verify)
             except _WrongAnswer as error:
                 problem = str(error)
+                if verify.api == "OpenAI" and error.status in NOT_UNDERSTOOD:
+                    problem += f"; see verify.model={verify.model!r} and verify.encodePath={verify.vectors_path!r}"
             except _NoAnswer as error:
                 return Answers(False, f"pod {name_of(pod)}: {asked}: {error}", "VerifyUnreachable")
         return Answers(problem is None, f"pod {name_of(pod)}: {asked}: {problem}" if problem else "")
@@ -99,7 +103,7 @@ class PodServers:
                 ssl=False,  # pods are asked by address, which no certificate names; kubelet's probes do the same
             ) as response:
                 if response.status != 200:
-                    raise _WrongAnswer(f"HTTP {response.status}")
+                    raise _WrongAnswer(f"HTTP {response.status}", response.status)
                 body = bytearray()
                 async for chunk in response.content.iter_chunked(1 << 16):
                     body += chunk
@@ -117,4 +121,8 @@ class _NoAnswer(Exception):
 
 
 class _WrongAnswer(Exception):
-    """It answered, and not what is asked for."""
+    """It answered, and not what is asked for; by which HTTP status, if that says so."""
+
+    def __init__(self, said: str, status: int | None = None) -> None:
+        super().__init__(said)
+        self.status = status

@@ -18,11 +18,11 @@ from bluetune_api.records import Manifest, digest_of
 from bluetune_operator.core.conditions import Status, shortened
 from bluetune_operator.core.model_import import manifest_problem
 from bluetune_operator.core.rollout import Failure
-from bluetune_operator.core.rollout_choice import Target, active, is_promotes
+from bluetune_operator.core.rollout_choice import Target, active, is_about
 from bluetune_operator.core.times import stamp
 
 CONDITION = "Promoted"
-AGAIN = "to ask for it again, remove spec.serving.promote and set it anew"
+AGAIN = "to ask for it again, remove spec.serving.promote, wait until status.promote is gone, and set it again"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def recorded(status: EmbeddingModelStatus, serving: Serving | None, now: datetim
     if serving is None or promote is None:
         kept = [c for c in status.conditions or () if c.type != CONDITION]
         return status.model_copy(update={"promote": None, "conditions": kept if status.conditions else None})
-    if record is not None and is_promotes(record, promote):
+    if record is not None and is_about(record, promote):
         return status
     return status.model_copy(update={"promote": _without_a_rollout(promote, status, serving, now)})
 
@@ -94,12 +94,11 @@ def version_of_store(
     digest = digest_of(manifest or b"")
     if (problem := manifest_problem(manifest, version, digest)) is not None:
         return Failure(problem.reason, f"spec.serving.promote.version: {problem.message}")
-    try:
-        found, first = (read_record(Manifest, data or b"", "operator") for data in (manifest, base))
-    except FormatTooNew as error:
-        return Failure("FormatTooNew", f"manifest.json of {version} or of the base cannot be read: {error}")
-    except RecordInvalid as error:
-        return Failure("VersionInvalid", f"manifest.json of {version} or of the base cannot be read: {error}")
+    found, first = _read(manifest or b"", f"of {version}"), _read(base, "of the model's base")
+    if isinstance(found, Failure):
+        return found
+    if isinstance(first, Failure):
+        return first
     folder = store_layout.version(version)
     broken = [file.path for file in found.files if sizes.get(folder + file.path) != file.size]
     if broken:
@@ -109,6 +108,17 @@ def version_of_store(
         bases = f"it descends from {found.base_uri or 'an unknown base'}, and this model from {first.base_uri}"
         return Failure("VersionOfAnotherModel", f"spec.serving.promote.version={version}: {bases}")
     return Target(version, digest)
+
+
+def _read(data: bytes | None, whose: str) -> Manifest | Failure:
+    if data is None:
+        return Failure("VersionNotFound", f"the store has no manifest.json {whose}; restore it")
+    try:
+        return read_record(Manifest, data, "operator")
+    except FormatTooNew as error:
+        return Failure("FormatTooNew", f"manifest.json {whose} cannot be read: {error}")
+    except RecordInvalid as error:
+        return Failure("VersionInvalid", f"manifest.json {whose} cannot be read: {error}")
 
 
 def started(status: EmbeddingModelStatus, promote: Promote, rollout: Rollout, now: datetime) -> EmbeddingModelStatus:
@@ -146,7 +156,7 @@ def said_of(
     promote, record, rollout = serving.promote if serving else None, status.promote, status.rollout
     if serving is None or promote is None:
         return None
-    if record is not None and is_promotes(record, promote):
+    if record is not None and is_about(record, promote):
         if record.outcome != "Started":
             done = record.outcome == "Promoted"
             reason = known_reason(record.reason) or ("Promoted" if done else "RolloutFailed")

@@ -8,7 +8,7 @@ A rollout ends whatever others do: each step has its timeout and all of them tog
 anything is done; and what others undo is done again only so often (`rollout_limits`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from typing import Literal
@@ -24,6 +24,9 @@ from bluetune_operator.core.rollout_record import (
     cause_of,
     changed,
     fight,
+    index_anew,
+    index_asked,
+    index_edited,
     noting,
     reason_of,
     saying,
@@ -151,6 +154,9 @@ def advance(rollout: Rollout, seen: Observed) -> Move:
         return failed(
             rollout, _too_long(rollout, seen, serving, f"the rollout did not end within {limit:.0f} s"), seen.now
         )
+    if rollout.step != "Reindex" and index_edited(rollout, serving):
+        action = Action.DELETE_REINDEX if rollout.step in WORKS else None
+        return Move(index_anew(rollout, seen.now), action, SOON)
     match rollout.step:
         case "Reindex" | "Load":
             return _work(rollout, seen, serving)
@@ -175,12 +181,12 @@ def _queued(rollout: Rollout, seen: Observed) -> Move:
 
 def failed(rollout: Rollout, failure: Failure, now: datetime) -> Move:
     """End a rollout that cannot go on: at once if blue was not touched, else by way of the version before."""
-    if rollout.step in WORKS or rollout.source is None or rollout.source == rollout.to:
-        action = Action.DELETE_REINDEX if rollout.step in WORKS else None
+    action = Action.DELETE_REINDEX if rollout.step in WORKS else None
+    if not (touched(rollout) or rollout.step == "Patch") or rollout.source in (None, rollout.to):
         return Move(_ended(rollout, failure, now).rollout, action, SOON)
     message = f"{failure.message}{BACK}{rollout.source}"
     back = at_step(rollout, "RollingBack", now, message, failure.reason)
-    return Move(back.model_copy(update={"undone": None, "acted_at": None}), None, SOON)
+    return Move(back.model_copy(update={"undone": None, "acted_at": None}), action, SOON)
 
 
 def refused(rollout: Rollout, failure: Failure, now: datetime) -> Move:
@@ -241,12 +247,12 @@ def _work(rollout: Rollout, seen: Observed, serving: Serving) -> Move:
     if limit is None:
         return _after_work(rollout, serving, now)
     if job is not None and job.owner == "Other":
-        return _ended(rollout, Failure("NameTaken", job.message), now)
+        return _given_up(rollout, Failure("NameTaken", job.message), now)
     if job is not None and job.of_this_rollout and job.state == "Complete":
         found = rollout if job.loss is None else rollout.model_copy(update={"index_loss": job.loss})
         return _after_work(found, serving, now)
     if job is not None and job.of_this_rollout and job.state == "Failed":  # it is kept, for its log
-        return _ended(rollout, Failure(job.reason, f"the {name} failed: {job.message}"), now)
+        return _given_up(rollout, Failure(job.reason, f"the {name} failed: {job.message}"), now)
     if elapsed(rollout.step_started_at, now, seen.watched.step) > limit:
         field = "index" if serving.index is not None else "reindex"
         text = f"the {name} did not end within {field}.timeoutSeconds={limit}"
@@ -260,6 +266,11 @@ def _work(rollout: Rollout, seen: Observed, serving: Serving) -> Move:
         return Move(saying(rollout, f"removing the {name} of an earlier rollout"), Action.DELETE_REINDEX, WATCHING)
     said = saying(rollout, job.message or f"the {name} is running")
     return Move(said if said.acted_at else acted(said, now), None, WATCHING)
+
+
+def _given_up(rollout: Rollout, failure: Failure, now: datetime) -> Move:
+    """End a rollout by its Job, which stays."""
+    return replace(failed(rollout, failure, now), action=None)
 
 
 def _make_job(rollout: Rollout, name: str, now: datetime) -> Move:
@@ -279,7 +290,7 @@ def _make_job(rollout: Rollout, name: str, now: datetime) -> Move:
 
 def _after_work(rollout: Rollout, serving: Serving, now: datetime) -> Move:
     """On to the next Job, or to the Deployment."""
-    fresh = rollout.model_copy(update={"undone": None, "acted_at": None})
+    fresh = rollout.model_copy(update={"undone": None, "acted_at": None, "index": index_asked(serving)})
     loads = rollout.step == "Reindex" and work_seconds("Load", serving) is not None
     return Move(at_step(fresh, "Load" if loads else "Patch", now, None), None, SOON)
 
@@ -288,7 +299,7 @@ def _patch(rollout: Rollout, seen: Observed, serving: Serving) -> Move:
     blue, now = seen.blue, seen.now
     if blue.found and blue.matches:
         return Move(at_step(rollout, "Wait", now, None), None, SOON)
-    replaces = rollout.source not in (None, rollout.to) and rollout.acted_at is None
+    replaces = rollout.source not in (None, rollout.to) and not touched(rollout)
     if blue.found and blue.scaled_down and replaces:
         # nobody serves the version before, and pods that start meanwhile shall: blue is left as it is
         return _asleep(rollout, seen)

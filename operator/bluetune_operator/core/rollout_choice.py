@@ -10,6 +10,7 @@ from bluetune_api.model import CurrentVersion, EmbeddingModelStatus, Rollout, Se
 from bluetune_api.promote import Promote, PromoteStatus
 from bluetune_operator.core.kinds import condition, condition_status, is_deleting, name_of, uid_of
 from bluetune_operator.core.rollout import Failure
+from bluetune_operator.core.rollout_record import index_asked
 from bluetune_operator.core.times import seconds_since, stamp
 from bluetune_operator.core.unreadable_status import says_unreadable
 
@@ -148,7 +149,7 @@ def unread(rollout: Rollout | None, tasks: Iterable[Task]) -> bool:
     )
 
 
-def is_promotes(record: PromoteStatus, promote: Promote | None) -> bool:
+def is_about(record: PromoteStatus, promote: Promote | None) -> bool:
     """Whether what was recorded is about what is asked for, by its value."""
     return promote is not None and (record.version, record.replaces) == (promote.version, promote.replaces)
 
@@ -179,7 +180,7 @@ def lost_right(
 def _withdrawn(rollout: Rollout, record: PromoteStatus | None, serving: Serving | None) -> Failure | None:
     if record is None or (record.outcome, record.version) != ("Started", rollout.to):
         return None
-    if serving is None or is_promotes(record, serving.promote):
+    if serving is None or is_about(record, serving.promote):
         return None
     return Failure("PromoteWithdrawn", "spec.serving.promote was removed or changed during the rollout")
 
@@ -234,6 +235,7 @@ def _begin(s: Situation, target: Target) -> Choice:
     current = s.status.current.version if s.status.current else None
     again = current == target.version and last is not None  # without any rollout before, there is no index yet
     source: dict[str, Any] = {"from": current}  # a word of Python's
+    first = _first_step(s, again=again)
     return Choice(
         Rollout(
             **source,
@@ -241,7 +243,8 @@ def _begin(s: Situation, target: Target) -> Choice:
             digest=target.digest,
             task_uid=target.task_uid,
             task=target.task,
-            step=_first_step(s, again=again),
+            step=first,
+            index=index_asked(s.serving) if first == "Patch" else None,
             started_at=stamp(s.now),
             step_started_at=stamp(s.now),
             message="the Deployment no longer serves the current version" if again else None,

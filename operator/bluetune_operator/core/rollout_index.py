@@ -27,7 +27,8 @@ from bluetune_operator.core.kinds import (
     uid_of,
 )
 from bluetune_operator.core.rollout import Failure, JobView
-from bluetune_operator.core.rollout_reindex import KEPT_SECONDS, ROLLOUT_ANNOTATION, is_of, owner_view
+from bluetune_operator.core.rollout_record import index_asked
+from bluetune_operator.core.rollout_reindex import INDEX_ANNOTATION, KEPT_SECONDS, ROLLOUT_ANNOTATION, is_of, owner_view
 
 Json = Mapping[str, Any]
 Work = Literal["index", "load"]
@@ -51,9 +52,20 @@ def work_name(model: str, work: Work, version: str) -> str:
     return f"{model}-{work}-{version.removeprefix('v')}"
 
 
-def run_of(rollout: Rollout) -> str:
-    """What the rollout's pods share: the catalogue as the first of them saw it."""
-    return hashlib.sha256(f"{rollout.to} {rollout.started_at}".encode()).hexdigest()[:16]
+def run_of(rollout: Rollout, asked: str) -> str:
+    """What the rollout's pods that make one index share: the catalogue as the first of them saw it.
+
+    Args:
+        rollout: theirs.
+        asked: `index_asked` of the model's serving.
+    """
+    return hashlib.sha256(f"{rollout.to} {rollout.started_at} {asked}".encode()).hexdigest()[:16]
+
+
+def asked_of(spec: EmbeddingModelSpec) -> str:
+    """`index_asked` of a model that is served."""
+    assert spec.serving is not None  # noqa: S101 - the rollout's caller looked
+    return index_asked(spec.serving)
 
 
 def unfit(method: FineTuningMethodSpec | None) -> Failure | None:
@@ -88,7 +100,7 @@ def index_plan(
         index=IndexPlan(
             version=rollout.to,
             digest=rollout.digest,
-            run=run_of(rollout),
+            run=run_of(rollout, asked_of(spec)),
             shards=index.shards,
             vectors=index.vectors,
             pgvector=index.target.pgvector if load else None,
@@ -124,7 +136,7 @@ def index_job(
             if work == "index"
             else cpu_template(training, method.cpu_pod_template if method else None),
             gpu=work == "index",
-            annotations={ROLLOUT_ANNOTATION: rollout.started_at},
+            annotations={ROLLOUT_ANNOTATION: rollout.started_at, INDEX_ANNOTATION: asked_of(spec)},
             plan=index_plan(model, spec, index, method, rollout),
             shards=index.shards if work == "index" else None,
             secrets={DATABASE: pgvector.connection_secret_ref} if work == "load" and pgvector else {},
@@ -135,14 +147,21 @@ def index_job(
 
 
 def index_view(
-    job: Json | None, pods: Sequence[Object], rollout: Rollout, refused: Trouble | None, model: Json, now: datetime
+    job: Json | None,
+    pods: Sequence[Object],
+    rollout: Rollout,
+    refused: Trouble | None,
+    model: Json,
+    now: datetime,
+    asked: str,
 ) -> JobView | None:
-    """The Job of the step as the rollout sees it; `pods` are its pods, `refused` is why it gets none."""
+    """The Job of the step as the rollout sees it; `pods` are its pods, `refused` is why it gets none, `asked` is
+    `index_asked` of the model's serving."""
     if job is None:
         return None
     if (others := owner_view(job, model)) is not None:
         return others
-    ours = is_of(rollout, job)
+    ours = is_of(rollout, job, asked)
     state = job_state(dict(job), pods, now)
     if state.state == "Failed":
         # the Job stops the pods of the other shards, so that the last one to end need not be the one to blame

@@ -3,9 +3,11 @@
 from datetime import datetime
 from typing import Literal
 
-from bluetune_api.model import Rollout
+from bluetune_api.index_target import Pgvector, Vectors
+from bluetune_api.model import Rollout, Serving
 from bluetune_api.reasons import Reason, known_reason
 from bluetune_operator.core.conditions import shortened
+from bluetune_operator.core.digests import digest_of_parts
 from bluetune_operator.core.rollout_limits import MOST_UNDONE
 from bluetune_operator.core.times import stamp
 
@@ -33,9 +35,38 @@ def back_message(rollout: Rollout, progress: str) -> str:
 
 def touched(rollout: Rollout) -> bool:
     """Whether the Deployment may tell the new version already."""
-    return rollout.step in ("Wait", "Verify", "Promote", "RollingBack") or (
-        rollout.step == "Patch" and rollout.acted_at is not None
-    )
+    if rollout.step in ("Wait", "Verify", "Promote", "RollingBack") or rollout.touched_at is not None:
+        return True
+    return rollout.step == "Patch" and rollout.acted_at is not None
+
+
+def index_asked(serving: Serving) -> str:
+    """Digest of what `serving.index` says of the index that servers read: where it is, and what its vectors are. How
+    much shorter vectors may lose changes neither."""
+    index = serving.index
+    if index is None:
+        return digest_of_parts(None)
+    target, vectors = index.target, index.vectors
+    if target.pgvector is not None:
+        least = Pgvector.model_fields["min_recall"].default
+        target = target.model_copy(update={"pgvector": target.pgvector.model_copy(update={"min_recall": least})})
+    if vectors is not None:
+        vectors = vectors.model_copy(update={"min_recall": Vectors.model_fields["min_recall"].default})
+    return digest_of_parts(target, vectors)
+
+
+def index_edited(rollout: Rollout, serving: Serving) -> bool:
+    """Whether `serving.index` asks for another index than the rollout has made. Rollouts that an earlier release began
+    do not say what they have made."""
+    return rollout.index is not None and rollout.index != index_asked(serving)
+
+
+def index_anew(rollout: Rollout, now: datetime) -> Rollout:
+    """It makes its index anew, before the Deployment is told of that."""
+    touched_at = rollout.touched_at or (stamp(now) if touched(rollout) else None)
+    text = "serving.index was changed after the rollout had made the index: it is made anew"
+    fresh = {"index": None, "index_loss": None, "undone": None, "acted_at": None, "touched_at": touched_at}
+    return at_step(rollout.model_copy(update=fresh), "Reindex", now, text)
 
 
 def acted(rollout: Rollout, now: datetime) -> Rollout:

@@ -30,6 +30,8 @@ Json = Mapping[str, Any]
 
 ROLLOUT_ANNOTATION = "bluetune.dev/rollout"
 """When the rollout that made the Job began: a Job of an earlier try is told from this one's by it."""
+INDEX_ANNOTATION = "bluetune.dev/index"
+"""Digest of what `serving.index` said of target and vectors when the Job was made."""
 
 
 KEPT_SECONDS = 86400
@@ -161,9 +163,12 @@ def job_view(
     return JobView("Failed", ours, "; ".join([said, *_last_words(pods)]))
 
 
-def is_of(rollout: Rollout, job: Json) -> bool:
-    """Whether a Job was made for this rollout, and stays."""
+def is_of(rollout: Rollout, job: Json, index: str | None = None) -> bool:
+    """Whether a Job was made for this rollout, and stays; one of bluetune's index, also whether it makes the one that
+    is asked for. A Job that an earlier release made does not say so."""
     annotations = job["metadata"].get("annotations") or {}
+    if index is not None and annotations.get(INDEX_ANNOTATION, index) != index:
+        return False
     return annotations.get(ROLLOUT_ANNOTATION) == rollout.started_at and not job["metadata"].get("deletionTimestamp")
 
 

@@ -20,6 +20,7 @@ FIELD_MANAGER = "bluetune-serving"
 VERSION_ANNOTATION, DIGEST_ANNOTATION = "bluetune.dev/version", "bluetune.dev/digest"
 FETCHER, MODEL_VOLUME, TMP_VOLUME, CA_VOLUME = "bluetune-fetch", "bluetune-model", "bluetune-tmp", "bluetune-ca"
 CA_FOLDER = "/etc/bluetune-ca"
+INDEX_URI, INDEX_TABLE = "BLUETUNE_INDEX_URI", "BLUETUNE_INDEX_TABLE"
 
 Json = Mapping[str, Any]
 
@@ -42,18 +43,24 @@ def fetcher_of(config: Config) -> Fetcher:
 
 
 def serving_patch(
-    serving: Serving, store: StoreSpec, namespace: str, version: str, digest: str, fetcher: Fetcher
+    serving: Serving,
+    store: StoreSpec,
+    namespace: str,
+    version: str,
+    digest: str,
+    fetcher: Fetcher,
+    index_env: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """The apply configuration of a version: every field that bluetune owns, and no other.
 
     Server-side apply removes what an earlier configuration owned and this one leaves out, so changing `delivery` is
-    clean.
+    clean. `index_env` are the variables that say where the version's index is, if it is not where `serving.index` says.
     """
     env = [
         {"name": "BLUETUNE_VERSION", "value": version},
         {"name": "BLUETUNE_URI", "value": store.uri(store_layout.version(version))},
         {"name": "BLUETUNE_DIGEST", "value": digest},
-        *_index_env(serving, store, version),
+        *(_index_env(serving, store, version) if index_env is None else index_env),
     ]
     container: dict[str, Any] = {"name": serving.container, "env": env}
     pod: dict[str, Any] = {"containers": [container]}
@@ -80,11 +87,32 @@ def _index_env(serving: Serving, store: StoreSpec, version: str) -> list[dict[st
     """Where the index of a version is."""
     if serving.index is None:
         return []
-    env = [{"name": "BLUETUNE_INDEX_URI", "value": store.uri(store_layout.index(version))}]
+    env = [_index_uri(store, version)]
     if (pgvector := serving.index.target.pgvector) is not None:
         table = pgvector.table_of(version, serving.index.vectors)
-        env.append({"name": "BLUETUNE_INDEX_TABLE", "value": f"{pgvector.db_schema}.{table}"})
+        env.append({"name": INDEX_TABLE, "value": f"{pgvector.db_schema}.{table}"})
     return env
+
+
+def index_env_of(template: Json, store: StoreSpec, version: str) -> list[dict[str, Any]] | None:
+    """Where the index of a version is, by a pod template that bluetune wrote before; None if that cannot be told.
+
+    Of the template, only the table is taken, and only if it is the name of one of the version's.
+    """
+    containers = (template.get("spec") or {}).get("containers") or ()
+    said = {one.get("name"): one.get("value") for each in containers for one in each.get("env") or ()}
+    if INDEX_URI not in said:
+        return []
+    env = [_index_uri(store, version)]
+    if (table := said.get(INDEX_TABLE)) is None:
+        return env
+    if re.fullmatch(rf"[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*_{version}(_[0-9]*h?)?", str(table)) is None:
+        return None
+    return [*env, {"name": INDEX_TABLE, "value": table}]
+
+
+def _index_uri(store: StoreSpec, version: str) -> dict[str, Any]:
+    return {"name": INDEX_URI, "value": store.uri(store_layout.index(version))}
 
 
 def _fetch_container(serving: Serving, store: StoreSpec, version: str, digest: str, fetcher: Fetcher) -> dict[str, Any]:

@@ -3,14 +3,15 @@
 Whether a Deployment has lost its version is judged by what was written into it, and not by what this release would
 write: another release may say the same in other fields, and an upgrade of bluetune must not restart every blue
 Deployment. What this release would write goes in with the next version, or when the Deployment is told anew. The record
-is compared with, and never written: whoever can write a status says nothing in a Deployment by it.
+is compared with, and not written: whoever can write a status says nothing in a Deployment by it, but for which of a
+version's tables is read once a rollout goes back to it.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bluetune_api.model import Serving, Told
+from bluetune_api.model import Rollout, ServedBy, Serving, Told
 from bluetune_api.store_location import StoreSpec
 from bluetune_operator.core.digests import digest_of_parts
 from bluetune_operator.core.kinds import Object
@@ -43,6 +44,20 @@ def wanted_of(version: str, digest: str, asked: str, patch: Object, told: Told |
     """With the record, if that is about the same version and spec."""
     same = told is not None and (told.version, told.digest, told.asked) == (version, digest, asked)
     return Wanted(version, digest, asked, patch, told if same else None)
+
+
+def told_before(rollout: Rollout | None, blue: ServedBy | None, now: Told | None) -> Told | None:
+    """What to keep of the version that a rollout under way may go back to, until it ends.
+
+    Args:
+        rollout: the model's, as it will be written.
+        blue: what was kept so far.
+        now: what the Deployment is told, as it will be written.
+    """
+    if rollout is None or rollout.step in ("Done", "Failed") or blue is None or rollout.source == rollout.to:
+        return None
+    kept = (now, blue.told, blue.told_before)
+    return next((told for told in kept if told is not None and told.version == rollout.source), None)
 
 
 def asked_by(serving: Serving, store: StoreSpec) -> str:

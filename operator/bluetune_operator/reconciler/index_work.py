@@ -6,7 +6,7 @@ from datetime import datetime
 from bluetune_api import store_layout
 from bluetune_api.index_records import IndexProgress
 from bluetune_api.index_target import Index
-from bluetune_api.model import EmbeddingModelSpec, Rollout
+from bluetune_api.model import EmbeddingModelSpec, Rollout, Serving
 from bluetune_api.objectstore import StoreError
 from bluetune_api.reading import RecordProblem, read_record
 from bluetune_operator.adapters.store import AsyncStore, problem_of
@@ -22,6 +22,7 @@ from bluetune_operator.core.rollout_index import (
     whole_index,
     work_of,
 )
+from bluetune_operator.core.rollout_record import index_asked
 from bluetune_operator.reconciler.base import Context
 from bluetune_operator.reconciler.model_import import method_of
 
@@ -47,7 +48,7 @@ class IndexWork:
         return index_job(model, spec, index, method, rollout, self._context.config)
 
     async def judged(
-        self, view: JobView, job: Object, rollout: Rollout, index: Index, store: AsyncStore | None, now: datetime
+        self, view: JobView, job: Object, rollout: Rollout, serving: Serving, store: AsyncStore | None, now: datetime
     ) -> JobView:
         """The Job as it was seen, with what the store says: of one that ended well whether there is an index, of one
         that is at work how far it is."""
@@ -57,7 +58,7 @@ class IndexWork:
             self._told.pop(uid_of(job), None)
             return await self._whole(view, rollout, store)
         if view.state == "Running" and not view.message and store is not None:
-            return replace(view, message=await self._progress(job, rollout, index, store, now))
+            return replace(view, message=await self._progress(job, rollout, serving, store, now))
         return view
 
     async def _whole(self, view: JobView, rollout: Rollout, store: AsyncStore | None) -> JobView:
@@ -71,15 +72,15 @@ class IndexWork:
             return replace(view, state="Failed", message=found.message, reason=found.reason)
         return replace(view, loss=loss_of(found))
 
-    async def _progress(self, job: Object, rollout: Rollout, index: Index, store: AsyncStore, now: datetime) -> str:
+    async def _progress(self, job: Object, rollout: Rollout, serving: Serving, store: AsyncStore, now: datetime) -> str:
         """How far the pods are; what they said before, if that is not long ago or the store is away."""
         before = self._told.get(uid_of(job))
         if before is not None and (now - before[0]).total_seconds() < READ_SECONDS:
             return before[1]
         done = int((job.get("status") or {}).get("succeeded") or 0)
-        shards = index.shards if work_of(rollout) == "index" else 1
+        shards = serving.index.shards if serving.index is not None and work_of(rollout) == "index" else 1
         try:
-            said = progress_words(await _told(store, rollout), done, shards)
+            said = progress_words(await _told(store, rollout, serving), done, shards)
         except StoreError:
             said = before[1] if before is not None else ""
         self._told = {uid: told for uid, told in self._told.items() if (now - told[0]).total_seconds() < 3600}
@@ -87,10 +88,10 @@ class IndexWork:
         return said
 
 
-async def _told(store: AsyncStore, rollout: Rollout) -> list[IndexProgress]:
+async def _told(store: AsyncStore, rollout: Rollout, serving: Serving) -> list[IndexProgress]:
     """What the pods said last, of those that are not done."""
     found: list[IndexProgress] = []
-    folder = store_layout.index_progress(rollout.to, run_of(rollout))
+    folder = store_layout.index_progress(rollout.to, run_of(rollout, index_asked(serving)))
     for info in sorted(await store.objects(folder), key=lambda one: -one.modified)[:MOST_READ]:
         data = await store.get_or_none(info.key)
         try:

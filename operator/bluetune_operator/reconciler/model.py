@@ -49,7 +49,7 @@ from bluetune_operator.core.model_verdict import (
     serving_verdict,
     with_verdict,
 )
-from bluetune_operator.core.promote import recorded, said_of, settled, started
+from bluetune_operator.core.promote import due, recorded, said_of, settled, started
 from bluetune_operator.core.references import unreadable
 from bluetune_operator.core.retention import is_due
 from bluetune_operator.core.rollout import Failure, abandoned
@@ -163,12 +163,12 @@ class ModelReconciler:
         now = self._context.clock()
         found = await self._judged(model, spec, recorded(status, spec.serving, now))
         status, verdict = settled(found.status, now), found.verdict
-        promoted = said_of(status, spec.serving, verdict.refused, verdict.problem)
+        said_of_promote = said_of(status, spec.serving, verdict.refused, verdict.problem)
         pods = self._context.cache.of_model(PODS, namespace_of(model), name_of(model))
         blocking = pods_that_block(pods, self._context.clock())  # the lock's reconciler looks whether there are others
         text = "the lock is not freed: " + "; ".join(trouble.message for trouble in blocking)
         stuck = Failure("PodStuck", shortened(text)) if blocking else None
-        return replace(found, status=status, verdict=replace(verdict, lock=lock, stuck=stuck, promoted=promoted))
+        return replace(found, status=status, verdict=replace(verdict, lock=lock, stuck=stuck, promoted=said_of_promote))
 
     async def _judged(self, model: Object, spec: EmbeddingModelSpec, status: EmbeddingModelStatus) -> Outcome:
         """What is this model's, and what blue serves: nothing that is another's is used."""
@@ -186,8 +186,8 @@ class ModelReconciler:
             )
         else:
             found = await self._used(Subject(model, spec, status, self._context.clock(), store), problem)
-            recorded = store is None or not hold.held or await self._live.record(model, store, found.status)
-            if not recorded or (store is not None and not hold.held):
+            was_recorded = store is None or not hold.held or await self._live.record(model, store, found.status)
+            if not was_recorded or (store is not None and not hold.held):
                 found = replace(found, after=min(RETRY_SECONDS if found.after is None else found.after, RETRY_SECONDS))
         return replace(found, verdict=replace(found.verdict, store_judged=hold.judged, store_unsafe=hold.unsafe))
 
@@ -314,11 +314,14 @@ class ModelReconciler:
             pinned = await self._pinned(subject)
             pin_problem = pinned if isinstance(pinned, Failure) else None
             target = pinned if isinstance(pinned, Target) else None
-            promoted = await promoted_version(subject)
-            refused = promoted if isinstance(promoted, Failure) else None
-            promoted = promoted if isinstance(promoted, Target) else None
-            status, after, away = await self._begin(subject, blue, target, promoted)
-            store_problem = store_problem or away
+            if blue.blocked is not None and due(status, serving) is not None:
+                after = None  # it goes before any task, and its version is looked for once it can begin
+            else:
+                found = await promoted_version(subject)
+                refused = found if isinstance(found, Failure) else None
+                to_promote = found if isinstance(found, Target) else None
+                status, after, away = await self._begin(subject, blue, target, to_promote)
+                store_problem = store_problem or away
         served = self._rollouts.served(replace(subject, status=status), blue)
         status = status.model_copy(update={"blue": served})
         facts = ServingFacts(
@@ -346,7 +349,7 @@ class ModelReconciler:
         return replace(subject, status=await return_fields(self._context, subject, self._context.cache.all(MODELS)))
 
     async def _begin(
-        self, subject: Subject, blue: Blue, pinned: Target | None, promoted: Target | None
+        self, subject: Subject, blue: Blue, pinned: Target | None, to_promote: Target | None
     ) -> tuple[EmbeddingModelStatus, float | None, Failure | None]:
         """Begin a rollout if one is due: it is only written down now, and carried out from the next look on.
 
@@ -374,7 +377,7 @@ class ModelReconciler:
                 base=Target(status.base_version, status.base_digest),
                 request=request,
                 pinned=pinned,
-                promote=promoted,
+                promote=to_promote,
                 drifted=self._drifted(subject, blue),
             )
         )
@@ -389,7 +392,7 @@ class ModelReconciler:
             )
         else:
             rollout = self._rollouts.with_turn(subject, rollout)
-        if promoted is not None and (promote := subject.serving.promote) is not None:
+        if to_promote is not None and (promote := subject.serving.promote) is not None:
             return started(status, promote, rollout, subject.now), 0.0, None
         return status.model_copy(update={"rollout": rollout}), 0.0, None
 

@@ -35,6 +35,7 @@ from bluetune_operator.core.rollout import (
 )
 from bluetune_operator.core.rollout_choice import active, promoted
 from bluetune_operator.core.rollout_index import index_view, work_name, work_of
+from bluetune_operator.core.rollout_record import index_asked
 from bluetune_operator.core.rollout_reindex import job_view, reindex_job, reindex_name, template_problem
 from bluetune_operator.core.rollout_turns import queued
 from bluetune_operator.core.serving_answers import as_sent
@@ -43,11 +44,12 @@ from bluetune_operator.core.serving_patch import (
     FIELD_MANAGER,
     cannot_patch,
     fetcher_of,
+    index_env_of,
     serving_patch,
     unsafe,
 )
 from bluetune_operator.core.serving_pods import blue_view, label_selector, own_pods, serving_pods
-from bluetune_operator.core.serving_record import Wanted, asked_by, told_now, wanted_of
+from bluetune_operator.core.serving_record import Wanted, asked_by, told_before, told_now, wanted_of
 from bluetune_operator.core.workloads import pods_of
 from bluetune_operator.reconciler.base import Context
 from bluetune_operator.reconciler.index_work import IndexWork
@@ -123,6 +125,19 @@ class Rollouts:
         told = subject.status.blue.told if subject.status.blue is not None else None
         return wanted_of(version, digest, asked_by(serving, store), patch, told)
 
+    def wanted_back(self, subject: Subject, version: str, digest: str) -> Wanted:
+        """The fields for the version that a rollout goes back to: its index is where it was, also if `serving.index`
+        was edited since, as there need not be one of it as that is now."""
+        wanted, blue = self.wanted(subject, version, digest), subject.status.blue
+        before = blue.told_before if blue is not None else None
+        if before is None or (before.version, before.digest) != (version, digest) or before.asked == wanted.asked:
+            return wanted
+        serving, store, namespace = subject.serving, subject.spec.store, namespace_of(subject.model)
+        if (env := index_env_of(before.template, store, version)) is None:
+            return wanted
+        patch = serving_patch(serving, store, namespace, version, digest, fetcher_of(self._context.config), env)
+        return Wanted(version, digest, before.asked, patch, before)
+
     def served(self, subject: Subject, blue: Blue) -> ServedBy:
         """The Deployment and what it is told, as the status keeps it."""
         serving, status, versions = subject.serving, subject.status, dict[str, str]()
@@ -133,8 +148,11 @@ class Rollouts:
             versions.setdefault(status.current.version, status.current.digest)
         candidates = [self.wanted(subject, version, digest) for version, digest in versions.items()]
         before = status.blue or ServedBy(deployment=serving.deployment, container=serving.container)
+        if (last := before.told_before) is not None:
+            candidates.append(self.wanted_back(subject, last.version, last.digest))
         told = told_now(blue.deployment, before.told, candidates)
-        return before.model_copy(update={"container": serving.container, "told": told})
+        kept = told_before(status.rollout, before, told)
+        return before.model_copy(update={"container": serving.container, "told": told, "told_before": kept})
 
     def forget(self, model: Object) -> None:
         """No rollout of the model is under way."""
@@ -154,7 +172,7 @@ class Rollouts:
         if target is None:
             return _progress(subject, advance(rollout, Observed(subject.now, subject.serving, watched)))
         version, digest = target
-        patch = self.wanted(subject, version, digest).patch
+        wanted = (self.wanted_back if rollout.step == "RollingBack" else self.wanted)(subject, version, digest)
         job = await self._job(subject, rollout) if rollout.step in WORKS else None
         seen = Observed(
             now=subject.now,
@@ -162,9 +180,9 @@ class Rollouts:
             watched=watched,
             abort=abort,
             job=await self._job_view(subject, rollout, job) if job is not None else None,
-            blue=blue_view(blue.deployment, blue.pods, patch, blue.blocked, subject.now),
+            blue=blue_view(blue.deployment, blue.pods, wanted.patch, blue.blocked, subject.now),
         )
-        if self.wanted(subject, version, digest).is_told(blue.deployment):  # in the words of another release, too
+        if wanted.is_told(blue.deployment):  # in the words of another release, too
             seen = replace(seen, blue=replace(seen.blue, matches=True))
         move = advance(rollout, seen)
         match move.action:
@@ -181,7 +199,7 @@ class Rollouts:
                 problem = await self.cannot_serve(subject, version, digest)
                 if (instead := look_verdict(rollout, problem, subject.now)) is not None:
                     return _progress(subject, instead)
-                return _progress(subject, await self._apply(subject, blue, patch, move))
+                return _progress(subject, await self._apply(subject, blue, wanted.patch, move))
             case Action.ASK:
                 answers = await self._ask(subject, blue, version, digest)
                 return _progress(subject, answered(move.rollout, answers, seen))
@@ -225,8 +243,11 @@ class Rollouts:
         refused = await self._context.job_events.why_no_pod(job, pods, subject.now)
         if index is None:
             return job_view(job, pods, rollout, refused, subject.model)
-        view = index_view(job, pods, rollout, refused, subject.model, subject.now)
-        return await self._index_work.judged(view, job, rollout, index, subject.store, subject.now) if view else None
+        asked = index_asked(subject.serving)
+        view = index_view(job, pods, rollout, refused, subject.model, subject.now, asked)
+        if view is None:
+            return None
+        return await self._index_work.judged(view, job, rollout, subject.serving, subject.store, subject.now)
 
     async def _create_job(self, subject: Subject, move: Move) -> Move:
         reindex, index, rollout = subject.serving.reindex, subject.serving.index, subject.status.rollout

@@ -10,7 +10,7 @@ from bluetune_operator.core.rollout import Failure, abandoned
 from bluetune_operator.core.rollout_choice import active
 from bluetune_operator.core.rollout_record import touched
 from bluetune_operator.core.serving_fields import field_conflict, giving_back, owned_container, serving_as_told
-from bluetune_operator.core.serving_patch import FIELD_MANAGER, fetcher_of, serving_patch
+from bluetune_operator.core.serving_patch import FIELD_MANAGER, fetcher_of, index_env_of, serving_patch
 from bluetune_operator.core.serving_pods import version_of_template
 from bluetune_operator.reconciler.base import Context
 from bluetune_operator.reconciler.model_rollout import Subject, digest_of_version
@@ -68,7 +68,10 @@ async def _tell_version_before(
     context: Context, subject: Subject, deployment: Object, blue: ServedBy, version: str, digest: str
 ) -> Object:
     serving, fetcher = serving_as_told(deployment, blue), fetcher_of(context.config)
-    patch = serving_patch(serving, subject.spec.store, namespace_of(subject.model), version, digest, fetcher)
+    before, store = blue.told_before, subject.spec.store
+    same = before is not None and (before.version, before.digest) == (version, digest)
+    env = index_env_of(before.template, store, version) if before is not None and same else None
+    patch = serving_patch(serving, store, namespace_of(subject.model), version, digest, fetcher, env)
     body = {
         **patch,
         "metadata": {**patch["metadata"], "resourceVersion": deployment["metadata"]["resourceVersion"]},

@@ -7,8 +7,10 @@ import pytest
 import urllib3
 from minio.error import S3Error
 
-from bluetune_api.objectstore import ObjectNotFound, StoreDenied, StoreError, StoreUnreachable
-from bluetune_api.s3_answers import Busy, Refused, checked, in_words, without_signatures
+from bluetune_api.objectstore import NoConditionalWrites, ObjectNotFound, StoreDenied, StoreError, StoreUnreachable
+from bluetune_api.s3 import S3Store
+from bluetune_api.s3_answers import Busy, Refused, checked, in_words, lacks_encryption, without_signatures
+from bluetune_api.store_location import StoreLocation
 
 SIGNED = "https://s3/b/k?X-Amz-Credential=AKIDEXAMPLE%2F2026&X-Amz-Security-Token=tok%2Fen&X-Amz-Signature=5d672d79c1"
 HEADER = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE\\n/20261130/us-east-1/s3/aws4_request, Signature=5d672d79c1"
@@ -76,3 +78,43 @@ def test_a_token_that_does_not_fit_is_named(code: str) -> None:
     error = in_words(refusal(code), "read s3://b/k at s3", 1)
     assert isinstance(error, StoreDenied)
     assert "AWS_SESSION_TOKEN" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("NotImplemented", "Server side encryption specified but KMS is not configured"),
+        ("kms:KeyNotFound", "key with given key ID does not exist"),
+        ("KMS.DisabledException", "arn:aws:kms:eu-central-1:1:key/k is disabled"),
+        ("AccessDenied", "User: u is not authorized to perform: kms:GenerateDataKey on the resource"),
+    ],
+)
+def test_a_refusal_about_encryption_names_the_field_and_says_what_the_server_said(code: str, message: str) -> None:
+    error = in_words(refusal(code, f"{message} {SIGNED}"), "write s3://b/k at s3", 1)
+    assert isinstance(error, StoreDenied)
+    assert f"{code}: {message}" in str(error)
+    assert "check spec.store.encryption" in str(error)
+    assert "kms:GenerateDataKey and kms:Decrypt" in str(error)
+    assert not [secret for secret in SECRETS if secret in str(error)]
+
+
+@pytest.mark.parametrize(
+    ("body", "lacks"),
+    [
+        (
+            b"<Error><Code>NotImplemented</Code><Message>Server side encryption specified</Message></Error>",
+            True,
+        ),
+        (b"<Error><Code>NotImplemented</Code><Message>If-None-Match</Message><Key>encryption</Key></Error>", False),
+        (b"<html>encryption</html>", False),
+        (b"", False),
+    ],
+)
+def test_a_store_that_cannot_encrypt_is_told_from_one_without_conditional_writes(
+    body: bytes, lacks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert lacks_encryption(answer(501, body)) == lacks
+    store = S3Store(StoreLocation(endpoint="s:1", bucket="models"), access_key="a", secret_key="s", attempts=1)
+    monkeypatch.setattr(store, "_send", lambda *_: answer(501, body))
+    with pytest.raises(StoreDenied if lacks else NoConditionalWrites):
+        store.create("a", b"1")

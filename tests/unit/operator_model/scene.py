@@ -73,7 +73,7 @@ class Kube:
         if found is not None:
             raise AlreadyExists(409, "AlreadyExists", name_of(body))
         self._wrote("create", name_of(body))
-        return self.put(kind, body)
+        return self.put(kind, {**body, "metadata": {**body["metadata"], "uid": f"uid-{self._version}"}})
 
     async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str | None = None, propagation: str) -> bool:
         assert uid, "a Job is deleted by its uid"

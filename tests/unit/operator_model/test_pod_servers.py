@@ -120,7 +120,16 @@ def test_vectors_are_compared_with_the_probe(port: int, path: str, right: bool) 
     assert right or "cosine" in answers.message
 
 
-@pytest.mark.parametrize(("model", "words"), [("products", None), ("shop", "POST /v1/embeddings: HTTP 404")])
+NO_SUCH_MODEL = "POST /v1/embeddings: HTTP 404; see verify.model='shop' and verify.encodePath='/v1/embeddings'"
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("products", None),
+        ("shop", NO_SUCH_MODEL),
+    ],
+)
 def test_a_server_with_openais_api_is_asked_for_vectors_alone(port: int, model: str, words: str | None) -> None:
     answers = ask(Verify(port=port, api="OpenAI", model=model, version_path="/not-there"), 2, PROBE)
     assert answers.right == (words is None)

@@ -12,7 +12,7 @@ from bluetune_api.model import EmbeddingModelSpec, EmbeddingModelStatus, Rollout
 from bluetune_api.objectstore import StoreUnreachable
 from bluetune_api.promote import Promote, PromoteStatus
 from bluetune_api.reading import read_spec
-from bluetune_operator.core.kinds import MODELS
+from bluetune_operator.core.kinds import DEPLOYMENTS, MODELS
 from bluetune_operator.core.model_verdict import news
 from bluetune_operator.core.notify import happened
 from bluetune_operator.core.promote import due, recorded, said_of, settled, version_of_store
@@ -140,6 +140,20 @@ def test_a_version_is_promoted_only_if_the_store_holds_all_of_it(
         assert isinstance(found, Failure), case
         assert found.reason == reason, case
         assert version in found.message, case
+
+
+@pytest.mark.parametrize(
+    ("base", "reason", "words"),
+    [
+        (None, "VersionNotFound", "no manifest.json of the model's base"),
+        (b"{}", "VersionInvalid", "manifest.json of the model's base cannot be read"),
+        (b'{"formatVersion": 99}', "FormatTooNew", "manifest.json of the model's base cannot be read"),
+    ],
+)
+def test_a_base_that_cannot_be_read_is_named_and_not_the_version(base: bytes | None, reason: str, words: str) -> None:
+    found = version_of_store(Promote(version=NEW, replaces=OLD), NEW_DATA, base, {store_layout.version(NEW) + "new": 1})
+    assert isinstance(found, Failure)
+    assert (found.reason, words in found.message, NEW in found.message) == (reason, True, False)
 
 
 def test_a_person_goes_before_a_task_and_a_pin_before_both() -> None:
@@ -293,6 +307,24 @@ def test_a_store_that_is_away_is_waited_for() -> None:
     assert (scene.rollout, said(scene)) == ({}, ("False", "StoreUnreachable"))
     scene.store.away = None
     scene.until("Wait")
+
+
+def test_the_store_is_not_asked_for_a_version_while_its_rollout_cannot_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene, asked = asking(), list[str]()
+    get = scene.store.get_or_none
+
+    async def watched(key: str) -> bytes | None:
+        asked.append(key)
+        return await get(key)
+
+    monkeypatch.setattr(scene.store, "get_or_none", watched)
+    scene.kube.objects[DEPLOYMENTS.plural, "blue"]["spec"]["paused"] = True
+    scene.look(3)
+    assert (scene.rollout, said(scene)) == ({}, ("Unknown", "DeploymentPaused"))
+    assert store_layout.manifest(NEW) not in asked
+    del scene.kube.objects[DEPLOYMENTS.plural, "blue"]["spec"]["paused"]
+    scene.until("Wait")
+    assert scene.told() == NEW
 
 
 def test_nothing_is_written_while_a_refusal_stays_the_same() -> None:

@@ -19,6 +19,7 @@ from bluetune_operator.core.kinds import JOBS, METHODS
 from bluetune_operator.core.rollout import Action, JobView, Observed, advance
 from bluetune_operator.core.rollout_index import index_job, index_view, progress_words, whole_index
 from bluetune_operator.core.rollout_limits import Watched, whole_limit
+from bluetune_operator.core.rollout_record import index_asked
 from bluetune_operator.core.rollout_reindex import ROLLOUT_ANNOTATION
 from bluetune_operator.core.serving_patch import Fetcher, serving_patch
 from unit.operator_model.scene import NEW, NEW_DIGEST, OLD, Scene
@@ -189,7 +190,7 @@ def status(kind: str) -> dict[str, Any]:
 def test_what_the_job_says(
     more: dict[str, Any], pods: list[Any], refused: Trouble | None, expected: tuple[str, str, str | None]
 ) -> None:
-    view = index_view(job() | more, pods, at("Reindex"), refused, MODEL, NOW)
+    view = index_view(job() | more, pods, at("Reindex"), refused, MODEL, NOW, index_asked(serving(PGVECTOR)))
     assert view is not None
     assert view.of_this_rollout
     assert view.state == expected[0]
@@ -200,7 +201,9 @@ def test_what_the_job_says(
 
 def test_a_job_of_an_earlier_rollout_is_told_from_this_ones() -> None:
     old = job() | status("Complete")
-    view = index_view(old, [], at("Reindex", startedAt="2026-01-02T00:00:00Z"), None, MODEL, NOW)
+    view = index_view(
+        old, [], at("Reindex", startedAt="2026-01-02T00:00:00Z"), None, MODEL, NOW, index_asked(serving(PGVECTOR))
+    )
     assert view is not None
     assert not view.of_this_rollout
 

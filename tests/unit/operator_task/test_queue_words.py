@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import pytest
 
-from bluetune_operator.adapters.job_events import NO_KUEUE_SECONDS, QUEUE_SECONDS, JobEvents
+from bluetune_operator.adapters.job_events import NO_KUEUE_SECONDS, QUEUE_SECONDS, UNKNOWN_SECONDS, JobEvents
 from bluetune_operator.adapters.kube import KubeApi
-from bluetune_operator.core.errors import ApiError
+from bluetune_operator.core.errors import ApiError, ApiUnavailable
 from bluetune_operator.core.kinds import Kind
 from bluetune_operator.core.queue_words import not_admitted, waits_in_queue
 
@@ -75,10 +75,13 @@ class Server:
 
     def __init__(self, version: str | None, status: int = 404) -> None:
         self.version, self.status, self.asked = version, status, list[str]()
+        self.fails: Exception | None = None
 
     async def list(self, kind: Kind, namespace: str, *, labels: dict[str, str]) -> list[dict[str, Any]]:
         assert (kind.plural, namespace, labels) == ("workloads", "n", {"kueue.x-k8s.io/job-uid": "job"})
         self.asked.append(kind.version)
+        if self.fails is not None:
+            raise self.fails
         if kind.version != self.version:
             raise ApiError(self.status, "NotFound", "no")
         return [workload(QUOTA)]
@@ -111,3 +114,25 @@ def test_without_the_right_or_without_kueue_nothing_is_said_and_it_is_rarely_ask
     assert len(server.asked) == requests
     assert not told(events, NO_KUEUE_SECONDS)
     assert len(server.asked) == 2 * requests
+
+
+@pytest.mark.parametrize("error", [ApiUnavailable("away"), ApiError(500, "InternalError", "no")])
+def test_an_api_server_that_is_away_is_asked_again_soon_and_what_kueue_said_stays(error: Exception) -> None:
+    server = Server("v1beta2")
+    events = JobEvents(cast("KubeApi", server))
+    assert told(events, 0)
+    server.fails = error
+    assert told(events, QUEUE_SECONDS)
+    assert told(events, QUEUE_SECONDS + UNKNOWN_SECONDS - 1)
+    assert len(server.asked) == 2
+    server.fails = None
+    assert told(events, QUEUE_SECONDS + UNKNOWN_SECONDS)
+    assert len(server.asked) == 3
+
+
+def test_what_kueue_said_is_no_longer_said_once_the_right_is_gone() -> None:
+    server = Server("v1beta2")
+    events = JobEvents(cast("KubeApi", server))
+    assert told(events, 0)
+    server.fails = ApiError(403, "Forbidden", "no")
+    assert [told(events, later) for later in (QUEUE_SECONDS, QUEUE_SECONDS + 1)] == [False, False]
