@@ -42,7 +42,8 @@ def clicked_queries(
     """The first different queries of a batch with a click that counts; none if the batch is gone.
 
     No more than about MOST_RECORDS records are read, of each object from its beginning, by its share of the batch's
-    bytes: so queries and events of UBI both come. Where an object changed meanwhile, the queries before it are all.
+    bytes: so queries and events of UBI both come. Where an object changed meanwhile, what lies before it is all
+    that is read.
 
     Raises:
         PluginFailed: a hook returned what is no session, or no query.
@@ -53,31 +54,33 @@ def clicked_queries(
         return []
     tally, types, hygiene = SessionTally(), types_of(method.clickstream), Hygiene(method.clickstream)
     transform = overridden(plugin, "session")
-    first = _first(store, objects, tally, workdir, stop)
+    records = sessions_of(
+        _first(store, objects, tally, workdir, stop), method.clickstream, (), tally, find=transform is None
+    )
     found: dict[str, None] = {}
-    try:
-        records = sessions_of(first, method.clickstream, (), tally, find=transform is None)
-        for session, _ in logged(records, types, tally, transform, overridden(plugin, "query")):
-            raise_if(stop, STOPPED)
-            if session.clicked and hygiene.problem(session.query, len(session.clicked)) is None:
-                found[session.query] = None
-                if len(found) == most:
-                    break
-    except DataInvalid as error:  # what is searched for may also be items
-        log.warning(
-            "the version's batch cannot be read to its end", extra={"queries": len(found), "problem": str(error)}
-        )
+    for session, _ in logged(records, types, tally, transform, overridden(plugin, "query")):
+        raise_if(stop, STOPPED)
+        if session.clicked and hygiene.problem(session.query, len(session.clicked)) is None:
+            found[session.query] = None
+            if len(found) == most:
+                break
     return list(found)
 
 
 def _first(
     store: ObjectStore, objects: Sequence[PinnedObject], tally: SessionTally, workdir: Path, stop: threading.Event
 ) -> Iterator[Line]:
-    """The first records of each object."""
+    """The first records of each object, up to one that is not what was listed."""
     total = sum(one.size for one in objects)
     for one in objects:
         share = math.ceil(MOST_RECORDS * one.size / max(total, 1))
         with closing(stream(store, [one], tally, workdir=workdir, stop=stop)) as records:
-            for record in islice(records, share):
-                raise_if(stop, STOPPED)
-                yield record
+            try:
+                for record in islice(records, share):
+                    raise_if(stop, STOPPED)
+                    yield record
+                if next(records, None) is not None:
+                    log.info("of a large batch the first records are read", extra={"object": one.key, "records": share})
+            except DataInvalid as error:  # clicked queries need not be: items are searched for, too
+                log.warning("the version's batch changed while it was read", extra={"problem": error.message})
+                return
