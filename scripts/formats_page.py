@@ -39,7 +39,7 @@ Sessions and UBI are recognised by the first records. A table of events is
 """
 
 SHAPES_TEXT = """
-The names of files that were tried. A name without an end, and one that ends in `.log`, is read by its content:
+A file without a suffix, or with `.log`, is read by its content. These names were tried:
 """
 
 PACKED = """

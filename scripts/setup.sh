@@ -11,8 +11,10 @@ for PYTHON in /usr/bin/python3 "$(command -v python3 || true)"; do
 done
 [ -n "$PYTHON" ] || fail "Python 3.11 or later is needed (apt-get install python3)"
 
-# --- Debian packages: what the cluster runs on and what images are built with
-missing_packages() { PYTHONPATH=tests "$PYTHON" -c 'from cluster.preflight import missing_packages as m; print(*m())'; }
+# --- Debian packages: what the cluster runs on, what images are built with and what tests call
+missing_packages() {
+  PYTHONPATH=tests "$PYTHON" -c 'from cluster.preflight import *; print(*missing_packages({**NEEDED, **BY_TESTS}))'
+}
 packages=$(missing_packages)
 "$PYTHON" -m pip --version >/dev/null 2>&1 || packages="$packages python3-pip"
 if [ -n "${packages// /}" ]; then
@@ -25,7 +27,7 @@ if [ -n "${packages// /}" ]; then
     apt-get install -y -q --no-install-recommends $packages >&2
     say "  done in $(seconds $((SECONDS - begun)))"
   else
-    say "The local cluster will not run before, as root: apt-get install -y $packages"
+    say "The local cluster and some tests will not run before, as root: apt-get install -y $packages"
   fi
 fi
 

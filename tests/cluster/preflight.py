@@ -5,6 +5,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from .errors import ClusterError
@@ -26,13 +27,16 @@ NEEDED = {
 }
 """What the node calls, and the Debian package that has it."""
 
+BY_TESTS = {"curl": "curl", "jq": "jq"}
+"""What fast tests call besides, as readers of the documentation do."""
 
-def missing_packages() -> list[str]:
+
+def missing_packages(needed: Mapping[str, str] = NEEDED) -> list[str]:
     """The Debian packages that are not installed, sorted."""
     return sorted(
         {
             package
-            for program, package in NEEDED.items()
+            for program, package in needed.items()
             if not (Path(program).exists() if program.startswith("/") else shutil.which(program))
         }
     )

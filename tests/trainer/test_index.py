@@ -17,6 +17,7 @@ from bluetune_trainer.cli.indexing import Indexer, run_index
 from bluetune_trainer.cli.main import main
 from bluetune_trainer.errors import DataInvalid, PlanInvalid, Stopped
 from bluetune_trainer.indexing import encoding
+from bluetune_trainer.indexing.announcing import pinned
 from bluetune_trainer.training.model import Tower
 from trainer.index_world import ITEMS, Killed, World, base, dying_at, encoded_texts, imported, opened_once, same, world
 
@@ -317,9 +318,31 @@ spec:
     command = ["index", "-f", str(manifests), "--store", str(world.folder), "--version", world.version.version]
     assert main(command) == 0
     assert f"indexed {ITEMS} items" in capsys.readouterr().out
-    assert len(world.manifest().shards) == 3
+    first = world.manifest()
+    assert len(first.shards) == 3
     assert len(world.rows()) == ITEMS
     assert main(command) == 0
+    assert world.manifest() == first
+    manifests.write_text(manifests.read_text().replace("shards: 3", "shards: 2"))
+    assert main(command) == 0
+    assert [shard.path.split("-of-")[1][:5] for shard in world.manifest().shards] == ["00002"] * 2
+    assert len(world.rows()) == ITEMS
+    assert not [info for info in world.store.list("indexes/") if first.generation in info.key]
+
+
+def test_what_an_index_is_called_follows_from_plan_and_method_and_not_from_who_came_first(world: World) -> None:
+    def called(shards: int, fields: list[str], run: str = "r1") -> str:
+        method = MethodPlan.model_validate({"items": {"textFields": fields}})
+        index = world.plan(shards, run).index
+        assert index is not None
+        return pinned(world.store, index, method).generation
+
+    first = called(1, ["title"])
+    assert called(1, ["title"]) == called(1, ["title"], "r2") == first
+    assert len({first, called(2, ["title"]), called(1, ["title", "text"])}) == 3
+    world.write("b.jsonl", {"late": "a late one"})
+    assert called(1, ["title"]) == first
+    assert called(1, ["title"], "r3") != first
 
 
 @pytest.mark.slow

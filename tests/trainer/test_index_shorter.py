@@ -14,6 +14,7 @@ from bluetune_api import store_layout
 from bluetune_api.index_records import IndexProgress
 from bluetune_api.index_target import Vectors
 from bluetune_api.records import digest_of, version_of
+from bluetune_trainer.cli import indexing
 from bluetune_trainer.cli.indexing import Indexer, run_index
 from bluetune_trainer.errors import PlanInvalid
 from trainer.index_world import (
@@ -81,7 +82,9 @@ def test_a_number_of_int8_takes_a_byte(world: World, tmp_path: Any) -> None:
     assert pq.read_table(path).column("vector")[7].as_py() == vectors[7].tolist()
 
 
-def test_what_loses_too_much_leaves_the_index_as_it_was_and_says_what_to_do(world: World) -> None:
+def test_what_loses_too_much_leaves_the_index_as_it_was_and_says_what_to_do(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = world.index(1)
     world.vectors = Vectors(dimensions=2, type="Int8", min_recall=0.99)
     with pytest.raises(
@@ -99,6 +102,13 @@ def test_what_loses_too_much_leaves_the_index_as_it_was_and_says_what_to_do(worl
     ):
         assert words in e.value.message
     assert world.manifest() == before
+
+    def measured(*_: Any, **__: Any) -> Any:
+        raise AssertionError("what was measured is not measured again")
+
+    monkeypatch.setattr(indexing, "shorten", measured)
+    with pytest.raises(PlanInvalid, match=r"minRecall is 0\.99"):
+        world.index(1, run="r2")  # the next try
     world.vectors = Vectors(dimensions=2, type="Int8", min_recall=0)
     assert world.index(1, run="r3").vectors is not None
     world.vectors = Vectors(dimensions=2, type="Int8", min_recall=0.99)
@@ -145,20 +155,21 @@ def test_a_changed_text_is_encoded_alone_beside_full_vectors_of_before(
 def test_killed_before_any_write_it_comes_to_the_same_index(world: World) -> None:
     world.vectors = INT8
     expected = world.index(2)
-    for info in list(world.store.list("indexes/")):
-        world.store.delete(info.key)
     kills = 0
-    while True:
+    for write in range(20):
+        for info in list(world.store.list("indexes/")):
+            world.store.delete(info.key)
+        dying = dying_at(world.store, write)
         try:
             for shard in range(2):
-                run_index(dying_at(world.store, kills), world.plan(2), shard, stop=threading.Event())
+                run_index(dying, world.plan(2), shard, stop=threading.Event())
             break
         except Killed:
             kills += 1
-            assert world.store.stat(store_layout.index_manifest(world.version.version)) is None
-    found = world.manifest()
-    assert (found.shards, found.vectors) == (expected.shards, expected.vectors)
-    assert kills >= 2
+        assert world.store.stat(store_layout.index_manifest(world.version.version)) is None
+        found = world.index(2)
+        assert (found.shards, found.vectors) == (expected.shards, expected.vectors)
+    assert kills == 9  # pin; part and record of each of two shards; two short parts and their record; manifest
 
 
 def learned_from(world: World, sessions: list[dict[str, Any]]) -> None:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import yaml
@@ -37,26 +37,42 @@ class Index(BaseHTTPRequestHandler):
 
     broken = False
     """Whether the second page lacks a shard."""
+    busy: ClassVar[dict[str, list[int]]] = {}
+    """By the path's first part: statuses that come before the answer. A page of a scroll that ends so is lost."""
+    short = 0
+    """Hits of the last page that do not come."""
+    places: ClassVar[dict[str, int]] = {}
+    """By scroll: where its next page begins."""
+
+    searches: ClassVar[list[Any]] = []
+    """Bodies of `_search`."""
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if self.path == "/_search/scroll":
-            name, _, start = asked["scroll_id"].partition("@")
+        name = self.path.removeprefix("/").partition("/")[0]
+        if scrolls := name == "_search":
+            statuses, name = self.busy.get(name, []), asked["scroll_id"]
         else:
-            name, start = self.path.removeprefix("/").partition("/")[0], "0"
+            statuses = self.busy.get(name, [])
+            self.searches.append(asked)
+        start = self.places.get(name, 0) if scrolls else 0
+        self.places[name] = start + PAGE_SIZE
+        if statuses:
+            self.answer(statuses.pop(0), {"error": {"type": "circuit_breaking_exception", "reason": "too much"}})
+            return
         if not (INDICES / f"{name}.jsonl").is_file():
             self.answer(404, {"error": {"type": "index_not_found_exception"}})
             return
         hits = [json.loads(line) for line in (INDICES / f"{name}.jsonl").read_text().splitlines()]
-        first = int(start)
+        page = hits[start : start + PAGE_SIZE]
         self.answer(
             200,
             {
-                "_scroll_id": f"{name}@{first + PAGE_SIZE}",
+                "_scroll_id": name,
                 "took": 1,
                 "timed_out": False,
-                "_shards": {"total": 1, "failed": int(self.broken and first > 0)},
-                "hits": {"total": {"value": len(hits), "relation": "eq"}, "hits": hits[first : first + PAGE_SIZE]},
+                "_shards": {"total": 1, "failed": int(self.broken and start > 0)},
+                "hits": {"total": {"value": len(hits), "relation": "eq"}, "hits": page[: PAGE_SIZE - self.short]},
             },
         )
 
@@ -78,7 +94,8 @@ class Index(BaseHTTPRequestHandler):
 @pytest.fixture
 def opensearch(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of the stand-in."""
-    monkeypatch.setattr(Index, "broken", False)
+    for name, value in (("broken", False), ("busy", {}), ("short", 0), ("places", {}), ("searches", [])):
+        monkeypatch.setattr(Index, name, value)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Index)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -112,9 +129,15 @@ def typed(text: str, folder: Path, opensearch: str = "") -> subprocess.Completed
 
 @pytest.mark.slow
 def test_an_index_is_exported_and_checked_as_the_page_says(clone: Path, opensearch: str) -> None:
-    (export,), (check,) = blocks(part("UBI: export"), "sh"), blocks(part("UBI: check"), "sh")
-    done = typed(export, clone, opensearch)
+    (export, day), (check,) = blocks(part("UBI: export"), "sh"), blocks(part("UBI: check"), "sh")
+    done = typed(export + day, clone, opensearch)
     assert done.returncode == 0, done.stderr
+    assert Index.searches == [
+        {},
+        {},
+        {},
+        {"query": {"range": {"timestamp": {"gte": "2026-03-02", "lt": "2026-03-03"}}}},
+    ]
     done = typed(check, clone)
     assert done.returncode == 0, done.stderr
     assert [text.split() for text in blocks(part("UBI: check"), "text")] == [done.stdout.split()]
@@ -132,14 +155,64 @@ def test_an_export_that_is_not_whole_leaves_no_marker(clone: Path, opensearch: s
     Index.broken = True
     done = typed(blocks(part("UBI: export"), "sh")[0], clone, opensearch)
     assert done.returncode != 0
-    assert '"failed": 1' in done.stderr
+    assert "the answer after 16 documents is not whole: 1 of 1 shards failed" in done.stderr
+    assert "_source" not in done.stderr, "documents hold what people asked for"
     assert not list(clone.rglob("_SUCCESS"))
+
+
+def exported(folder: Path, opensearch: str) -> subprocess.CompletedProcess[str]:
+    return typed('examples/ubi/export.sh "$OPENSEARCH/ubi_queries"', folder, opensearch)
+
+
+@pytest.mark.slow
+def test_a_search_that_is_refused_at_first_is_repeated_and_what_was_answered_then_is_no_data(
+    clone: Path, opensearch: str
+) -> None:
+    Index.busy["ubi_queries"] = [503]
+    done = exported(clone, opensearch)
+    assert (done.returncode, done.stderr) == (0, "")
+    hits = [hit for line in done.stdout.splitlines() for hit in json.loads(line)["hits"]["hits"]]
+    assert hits == [json.loads(line) for line in (INDICES / "ubi_queries.jsonl").read_text().splitlines()]
+
+
+def test_a_page_that_failed_is_not_asked_for_again_as_the_next_one_would_come(clone: Path, opensearch: str) -> None:
+    Index.busy["_search"] = [504]
+    done = exported(clone, opensearch)
+    assert done.returncode == 1
+    assert len(done.stdout.splitlines()) == 1
+    (said,) = done.stderr.splitlines()
+    assert "the page after 20 documents of" in said
+    assert "HTTP status 504, HTTP response code said error (circuit_breaking_exception: too much)" in said
+
+
+def test_documents_that_do_not_come_are_missed(clone: Path, opensearch: str) -> None:
+    Index.short = 1
+    done = exported(clone, opensearch)
+    assert done.returncode == 1
+    assert re.search(r"\d+ documents of .* came, and the search found \d+; export again", done.stderr)
+
+
+@pytest.mark.parametrize(("there", "missing"), [((), "curl"), (("curl",), "jq")])
+def test_a_program_that_is_not_installed_is_named(clone: Path, there: tuple[str, ...], missing: str) -> None:
+    (clone / "bin").mkdir()
+    for name in there:
+        (clone / "bin" / name).symlink_to(str(shutil.which(name)))
+    done = typed(f"PATH={clone / 'bin'} {shutil.which('bash')} examples/ubi/export.sh http://localhost/x", clone)
+    assert (done.returncode, done.stderr) == (1, f"export.sh: {missing} is not installed; install it\n")
 
 
 def test_an_index_that_is_not_there_is_named(clone: Path, opensearch: str) -> None:
     done = typed('examples/ubi/export.sh "$OPENSEARCH/ubi_nothing"', clone, opensearch)
     assert (done.returncode, done.stdout) == (1, "")
     assert "index_not_found_exception" in done.stderr
+
+
+def test_the_marker_is_not_uploaded_where_data_failed(clone: Path) -> None:
+    (upload,) = blocks(part("UBI: train and promote"), "sh")
+    programs = 'kubectl() { :; }; aws() { echo "$*" >>uploads; [[ $* != *--exclude* ]]; }'
+    typed(f"{programs}\n{upload}", clone)
+    *_, last = (clone / "uploads").read_text().splitlines()
+    assert last.endswith("--exclude */_SUCCESS")
 
 
 def test_what_the_page_declares_of_tables_is_valid() -> None:

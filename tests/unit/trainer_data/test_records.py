@@ -138,6 +138,8 @@ HIT = {"_index": "i", "_type": "_doc", "_id": "7", "_score": 1, "sort": [5]}
     ("name", "text"),
     [
         ("a response", json.dumps({"took": 1, "hits": {"hits": [HIT | {"_source": {"n": 1}}]}})),
+        ("what is new in a hit", json.dumps({"took": 1, "hits": {"hits": [HIT | {"_source": {"n": 1}, "new": [1]}]}})),
+        ("a hit of Elasticsearch 8", json.dumps(HIT | {"_source": {"n": 1}, "ignored_field_values": {"n": ["x"]}})),
         ("a hit a line, as elasticdump writes it", json.dumps(HIT | {"_source": {"n": 1}}) + "\n"),
         ("an array of hits", json.dumps([HIT | {"_source": {"n": 1}}])),
     ],

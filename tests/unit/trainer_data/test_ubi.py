@@ -81,6 +81,20 @@ def test_a_table_of_both_has_all_columns_in_queries_and_events() -> None:
     )
 
 
+def test_an_event_without_a_name_is_a_broken_event_and_no_query() -> None:
+    nameless = event("click", "b", 1, "q2") | {"action_name": None}
+    (record,), tally = read(query(), *seen("ab"), nameless, {k: v for k, v in nameless.items() if k != "action_name"})
+    assert (record["session_id"], tally.broken) == ("q1", 2)
+    assert "action_name: a text is expected, this is None" in str(tally.offences)
+    nothing = {"action_name": None, "event_attributes": {"object": {"object_id": None}, "position": None}}
+    assert read(nothing | query())[1].broken == 0, "a column of objects with nothing in it"
+
+
+def test_a_response_in_a_line_is_read_whatever_its_hits_have_beside_the_document() -> None:
+    (record,), tally = read({"hits": {"hits": [{"_id": "7", "_source": query(), "new": 1}]}})
+    assert (record["search_query"], tally.broken) == ("lamp", 0)
+
+
 def test_rows_of_one_query_are_united_and_a_row_without_hits_takes_none_away() -> None:
     later = query(timestamp="2026-03-02T10:00:09Z", query_response_hit_ids=["c", "a"])
     (record,), tally = read(query(query_response_hit_ids=["a", "b"]), query(query_response_hit_ids=[]), later)

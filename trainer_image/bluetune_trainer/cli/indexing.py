@@ -107,18 +107,19 @@ class Indexer:
                 full,
                 shards,
                 unit=self._open().model.unit,
-                queries=self._queries(),
+                queries=self._queries(report),
                 report=report,
                 check=lambda: raise_if(self._stop, STOPPED),
             )
 
         return announce_index(self._store, self._index, self._catalogue, self._manifest, make_short)
 
-    def _queries(self) -> "NDArray[np.float32] | None":
+    def _queries(self, report: Report) -> "NDArray[np.float32] | None":
         """Vectors of clicked queries; None if there are too few."""
         batch, opened = self._manifest.batch_id, self._open()
         if batch is None:
             return None
+        report(IndexProgress(stage="Reading", updated_at=now()))
         with (
             tempfile.TemporaryDirectory(prefix="bluetune-queries-") as folder,
             blaming(self._plan.method.plugin, *self._resolved.user_code),
@@ -269,12 +270,20 @@ def _require_whole_items(resolved: Resolved) -> None:
 
 
 def require_shorter(index: IndexPlan, dimension: int) -> None:
-    """Raises PlanInvalid for more dimensions than the version's vectors have."""
-    wanted = index.vectors.dimensions if index.vectors else None
-    if wanted is not None and wanted > dimension:
+    """Raises PlanInvalid for more dimensions than the version's vectors have, and for vectors that are these."""
+    if index.vectors is None or index.vectors.dimensions is None:
+        return
+    wanted, plain = index.vectors.dimensions, index.vectors.type == "Float32"
+    if wanted > dimension:
+        most = f"fewer than {dimension}" if plain else f"{dimension} or fewer"
         raise PlanInvalid(
             f"serving.index.vectors.dimensions is {wanted}, and the version's vectors have {dimension} numbers; set"
-            f" fewer than {dimension}, or leave it out"
+            f" {most}, or leave it out"
+        )
+    if wanted == dimension and plain:
+        raise PlanInvalid(
+            f"serving.index.vectors asks for {wanted} dimensions of Float32, which the version's vectors are: a second"
+            " index would hold the same; set fewer dimensions or another type, or leave serving.index.vectors out"
         )
 
 

@@ -1,6 +1,7 @@
 """`index -f`: a version's index with a folder as the store, and no cluster and no S3."""
 
 import hashlib
+import json
 import sys
 import threading
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from bluetune_api import store_layout
 from bluetune_api.index_records import IndexProgress
+from bluetune_api.index_target import Vectors
 from bluetune_api.objectstore import LocalStore
 from bluetune_api.plans import method_plan
 from bluetune_api.records import IndexPlan, MethodPlan, Plan, RunOwner, digest_of
@@ -36,6 +38,7 @@ def index_manifests(
     store = LocalStore(folder)
     _, data = read_manifest(store, version)
     index = found.spec.serving.index if found.spec.serving else None
+    shards, vectors = (index.shards, index.vectors) if index else (1, None)
     read_by = method_plan(method.spec) if method else MethodPlan()
     plan = Plan(
         kind="Index",
@@ -51,9 +54,9 @@ def index_manifests(
         index=IndexPlan(
             version=version,
             digest=digest_of(data),
-            run=_run(store, read_by),
-            shards=index.shards if index else 1,
-            vectors=index.vectors if index else None,
+            run=_run(store, read_by, shards, vectors),
+            shards=shards,
+            vectors=vectors,
         ),
     )
     assert plan.index is not None  # noqa: S101 - set above
@@ -62,10 +65,9 @@ def index_manifests(
 
     def report(progress: IndexProgress) -> None:
         nonlocal said
-        if progress.stage == "Encoding" and time.monotonic() - said >= SECONDS_BETWEEN_LINES:
+        if time.monotonic() - said >= SECONDS_BETWEEN_LINES:
             said = time.monotonic()
-            left = f", {progress.seconds_left} s left" if progress.seconds_left is not None else ""
-            print(f"  {progress.done} of {progress.total} items, {progress.rate} a second{left}", file=sys.stderr)
+            print(f"  {progress_in_words(progress)}", file=sys.stderr)
 
     for shard in range(plan.index.shards):
         print(f"shard {shard + 1} of {plan.index.shards}: {in_words(indexer.make(shard, report))}", file=sys.stderr)
@@ -75,7 +77,15 @@ def index_manifests(
     return f"indexed {whole.count} items with {version}{loss_in_words(whole)}: {where}"
 
 
-def _run(store: LocalStore, method: MethodPlan) -> str:
-    """The same for the same catalogue: what was pinned for another one does not hold."""
-    objects = "\n".join(one.model_dump_json() for one in pin(store, method.items.path))
-    return hashlib.sha256(objects.encode()).hexdigest()[:16]
+def progress_in_words(progress: IndexProgress) -> str:
+    """How far it is, for people."""
+    if not progress.total:
+        return progress.stage.lower()
+    left = f", {progress.seconds_left} s left" if progress.seconds_left is not None else ""
+    return f"{progress.stage.lower()}: {progress.done} of {progress.total} items, {progress.rate} a second{left}"
+
+
+def _run(store: LocalStore, method: MethodPlan, shards: int, vectors: Vectors | None) -> str:
+    """The same for the same inputs: what was pinned for others does not hold, and what they left is removed."""
+    inputs = [method.wire(), shards, vectors and vectors.wire(), [one.wire() for one in pin(store, method.items.path)]]
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]

@@ -14,8 +14,8 @@ from bluetune_trainer.data.records import MAX_LINE_BYTES, BrokenFile, Record, sh
 CHUNK_BYTES = 256 << 10
 RESPONSE = re.compile(rb'\{\s*"(took|timed_out|_scroll_id|pit_id|_shards|hits)"\s*:')
 """How a response of `_search` begins."""
-BESIDE_SOURCE = ("sort", "fields", "highlight", "matched_queries", "inner_hits")
-"""Names in a hit that do not begin with `_`."""
+BESIDE_SOURCE = ("sort", "fields", "highlight", "matched_queries", "inner_hits", "ignored_field_values")
+"""Names in a hit that do not begin with `_`, by which a hit that stands alone is known."""
 _HITS = re.compile(r'"hits"\s*:\s*\[')
 _NESTING = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}\[\]]', re.DOTALL)
 """A text (perhaps one that goes on beyond what was read), or the start or end of an object or array."""
@@ -27,13 +27,18 @@ def is_response(head: bytes) -> bool:
     return RESPONSE.match(head) is not None and re.search(rb'"hits"\s*:\s*\{', head) is not None
 
 
-def document_of(hit: dict[str, Any]) -> dict[str, Any]:
-    """The document of a hit, as `_search` returns it and tools that export an index write it, with its id as `_id`.
+def document_of(record: dict[str, Any]) -> dict[str, Any]:
+    """The document of a hit that stands alone, as tools that export an index write it. Any other record is returned as
+    it is."""
+    if all(name.startswith("_") or name in BESIDE_SOURCE for name in record):
+        return document_in(record)
+    return record
 
-    Any other record is returned as it is.
-    """
+
+def document_in(hit: dict[str, Any]) -> dict[str, Any]:
+    """The document of a member of `hits.hits`, with the hit's id as `_id`; the hit itself if it has none."""
     source = hit.get("_source")
-    if type(source) is not dict or not all(name.startswith("_") or name in BESIDE_SOURCE for name in hit):
+    if type(source) is not dict:
         return hit
     return {"_id": hit["_id"]} | source if "_id" in hit else source
 
@@ -72,7 +77,7 @@ def responses(file: BinaryIO) -> Iterator[Record]:
             number += 1
             source = {} if isinstance(hit, str) else hit.get("_source", {})
             if isinstance(source, dict):
-                yield number, hit if isinstance(hit, str) else document_of(hit)
+                yield number, hit if isinstance(hit, str) else document_in(hit)
             else:
                 yield number, _no_record(source)
         text.leave(depth=2)

@@ -3,7 +3,7 @@
 import re
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -122,7 +122,7 @@ class Reader:
 
 def stream(
     store: ObjectStore, objects: Sequence[PinnedObject], tally: Lines, *, workdir: Path, stop: threading.Event
-) -> Iterator[tuple[str, int, dict[str, Any]]]:
+) -> Generator[tuple[str, int, dict[str, Any]], None, None]:
     """Records of all objects as (key, line, record). What cannot be read is counted in `tally`.
 
     Raises:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bluetune_trainer.data.clicks import SOON, BrokenSession, event_of, fields_of, left_soon, seconds_of, whole
 from bluetune_trainer.data.event_types import EventTypes, plain
-from bluetune_trainer.data.json_documents import document_of
+from bluetune_trainer.data.json_documents import document_in
 from bluetune_trainer.data.notes import counted
 from bluetune_trainer.data.records import shortened
 from bluetune_trainer.data.tally import SessionTally
@@ -50,7 +50,7 @@ def documents(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     if isinstance(hits, dict) and isinstance(hits.get("hits"), list):
         for hit in hits["hits"]:
             if isinstance(hit, dict):
-                yield from documents(document_of(hit))
+                yield from documents(document_in(hit))
     elif _bulk_action(record) is None:
         yield record
 
@@ -117,7 +117,8 @@ class _Log:
 
     def add(self, key: str, line: int, document: Mapping[str, Any]) -> None:
         """Take in a query or an event. Raises BrokenSession if it is none, or broken."""
-        if document.get("action_name") is not None:  # in a table of both, a query has the column, too
+        # in a table of both, a query has an event's columns, too, and nothing in them
+        if document.get("action_name") is not None or _holds(document.get("event_attributes")):
             self._add_event(key, line, document)
         elif "user_query" in document or "query_id" in document:
             self._add_query(key, line, document)
@@ -163,7 +164,7 @@ class _Log:
     def _add_event(self, key: str, line: int, event: Mapping[str, Any]) -> None:
         name = _text(event, "action_name")
         if name is None:
-            raise BrokenSession(f"action_name: a text is expected, this is {shortened(event['action_name'])}")
+            raise BrokenSession(f"action_name: a text is expected, this is {shortened(event.get('action_name'))}")
         query_id, happened, (object_id, ordinal) = _text(event, "query_id"), _time(event), _object(event)
         gain = self._types.gain(name)
         seen = plain(name) == "impression" and not gain
@@ -277,6 +278,11 @@ class _Log:
         if compared >= FEWEST_COMPARED:
             return same / compared < MOST_BY_CHANCE
         return not any(one in known for one in hits)
+
+
+def _holds(value: object) -> bool:
+    """Whether there is anything in it: a column of objects may have one of nulls for nothing."""
+    return any(map(_holds, value.values())) if isinstance(value, Mapping) else value is not None
 
 
 def _dwell(event: Mapping[str, Any]) -> object:

@@ -9,12 +9,15 @@ import json
 import logging
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from bluetune_api import store_layout
 from bluetune_api.index_records import IndexCatalogue, IndexManifest, IndexShard, ShorterVectors
 from bluetune_api.objectstore import ObjectStore
+from bluetune_api.reading import Record
 from bluetune_api.records import IndexPlan, Manifest, MethodPlan, PinnedObject
 from bluetune_trainer.data.problems import delta_problem
 from bluetune_trainer.data.reading import listing
@@ -26,26 +29,32 @@ log = logging.getLogger(__name__)
 
 FORMAT = 1
 """Of the parts: another number makes another index of the same catalogue."""
-_OURS = re.compile(r"[0-9a-f]{12}/(part-\d{5}-of-\d{5}-[0-9a-f]{12}\.parquet|_shard-\d{5}\.json)")
+_OURS = re.compile(r"[0-9a-f]{12}/(part-\d{5}-of-\d{5}-[0-9a-f]{12}\.parquet|_shard-\d{5}\.json|_short\.json)")
 _RECORD = re.compile(r"_shard-\d{5}\.json")
 _RECORDS = re.compile(r"_(runs|progress)/")
 
 
-@dataclass(frozen=True)
-class Short:
-    """The parts that servers read, where vectors are made shorter."""
+class Short(Record):
+    """<generation>/_short.json: the parts that servers read, where vectors are made shorter, and what that loses.
 
-    dimension: int
+    Written once, after the parts and before the loss is judged: what is refused is not made and measured again.
+    """
+
+    dimension: Annotated[int, Field(ge=1)]
+    """Of the vectors."""
     shards: list[IndexShard]
+    """The parts, by number."""
     vectors: ShorterVectors
+    """How they were made, of which parts."""
 
 
 Shorten = Callable[[str, str, list[IndexShard]], Short]
-"""Makes them: of the generation that they get, and of generation and parts of the version's own vectors."""
+"""Called with the generation of the short parts, the generation of the full parts, and the full parts."""
 
 
 def pinned(store: ObjectStore, plan: IndexPlan, method: MethodPlan) -> IndexCatalogue:
-    """The catalogue that all pods of a rollout read: as the first of them saw it.
+    """The catalogue that all pods of a rollout read: as the first of them saw it. What its index is called follows from
+    it, the plan and the method, so pods of one rollout agree, and another number of shards makes another index.
 
     Raises:
         DataInvalid: there is none, or it is a table that cannot be read file by file.
@@ -53,7 +62,7 @@ def pinned(store: ObjectStore, plan: IndexPlan, method: MethodPlan) -> IndexCata
     key = store_layout.index_run(plan.version, plan.run)
     known = read(store, key, IndexCatalogue)
     if known is not None:
-        return known
+        return known.model_copy(update={"generation": generation_of(plan, method, known.items)})
     items, log_of_table = listing(store, method.items.path)
     if log_of_table is not None:
         raise DataInvalid(delta_problem(log_of_table))
@@ -62,9 +71,9 @@ def pinned(store: ObjectStore, plan: IndexPlan, method: MethodPlan) -> IndexCata
             f"there is no catalogue at {store.uri(method.items.path)}: put the items there, or set the method's"
             " items.path"
         )
-    return create(
-        store, key, IndexCatalogue(pinned_at=now(), generation=generation_of(plan, method, items), items=items)
-    )
+    ours = IndexCatalogue(pinned_at=now(), generation=generation_of(plan, method, items), items=items)
+    stored = create(store, key, ours)
+    return stored.model_copy(update={"generation": generation_of(plan, method, stored.items)})
 
 
 def generation_of(plan: IndexPlan, method: MethodPlan, items: Sequence[PinnedObject]) -> str:
@@ -153,8 +162,11 @@ def announce_index(
     generation = served_generation(plan, catalogue.generation)
     if (known := _stands(store, plan, catalogue, generation, shards)) is not None:
         return known
-    short = shorten(generation, catalogue.generation, shards) if plan.vectors is not None else None
-    if short is not None:
+    short = None
+    if plan.vectors is not None:
+        short = _measured(store, plan, generation, shards) or _keep(
+            store, plan, generation, shorten(generation, catalogue.generation, shards)
+        )
         require_recall(plan, short.vectors)
         if (known := _stands(store, plan, catalogue, generation, shards)) is not None:  # that took a while
             return known
@@ -172,6 +184,37 @@ def announce_index(
     store.put(store_layout.index_manifest(plan.version), encode(manifest))
     _remove_others(store, plan, catalogue)
     return manifest
+
+
+def _measured(store: ObjectStore, plan: IndexPlan, generation: str, full: list[IndexShard]) -> Short | None:
+    """The short parts that an earlier try made of these, if they are there.
+
+    Raises:
+        PlanInvalid: they lose too much.
+    """
+    key = _short_record(plan, generation)
+    found = read(store, key, Short)
+    if found is None:
+        return None
+    if found.vectors.full_shards == full:
+        require_recall(plan, found.vectors)
+        if all(_is_there(store, plan.version, shard) for shard in found.shards):
+            return found
+    log.warning("parts of shorter vectors are gone, or of other vectors; they are made again")
+    store.delete(key)
+    return None
+
+
+def _keep(store: ObjectStore, plan: IndexPlan, generation: str, ours: Short) -> Short:
+    """Write down what was made. Of two pods that made it, one counts."""
+    stored = create(store, _short_record(plan, generation), ours)
+    for path in {shard.path for shard in ours.shards} - {shard.path for shard in stored.shards}:
+        store.delete(store_layout.index(plan.version) + path)
+    return stored
+
+
+def _short_record(plan: IndexPlan, generation: str) -> str:
+    return f"{store_layout.index(plan.version)}{generation}/_short.json"
 
 
 def require_recall(plan: IndexPlan, made: ShorterVectors) -> None:

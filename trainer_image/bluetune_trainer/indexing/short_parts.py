@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +57,8 @@ def shorten(
     wanted = plan.vectors
     assert wanted is not None  # noqa: S101 - it is called for those
     cut = Shortening(wanted.dimensions or version.dimension, wanted.type, unit)
-    sample, largest = list[NDArray[np.float32]](), 0.0
+    sample, largest, total = list[NDArray[np.float32]](), 0.0, sum(shard.rows for shard in shards)
+    told = _Told("Reading", total, report)
     for shard in shards:
         if wanted.type != "Int8" and (queries is not None or sum(map(len, sample)) >= QUERIES):
             break
@@ -65,10 +67,11 @@ def shorten(
                 sample.append(vectors)
             if wanted.type == "Int8":
                 largest = max(largest, float(np.abs(cut.cut(vectors)).max(initial=0.0)))
+            told.add(len(vectors))
     how = Shortening(cut.dimension, cut.type, unit, scale_of(largest) if wanted.type == "Int8" else None)
     searched = queries if queries is not None else np.concatenate(sample)[:QUERIES]
     comparison = Comparison(searched, how, version.similarity, items=queries is None)
-    made, done, total, begun = list[IndexShard](), 0, sum(shard.rows for shard in shards), time.monotonic()
+    made, told = list[IndexShard](), _Told("Shortening", total, report)
     for shard in shards:
         with tempfile.TemporaryDirectory(prefix="bluetune-short-") as folder:
             path = Path(folder) / "part.parquet"
@@ -77,19 +80,7 @@ def shorten(
                     short = how.apply(vectors)
                     part.write(ids, digests, short)
                     comparison.add(vectors, short)
-                    done += len(ids)
-                    rate = done / max(time.monotonic() - begun, 1e-3)
-                    left = round((total - done) / rate)
-                    report(
-                        IndexProgress(
-                            stage="Shortening",
-                            done=done,
-                            total=total,
-                            rate=round(rate, 1),
-                            seconds_left=left,
-                            updated_at=now(),
-                        )
-                    )
+                    told.add(len(ids))
             bf16 = shard.precision == "BF16"
             made.append(
                 upload_part(
@@ -102,9 +93,9 @@ def shorten(
         searched="Items" if queries is None else "ClickedQueries",
     )
     return Short(
-        how.dimension,
-        made,
-        ShorterVectors(
+        dimension=how.dimension,
+        shards=made,
+        vectors=ShorterVectors(
             type=how.type,
             full_dimension=version.dimension,
             unit=unit,
@@ -114,6 +105,29 @@ def shorten(
             full_shards=list(shards),
         ),
     )
+
+
+class _Told:
+    """How far a pass over all items is."""
+
+    def __init__(self, stage: Literal["Reading", "Shortening"], total: int, report: Report) -> None:
+        self._stage, self._total, self._report = stage, total, report
+        self._done, self._begun = 0, time.monotonic()
+
+    def add(self, items: int) -> None:
+        """So many more are done."""
+        self._done += items
+        rate = self._done / max(time.monotonic() - self._begun, 1e-3)
+        self._report(
+            IndexProgress(
+                stage=self._stage,
+                done=self._done,
+                total=self._total,
+                rate=round(rate, 1),
+                seconds_left=round((self._total - self._done) / rate) if rate else None,
+                updated_at=now(),
+            )
+        )
 
 
 def _rows(

@@ -17,7 +17,7 @@ from bluetune_api.index_target import Pgvector, VectorType
 from bluetune_trainer.errors import PlanInvalid
 
 OPERATORS = {"cosine": ("cosine", "<=>"), "dot": ("ip", "<#>"), "euclidean": ("l2", "<->"), "manhattan": ("l1", "<+>")}
-"""By what vectors are to be compared by: how the index's operator class calls it, and the operator that uses it."""
+"""For each similarity: its name in pgvector's operator classes, and its operator."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,11 @@ def column_of(dimension: int, kind: VectorType) -> Column:
     column = COLUMNS[kind]
     if dimension > column.most_dimensions:
         half = COLUMNS["Float16"].most_dimensions
+        or_half = "set serving.index.vectors.type to Float16, or " if kind == "Float32" and dimension <= half else ""
         raise PlanInvalid(
             f"the index's vectors have {dimension} numbers, and an HNSW index of pgvector takes"
-            f" {column.most_dimensions} of {kind} at most; set serving.index.vectors.dimensions, or type Float16 up to"
-            f" {half}, or use serving.index.target Parquet"
+            f" {column.most_dimensions} of {kind} at most; {or_half}set serving.index.vectors.dimensions to"
+            f" {column.most_dimensions} or fewer, or use serving.index.target Parquet"
         )
     return column
 
