@@ -31,3 +31,15 @@ class CliError(Exception):
     def __init__(self, message: str, code: Exit = Exit.REFUSED) -> None:
         super().__init__(message)
         self.code = code
+
+
+class FineTuneError(Exception):
+    """`fine_tune` cannot go on. As a text it is what the command line prints: the reason, what is wrong, what to do."""
+
+    def __init__(self, reason: str, message: str, exit_code: int) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+        """One word for programs, of the runbook."""
+        self.message = message
+        self.exit_code = exit_code
+        """As `bluetune run` would end with it."""
