@@ -8,14 +8,47 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bluetune.core.errors import FineTuneError
+    from bluetune.client import AsyncClient, Client
+    from bluetune.core.errors import (
+        BluetuneError,
+        Conflict,
+        FineTuneError,
+        Forbidden,
+        Invalid,
+        NotFound,
+        Refused,
+        TimedOut,
+        Unreachable,
+    )
+    from bluetune.core.results import Asked, Task, TaskFailed
+    from bluetune.core.versions import Version
     from bluetune.local import fine_tune
 
+__all__ = [
+    "Asked",
+    "AsyncClient",
+    "BluetuneError",
+    "Client",
+    "Conflict",
+    "FineTuneError",
+    "Forbidden",
+    "Invalid",
+    "NotFound",
+    "Refused",
+    "Task",
+    "TaskFailed",
+    "TimedOut",
+    "Unreachable",
+    "Version",
+    "fine_tune",
+]
 _PLACES = {
-    "FineTuneError": "core.errors",
+    **dict.fromkeys(__all__, "core.errors"),
+    **dict.fromkeys(("Asked", "Task", "TaskFailed"), "core.results"),
+    **dict.fromkeys(("AsyncClient", "Client"), "client"),
+    "Version": "core.versions",
     "fine_tune": "local",
 }
-__all__ = ["FineTuneError", "fine_tune"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,12 +7,13 @@ import typer
 from rich.text import Text
 from rich.tree import Tree
 
+from bluetune import actions
 from bluetune.adapters import display
 from bluetune.adapters.cluster import Cluster
 from bluetune.adapters.output import Output, note, show, show_object
 from bluetune.commands.options import Context, Form, Model, Namespace, Version
 from bluetune.core import versions as core
-from bluetune.core.kinds import MODELS, TASKS, Object
+from bluetune.core.kinds import MODELS
 
 SOURCE = "Source: the model's status and its tasks. If a task was deleted, less is known of its version."
 
@@ -29,7 +30,7 @@ def versions(model: Model, namespace: Namespace = None, context: Context = None,
 
     bluetune versions products -o json
     """
-    _, known = _known(Cluster(context, namespace), model)
+    _, known = actions.known_versions(Cluster(context, namespace), model)
     if output is not Output.TABLE:
         show(output, [version.wire() for version in known.values()], names=list(known))
         return
@@ -57,7 +58,7 @@ def diff(
 
     bluetune diff products v0123456789ab vba9876543210
     """
-    _, known = _known(Cluster(context, namespace), model)
+    _, known = actions.known_versions(Cluster(context, namespace), model)
     found = core.differences(core.named(known, model, a), core.named(known, model, b))
     if output is not Output.TABLE:
         show(output, core.difference_wire(found, a, b), names=[difference.path for difference in found])
@@ -85,7 +86,7 @@ def promote(
     bluetune promote products v0123456789ab
     """
     cluster = Cluster(context, namespace)
-    found, known = _known(cluster, model)
+    found, known = actions.known_versions(cluster, model)
     patch = core.promotion(found, version)
     if patch is None:
         show_object(output, MODELS, found, f"model {model} serves {version} already")
@@ -117,7 +118,7 @@ def rollback(
     bluetune rollback products v0123456789ab --yes -o name
     """
     cluster = Cluster(context, namespace)
-    found, known = _known(cluster, model)
+    found, known = actions.known_versions(cluster, model)
     patch = core.rollback(found, version)
     if patch is None:
         show_object(output, MODELS, found, f"model {model} has spec.serving.rollbackTo={version} already")
@@ -138,8 +139,3 @@ def _ask(known: Mapping[str, core.Version], version: str, question: str, yes: bo
         )
     if not yes:
         typer.confirm(question, abort=True, err=True)
-
-
-def _known(cluster: Cluster, model: str) -> tuple[Object, dict[str, core.Version]]:
-    found = cluster.get(MODELS, model)
-    return found, core.versions(found, cluster.list(TASKS))
