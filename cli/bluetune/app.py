@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from bluetune.commands import doctor, following, reports, tasks, versions
+from bluetune.commands import doctor, following, init, reports, tasks, versions
 from bluetune.core.errors import Unread
 
 
@@ -41,6 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
+    init.init,
     tasks.submit,
     following.watch,
     following.logs,

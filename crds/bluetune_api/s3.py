@@ -182,6 +182,17 @@ class S3Store:
 
         return self._call("read", key, call)
 
+    def beginning(self, key: str, size: int) -> bytes:
+        """The first bytes of an object that is not empty, at most `size`. Raises ObjectNotFound."""
+
+        def call() -> bytes:
+            with contextlib.closing(self._client.get_object(self._bucket, self._key(key), length=size)) as response:
+                data: bytes = response.read(decode_content=False)
+                response.release_conn()
+                return data
+
+        return self._call("read", key, call)
+
     def _read(self, key: str, response: urllib3.BaseHTTPResponse, most: int, deadline: float) -> bytes:
         data = bytearray()
         while chunk := response.read1(CHUNK_BYTES, decode_content=False):
