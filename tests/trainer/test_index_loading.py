@@ -306,7 +306,7 @@ def test_a_damaged_part_is_refused(world: World) -> None:
 
 def test_too_many_dimensions_are_refused_before_anything_is_loaded(world: World) -> None:
     manifest = world.index().model_copy(update={"dimension": 2001})
-    with pytest.raises(PlanInvalid, match=r"2000 of Float32 at most; set serving\.index\.vectors\.dimensions"):
+    with pytest.raises(PlanInvalid, match=r"2000 of Float32 at most; set serving\.index\.vectors\.type to Float16"):
         world.load(manifest)
 
 
