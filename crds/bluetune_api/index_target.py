@@ -51,7 +51,7 @@ class Pgvector(ApiModel):
     db_schema: Annotated[SqlName, Field(alias="schema")] = "public"
     """Schema that the tables are in; it exists."""
     min_recall: Annotated[float, Field(ge=0, le=1)] = 0.9
-    """Least share of the ten nearest items that the HNSW index finds, as the mean of 100 items that are searched for
+    """Minimum share of the ten nearest items that the HNSW index finds, as the mean of 100 items that are searched for
     with it and without it. Below it the rollout ends, and blue is as before."""
 
     def table_of(self, version: str, vectors: Vectors | None) -> str:

@@ -111,7 +111,7 @@ class Gate(ApiModel):
     TREC's `*.qrels` with a `*.topics` file beside them; Quepid's CSV; or an export of OpenSearch's Search Relevance
     Workbench."""
     min_agreement: Annotated[float, Field(ge=0, le=1)] = 0.05
-    """Least share of the live version's ten best results that the candidate must have among its own, as the mean of the
+    """Minimum share of the live version's ten best results that the candidate must have among its own, as the mean of the
     queries that were compared. Below it the candidate is another ranker, and clicks on the live one's results say
     little about it. Catalogues of fewer than 100 texts have no such guard."""
     max_forgetting: Annotated[float, Field(ge=0, le=1)] = 0.02
@@ -302,7 +302,7 @@ class Rollout(StatusModel):
     touched_at: Timestamp | None = None
     """When the index began to be made anew after the Deployment was told of the version: a failure then goes back."""
     attempt: Annotated[int, Field(ge=1)] | None = None
-    """Tries in a row to roll this version out; failed ones are tried again later and later."""
+    """Tries in a row to roll this version out; failed ones are tried again with exponential backoff."""
     generation: Annotated[int, Field(ge=0)] | None = None
     """Generation of the model when the rollout began; a newer one is worth another try."""
     undone: Annotated[int, Field(ge=0)] | None = None

@@ -84,7 +84,7 @@ class Toleration(ApiModel):
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """Taint effect; absent matches all."""
     toleration_seconds: Annotated[int, Field(ge=0)] | None = None
-    """How long NoExecute is tolerated; absent is for ever."""
+    """How long NoExecute is tolerated; absent: without an end."""
 
 
 class KeyReference(ApiModel):

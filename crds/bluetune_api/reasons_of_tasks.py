@@ -154,7 +154,7 @@ TASK_GROUPS: tuple[Group, ...] = (
             "ErrImageNeverPull": Entry(
                 "the pull policy is Never and the image is not on the node", "load the image there"
             ),
-            "InvalidImageName": Entry("the image's name is none", "correct `spec.image`"),
+            "InvalidImageName": Entry("the image's name is invalid", "correct `spec.image`"),
             "CreateContainerConfigError": Entry(
                 "a Secret or ConfigMap that the pod refers to does not exist", "create it; the message names it"
             ),
@@ -236,7 +236,7 @@ TASK_GROUPS: tuple[Group, ...] = (
             ),
             "DiskFull": Entry("no space was left on the pod's disk", "give the node or the pod's `/tmp` more"),
             "TrainerCrashed": Entry(
-                "the trainer ended with an exit code that is none of its own; its last words are in the message",
+                "the trainer ended with an exit code that the trainer does not define; the end of its log is in the message",
                 "`kubectl logs` of the pod in the message",
             ),
             "DeadlineExceeded": Entry(

@@ -40,7 +40,7 @@ CHUNK_BYTES = 1 << 18
 PAGE_OBJECTS = 1000
 """In an answer of ListObjectsV2."""
 MOST_FOLDERS = 10_000
-"""That are listed: who may write to a store must not keep its readers busy for ever."""
+"""Maximum number of folders in a listing: a store's writer must not keep its readers busy without an end."""
 PATIENT_ATTEMPTS, PATIENT_SECONDS = 60, 90.0
 """Of a trainer, which has hours of work to lose: it outlives a store that is away for a minute."""
 

@@ -43,7 +43,7 @@ class Verify(ApiModel):
     """POST of `{"texts": [...], "kind": "query"}`; answers `{"vectors": [[...]]}`, compared with the probe. With
     `OpenAI`, `/v1/embeddings` by default: POST of `{"model": ..., "input": [...]}`, each query behind its prompt."""
     min_cosine: Annotated[float, Field(gt=0, le=1)] = 0.999
-    """Least cosine between the served and the published probe vectors."""
+    """Minimum cosine between the served and the published probe vectors."""
     timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 120
     """How long the pods have, after the rollout, to give the right answers."""
     scheme: Literal["HTTP", "HTTPS"] = "HTTP"

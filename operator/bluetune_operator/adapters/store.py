@@ -54,7 +54,7 @@ CALL_SECONDS = 25.0
 MOST_OBJECTS = 50_000
 """In a listing: a thousand versions have fewer."""
 RECORD_BYTES, RECORD_SECONDS = 16 << 20, 10.0
-"""Of the longest record that is read (a manifest with its files and its probe), whoever wrote it."""
+"""Maximum size of a record that is read, such as a manifest with its files and its probe."""
 REST_SECONDS = 5.0
 """How long an endpoint that did not answer is left alone."""
 SECRET_SECONDS = 5.0

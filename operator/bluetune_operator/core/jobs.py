@@ -16,7 +16,7 @@ from bluetune_operator.core.store_env import store_env
 
 CONTAINER = "trainer"
 USER = 10001
-"""Of the trainer's image; no pod of ours runs as root."""
+"""User and group of the trainer's image; no pod of bluetune runs as root."""
 GRACE_SECONDS = 120
 """From SIGTERM to SIGKILL: enough to save a checkpoint and the best trial."""
 SHARED_MEMORY = "1Gi"

@@ -166,7 +166,7 @@ def unfinished_work(jobs: Iterable[Object], pods: Iterable[Object]) -> list[tupl
 
 
 def has_ended(task: Mapping[str, Any]) -> bool:
-    """Whether a task has its terminal condition. It is for ever."""
+    """Whether a task has its terminal condition, which never changes."""
     return condition_status(task, "Succeeded") == "True" or condition_status(task, "Failed") == "True"
 
 

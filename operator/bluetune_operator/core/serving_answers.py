@@ -9,7 +9,7 @@ from bluetune_api.records import Probe
 from bluetune_api.verify import Verify
 
 MOST_BYTES = 4 << 20
-"""Longest answer that is read."""
+"""Maximum size of an answer that is read."""
 PROBE_TEXTS = 16
 """Texts of the manifest's probe that are asked for."""
 

@@ -69,7 +69,7 @@ class Guard:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def keep(self) -> None:
-        """Renew for ever. Raises LeaseLost; nothing is written from then on."""
+        """Renew the Lease until it is lost. Raises LeaseLost; nothing is written from then on."""
         try:
             while True:
                 await asyncio.sleep(RENEW_SECONDS)

@@ -89,7 +89,7 @@ async def read_progress(run: Run, state: JobState) -> StoreProblem | None:
 
 
 async def delete_unfinished(run: Run, stage: JobName) -> None:
-    """Delete a Job that nothing more is expected of, and that has not ended: it would hold the lock for ever."""
+    """Delete a Job that nothing more is expected of, and that has not ended: it would never release the lock."""
     job = known_job(run, stage)
     if job is None or is_finished_job(job) or is_deleting(job):
         return

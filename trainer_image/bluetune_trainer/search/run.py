@@ -37,7 +37,7 @@ from bluetune_trainer.training.trial import TrialFailed, TrialRun, run_trial, tr
 log = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 60.0
-"""Least time between two checkpoints within a trial."""
+"""Minimum time between two checkpoints within a trial."""
 
 
 def run_search(

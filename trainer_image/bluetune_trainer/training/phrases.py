@@ -2,7 +2,7 @@
 
 Clicks teach what people mean by the queries that were asked; most queries of tomorrow are not among them. A phrase is a
 few consecutive words from the beginning of an item's text (its title, as a rule). The item is its only result, against
-the other items of the batch that do not hold all of its words. It costs next to nothing: the items are in the batch
+the other items of the batch that do not hold all of its words. No item is encoded for it: the items are in the batch
 already, and a phrase has a few tokens.
 
 Source of the idea: the inverse cloze task of Lee et al. 2019, Latent Retrieval for Weakly Supervised Open Domain

@@ -63,8 +63,8 @@ class StepPlan:
     def pausable(self, batches: int) -> bool:
         """Whether a trial can be left after that many batches, to go on from there exactly.
 
-        Gradients that wait for more batches are not kept; the end of an epoch that no validation follows belongs to
-        both epochs in Lightning's books; and the last batch is the trial's end.
+        A checkpoint holds no gradients that wait for more batches. Lightning counts the end of an epoch without a
+        validation as part of both epochs. The last batch is the trial's end.
         """
         inside = batches % self.batches_per_epoch
         if inside == 0 and not self.validates_after(self.batches_per_epoch):
