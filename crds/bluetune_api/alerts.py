@@ -20,7 +20,7 @@ ALERTS: dict[str, Entry] = {
         " delete the pod if the log says nothing. Nothing is lost by that.",
     ),
     "BluetuneReconcilesFail": Entry(
-        "The last reconcile of at least one key has failed for 30 minutes. The operator tries again with exponential backoff.",
+        "The last reconcile of at least one key has failed for 30 minutes. The operator tries again with backoff.",
         "The operator's log names the resource and the failure: a right that is missing, an API server or a store"
         " that does not answer.",
     ),

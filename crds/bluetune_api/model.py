@@ -111,8 +111,8 @@ class Gate(ApiModel):
     TREC's `*.qrels` with a `*.topics` file beside them; Quepid's CSV; or an export of OpenSearch's Search Relevance
     Workbench."""
     min_agreement: Annotated[float, Field(ge=0, le=1)] = 0.05
-    """Minimum share of the live version's ten best results that the candidate must have among its own, as the mean of the
-    queries that were compared. Below it the candidate is another ranker, and clicks on the live one's results say
+    """Minimum share of the live version's ten best results that the candidate must have among its own, as the mean of
+    the queries that were compared. Below it the candidate is another ranker, and clicks on the live one's results say
     little about it. Catalogues of fewer than 100 texts have no such guard."""
     max_forgetting: Annotated[float, Field(ge=0, le=1)] = 0.02
     """How much worse documents that nobody was shown may be found by words from their own beginning: the drop of their

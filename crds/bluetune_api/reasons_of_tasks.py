@@ -236,7 +236,7 @@ TASK_GROUPS: tuple[Group, ...] = (
             ),
             "DiskFull": Entry("no space was left on the pod's disk", "give the node or the pod's `/tmp` more"),
             "TrainerCrashed": Entry(
-                "the trainer ended with an exit code that the trainer does not define; the end of its log is in the message",
+                "the trainer ended with an exit code that it does not define; the end of its log is in the message",
                 "`kubectl logs` of the pod in the message",
             ),
             "DeadlineExceeded": Entry(

@@ -80,8 +80,8 @@ class FineTuningTaskSpec(ApiModel):
         "Most seconds of running time; queued and suspended time does not count.", None
     )
     pending_timeout_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
-    """Maximum seconds in a row that the task may hold the model's lock while its Job gets no pod, or the pod cannot start;
-    then it fails as `PendingTimeout` and gives the lock back. Absent: it waits without an end."""
+    """Maximum seconds in a row that the task may hold the model's lock while its Job gets no pod, or the pod cannot
+    start; then it fails as `PendingTimeout` and gives the lock back. Absent: it waits without an end."""
     max_retries: Annotated[int, Field(ge=0, le=100)] = immutable(
         "How often a crashed trainer is started again; evictions and a store that cannot be used do not count.", 3
     )

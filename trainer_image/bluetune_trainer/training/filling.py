@@ -1,7 +1,8 @@
 """Which inputs the frozen layers compute together: fixed for a run, so that their activations are, to the last bit.
 
-The shapes of a forward pass decide the last bits of its results. A trial that goes on in another process begins with an
-empty cache. If each step computed just the inputs that it lacks, the shapes would differ there, and so would the weights.
+The shapes of a forward pass decide the last bits of its results. A trial that goes on in another process begins with
+an empty cache. If each step computed just the inputs that it lacks, the shapes would differ there, and so would the
+weights.
 So every input belongs to one chunk. A chunk is computed as a whole when the first of its inputs is needed.
 
 Chunks follow the order in which the first trial's first epoch shows its sessions: there a step computes hardly more

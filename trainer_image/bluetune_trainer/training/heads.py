@@ -51,8 +51,7 @@ class Dense(nn.Module):
         kind = getattr(nn, name.rsplit(".", 1)[-1], None) if name.startswith(_ACTIVATIONS) else None
         if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
             raise PlanInvalid(
-                f"{folder}: the Dense module's activation_function {name!r} is not in torch.nn;"
-                " use another base model"
+                f"{folder}: the Dense module's activation_function {name!r} is not in torch.nn; use another base model"
             )
         linear = nn.Linear(int(config["in_features"]), int(config["out_features"]), bias=bool(config.get("bias", True)))
         dense = cls(linear, kind(), name, dtype)
