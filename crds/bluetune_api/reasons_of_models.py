@@ -66,8 +66,8 @@ MODEL_GROUPS: tuple[Group, ...] = (
     Group(
         "A rollout that failed or cannot begin",
         "`status.rollout.reason`, and `Ready` of the model. Until the Deployment is touched nothing changes; after that"
-        " blue goes back. A rollout that no task asked for is tried again with exponential backoff, and at once when the"
-        " model is edited.",
+        " blue goes back. A rollout that no task asked for is tried again with exponential backoff, and at once when"
+        " the model is edited.",
         {
             "DeploymentNotFound": Entry("`serving.deployment` does not exist", "create it"),
             "ContainerNotFound": Entry("the Deployment has no container `serving.container`", "correct one of them"),
