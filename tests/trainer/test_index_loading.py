@@ -29,6 +29,7 @@ from bluetune_trainer.indexing.parts import PartWriter
 from bluetune_trainer.indexing.tables import COLUMNS, binary_rows, content_of
 from bluetune_trainer.store.runs import encode
 
+pytestmark = pytest.mark.slow  # a PostgreSQL server of their own
 DIMENSION, ROWS, SHARDS = 16, 100, 3
 V1, V2 = "v000000000001", "v000000000002"
 
