@@ -111,8 +111,8 @@ def held_lease(model: Object, task: Object | None, now: str, lease: Object | Non
 def taken_as_it_is(lease: Object | None, task: Object) -> bool:
     """Whether the Lease was written for a task that has not changed since.
 
-    To free a Lease, an operator reads the Lease, then its task, then replaces the Lease by its resourceVersion. While the
-    task has the resourceVersion that the Lease records, no operator can have read this Lease and then found a task
+    To free a Lease, an operator reads the Lease, then its task, then replaces the Lease by its resourceVersion. While
+    the task has the resourceVersion that the Lease records, no operator can have read this Lease and then found a task
     without a right to it. Otherwise the Lease must be written again: its new resourceVersion makes the compare-and-swap
     of an operator that read the old one fail.
     """
