@@ -67,4 +67,5 @@ ALERTS: dict[str, Entry] = {
         "`status.notify.lastError` of the model says why; see [notifications](#notifications).",
     ),
 }
-"""By name, in the order of helm/bluetune/monitoring/alerts.yaml. Each is a section, to which its alert points."""
+"""The alerts by name, in the order of helm/bluetune/monitoring/alerts.yaml. Each is a section, to which its alert
+points."""

@@ -47,7 +47,7 @@ class ApiModel(BaseModel):
         return self
 
     def wire(self) -> dict[str, Any]:
-        """As it goes to the API server or the store: camelCase, absent instead of null."""
+        """JSON for the API server or the store: names in camelCase, null fields left out."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 

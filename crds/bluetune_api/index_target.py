@@ -10,7 +10,7 @@ from bluetune_api.pods import KeyReference, PodTemplate
 SqlName = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[a-z_][a-z0-9_]*$")]
 """A name of PostgreSQL that needs no quotes."""
 TableName = Annotated[SqlName, StringConstraints(max_length=38)]
-"""With what stands behind it, it has 63 bytes at most."""
+"""With its suffix, a table's name has at most 63 bytes."""
 MOST_SHARDS = 256
 VectorType = Literal["Float32", "Float16", "Int8"]
 
@@ -32,7 +32,7 @@ class Vectors(ApiModel):
     """Numbers of a vector that are kept, from the first (preset: all). Vectors of length 1 are made of length 1 again.
     A model is trained for that by `settings.matryoshkaDims`."""
     type: VectorType = "Float32"
-    """Of each number. Int8: the number divided by the index's scale, which is in its manifest, and rounded."""
+    """Type of each number. Int8: the number divided by the index's scale, which is in its manifest, and rounded."""
     min_recall: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Recall@10 of the shorter vectors: the share of the ten nearest items by the full vectors that the shorter ones
     also find. It is the mean of 200 clicked queries of the version's batch. With fewer than 20 clicked queries, 200

@@ -110,7 +110,7 @@ class Settings(ApiModel):
     """Correction of clicks for where results were shown. `None` (preset); `SkipAbove`: a click is compared only with
     results above it that were passed over; `IPS`: clicks weigh by their inverse propensity, clipped."""
     propensity: Propensity | None = None
-    """Of `positionBias: IPS`."""
+    """Propensities of `positionBias: IPS`."""
     metrics: Annotated[list[ImportPath], Field(max_length=16)] | None = None
     """Metrics reported beside the built-in ones."""
     objective: Literal["gain", "ndcg@10", "mrr@10", "recall@10"] | None = None
@@ -281,7 +281,8 @@ UNUSED_RULES = (
         "initialParams",
     ),
 )
-"""Of a method as it is written. A task's overrides may name one without the other, so a check judges them merged."""
+"""Rules of a method as it is written. A task's overrides may name one without the other, so a check judges them
+merged."""
 
 
 class FineTuningMethodSpec(ApiModel):

@@ -78,7 +78,7 @@ class GuardedQuery(ApiModel):
     """A query whose results must not be lost."""
 
     query: Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"\S")]
-    """As people type it."""
+    """The query as people type it."""
     expect: Annotated[list[ItemId], Field(max_length=10)] = Field(default_factory=list)
     """Ids of the catalogue: those that the live version has among its ten best, the candidate must have there, too.
     Without any, the live version's three best must be among the candidate's ten."""
@@ -264,7 +264,7 @@ class IndexLoss(StatusModel):
     recall: Annotated[float, Field(ge=0, le=1)]
     """Share of the ten nearest items by the version's own vectors that are among the ten nearest by shorter ones."""
     queries: Annotated[int, Field(ge=1)]
-    """Of how many searches that is the mean."""
+    """Number of searches that the mean is over."""
     searched: ShortText
     """What was searched for: ClickedQueries, or Items where there are too few of them."""
 

@@ -8,7 +8,7 @@ from bluetune_api.base import ApiModel, Name, Rule, ShortText, StatusModel, Text
 from bluetune_api.pods import KeyReference
 
 URL_PATTERN = r"^https?://[A-Za-z0-9.\[\]:_-]+(/[^ \x00-\x1f\x7f\\]*)?$"
-"""Without a user and a password: what is secret belongs into a Secret."""
+"""A URL without user and password: what is secret belongs into a Secret."""
 Url = Annotated[str, StringConstraints(min_length=8, max_length=1024, pattern=URL_PATTERN)]
 
 NoticeEvent = Literal["Promoted", "Refused", "Failed", "RolledBack", "Paused"]

@@ -66,7 +66,7 @@ class Trigger(ApiModel):
     )
 
     new_batch: NewBatch | None = None
-    """As soon as there is a complete batch to learn from: `{}`. The store is asked once a minute."""
+    """A run is due as soon as there is a complete batch to learn from: `{}`. The store is asked once a minute."""
     schedule: Cron | None = None
     """At these times, if there is a batch to learn from then: `0 3 * * *`. Minute, hour, day of the month, month and
     day of the week, as in a CronJob."""
@@ -118,9 +118,9 @@ class History(ApiModel):
     """How many of the tasks that retrain made are kept once they have ended; tasks of people are never removed."""
 
     succeeded: Annotated[int, Field(ge=0, le=100)] = 5
-    """Of those that succeeded, the newest."""
+    """How many of the tasks that succeeded, the newest."""
     failed: Annotated[int, Field(ge=0, le=100)] = 5
-    """Of those that failed or were cancelled, the newest."""
+    """How many of the tasks that failed or were cancelled, the newest."""
 
 
 class Retrain(ApiModel):

@@ -38,17 +38,17 @@ T = TypeVar("T")
 CONNECT_SECONDS, READ_SECONDS = 5.0, 60.0
 CHUNK_BYTES = 1 << 18
 PAGE_OBJECTS = 1000
-"""In an answer of ListObjectsV2."""
+"""Maximum number of objects in an answer of ListObjectsV2."""
 MOST_FOLDERS = 10_000
 """Maximum number of folders in a listing: a store's writer must not keep its readers busy without an end."""
 PATIENT_ATTEMPTS, PATIENT_SECONDS = 60, 90.0
-"""Of a trainer, which has hours of work to lose: it outlives a store that is away for a minute."""
+"""Retries of a trainer, which has hours of work to lose: it outlives a store that is away for a minute."""
 
 WRITE, CREATE = "write", "create"
 
 
 class _Retrying(TypedDict):
-    """Of `with_retries`, what a store's operations have in common."""
+    """Arguments of `with_retries` that a store's operations share."""
 
     retryable: Callable[[Exception], bool]
     attempts: int

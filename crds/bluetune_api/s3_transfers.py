@@ -20,9 +20,9 @@ from bluetune_api.objectstore import ObjectInfo
 from bluetune_api.s3_answers import Busy, Refused, checked
 
 PART_BYTES = 64 << 20
-"""Of an upload's parts, which are in memory one at a time."""
+"""Size of an upload's parts, which are in memory one at a time."""
 MOST_PARTS = 10_000
-"""That S3 takes for one object."""
+"""Maximum number of parts that S3 takes for one object."""
 CHUNK_BYTES = 1 << 20
 LEAST_BYTES = 1 << 16
 """A body that brings less in the time of a read's limit counts as no answer, however steadily it drips."""

@@ -24,7 +24,7 @@ class StoreOwner(_Kept):
     """owner.json: the EmbeddingModel that a prefix belongs to. Created once, with a conditional create."""
 
     format_version: FormatVersion = 1
-    """Of this record."""
+    """Format version of this record."""
     cluster: Uid | None = None
     """uid of the cluster's namespace kube-system; absent where the operator may not read it."""
     namespace: Name
@@ -35,7 +35,7 @@ class StoreOwner(_Kept):
     """Its uid."""
 
     def reference(self) -> str:
-        """As the annotation that takes over names it."""
+        """The owner as the annotation that takes over names it."""
         return f"{self.namespace}/{self.name}/{self.uid}"
 
 
@@ -58,6 +58,6 @@ class CurrentRecord(PromotedVersion):
     """current.json: the version that is live, written at each promotion."""
 
     format_version: FormatVersion = 1
-    """Of this record."""
+    """Format version of this record."""
     history: Annotated[list[PromotedVersion], Field(max_length=10)] = Field(default_factory=list)
     """What was live before, newest first."""

@@ -105,7 +105,7 @@ class TaskProgress(StatusModel):
     """How far the run is."""
 
     percent: Annotated[int, Field(ge=0, le=100)]
-    """Of the whole run, estimated."""
+    """Estimated progress of the whole run, in percent."""
     eta_seconds: Annotated[int, Field(ge=0)] | None = None
     """Estimated seconds to the end."""
     trials_done: Annotated[int, Field(ge=0)] = 0
@@ -142,9 +142,9 @@ class TaskMetrics(StatusModel):
     """What the gate compares: both on queries that a training did not see."""
 
     baseline: Metrics | None = None
-    """Of the live version."""
+    """Metrics of the live version."""
     candidate: Metrics | None = None
-    """Of the new version."""
+    """Metrics of the new version."""
 
 
 class FineTuningTaskStatus(StatusModel):

@@ -47,7 +47,7 @@ class Verify(ApiModel):
     timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 120
     """How long the pods have, after the rollout, to give the right answers."""
     scheme: Literal["HTTP", "HTTPS"] = "HTTP"
-    """As in a probe of a container. Pods are asked by their addresses, so with HTTPS no certificate is checked."""
+    """Scheme, as in a container's probe. Pods are asked by their addresses, so with HTTPS no certificate is checked."""
 
     @property
     def vectors_path(self) -> str | None:

@@ -13,7 +13,7 @@ from bluetune_api.schema import part, structural_schema
 GPU = "nvidia.com/gpu"
 KUEUE, KUBERAY = "kueue.x-k8s.io", "ray.io"
 MOST_FIELDS = 5
-"""That a finding names."""
+"""Maximum number of fields that a finding names."""
 RIGHTS: tuple[tuple[str, Kind, str], ...] = (
     *((verb, kind, "") for kind in (MODELS, METHODS, TASKS) for verb in ("get", "list")),
     ("create", TASKS, ""),

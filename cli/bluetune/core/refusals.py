@@ -9,7 +9,7 @@ from bluetune.core.kinds import Kind
 from bluetune_api import GROUP
 
 MOST_NAMES = 20
-"""That a message lists."""
+"""Maximum number of names that a message lists."""
 TRANSIENT = frozenset({429, 500, 502, 503, 504})
 """HTTP statuses after which the same request may be answered."""
 

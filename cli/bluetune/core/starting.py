@@ -44,7 +44,7 @@ class Answers:
 
 
 def bucket_and_prefix(uri: str) -> tuple[str, str]:
-    """Of `s3://bucket/prefix`. Raises CliError."""
+    """Bucket and prefix of `s3://bucket/prefix`. Raises CliError."""
     scheme, found, rest = uri.partition("://")
     bucket, _, prefix = rest.strip("/").partition("/")
     if scheme != "s3" or not found or not bucket:

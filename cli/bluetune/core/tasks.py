@@ -12,7 +12,7 @@ from bluetune_api.manifest import ManifestError, parse
 from bluetune_api.task import FineTuningTask
 
 NAME_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
-"""Of the random end of a name; as Kubernetes draws them, so that no word comes out."""
+"""Letters of the random end of a name, as Kubernetes draws them: they form no word."""
 SUFFIX_LETTERS = 5
 
 
@@ -144,7 +144,7 @@ def suspend_note(task: Object, model: Object | None) -> str | None:
 
 
 def exit_code(task: Mapping[str, Any]) -> Exit:
-    """Of a command that waited for the task."""
+    """Exit code of a command that waited for the task."""
     return Exit.DONE if ended(task) == "Succeeded" else Exit.REFUSED
 
 

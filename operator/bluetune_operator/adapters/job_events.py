@@ -31,9 +31,9 @@ class JobEvents:
     def __init__(self, kube: KubeApi) -> None:
         self._kube = kube
         self._told: OrderedDict[tuple[str, int], tuple[datetime, Trouble | None]] = OrderedDict()
-        """By the Job's uid and how many pods it had, or IN_QUEUE: until when it is believed, and what was said."""
+        """Until when an answer is believed, and the answer, by the Job's uid and how many pods it had, or IN_QUEUE."""
         self._not_asked_until: dict[str, datetime] = {}
-        """By namespace, or EVERYWHERE: until when Workloads are not asked for."""
+        """Until when Workloads are not asked for, by namespace or EVERYWHERE."""
 
     async def why_no_pod(self, job: Object, pods: Sequence[Object], now: datetime) -> Trouble | None:
         """Why a Job that should have a pod has none of `pods`, its own, that can run; or why Kueue does not admit it.

@@ -52,7 +52,7 @@ THREADS, THREADS_PER_NAMESPACE, THREADS_PER_ENDPOINT = 48, 8, 6
 ATTEMPTS, CONNECT_SECONDS, READ_SECONDS = 2, 2.0, 8.0
 CALL_SECONDS = 25.0
 MOST_OBJECTS = 50_000
-"""In a listing: a thousand versions have fewer."""
+"""Maximum number of objects in a listing: a thousand versions have fewer."""
 RECORD_BYTES, RECORD_SECONDS = 16 << 20, 10.0
 """Maximum size of a record that is read, such as a manifest with its files and its probe."""
 REST_SECONDS = 5.0

@@ -196,7 +196,7 @@ def _trainer_code(pod: Mapping[str, Any]) -> int | None:
 
 
 def _exit_code(pod: Mapping[str, Any]) -> int | None:
-    """Of the trainer in a pod that failed; None for any other pod."""
+    """Exit code of the trainer in a pod that failed; None for any other pod."""
     return _trainer_code(pod) if _phase(pod) == "Failed" else None
 
 

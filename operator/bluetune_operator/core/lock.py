@@ -35,8 +35,8 @@ LETS_PASS = frozenset(
 
 
 EXACT_POSITIONS = 10
-"""Of a queue, those near its head are told their place each time it changes. Behind them places are told in steps: a
-write for each task at each change would be a square of their number."""
+"""Number of tasks near the head of a queue that are told each change of their place. Behind them places are told in
+steps: a write for each task at each change would be a square of their number."""
 
 
 def shown_position(position: int) -> int:
@@ -53,7 +53,7 @@ class Holder:
     uid: str
 
     def identity(self) -> str:
-        """As the Lease's holderIdentity has it."""
+        """The holder in the form of the Lease's holderIdentity."""
         return f"{self.name}/{self.uid}"
 
 

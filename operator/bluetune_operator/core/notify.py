@@ -26,7 +26,7 @@ KEPT = timedelta(days=7)
 """How long what was taken in is remembered, and how long an operator may be down without a notice being lost."""
 MOST_ATTEMPTS = 12
 NOTICE_CHARACTERS = 512
-"""Of a message: a hundred notices stand in one status."""
+"""Maximum length of a message: a hundred notices stand in one status."""
 FIRST_SECONDS, LONGEST_SECONDS = 5.0, 3600.0
 """Between two attempts, doubled each time: twelve take about four hours."""
 PAUSED = frozenset({"PausedAfterRefusals", "PausedAfterFailures"})

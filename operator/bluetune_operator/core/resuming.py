@@ -16,9 +16,9 @@ RESUMED = "bluetune.dev/resumed"
 """Annotation of a Job that the operator has resumed, and not suspended since: how often in a row, and when last. On a
 Job that is suspended, it tells that somebody else suspended it."""
 MOST_RESUMES = 6
-"""In a row: the first one, and five after others have suspended the Job."""
+"""Maximum number of resumes in a row: the first one, and five after others have suspended the Job."""
 FIRST_SECONDS = 10.0
-"""Before the second; each further one waits twice as long."""
+"""Wait before the second resume; each further one waits twice as long."""
 
 
 @dataclass(frozen=True)

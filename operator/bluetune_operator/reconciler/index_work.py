@@ -36,7 +36,7 @@ class IndexWork:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._told: dict[str, tuple[datetime, str]] = {}
-        """By uid of the Job: when its progress was read, and what it was."""
+        """When a Job's progress was read and what it was, by the Job's uid."""
 
     async def job(self, model: Object, spec: EmbeddingModelSpec, index: Index, rollout: Rollout) -> Object | Failure:
         """The Job of the rollout's step, or why it cannot be made: ReindexRefused, or what may be mended meanwhile."""

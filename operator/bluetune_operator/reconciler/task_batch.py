@@ -21,7 +21,7 @@ from bluetune_operator.reconciler.task_run import Run, Stay, own_job
 from bluetune_operator.reconciler.task_store import store_trouble, too_new
 
 LISTING_SECONDS = 120.0
-"""Of one reconcile, for all pages. A store that answers, but slowly, is told from one that does not."""
+"""Timeout of all pages in one reconcile. It tells a store that answers slowly from one that does not answer."""
 
 
 Take = Callable[[Page], str | None]

@@ -26,7 +26,7 @@ KINDS: dict[str, type[Resource]] = {
 }
 N = TypeVar("N", bound=Resource)
 MOST_CHARACTERS, RANDOM_CHARACTERS = 63, 5
-"""Of a name, and of what the API server puts behind a `generateName`."""
+"""Maximum length of a name, and length of what the API server puts behind a `generateName`."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ DECIMALS = 6
 MIN_COSINE = 0.9999
 """The same weights on the same machine differ in rounding only."""
 MOST_STRETCH = 0.01
-"""By which a vector's length may differ, likewise: a lost or added normalisation differs by more."""
+"""Maximum difference of a vector's length, likewise: a lost or added normalisation differs by more."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Reference:
     """What a model must encode again when it is back from the store."""
 
     probe: Probe
-    """Of queries, for the manifest."""
+    """Probe of queries, for the manifest."""
     items: NDArray[np.float32]
     """Vectors of the item tower's own probe."""
 

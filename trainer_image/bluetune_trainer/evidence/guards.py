@@ -14,9 +14,9 @@ FEWEST_DOCUMENTS = 100
 """Below that a page of ten is a large part of all, and two rankers agree by chance."""
 FEWEST_UNSHOWN = 30
 LARGEST_LOSS = 0.01
-"""Of a slice, in the gate's metric."""
+"""Maximum loss of a slice, in the gate's metric."""
 KEPT_WITHOUT_IDS = 3
-"""Of the live version's results for a guarded query that names none."""
+"""How many of the live version's results count for a guarded query that names none."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 
 
 MOST_RECORDS = 1_000_000
-"""Of a batch that are read. UBI and tables of events give no session before all that is read has been read."""
+"""Maximum number of records of a batch that are read. UBI and tables of events give no session before all that is
+read has been read."""
 
 
 def clicked_queries(

@@ -26,9 +26,9 @@ class Column:
 
     name: str
     number: str
-    """Of a number, as COPY takes it; for numpy."""
+    """numpy's type of a number as COPY takes it."""
     most_dimensions: int
-    """That an HNSW index takes."""
+    """Maximum number of dimensions that an HNSW index takes."""
 
 
 COLUMNS: Mapping[VectorType, Column] = {
@@ -54,7 +54,7 @@ class Content:
     """Shards that are in it, while it is being filled."""
 
     def encode(self) -> str:
-        """As the comment."""
+        """The content as the table's comment."""
         return json.dumps({"bluetune": asdict(self)}, sort_keys=True)
 
     def with_shard(self, shard: int) -> "Content":

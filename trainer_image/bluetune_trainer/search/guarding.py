@@ -25,7 +25,7 @@ from bluetune_trainer.training.encoder import Encoder
 log = logging.getLogger(__name__)
 
 MOST_QUERIES = 500
-"""Of the evidence, for the agreement."""
+"""Maximum number of the evidence's queries for the agreement."""
 
 
 @dataclass(frozen=True)

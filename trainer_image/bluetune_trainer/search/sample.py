@@ -12,7 +12,7 @@ from bluetune_trainer.training.phrases import common_words, head_of, phrase_of, 
 Ints = NDArray[np.int64]
 MOST_DOCUMENTS = 20_000
 MOST_SHOWN = 10_000
-"""Of them, so that there is room for others."""
+"""Maximum number of shown items, so that there is room for others."""
 MOST_PHRASES = 500
 
 

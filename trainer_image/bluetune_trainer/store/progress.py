@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 SECONDS_BETWEEN_WRITES = 1.0
 SECONDS_TO_CLOSE = 10.0
 LEAST_SHARE = 0.02
-"""Of all folds, that says how long the others take."""
+"""Minimum share of all folds that says how long the others take."""
 
 SHARES = {"Loading": (0, 4), "Baseline": (4, 8), "Searching": (8, 90), "Evaluating": (90, 95), "Publishing": (95, 100)}
 """Percent of the whole run at which a stage begins and ends. Folds belong to the search's share: the search counts
@@ -43,7 +43,7 @@ class FoldsBegan:
 
     progress: Progress
     share: float
-    """Of all folds, that was done by then: an earlier attempt may have compared some."""
+    """Share of all folds that was done by then: an earlier attempt may have compared some."""
     elapsed: float
     """Seconds since the attempt began."""
 

@@ -34,11 +34,11 @@ class FillOrder:
 
     def __init__(self) -> None:
         self._chunk_of: Ints = np.zeros(0, np.int64)
-        """By row: the number of its chunk, or _NONE."""
+        """Number of each row's chunk, or _NONE."""
         self.rows: Ints = np.zeros(0, np.int64)
-        """Those that have a chunk, chunk after chunk."""
+        """Rows that have a chunk, chunk after chunk."""
         self._begins: Ints = np.zeros(1, np.int64)
-        """By chunk: where it begins in `rows`; one more at the end."""
+        """Where each chunk begins in `rows`; one more at the end."""
 
     def add_inputs(self, table: InputTable, numbers: Ints, units: Ints | None = None, *, size: int = CHUNK) -> None:
         """`add` of these inputs' rows, as far as this rank encodes them: those of each tower apart."""

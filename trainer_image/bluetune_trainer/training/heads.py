@@ -37,7 +37,7 @@ class Dense(nn.Module):
         self.activation = activation
         self.activation_name = activation_name
         self.dtype = dtype
-        """Of the weights in the folder."""
+        """Type of the weights in the folder."""
 
     @classmethod
     def read(cls, folder: Path) -> "Dense":
@@ -116,7 +116,7 @@ class Head(nn.Sequential):
         return bool(len(self)) and isinstance(self[-1], Normalize)
 
     def dimension(self, pooled: int) -> int:
-        """Of the vectors that it gives for pooled ones of this length."""
+        """Dimension of the vectors that it gives for pooled ones of this length."""
         widths = [int(module.linear.out_features) for module in self if isinstance(module, Dense)]
         return widths[-1] if widths else pooled
 

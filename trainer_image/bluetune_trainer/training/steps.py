@@ -9,7 +9,7 @@ from bluetune_trainer.training.params import TrainingSettings
 FEWEST_STEPS = 100
 """Optimizer steps of a trial, at least, unless `numEpochs` is set: chosen by benchmarks/README.md."""
 EPOCHS = 2
-"""Of a trial, unless `numEpochs` is set."""
+"""Epochs of a trial, unless `numEpochs` is set."""
 STEP_SIZE, GAMMA = 500, 0.9
 """The one, where only the other is set."""
 
@@ -53,7 +53,7 @@ class StepPlan:
 
     @property
     def batches(self) -> int:
-        """Of the whole trial."""
+        """Number of batches of the whole trial."""
         return self.batches_per_epoch * self.epochs
 
     def validates_after(self, batch: int) -> bool:

@@ -35,7 +35,7 @@ from bluetune_trainer.training.strategy import trainer_options
 from bluetune_trainer.training.task import Collapsed, Fold, TrainingTask
 
 STOP_SECONDS = 5.0
-"""That a step may take after it was asked to stop."""
+"""Seconds that a step may take after it was asked to stop."""
 
 __all__ = ["Order", "TrialFailed", "TrialRun", "run_trial", "trial_steps"]
 
