@@ -29,7 +29,9 @@ def definitions(operator: Fixture, resources: None) -> Iterator[Kubectl]:
 
 
 def newer(kubectl: Kubectl) -> None:
-    """The definitions of a release that has one phase more."""
+    """The definitions of a release that has one phase more, unless they are there."""
+    if "Canarying" in kubectl("get", "crd", "finetuningtasks.bluetune.dev", "-o", "json"):
+        return
     patch = [{"op": "add", "path": f"{PHASES}/-", "value": "Canarying"}]
     kubectl("patch", "crd", "finetuningtasks.bluetune.dev", "--type=json", f"--patch={json.dumps(patch)}")
 
