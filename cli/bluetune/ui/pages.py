@@ -12,6 +12,7 @@ import jinja2
 from bluetune.core.kinds import Object, name_of
 from bluetune.core.page.models import model_view
 from bluetune.core.page.runs import Records, run_view
+from bluetune.core.page.words import count
 from bluetune.ui.feed import Snapshot
 
 
@@ -92,10 +93,12 @@ def _template(name: str) -> jinja2.Template:
 
 @cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("bluetune.ui"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["count"] = count
+    return environment

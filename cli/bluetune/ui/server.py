@@ -117,6 +117,7 @@ class Site:
         last: pages.Page | None = None
         beat = number = 0.0
         clock = asyncio.get_running_loop().time
+        await self._feed.fresh()
         while True:
             shown = await self._shown(path)
             if shown != last:

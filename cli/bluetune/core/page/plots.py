@@ -54,7 +54,9 @@ class Whisker:
     low: float
     middle: float
     high: float
+    gain: str
     told: str
+    """The gain with its interval."""
     tone: Tone
 
 
@@ -86,6 +88,7 @@ def intervals(report: GateReport, asked: float) -> Intervals | None:
             x(low),
             x(middle),
             x(high),
+            gain(middle),
             f"{gain(middle)}, from {gain(low)} to {gain(high)}",
             "good" if low > asked else "bad" if middle <= asked else "quiet",
         )

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from bluetune.core.kinds import Object, name_of
 from bluetune.core.page.plots import Curves, Intervals, curves, intervals
-from bluetune.core.page.words import Moment, Tone, count, gain, lasting, metric, moment, tone_of, when
+from bluetune.core.page.words import Moment, Tone, count, gain, lasting, metric, moment, share, tone_of, when
 from bluetune.core.tasks import ended
 from bluetune.core.watch import condition, of_task, parameters
 from bluetune_api.gate_verdict import gate_verdict
@@ -256,7 +256,9 @@ def _facts(check: CheckReport) -> list[Said]:
         Said("sessions", f"{check.sessions:,}", aside=f"{check.informative_sessions:,} can be measured"),
         Said("clicked results", f"{check.positives:,}", aside=f"of {check.results:,} shown"),
         Said("different queries", f"{check.queries:,}"),
-        Said("catalogue", count(check.catalogue_size, "item"), aside=f"knows {check.coverage:.0%} of what was shown"),
+        Said(
+            "catalogue", count(check.catalogue_size, "item"), aside=f"knows {share(check.coverage)} of what was shown"
+        ),
     ]
     if check.smallest_gain is not None:
         found.append(Said("smallest gain seen", gain(check.smallest_gain), aside="four times in five"))

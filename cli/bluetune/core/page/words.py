@@ -1,5 +1,6 @@
 """Times and numbers as a person reads them."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -68,6 +69,11 @@ def gain(value: float) -> str:
     """A difference, with its sign."""
     value = round(value, 4) + 0.0
     return "±0.0000" if value == 0 else f"{value:+.4f}".replace("-", MINUS)
+
+
+def share(part: float) -> str:
+    """`99.8 %`: never 100 % of what is less."""
+    return f"{math.floor(part * 1000 + 1e-9) / 10:g} %"
 
 
 def count(number: int, one: str, many: str = "") -> str:
