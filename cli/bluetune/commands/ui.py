@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import signal
+import sys
 from importlib.util import find_spec
 from typing import Annotated
 
@@ -58,7 +60,13 @@ def ui(
         typer.echo(address)
         note(f"namespace {cluster.namespace}, with your own rights. Ctrl-C ends it.")
 
+    async def served() -> None:
+        work = asyncio.current_task()
+        if work is not None and sys.platform != "win32":
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, work.cancel)
+        await serve(cluster, stores, listener, announce)
+
     try:
-        asyncio.run(serve(cluster, stores, listener, announce))
-    except KeyboardInterrupt:
+        asyncio.run(served())
+    except (KeyboardInterrupt, asyncio.CancelledError):
         note("ended")

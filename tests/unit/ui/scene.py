@@ -20,7 +20,7 @@ from bluetune_api.records import CheckReport, GateGuard, GateJudge, GateReport, 
 from bluetune_api.task import TrialSummary
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
-BASE, ONE, TWO, THREE, FOUR = ("v" + letter * 12 for letter in "0abcd")
+BASE, ONE, TWO, THREE, FOUR = ["v5e1f0c93ab27", "v9b2c44d07e1a", "v07d3a1f6c85b", "ve41b7790d2c6", "v2fa96c0815de"]
 DIGEST = "sha256:" + "0" * 64
 Object = dict[str, Any]
 

@@ -93,7 +93,7 @@ main.addEventListener("click", async (event) => {
   if (!yes) return;
   const done = await send("/do", { ...asked, mark: question.mark });
   if (done.error) report(done.error, "bad");
-  else report([done.done, done.after].filter(Boolean).join(". "), "good");
+  else report(done.done, "good", done.after);
 });
 
 function ask(what, question) {
@@ -131,15 +131,16 @@ async function send(path, body) {
   }
 }
 
-function report(message, tone) {
-  outcome.replaceChildren();
-  const words = document.createElement("p");
-  words.textContent = message;
+function report(message, tone, after = "") {
+  const words = document.createElement("div");
+  for (const said of [message, after].filter(Boolean)) {
+    words.append(Object.assign(document.createElement("p"), { textContent: said }));
+  }
   const away = document.createElement("button");
   away.type = "button";
   away.textContent = "Close";
   away.addEventListener("click", () => { outcome.hidden = true; main.focus(); });
   outcome.className = "outcome " + tone;
-  outcome.append(words, away);
+  outcome.replaceChildren(words, away);
   outcome.hidden = false;
 }
