@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,20 +11,20 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
+
+from browser import chromium
 
 Fixture = Any
 pytestmark = pytest.mark.timeout(600)
 expect.set_options(timeout=90_000)
 
 
-@pytest.fixture(scope="module")
-def chromium(shared_world: Fixture) -> Iterator[Browser]:
+@pytest.fixture(scope="module", name="chromium")
+def started(shared_world: Fixture) -> Iterator[Browser]:
     """Started after the thread has entered the cluster's network."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium-headless-shell"))
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @contextmanager

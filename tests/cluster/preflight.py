@@ -27,8 +27,11 @@ NEEDED = {
 }
 """What the node calls, and the Debian package that has it."""
 
-BY_TESTS = {"chromium-headless-shell": "chromium-headless-shell", "curl": "curl", "jq": "jq"}
-"""What tests call besides, as readers of the documentation and of the page do. Chromium is 100 MB to download."""
+BY_TESTS = {"curl": "curl", "jq": "jq"}
+"""What fast tests call besides, as readers of the documentation do."""
+
+BY_BROWSER_TESTS = {"chromium-headless-shell": "chromium-headless-shell"}
+"""What slow tests open the page of `bluetune ui` with: 100 MB, which neither `make check` nor `make demo` needs."""
 
 
 def missing_packages(needed: Mapping[str, str] = NEEDED) -> list[str]:

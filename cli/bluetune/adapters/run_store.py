@@ -105,7 +105,7 @@ class RunStores:
             raise CliError(
                 f"Model {name_of(model)} opens its store by workload identity: set {OWN_KEYS} where bluetune ui runs"
             )
-        keys = static_keys(self._secret(str(reference["name"])))
+        keys = static_keys(self._secret(str(reference["name"]), "keys", OWN_KEYS))
         if keys is None:
             raise CliError(f"Secret {reference['name']} lacks {OWN_KEYS}: write them into it")
         return keys
@@ -114,7 +114,7 @@ class RunStores:
         reference = model["spec"]["store"].get("caSecretRef")
         if not reference:
             return None
-        found = self._secret(str(reference["name"])).get("ca.crt")
+        found = self._secret(str(reference["name"]), "certificate authority", "BLUETUNE_CA_FILE").get("ca.crt")
         if not found:
             raise CliError(
                 f"Secret {reference['name']} lacks ca.crt: write it into the Secret, or set BLUETUNE_CA_FILE"
@@ -123,16 +123,17 @@ class RunStores:
         path.write_text(found)
         return str(path)
 
-    def _secret(self, name: str) -> dict[str, str]:
+    def _secret(self, name: str, what: str, instead: str) -> dict[str, str]:
+        """What a Secret holds; `what` is sought there, and the environment may have it `instead`."""
         try:
             data = self._cluster.get(SECRETS, name).get("data") or {}
             return {key: base64.b64decode(value, validate=True).decode() for key, value in data.items()}
         except CliError as error:
             raise CliError(
-                f"Its keys are in Secret {name}, and {error}; or set {OWN_KEYS} where bluetune ui runs"
+                f"The store's {what}: in Secret {name}, and {error}; or set {instead} where bluetune ui runs"
             ) from None
         except (binascii.Error, UnicodeDecodeError):
-            raise CliError(f"Secret {name} holds what is no text: write its keys again") from None
+            raise CliError(f"Secret {name} holds what is no text: write the {what} into it again") from None
 
 
 def _read(store: ObjectStore, key: str, kind: type[R]) -> R | None:

@@ -1,13 +1,13 @@
 """The page in a Chromium: seen by axe, led by a keyboard, live, with a report that reaches nothing."""
 
 import re
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from browser import chromium
 from unit.ui.conftest import Served
 from unit.ui.scene import THREE, TWO
 
@@ -17,14 +17,10 @@ PAGES = ("/", "/models/products", "/models/images", "/runs/products-x7k2p", "/ru
 PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        program = shutil.which("chromium-headless-shell")
-        assert program, "these tests need a Chromium: apt-get install -y chromium-headless-shell"
-        browser = playwright.chromium.launch(executable_path=program)
+@pytest.fixture(scope="module", name="chromium")
+def started() -> Iterator[Browser]:
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

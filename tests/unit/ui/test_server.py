@@ -9,6 +9,7 @@ import urllib3
 from bluetune.adapters.run_store import RunStores
 from bluetune.core.errors import CliError
 from bluetune.ui.server import listening
+from bluetune_api import store_layout
 from unit.ui.conftest import Served
 from unit.ui.scene import BASE, FOUR, ONE, THREE, TWO
 
@@ -125,6 +126,7 @@ def test_nothing_is_changed_if_the_question_is_another_one_by_now(served: Served
     assert served.api.patches == []
 
 
+@pytest.mark.slow
 def test_a_viewer_is_sent_the_page_when_it_differs_and_others_share_the_look(served: Served, browser: Browser) -> None:
     streams = [browser.stream("/events?of=/models/products") for _ in range(4)]
     pages = [next_page(stream) for stream in streams]
@@ -164,7 +166,10 @@ def test_who_may_not_read_the_secret_sees_what_status_has_and_why_the_rest_is_mi
 ) -> None:
     served.api.forbidden.add(("get", "secrets"))
     body = browser.get("/runs/products-x7k2p").data.decode()
-    assert "Its keys are in Secret store, and you may not get secrets in namespace search: ask for that right" in body
+    assert (
+        "keys: in Secret store, and you may not get secrets in namespace search: ask for that right; or set AWS_"
+        in body
+    )
     assert "0.4831" in body  # the gate's measurement, by the status
     assert "<iframe" not in body
     report = browser.get("/runs/products-x7k2p/report")
@@ -198,3 +203,11 @@ def test_a_base_is_a_version_with_buttons(browser: Browser) -> None:
     body = browser.get("/models/products").data.decode()
     assert f'id="rollback-{BASE}"' in body
     assert f'id="promote-{THREE}"' not in body  # it is current
+
+
+def test_a_record_of_a_newer_release_says_which_side_is_to_be_upgraded(served: Served, browser: Browser) -> None:
+    path = served.folders / "products" / store_layout.result("uid-products-x7k2p")
+    path.write_text(json.dumps({"formatVersion": 99}))
+    body = browser.get("/runs/products-x7k2p").data.decode()
+    assert "its formatVersion is 99, and this command line reads up to" in body
+    assert "0.4831" in body  # of the status
