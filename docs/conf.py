@@ -25,7 +25,7 @@ html_copy_source = html_show_sourcelink = html_show_copyright = False
 html_use_index = False
 
 NAVIGATION = {
-    "Use": ("docs/concepts", "docs/logs", "docs/formats", "docs/models", "docs/reference", "docs/cli"),
+    "Use": ("docs/concepts", "docs/logs", "docs/formats", "docs/models", "docs/reference", "docs/cli", "docs/ui"),
     "Operate": (
         "docs/operations",
         "docs/security",

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from bluetune.commands import doctor, following, init, reports, tasks, versions
+from bluetune.commands import doctor, following, init, reports, tasks, ui, versions
 from bluetune.core.errors import Unread
 
 
@@ -55,6 +55,7 @@ for command in (
     versions.rollback,
     doctor.doctor,
     reports.report,
+    ui.ui,
 ):
     app.command()(command)
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}

@@ -30,6 +30,9 @@ NEEDED = {
 BY_TESTS = {"curl": "curl", "jq": "jq"}
 """What fast tests call besides, as readers of the documentation do."""
 
+BY_BROWSER_TESTS = {"chromium-headless-shell": "chromium-headless-shell"}
+"""What slow tests open the page of `bluetune ui` with: 100 MB, which neither `make check` nor `make demo` needs."""
+
 
 def missing_packages(needed: Mapping[str, str] = NEEDED) -> list[str]:
     """The Debian packages that are not installed, sorted."""

@@ -9,7 +9,7 @@ from bluetune.adapters.cluster import Cluster
 from bluetune.adapters.output import Output, note, show_object
 from bluetune.commands.following import wait_for
 from bluetune.commands.options import Context, Form, Model, Namespace, Task, Timeout
-from bluetune.core import tasks
+from bluetune.core import changes, tasks
 from bluetune.core.errors import CliError, Exit
 from bluetune.core.kinds import MODELS, TASKS, Object, name_of
 
@@ -126,7 +126,10 @@ def cancel(task: Task, namespace: Namespace = None, context: Context = None, out
     bluetune cancel products-x7k2p
     """
     cluster = Cluster(context, namespace)
-    _set(cluster, cluster.get(TASKS, task), "cancel", True, output, "is asked to end")
+    found = cluster.get(TASKS, task)
+    change = changes.cancel(found, cluster.namespace)
+    changed = found if change.patch is None else cluster.patch(TASKS, task, change.patch)
+    show_object(output, TASKS, changed, change.done)
 
 
 def suspend(task: Task, namespace: Namespace = None, context: Context = None, output: Form = Output.TABLE) -> None:
