@@ -146,6 +146,8 @@ CASES = [
     Case("model with a gate", MODEL, {f"{T}.gate": {"metric": "mrr@10", "minDelta": -0.01, "confidence": 0.95}}),
     Case("model with guards", MODEL, {f"{T}.gate": {"minAgreement": 0, "maxForgetting": 1, "guards": GUARDS}}),
     Case("model with reindex", MODEL, {f"{T}.reindex": {"template": {"template": {"spec": {"containers": []}}}}}),
+    Case("model that is not deleted while it is held", MODEL, {"spec.deletionPolicy": "RefuseWhileBusy"}),
+    Case("deletion policy of another tool", MODEL, {"spec.deletionPolicy": "Orphan"}, "spec.deletionPolicy"),
     Case("model that retrains", MODEL, {R: RETRAIN}),
     Case("retrain by a schedule", MODEL, {R: {"triggers": [{"schedule": "*/15 0-6,22 1,15 JAN-MAR MON-FRI/2"}]}}),
     Case("retrain without triggers", MODEL, {R: {}}, "triggers"),
