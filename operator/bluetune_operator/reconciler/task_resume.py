@@ -38,6 +38,7 @@ async def accepted(
     if start and await store.stat(store_layout.manifest(start)) is None:
         where = store.uri(store_layout.manifest(start))
         return Problem("VersionNotFound", f"the start version {start} of that run is gone: {where} does not exist")
+    run.draft.set(start_version=start)  # so that retention keeps it while the task waits
     return plan_problem(run.task, run.draft.status, model, method, plan)
 
 
