@@ -224,6 +224,10 @@ class EmbeddingModelSpec(ApiModel):
     """How many versions are kept."""
     queue_name: QueueName | None = None
     """Kueue LocalQueue for the Jobs that import the base and reindex, and for those of tasks that name none."""
+    deletion_policy: Literal["Retain", "RefuseWhileBusy"] = "Retain"
+    """`Retain`: the model may be deleted at any time. `RefuseWhileBusy`: the API server refuses to delete it while a
+    task holds its lock or a rollout is under way. In both cases store and Deployment stay as they are. The second needs
+    the chart's `policies.deletion`."""
     serving: Serving | None = None
     """The blue Deployment; without it, versions are published and nothing is rolled out."""
     retrain: Retrain | None = None

@@ -155,6 +155,8 @@ Reason = Literal[
     "ReindexTimeout",
     "ResultInvalid",
     "ResultMissing",
+    "ResumeRefused",
+    "ResumeWaiting",
     "RetentionFailed",
     "RetrainStarted",
     "RollbackVersionNotFound",

@@ -41,6 +41,13 @@ TASK_GROUPS: tuple[Group, ...] = (
                 " store",
                 "name a version that exists (`versions/` in the model's prefix)",
             ),
+            "ResumeWaiting": Entry("the task that `spec.resumeFrom` names has not ended", "wait, or cancel that task"),
+            "ResumeRefused": Entry(
+                "`spec.resumeFrom` names a task that nothing can be taken over from: it does not exist, has succeeded,"
+                " is of another model, never trained, or its method, batch, start version or data were others; the"
+                " message has both values. A task that holds the lock by then ends as `Failed`",
+                "put back what the message names, or apply a task without `resumeFrom`",
+            ),
             "NameTaken": Entry(
                 "an object of the name that a Job, its plan or a task of `spec.retrain` should have is somebody else's",
                 "delete or rename it; the message names it",

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from bluetune_api.base import ApiModel, BatchId, Digest, ImportPath, Metrics, Rule, SubdomainName, VersionId
+from bluetune_api.base import ApiModel, BatchId, Digest, ImportPath, Metrics, Rule, SubdomainName, Uid, VersionId
 from bluetune_api.batch_window import BatchSelection
 from bluetune_api.clickstream import Clickstream
 from bluetune_api.index_target import Pgvector, Vectors
@@ -17,7 +17,7 @@ from bluetune_api.plan_format import format_needed
 from bluetune_api.reading import Record
 from bluetune_api.retrain import Outcome
 from bluetune_api.store_location import StoreLocation
-from bluetune_api.task import TrialSummary
+from bluetune_api.task import EarlierRun, TrialSummary
 
 
 def _is_moment(text: str) -> str:
@@ -29,8 +29,6 @@ Moment = Annotated[str, StringConstraints(max_length=32), AfterValidator(_is_mom
 """RFC 3339, UTC."""
 FormatVersion = Annotated[int, Field(ge=1)]
 """Absent is 1. It is raised for what a reader must not pass over."""
-Uid = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$")]
-"""uid of an object; it is part of keys in the store."""
 
 
 class RunOwner(ApiModel):
@@ -103,6 +101,8 @@ class Plan(Record):
     """Train: version to start from."""
     live_version: VersionId | None = None
     """Train: version that the gate compares with; absent: the start version."""
+    resume_from: EarlierRun | None = None
+    """Train: an earlier run of the same plan, whose finished trials are taken over."""
     method: MethodPlan = Field(default_factory=MethodPlan)
     """How to train."""
     gate: Gate = Field(default_factory=Gate)
@@ -121,6 +121,19 @@ class Plan(Record):
     def _needs_its_format(self) -> Self:
         self.format_version = max(self.format_version, format_needed(self))
         return self
+
+
+class Resumed(Record):
+    """runs/<uid>/resumed.json: what a run has taken over, written once all of it is there."""
+
+    format_version: FormatVersion = 1
+    """Of this record."""
+    earlier: EarlierRun
+    """From which run."""
+    trials: int
+    """Trials that had ended there."""
+    waiting: int
+    """Trials that had not, and go on."""
 
 
 class PinnedObject(ApiModel):

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from bluetune_api.base import Digest, Metrics, Name, ShortText, VersionId
+from bluetune_api.base import Digest, Metrics, Name, ShortText, Uid, VersionId
 from bluetune_api.reading import Record
-from bluetune_api.records import FormatVersion, Moment, Uid
+from bluetune_api.records import FormatVersion, Moment
 
 TAKE_OVER_ANNOTATION = "bluetune.dev/take-over-from"
 """Annotation of an EmbeddingModel that takes its store over from another owner: `<namespace>/<name>/<uid>` of that."""

@@ -11,12 +11,14 @@ from bluetune_api.base import (
     Digest,
     Metadata,
     Metrics,
+    Name,
     NameReference,
     QueueName,
     ShortText,
     StatusModel,
     Text,
     Timestamp,
+    Uid,
     Uri,
     VersionId,
     immutable,
@@ -56,6 +58,11 @@ class FineTuningTaskSpec(ApiModel):
         None,
     )
     start_from: VersionId | None = immutable("Version to start from; default: the model's current one.", None)
+    resume_from: Name | None = immutable(
+        "A failed or cancelled task of the same model, which this one goes on from: trials that it finished are not"
+        " trained again, and its batches and start version are taken. The method must be what it was.",
+        None,
+    )
     idempotency_key: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = immutable(
         "A second task with the same key and model does no work and takes over the first one's result.", None
     )
@@ -147,6 +154,15 @@ class TaskMetrics(StatusModel):
     """Metrics of the new version."""
 
 
+class EarlierRun(StatusModel):
+    """The run that a task goes on from."""
+
+    task: ShortText
+    """Name of its task."""
+    uid: Uid
+    """uid of its task: the run's folder in the store, also when the task is deleted."""
+
+
 class FineTuningTaskStatus(StatusModel):
     """Kept by the operator; bounded, whatever the number of trials."""
 
@@ -165,6 +181,8 @@ class FineTuningTaskStatus(StatusModel):
     """Start version chosen under the lock."""
     live_version: VersionId | None = None
     """Version that blue served when the lock was taken; the gate compares with it."""
+    resumed_from: EarlierRun | None = None
+    """Run that this one goes on from, found when the task was accepted."""
     job_name: ShortText | None = None
     """Job that is running, or was last."""
     attempt: Annotated[int, Field(ge=0)] | None = None

@@ -90,6 +90,9 @@ def retry(
         str | None,
         typer.Option(help="Name of the new task. Default: the old one's and five letters.", show_default=False),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where it stopped: trials that it finished are not trained again.")
+    ] = False,
     wait: Wait = False,
     timeout: Timeout = None,
     namespace: Namespace = None,
@@ -101,11 +104,14 @@ def retry(
     Examples:
 
     bluetune retry products-x7k2p --wait
+
+    bluetune retry products-x7k2p --resume
     """
     timeout = _timeout_of(wait, timeout)
     cluster = Cluster(context, namespace)
     old = cluster.get(TASKS, task)
-    _created(cluster, tasks.repeated(old, name or tasks.task_name(task, _suffix())), output, wait=wait, timeout=timeout)
+    manifest = tasks.repeated(old, name or tasks.task_name(task, _suffix()), resume=resume)
+    _created(cluster, manifest, output, wait=wait, timeout=timeout)
 
 
 def _created(cluster: Cluster, manifest: Object, output: Output, *, wait: bool, timeout: float | None) -> None:

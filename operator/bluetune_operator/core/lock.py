@@ -29,7 +29,16 @@ from bluetune_operator.core.unreadable_status import says_unreadable
 from bluetune_operator.core.workloads import is_active_pod, is_finished_job
 
 LETS_PASS = frozenset(
-    {"MethodNotFound", "MethodInvalid", "SpecInvalid", "BatchNotFound", "VersionNotFound", "Duplicate"}
+    {
+        "MethodNotFound",
+        "MethodInvalid",
+        "SpecInvalid",
+        "BatchNotFound",
+        "VersionNotFound",
+        "ResumeRefused",
+        "ResumeWaiting",
+        "Duplicate",
+    }
 )
 """Reasons of Accepted=False that are the task's own trouble; what is wrong with the model or its store stops all."""
 
