@@ -12,10 +12,14 @@ done
 [ -n "$PYTHON" ] || fail "Python 3.11 or later is needed (apt-get install python3)"
 
 # --- Debian packages: what the cluster runs on, what images are built with and what tests call
-missing_packages() {
-  PYTHONPATH=tests "$PYTHON" -c 'from cluster.preflight import *; print(*missing_packages({**NEEDED, **BY_TESTS}))'
+missing_packages() { # also, with --programs, what lanes call
+  PYTHONPATH=tests "$PYTHON" - "$@" <<'EOF'
+import sys
+from cluster.preflight import *
+print(*missing_packages({**NEEDED, **BY_TESTS, **(BY_LANES if "--programs" in sys.argv else {})}))
+EOF
 }
-packages=$(missing_packages)
+packages=$(missing_packages "$@")
 "$PYTHON" -m pip --version >/dev/null 2>&1 || packages="$packages python3-pip"
 if [ -n "${packages// /}" ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -30,6 +30,9 @@ NEEDED = {
 BY_TESTS = {"curl": "curl", "jq": "jq"}
 """What fast tests call besides, as readers of the documentation do."""
 
+BY_LANES = {"java": "openjdk-17-jre-headless", "mvn": "maven"}
+"""What lanes call besides: `tests/search_engine` has an OpenSearch."""
+
 
 def missing_packages(needed: Mapping[str, str] = NEEDED) -> list[str]:
     """The Debian packages that are not installed, sorted."""
