@@ -148,7 +148,7 @@ def _fetch(wanted: list[Artifact], files: Path) -> None:
     pom = files / "pom.xml"
     entries = "".join(one.dependency() for one in wanted)
     pom.write_text(
-        '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
+        "<project><modelVersion>4.0.0</modelVersion>"
         "<groupId>bluetune</groupId><artifactId>opensearch</artifactId><version>1</version><packaging>pom</packaging>"
         f"<dependencies>{entries}</dependencies></project>"
     )
