@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from bluetune_api.base import ApiModel, BatchId, Digest, ImportPath, Metrics, Rule, SubdomainName, Uid, VersionId
 from bluetune_api.batch_window import BatchSelection
 from bluetune_api.clickstream import Clickstream
-from bluetune_api.index_target import Pgvector, Vectors
+from bluetune_api.index_target import OpenSearch, Pgvector, Vectors
 from bluetune_api.method import Items, SearchSpace, Settings
 from bluetune_api.model import Gate
 from bluetune_api.plan_format import format_needed
@@ -76,6 +76,9 @@ class IndexPlan(ApiModel):
     """How its vectors are made shorter."""
     pgvector: Pgvector | None = None
     """Load: the table. The address is in the environment."""
+    opensearch: OpenSearch | None = None
+    """The cluster, also while encoding, so that vectors that it cannot index are refused before. Name and password are
+    in the environment."""
 
 
 class Plan(Record):

@@ -50,6 +50,13 @@ PGVECTOR: Manifest = {
     "type": "Pgvector",
     "pgvector": {"connectionSecretRef": {"name": "db", "key": "uri"}, "table": "items", "schema": "search"},
 }
+SEARCH = {
+    "url": "https://search.example:9200",
+    "credentialsSecretRef": {"name": "search"},
+    "caSecretRef": {"name": "search"},
+    "index": "docs",
+}
+OPENSEARCH: Manifest = {"type": "OpenSearch", "opensearch": SEARCH}
 REINDEX: Manifest = {"template": {"template": {"spec": {"containers": []}}}}
 
 
@@ -168,6 +175,24 @@ CASES = [
     Case("retrain on YAML's true", MODEL, {R: {"true": [{"newBatch": {}}]}}, "spec.retrain"),
     Case("model with an index", MODEL, {f"{T}.index": {"target": {"type": "Parquet"}, "shards": 8}}),
     Case("model with an index in a database", MODEL, {f"{T}.index": {"target": PGVECTOR}}),
+    Case("model with an index in OpenSearch", MODEL, {f"{T}.index": {"target": OPENSEARCH}}),
+    Case(
+        "password over http that is asked for",
+        MODEL,
+        {
+            f"{T}.index": {
+                "target": {
+                    "type": "OpenSearch",
+                    "opensearch": {
+                        "url": "http://search/os",
+                        "credentialsSecretRef": {"name": "s"},
+                        "passwordOverHttp": True,
+                    },
+                }
+            }
+        },
+    ),
+    Case("index of bytes", MODEL, {f"{T}.index": {"target": OPENSEARCH, "vectors": {"type": "Int8"}}}),
     Case("index of half vectors", MODEL, {f"{T}.index": {"target": PGVECTOR, "vectors": {"type": "Float16"}}}),
     Case("index of bytes", MODEL, {f"{T}.index": {"target": PARQUET, "vectors": {"dimensions": 9, "type": "Int8"}}}),
     Case("model that notifies", MODEL, {"spec.notify": [HOOK, {**HOOK, "name": "b", "events": ["Paused"]}]}),
@@ -232,6 +257,45 @@ CASES = [
     ),
     Case(
         "bytes in pgvector", MODEL, {f"{T}.index": {"target": PGVECTOR, "vectors": {"type": "Int8"}}}, "index.vectors"
+    ),
+    Case(
+        "half vectors in OpenSearch",
+        MODEL,
+        {f"{T}.index": {"target": OPENSEARCH, "vectors": {"type": "Float16"}}},
+        "index.vectors",
+    ),
+    Case(
+        "OpenSearch without its address",
+        MODEL,
+        {f"{T}.index": {"target": {"type": "OpenSearch"}}},
+        "spec.serving.index.target.opensearch",
+    ),
+    Case(
+        "a database with OpenSearch",
+        MODEL,
+        {f"{T}.index": {"target": PGVECTOR | {"opensearch": SEARCH}}},
+        "spec.serving.index.target.opensearch",
+    ),
+    *(
+        Case(
+            f"OpenSearch with {change}",
+            MODEL,
+            {f"{T}.index": {"target": OPENSEARCH | {"opensearch": SEARCH | change}}},
+            f"spec.serving.index.target.opensearch.{field}",
+        )
+        for change, field in (
+            ({"url": "http://search.example:9200"}, "url"),
+            ({"url": "https://user:password@search.example:9200"}, "url"),
+            ({"url": "search.example:9200"}, "url"),
+            ({"url": "https://search.example:9200/"}, "url"),
+            ({"url": "http://search.example", "passwordOverHttp": True}, "caSecretRef"),
+            ({"index": "Docs"}, "index"),
+            ({"index": "-docs"}, "index"),
+            ({"index": "a" * 41}, "index"),
+            ({"numberOfShards": 0}, "numberOfShards"),
+            ({"numberOfReplicas": -1}, "numberOfReplicas"),
+            ({"minRecall": 1.1}, "minRecall"),
+        )
     ),
     Case("vectors as they are", MODEL, {f"{T}.index": {"target": PARQUET, "vectors": {}}}, "vectors.type"),
     Case("no dimensions", MODEL, {f"{T}.index": {"target": PARQUET, "vectors": {"dimensions": 0}}}, "dimensions"),

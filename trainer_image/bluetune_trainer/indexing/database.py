@@ -13,7 +13,8 @@ from psycopg import sql
 
 from bluetune_api.index_target import Pgvector
 from bluetune_trainer.errors import DatabaseFailed, PlanInvalid, Stopped, raise_if
-from bluetune_trainer.indexing.tables import Content, content_of, qualified
+from bluetune_trainer.indexing.content import Content, content_of
+from bluetune_trainer.indexing.tables import qualified
 
 log = logging.getLogger(__name__)
 
