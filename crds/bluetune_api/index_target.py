@@ -15,7 +15,7 @@ TableName = Annotated[SqlName, StringConstraints(max_length=38)]
 IndexName = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[a-z][a-z0-9_-]*$")]
 """A name of OpenSearch: no capitals, and no dot, which hides an index."""
 HTTP_URL = r"^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*$"
-MOST_SHARDS = 256
+MAX_SHARDS = 256
 VectorType = Literal["Float32", "Float16", "Int8"]
 
 
@@ -169,7 +169,7 @@ class Index(ApiModel):
     """Where the vectors go."""
     vectors: Vectors | None = None
     """Shorter vectors than the version's, for an index that takes less memory (preset: the version's, of Float32)."""
-    shards: Annotated[int, Field(ge=1, le=MOST_SHARDS)] = 1
+    shards: Annotated[int, Field(ge=1, le=MAX_SHARDS)] = 1
     """Parts that the catalogue is encoded in, each by a pod of its own. Each of them reads the whole catalogue."""
     pod_template: PodTemplate | None = None
     """The pods that encode (preset: the podTemplate of the model's method, with its GPUs)."""

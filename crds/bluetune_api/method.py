@@ -240,7 +240,7 @@ class SearchDimension(ApiModel):
 
 PRESET_EVALS = 8
 """Trials of a search when nobody says how many."""
-MOST_EVALS = 1000
+MAX_EVALS = 1000
 
 SearchSpace = Annotated[dict[str, SearchDimension], Field(min_length=1, max_length=32)]
 PARAMETER_NAME = r"^[a-z][a-z0-9_]{0,63}$"
@@ -302,7 +302,7 @@ class FineTuningMethodSpec(ApiModel):
     """How a trial trains and is judged."""
     initial_params: SearchSpace | None = None
     """Values of parameters, by their snake_case names; what is not named is as the preset has it."""
-    initial_max_evals: Annotated[int, Field(ge=1, le=MOST_EVALS)] | None = None
+    initial_max_evals: Annotated[int, Field(ge=1, le=MAX_EVALS)] | None = None
     """Trials of the search (preset: 8, or what the plugin says)."""
     pod_template: PodTemplate | None = None
     """Resources, node selection and environment of the pods that train."""

@@ -18,8 +18,8 @@ from bluetune_api.base import (
 )
 from bluetune_api.batch_window import Batches
 
-MOST_RUNS_PER_WEEK = 168
-MOST_KEPT_RUNS = 2 * MOST_RUNS_PER_WEEK + 8
+MAX_RUNS_PER_WEEK = 168
+MAX_KEPT_RUNS = 2 * MAX_RUNS_PER_WEEK + 8
 """Runs in a status: those that were made or ended within a week."""
 
 
@@ -79,7 +79,7 @@ class Brakes(ApiModel):
 
     cooldown: Duration | None = None
     """Minimum time between the beginnings of two runs."""
-    max_runs_per_week: Annotated[int, Field(ge=1, le=MOST_RUNS_PER_WEEK)] = 7
+    max_runs_per_week: Annotated[int, Field(ge=1, le=MAX_RUNS_PER_WEEK)] = 7
     """Maximum runs in any seven days."""
     gpu_hours_per_week: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     """No run begins while those of the last seven days took so many hours of GPUs: the time of their trainings, times
@@ -196,5 +196,5 @@ class RetrainStatus(StatusModel):
     """Digest of the triggers that `judged` speaks of."""
     resume: ShortText | None = None
     """`spec.retrain.resume` as it was seen last."""
-    runs: Annotated[list[RetrainRun], Field(max_length=MOST_KEPT_RUNS)] | None = None
+    runs: Annotated[list[RetrainRun], Field(max_length=MAX_KEPT_RUNS)] | None = None
     """Runs at work, and those of the last seven days."""

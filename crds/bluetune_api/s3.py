@@ -39,7 +39,7 @@ CONNECT_SECONDS, READ_SECONDS = 5.0, 60.0
 CHUNK_BYTES = 1 << 18
 PAGE_OBJECTS = 1000
 """Maximum number of objects in an answer of ListObjectsV2."""
-MOST_FOLDERS = 10_000
+MAX_FOLDERS = 10_000
 """Maximum number of folders in a listing: a store's writer must not keep its readers busy without an end."""
 PATIENT_ATTEMPTS, PATIENT_SECONDS = 60, 90.0
 """Retries of a trainer, which has hours of work to lose: it outlives a store that is away for a minute."""
@@ -317,10 +317,10 @@ class S3Store:
     def folders(self, prefix: str) -> builtins.list[str]:
         def call() -> list[str]:
             found = list(
-                islice(self._client.list_objects(self._bucket, prefix=self._key(prefix)), MOST_FOLDERS + 1),
+                islice(self._client.list_objects(self._bucket, prefix=self._key(prefix)), MAX_FOLDERS + 1),
             )
-            if len(found) > MOST_FOLDERS:
-                raise StoreError(f"{self.uri(prefix)} holds more than {MOST_FOLDERS} folders; remove old ones")
+            if len(found) > MAX_FOLDERS:
+                raise StoreError(f"{self.uri(prefix)} holds more than {MAX_FOLDERS} folders; remove old ones")
             return sorted(
                 self._relative(o.object_name or "").removeprefix(prefix).rstrip("/") for o in found if o.is_dir
             )

@@ -50,8 +50,8 @@ class OperatorProcess:
 def _become_the_operator(environment: dict[str, str], log: Path) -> None:
     os.setsid()
     with log.open("ab", buffering=0) as file:
-        os.dup2(file.fileno(), sys.__stdout__.fileno())
-        os.dup2(file.fileno(), sys.__stderr__.fileno())
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
     os.environ.clear()
     os.environ.update(environment)
     from bluetune_operator.__main__ import main  # tests that start none need not have loaded it

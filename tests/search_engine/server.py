@@ -118,7 +118,9 @@ def built() -> Path:
 def _put_together(files: Path, home: Path) -> None:
     for program, package in (("mvn", "maven"), ("java", "openjdk-17-jre-headless")):
         if shutil.which(program) is None:
-            raise ClusterError(f"{program} is missing: apt-get install -y {package}, or scripts/setup.sh --programs --lanes")
+            raise ClusterError(
+                f"{program} is missing: apt-get install -y {package}, or scripts/setup.sh --programs --lanes"
+            )
     wanted = artifacts()
     _fetch(wanted, files)
     for one in wanted:

@@ -23,8 +23,8 @@ from bluetune_api.store_location import StoreLocation
 R = TypeVar("R", bound=Record)
 
 CONNECT_SECONDS, READ_SECONDS, PATIENT_SECONDS = 3.0, 10.0, 10.0
-MOST_RECORD_BYTES, MOST_REPORT_BYTES = 4 << 20, 32 << 20
-MOST_TRIALS, MOST_RUNS_KEPT = 300, 16
+MAX_RECORD_BYTES, MAX_REPORT_BYTES = 4 << 20, 32 << 20
+MAX_TRIALS, MAX_RUNS_KEPT = 300, 16
 OWN_KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 
 
@@ -57,12 +57,12 @@ class RunStores:
                 return Records(why=f"What lies in the store is not shown. {error}")
 
     def _trials(self, store: ObjectStore, uid: str) -> list[Trial]:
-        """Those that ended, MOST_TRIALS at most."""
+        """Those that ended, MAX_TRIALS at most."""
         known = self._ended.setdefault(uid, {})
         self._ended.move_to_end(uid)
-        while len(self._ended) > MOST_RUNS_KEPT:
+        while len(self._ended) > MAX_RUNS_KEPT:
             self._ended.popitem(last=False)
-        keys = [found.key for found in store.page(store_layout.trials(uid)).objects][:MOST_TRIALS]
+        keys = [found.key for found in store.page(store_layout.trials(uid)).objects][:MAX_TRIALS]
         for key in keys:
             if key not in known and (trial := _read(store, key, Trial)) is not None:
                 known[key] = trial
@@ -73,7 +73,7 @@ class RunStores:
         location, key = report_place(task, model, self._endpoint)
         with tempfile.TemporaryDirectory(prefix="bluetune-") as folder:
             try:
-                return self._open(model, Path(folder)).get(key, most=MOST_REPORT_BYTES)
+                return self._open(model, Path(folder)).get(key, most=MAX_REPORT_BYTES)
             except StoreError as error:
                 raise CliError(f"{location.uri(key)} cannot be read: {error}") from error
 
@@ -138,7 +138,7 @@ class RunStores:
 
 def _read(store: ObjectStore, key: str, kind: type[R]) -> R | None:
     try:
-        return read_record(kind, store.get(key, most=MOST_RECORD_BYTES), "command line")
+        return read_record(kind, store.get(key, most=MAX_RECORD_BYTES), "command line")
     except ObjectNotFound:
         return None
 

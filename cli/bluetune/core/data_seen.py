@@ -11,18 +11,18 @@ from typing import Any
 
 BEGINNING = 256 * 1024
 """Bytes of a file that are looked at."""
-MOST_ROWS = 500
-MOST_UNPACKED = 8 * BEGINNING
+MAX_ROWS = 500
+MAX_UNPACKED = 8 * BEGINNING
 LONG_TEXT = 20
 """Characters on average from which a field of an unknown name is taken for text."""
-MOST_NAMED = 12
+MAX_NAMED = 12
 """Fields, and types of events, that a finding names."""
 ID_NAMES = ("item_id", "id", "_id", "sku", "product_id", "objectID", "object_id", "doc_id", "document_id", "asin")
 TEXT_NAMES = (
     *("title", "name", "product_title", "product_name", "headline"),
     *("description", "product_description", "abstract", "summary", "text", "body", "content"),
 )
-MOST_TEXT_FIELDS = 3
+MAX_TEXT_FIELDS = 3
 EVENT_LISTS = ("events", "clicks")
 EVENT_TYPES = ("event_type", "action_name", "event_name", "event", "type", "action")
 
@@ -54,13 +54,13 @@ def rows_of(name: str, data: bytes) -> list[Row] | None:
         data: its first bytes; the last row may be cut.
 
     Returns:
-        At most MOST_ROWS rows; None for a file that is not JSON, CSV or TSV, maybe in gzip.
+        At most MAX_ROWS rows; None for a file that is not JSON, CSV or TSV, maybe in gzip.
     """
     ending = name.lower()
     if ending.endswith(".gz"):
         ending = ending.removesuffix(".gz")
         try:
-            data = zlib.decompressobj(wbits=31).decompress(data, MOST_UNPACKED)
+            data = zlib.decompressobj(wbits=31).decompress(data, MAX_UNPACKED)
         except zlib.error:
             return []
     text = data.decode("utf-8-sig", errors="replace")
@@ -74,7 +74,7 @@ def rows_of(name: str, data: bytes) -> list[Row] | None:
 def _table_rows(text: str, delimiter: str) -> Iterator[Row]:
     lines = text.splitlines(keepends=True)
     whole = lines if text.endswith("\n") else lines[:-1]
-    for row in csv.DictReader(io.StringIO("".join(whole[: MOST_ROWS + 1])), delimiter=delimiter):
+    for row in csv.DictReader(io.StringIO("".join(whole[: MAX_ROWS + 1])), delimiter=delimiter):
         yield {str(name): value for name, value in row.items() if name is not None}
 
 
@@ -86,7 +86,7 @@ def _json_rows(text: str) -> Iterator[Row]:
         at = text.index("[") + 1
     elif hits >= 0 and '"_shards"' in text[:hits]:  # an answer of _search: hits.hits is an array
         at = text.find("[", hits) + 1 or len(text)
-    while count < MOST_ROWS:
+    while count < MAX_ROWS:
         while at < len(text) and text[at] in " \t\r\n,":
             at += 1
         try:
@@ -111,7 +111,7 @@ def items_seen(rows: Sequence[Row]) -> ItemsSeen:
     texts = [name for name in fields if name != id_field and _is_text(name, rows)]
     known = [name for name in TEXT_NAMES if name in texts]
     long = [name for name in texts if _average_length(name, rows) >= LONG_TEXT]
-    return ItemsSeen(fields, id_field, tuple((known or long)[:MOST_TEXT_FIELDS]))
+    return ItemsSeen(fields, id_field, tuple((known or long)[:MAX_TEXT_FIELDS]))
 
 
 def _identifies(name: str, rows: Sequence[Row]) -> bool:
@@ -143,5 +143,5 @@ def clicks_seen(rows: Sequence[Row]) -> ClicksSeen:
 
 def some(names: Sequence[str]) -> str:
     """Names for a sentence, the first of many."""
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - MAX_NAMED
+    return ", ".join(names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")

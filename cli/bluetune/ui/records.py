@@ -10,7 +10,7 @@ from bluetune.core.kinds import Object
 from bluetune.core.page.runs import Records
 from bluetune.core.tasks import ended
 
-MOST_RUNS = 32
+MAX_RUNS = 32
 AGAIN_SECONDS = 10.0
 """For a run that goes on, and after a store that could not be read."""
 FIRST_SECONDS = 1.5
@@ -41,7 +41,7 @@ class RecordsKept:
             return Records(why="The store is not known: the run's model is gone, or you may not list models.")
         kept = self._kept.setdefault(str(task["metadata"]["uid"]), _Kept())
         self._kept.move_to_end(str(task["metadata"]["uid"]))
-        while len(self._kept) > MOST_RUNS:
+        while len(self._kept) > MAX_RUNS:
             self._kept.popitem(last=False)
         current = kept.version == _version(task)
         if kept.reading is None and not current and time.monotonic() - kept.at >= AGAIN_SECONDS:

@@ -21,9 +21,9 @@ from bluetune.ui.feed import Feed
 from bluetune.ui.guard import EMBEDDED_POLICY, ENTER, HOST, Guard
 from bluetune.ui.records import RecordsKept
 
-MOST_STREAMS = 32
+MAX_STREAMS = 32
 HEARTBEAT_SECONDS, WRITE_SECONDS, AGAIN_MILLISECONDS = 15.0, 30.0, 3000
-MOST_BODY_BYTES = 4096
+MAX_BODY_BYTES = 4096
 STATIC = {"icon.svg": "image/svg+xml", "page.css": "text/css", "page.js": "text/javascript"}
 
 
@@ -62,7 +62,7 @@ class Site:
         self._cluster, self._stores, self._feed = cluster, stores, feed
         self._records = RecordsKept(stores)
         self._streams: set[asyncio.Task[Any]] = set()
-        self.app = web.Application(middlewares=[guard.middleware()], client_max_size=MOST_BODY_BYTES)
+        self.app = web.Application(middlewares=[guard.middleware()], client_max_size=MAX_BODY_BYTES)
         self.app.on_response_prepare.append(guard.harden)
         self.app.on_shutdown.append(self._end_streams)
         self.app.add_routes(
@@ -97,8 +97,8 @@ class Site:
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         """The page again, whenever it differs."""
-        if len(self._streams) >= MOST_STREAMS:
-            raise web.HTTPServiceUnavailable(reason=f"{MOST_STREAMS} pages are open: close some")
+        if len(self._streams) >= MAX_STREAMS:
+            raise web.HTTPServiceUnavailable(reason=f"{MAX_STREAMS} pages are open: close some")
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a handler runs in one
         self._streams.add(task)

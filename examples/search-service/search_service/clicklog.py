@@ -23,7 +23,7 @@ log = logging.getLogger("clicklog")
 
 APPLICATION = "search-service"
 PREFIX, STAMP = "web-", "%Y%m%dT%H%M%S.%fZ"
-MOST_OPEN = 10_000
+MAX_OPEN = 10_000
 """Sessions in memory; beyond that the oldest is written down early."""
 
 
@@ -154,7 +154,7 @@ class ClickLog:
     def _over(self, everything: bool) -> list[Session]:
         now = self._monotonic()
         with self._lock:
-            excess = len(self._open) - MOST_OPEN
+            excess = len(self._open) - MAX_OPEN
             return [
                 session
                 for place, session in enumerate(self._open.values())

@@ -14,7 +14,7 @@ from bluetune_operator.core.queue_words import JOB_UID_LABEL, not_admitted, wait
 
 logger = logging.getLogger(__name__)
 
-MOST_REMEMBERED = 4096
+MAX_REMEMBERED = 4096
 QUEUE_SECONDS, UNKNOWN_SECONDS = 30.0, 4.0
 """How long what a Workload says is believed, and that it says nothing yet."""
 NO_KUEUE_SECONDS = 300.0
@@ -58,7 +58,7 @@ class JobEvents:
     def _remembered(self, key: tuple[str, int], trouble: Trouble | None, until: datetime) -> Trouble | None:
         self._told[key] = until, trouble
         self._told.move_to_end(key)
-        while len(self._told) > MOST_REMEMBERED:
+        while len(self._told) > MAX_REMEMBERED:
             self._told.popitem(last=False)
         return trouble
 

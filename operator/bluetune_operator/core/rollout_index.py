@@ -35,7 +35,7 @@ Json = Mapping[str, Any]
 Work = Literal["index", "load"]
 """What a Job does; also its label, and part of its name."""
 
-MOST_READ = 8
+MAX_READ = 8
 """Shards whose progress is read: more are not worth the requests."""
 STAGES = {"Encoding": "encoding", "Shortening": "shortening the vectors", "Loading": "loading"}
 """What pods that count items do, in words."""

@@ -8,7 +8,7 @@ from bluetune_api.model import Rollout, Serving
 from bluetune_api.reasons import Reason, known_reason
 from bluetune_operator.core.conditions import shortened
 from bluetune_operator.core.digests import digest_of_parts
-from bluetune_operator.core.rollout_limits import MOST_UNDONE
+from bluetune_operator.core.rollout_limits import MAX_UNDONE
 from bluetune_operator.core.times import stamp
 
 Step = Literal["Reindex", "Load", "Patch", "Wait", "Verify", "Promote", "RollingBack", "Done", "Failed"]
@@ -102,7 +102,7 @@ def noting(rollout: Rollout, message: str) -> Rollout:
 
 def changed(deployment: str, writer: str, undone: int | None) -> str:
     """What is said while others' change is to be undone."""
-    times = f" (time {undone} of {MOST_UNDONE})" if undone else ""
+    times = f" (time {undone} of {MAX_UNDONE})" if undone else ""
     return f"Deployment {deployment} was changed by {writer}{times}"
 
 

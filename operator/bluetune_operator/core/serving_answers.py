@@ -8,7 +8,7 @@ from typing import Any
 from bluetune_api.records import Probe
 from bluetune_api.verify import Verify
 
-MOST_BYTES = 4 << 20
+MAX_BYTES = 4 << 20
 """Maximum size of an answer that is read."""
 PROBE_TEXTS = 16
 """Texts of the manifest's probe that are asked for."""

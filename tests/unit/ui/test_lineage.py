@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bluetune.core.page.lineage import MOST_LANES, MOST_ROWS, lineage
+from bluetune.core.page.lineage import MAX_LANES, MAX_ROWS, lineage
 from bluetune.core.versions import Version
 
 
@@ -40,9 +40,9 @@ def test_every_graph_is_drawn_once_and_whole(parents: list[int]) -> None:
     known = {str(n): Version(str(n), parent=str(parent)) for n, parent in enumerate(parents)}
     made = lineage(known)
     assert len(made.rows) + made.older == len(known)
-    assert len({row.version.id for row in made.rows}) == len(made.rows) <= MOST_ROWS
+    assert len({row.version.id for row in made.rows}) == len(made.rows) <= MAX_ROWS
     below: tuple[int, ...] = ()
     for row in made.rows:  # what leads down from a row arrives at the next one
         assert set(below) == {*row.above, *row.joins}
-        assert max([row.lane, *row.below]) < MOST_LANES
+        assert max([row.lane, *row.below]) < MAX_LANES
         below = row.below

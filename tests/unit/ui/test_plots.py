@@ -2,7 +2,7 @@
 
 import pytest
 
-from bluetune.core.page.plots import MOST_CURVES, WIDTH, Scale, curves, intervals, ticks
+from bluetune.core.page.plots import MAX_CURVES, WIDTH, Scale, curves, intervals, ticks
 from unit.ui.scene import GATE, TRIALS, trial
 
 
@@ -40,10 +40,10 @@ def test_the_best_curve_is_drawn_above_the_others_and_a_pruned_one_is_told_apart
 def test_trials_without_a_validation_have_no_curve_and_of_very_many_the_best_are_drawn() -> None:
     failed = trial(9, 0.1).model_copy(update={"history": [], "quality": None})
     assert curves([failed], None) is None
-    many = curves([trial(n, n / 1000) for n in range(MOST_CURVES + 40)], None)
+    many = curves([trial(n, n / 1000) for n in range(MAX_CURVES + 40)], None)
     assert many is not None
-    assert len(many.lines) == MOST_CURVES
-    assert many.words.endswith(f"trial {MOST_CURVES + 39} with 0.0990")
+    assert len(many.lines) == MAX_CURVES
+    assert many.words.endswith(f"trial {MAX_CURVES + 39} with 0.0990")
 
 
 def test_scales_and_ticks_bear_a_range_of_no_width() -> None:

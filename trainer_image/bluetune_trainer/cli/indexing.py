@@ -26,7 +26,7 @@ from bluetune_trainer.indexing.announcing import (
 from bluetune_trainer.indexing.queries import clicked_queries
 from bluetune_trainer.indexing.reading import STOPPED, spool_items, spool_vectors
 from bluetune_trainer.indexing.search_documents import field_for
-from bluetune_trainer.indexing.short_parts import LEAST_QUERIES, QUERIES, shorten
+from bluetune_trainer.indexing.short_parts import MIN_QUERIES, QUERIES, shorten
 from bluetune_trainer.indexing.spool import Buckets, ItemSpool, VectorSpool
 from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.resolve import Resolved, resolve
@@ -135,7 +135,7 @@ class Indexer:
                 workdir=Path(folder),
                 stop=self._stop,
             )
-            if len(found) < LEAST_QUERIES:
+            if len(found) < MIN_QUERIES:
                 return None
             return opened.model.encode(found, "query", bf16=opened.bf16, files=Reader(self._store, self._stop))
 

@@ -12,7 +12,7 @@ from bluetune_trainer.training.model import Model
 DECIMALS = 6
 MIN_COSINE = 0.9999
 """The same weights on the same machine differ in rounding only."""
-MOST_STRETCH = 0.01
+MAX_STRETCH = 0.01
 """Maximum difference of a vector's length, likewise: a lost or added normalisation differs by more."""
 
 
@@ -46,7 +46,7 @@ def compare(model: Model, reference: Reference) -> None:
     )
     least = min(_least_cosine(found, expected) for found, expected in pairs)
     stretch = max(_most_stretch(found, expected) for found, expected in pairs)
-    if not (least >= MIN_COSINE and stretch <= MOST_STRETCH):
+    if not (least >= MIN_COSINE and stretch <= MAX_STRETCH):
         raise StoreDamaged(
             f"the stored model encodes the probe differently from the trained one (cosine {least:.4f}, lengths of"
             f" vectors differ by {stretch:.2%}), so it is not published",

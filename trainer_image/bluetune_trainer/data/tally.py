@@ -9,7 +9,7 @@ from bluetune_api.records import Offence
 FIRST = 10
 """How many offences and unknown ids are kept."""
 PROBLEM_CHARACTERS = 300
-MOST_TYPES = 1000
+MAX_TYPES = 1000
 """Different types of events that are told apart; whoever logs more writes something else into the field."""
 TYPE_CHARACTERS = 64
 
@@ -82,7 +82,7 @@ class EventTally:
     def count(self, name: str, events: int = 1) -> None:
         """Count events of a type."""
         name = name[:TYPE_CHARACTERS]
-        if name in self.types or len(self.types) < MOST_TYPES:
+        if name in self.types or len(self.types) < MAX_TYPES:
             self.types[name] += events
         else:
             self.types["(other)"] += events

@@ -25,7 +25,7 @@ CONNECT_SECONDS, READ_SECONDS = 10.0, 600.0
 TRIES, FIRST_DELAY, LAST_DELAY = 6, 1.0, 15.0
 BUSY = frozenset((429, 502, 503, 504))
 """Statuses after which the same request may succeed."""
-LEAST_VERSION = (2, 13)
+MIN_VERSION = (2, 13)
 """The first whose engine lucene has the inner product."""
 STOPPED = "stopped on request; the shards that are loaded are kept, the next run loads the others"
 
@@ -65,8 +65,8 @@ class Cluster:
         number = str(about.get("number", "unknown"))
         if about.get("distribution") != "opensearch":
             raise DatabaseFailed(f"{self._url} is no OpenSearch (it says version {number}); correct opensearch.url")
-        if tuple(int(part) for part in number.split(".")[:2] if part.isdigit()) < LEAST_VERSION:
-            least = ".".join(map(str, LEAST_VERSION))
+        if tuple(int(part) for part in number.split(".")[:2] if part.isdigit()) < MIN_VERSION:
+            least = ".".join(map(str, MIN_VERSION))
             raise DatabaseFailed(f"{self._url} is OpenSearch {number}; {least} or later is needed")
 
     def must(self, method: str, path: str, body: object = None) -> dict[str, Any]:

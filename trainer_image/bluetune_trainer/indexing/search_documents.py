@@ -18,8 +18,8 @@ from bluetune_trainer.indexing.content import Content
 SPACES = {"cosine": "cosinesimil", "dot": "innerproduct", "euclidean": "l2"}
 """For each similarity, its name in OpenSearch."""
 DATA_TYPES: Mapping[VectorType, str] = {"Float32": "float", "Int8": "byte"}
-MOST_DIMENSIONS = 16000
-MOST_ID_BYTES = 512
+MAX_DIMENSIONS = 16000
+MAX_ID_BYTES = 512
 NEAREST, CANDIDATES = 10, 100
 """Hits of a search, and how many of the nearest each segment's graph is asked for."""
 BULK_BYTES = 4 * 2**20
@@ -86,10 +86,10 @@ def field_for(dimension: int, similarity: str, kind: VectorType) -> Field:
             f"the version's similarity is {similarity}, and the engine lucene of OpenSearch has {', '.join(SPACES)};"
             " use serving.index.target Parquet or Pgvector"
         )
-    if dimension > MOST_DIMENSIONS:
+    if dimension > MAX_DIMENSIONS:
         raise PlanInvalid(
-            f"the index's vectors have {dimension} numbers, and OpenSearch takes {MOST_DIMENSIONS} at most; set"
-            f" serving.index.vectors.dimensions to {MOST_DIMENSIONS} or fewer, or use serving.index.target Parquet"
+            f"the index's vectors have {dimension} numbers, and OpenSearch takes {MAX_DIMENSIONS} at most; set"
+            f" serving.index.vectors.dimensions to {MAX_DIMENSIONS} or fewer, or use serving.index.target Parquet"
         )
     return Field(dimension, DATA_TYPES[kind], SPACES[similarity])
 
@@ -105,9 +105,9 @@ class Line:
 def lines_of(ids: Sequence[str], digests: Sequence[str], vectors: NDArray[np.float32], field: Field) -> Iterator[Line]:
     """Documents by the item's id. Raises DataInvalid for an id that is too long to be one of OpenSearch."""
     for item_id, digest, vector in zip(ids, digests, vectors, strict=True):
-        if (size := len(item_id.encode())) > MOST_ID_BYTES:
+        if (size := len(item_id.encode())) > MAX_ID_BYTES:
             raise DataInvalid(
-                f"item id {item_id[:60]!r}… has {size} bytes, and OpenSearch takes {MOST_ID_BYTES}; give the item a"
+                f"item id {item_id[:60]!r}… has {size} bytes, and OpenSearch takes {MAX_ID_BYTES}; give the item a"
                 " shorter id, or use serving.index.target Parquet or Pgvector"
             )
         document: dict[str, Any] = {"text_digest": digest}

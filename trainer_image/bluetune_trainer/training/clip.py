@@ -36,7 +36,7 @@ GROUP = 64
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """Formats of pictures that are read. Others that Pillow knows run programs (EPS) or are hardly ever tested with
 broken files."""
-MOST_PIXELS = 64 << 20
+MAX_PIXELS = 64 << 20
 """Maximum number of pixels of a picture: 200 MB for each reader while the picture is made smaller."""
 _TRANSFORMER = "sentence_bert_config.json"
 _FEATURES = {
@@ -171,10 +171,10 @@ class ClipImage(Tower):
         data = _inline(name) if name.startswith("data:") else files(name)
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-                if opened.width * opened.height > MOST_PIXELS:
+                if opened.width * opened.height > MAX_PIXELS:
                     raise DataInvalid(
                         f"{name:.80}: this picture has {opened.width} × {opened.height} pixels, more than"
-                        f" {MOST_PIXELS}; make it smaller, or leave the item out"
+                        f" {MAX_PIXELS}; make it smaller, or leave the item out"
                     )
                 image = opened.convert("RGB")
         except (OSError, ValueError, Image.DecompressionBombError) as error:

@@ -32,7 +32,7 @@ LONGEST_TEXT = 60
 """Characters of a phrase: scripts without spaces have no words that this could count."""
 COMMON = 0.05
 """A word in a larger share of the beginnings (and in four at least) says nothing: no phrase begins or ends with it."""
-MOST_ITEMS = 50_000
+MAX_ITEMS = 50_000
 """Items that have a phrase; of more, some are drawn."""
 _ATTEMPTS = 6
 
@@ -58,8 +58,8 @@ class Phrases:
         self._items = items
         self._texts = texts
         chosen = np.arange(len(items))
-        if len(chosen) > MOST_ITEMS:
-            chosen = np.sort(random.choice(len(items), MOST_ITEMS, replace=False))
+        if len(chosen) > MAX_ITEMS:
+            chosen = np.sort(random.choice(len(items), MAX_ITEMS, replace=False))
         heads = [[m.group() for m in head_of(texts[i])] for i in chosen.tolist()]
         common = common_words(heads)
         found = [(i, phrase) for i in chosen.tolist() if (phrase := phrase_of(texts[i], common, random)) is not None]

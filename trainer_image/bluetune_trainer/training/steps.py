@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from bluetune_trainer.training.params import TrainingSettings
 
-FEWEST_STEPS = 100
+MIN_STEPS = 100
 """Optimizer steps of a trial, at least, unless `numEpochs` is set: chosen by benchmarks/README.md."""
 EPOCHS = 2
 """Epochs of a trial, unless `numEpochs` is set."""
@@ -103,7 +103,7 @@ def plan_steps(sessions: int, settings: TrainingSettings, rungs: Sequence[float]
     batches = batches_of(sessions, settings.batch_size)
     epochs, passes = settings.num_epochs or EPOCHS, 1
     if settings.num_epochs is None:
-        passes = max(math.ceil(FEWEST_STEPS * settings.accumulate_batches / (EPOCHS * batches)), 1)
+        passes = max(math.ceil(MIN_STEPS * settings.accumulate_batches / (EPOCHS * batches)), 1)
     batches *= passes
     each = settings.test_each_n_inputs
     between = each * batches if each < 1 else each / settings.batch_size

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from bluetune.core.versions import Version
 
-MOST_ROWS = 60
-MOST_LANES = 6
+MAX_ROWS = 60
+MAX_LANES = 6
 """That are drawn beside each other; more lie on the last one."""
 
 
@@ -41,10 +41,10 @@ def lineage(known: Mapping[str, Version]) -> Lineage:
     A lane is kept for a parent from its first child on. A parent that is not known ends its lane.
     """
     order = _children_first(known)
-    shown = set(order[:MOST_ROWS])
+    shown = set(order[:MAX_ROWS])
     lanes: list[str | None] = []
     rows = []
-    for name in order[:MOST_ROWS]:
+    for name in order[:MAX_ROWS]:
         version = known[name]
         waiting = [lane for lane, awaited in enumerate(lanes) if awaited == name]
         passing = [lane for lane, awaited in enumerate(lanes) if awaited not in (None, name)]
@@ -55,11 +55,11 @@ def lineage(known: Mapping[str, Version]) -> Lineage:
         lanes[own] = version.parent if version.parent in shown and version.parent != name else None
         below = [lane for lane, awaited in enumerate(lanes) if awaited is not None]
         rows.append(Row(version, _drawn(own), _all(passing), _all(waiting), _all(below)))
-    return Lineage(tuple(rows), min(max(len(lanes), 1), MOST_LANES), max(len(order) - MOST_ROWS, 0))
+    return Lineage(tuple(rows), min(max(len(lanes), 1), MAX_LANES), max(len(order) - MAX_ROWS, 0))
 
 
 def _drawn(lane: int) -> int:
-    return min(lane, MOST_LANES - 1)
+    return min(lane, MAX_LANES - 1)
 
 
 def _all(lanes: list[int]) -> tuple[int, ...]:

@@ -13,9 +13,9 @@ from bluetune.core.page.runs import RunLine, run_line
 from bluetune.core.page.words import Moment, Tone, metric, moment, tone_of
 from bluetune.core.watch import problems
 
-MOST_RUNS = 30
+MAX_RUNS = 30
 """Ended runs that a model's page lists."""
-MOST_WAITING = 50
+MAX_WAITING = 50
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,10 @@ def model_view(model: Object, tasks: Sequence[Object], now: datetime) -> ModelVi
         next_run=moment((status.get("retrain") or {}).get("nextRunTime"), now),
         rollout=rollout(model, now),
         at_work=tuple(run for run in going if not run.waits),
-        queue=tuple(queue[:MOST_WAITING]),
+        queue=tuple(queue[:MAX_WAITING]),
         waiting=len(queue),
-        ended=tuple(over[:MOST_RUNS]),
-        more_ended=max(len(over) - MOST_RUNS, 0),
+        ended=tuple(over[:MAX_RUNS]),
+        more_ended=max(len(over) - MAX_RUNS, 0),
         lineage=lineage(versions.versions(model, tasks)),
         may_change=bool(serving),
     )

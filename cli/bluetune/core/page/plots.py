@@ -12,7 +12,7 @@ WIDTH = 360.0
 """Drawn for a phone; wider columns scale it."""
 ROW = 44.0
 CURVES_HEIGHT = 220.0
-MOST_CURVES = 60
+MAX_CURVES = 60
 """Trials that are drawn: the best ones of more."""
 JUDGES: dict[JudgeName, str] = {
     "Local": "clicks, local judge",
@@ -123,7 +123,7 @@ class Curves:
 
 def curves(trials: Iterable[Trial], best: int | None) -> Curves | None:
     """None where no trial has a validation yet. The best trial's line is drawn last, above all others."""
-    having = sorted((trial for trial in trials if trial.history), key=Trial.rank)[:MOST_CURVES]
+    having = sorted((trial for trial in trials if trial.history), key=Trial.rank)[:MAX_CURVES]
     if not having:
         return None
     values = [point.quality for trial in having for point in trial.history]
