@@ -64,9 +64,10 @@ def test_a_run_is_followed_to_its_version_and_another_one_is_cancelled(
         expect(page.locator("#check")).to_contain_text("different queries")
         assert Axe().run(page).response["violations"] == []
 
+        world.batch("b2", model)  # b1 was tried
         world.kubectl.apply(world.task(f"{model}-b", model, metadata={"check": "sleep:300"}))
         page.locator("#up-model").click()
-        page.locator(f"#cancel-{model}-b").click()
+        page.locator(f"#cancel-{model}-b").click(timeout=90_000)
         page.get_by_role("dialog").get_by_role("button", name="Yes, cancel it").click()
         expect(page.get_by_role("alert")).to_contain_text(f"task {model}-b is asked to end")
         expect(page.locator("#ended")).to_contain_text(f"{model}-b")
