@@ -12,7 +12,7 @@ demo: ## the whole line on this machine, or on a cluster of yours: make demo KUB
 	@KUBE_CONTEXT='$(KUBE_CONTEXT)' .venv/bin/python examples/semanlink/demo.py
 
 test: ## every test, also those on the local cluster
-	@scripts/setup.sh --programs
+	@scripts/setup.sh --programs --lanes
 	@scripts/test.sh
 
 down: ## remove the local cluster: no process, mount or address is left

@@ -32,6 +32,7 @@ NAVIGATION = {
         "docs/models",
         "docs/reference",
         "docs/cli",
+        "docs/ui",
         "docs/python",
     ),
     "Operate": (

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Everything a checkout needs: Debian packages, uv, the virtual environment in .venv, and (setup.sh --programs) the
-# programs of the local cluster. Does nothing that is done already. All but .venv is cached outside the checkout.
+# programs of the local cluster; setup.sh --programs --lanes also brings a Chromium, Java and Maven for tests.
+# Does nothing that is done already. All but .venv is cached outside the checkout.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$ROOT"
@@ -12,10 +13,14 @@ done
 [ -n "$PYTHON" ] || fail "Python 3.11 or later is needed (apt-get install python3)"
 
 # --- Debian packages: what the cluster runs on, what images are built with and what tests call
-missing_packages() {
-  PYTHONPATH=tests "$PYTHON" -c 'from cluster.preflight import *; print(*missing_packages({**NEEDED, **BY_TESTS}))'
+missing_packages() { # with --lanes also what only lanes of `make test` call
+  PYTHONPATH=tests "$PYTHON" - "$@" <<'EOF'
+import sys
+from cluster.preflight import *
+print(*missing_packages({**NEEDED, **BY_TESTS, **(BY_LANES if "--lanes" in sys.argv else {})}))
+EOF
 }
-packages=$(missing_packages)
+packages=$(missing_packages "$@")
 "$PYTHON" -m pip --version >/dev/null 2>&1 || packages="$packages python3-pip"
 if [ -n "${packages// /}" ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -17,7 +17,7 @@ from semanlink import dataset
 
 Matrix = NDArray[np.float32]
 MAX_TOKENS = 64
-FEWEST_RELEVANT = 1
+MIN_RELEVANT = 1
 LEARN_SHARE = 0.3
 
 
@@ -62,7 +62,7 @@ def folder(path: Path, work: Path) -> Judged:
             one = json.loads(line)
             if (item := place.get(str(one["object_id"]))) is not None:
                 grades.setdefault(one["query"], {})[item] = float(one["grade"])
-    queries = sorted(q for q, found in grades.items() if sum(g > 0 for g in found.values()) >= FEWEST_RELEVANT)
+    queries = sorted(q for q, found in grades.items() if sum(g > 0 for g in found.values()) >= MIN_RELEVANT)
     table = np.zeros((len(queries), len(items)), np.float32)
     for row, query in enumerate(queries):
         for item, grade in grades[query].items():

@@ -25,9 +25,9 @@ LEARN_SHARE = 0.6
 """Of the queries, by a hash of each: these are searched while clicks are logged; the others are scored."""
 FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS = 7
-MOST_ROUNDS = 200
+MAX_ROUNDS = 200
 """Times that each query is searched, at most, until there are clicks enough."""
-MOST_RELEVANT = 20
+MAX_RELEVANT = 20
 """Relevant items of a query that are kept where the catalogue is sampled, the best first."""
 
 
@@ -86,7 +86,7 @@ def _catalogue(documents: Mapping[str, Document], grades: Mapping[str, Mapping[s
     wanted: dict[str, None] = {}
     for by_item in grades.values():
         best = sorted(by_item, key=lambda item: (-by_item[item], _hash(item)))
-        wanted.update(dict.fromkeys(best[:MOST_RELEVANT]))
+        wanted.update(dict.fromkeys(best[:MAX_RELEVANT]))
     others = sorted(set(documents) - set(wanted), key=_hash)
     return sorted([*sorted(wanted, key=_hash)[:most], *others[: max(most - len(wanted), 0)]])
 
@@ -123,7 +123,7 @@ def clicked_sessions(
     """
     random = np.random.default_rng(seed)
     found: list[tuple[str, NDArray[np.int64], NDArray[np.bool_]]] = []
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MAX_ROUNDS):
         for query in random.permutation(len(here.learn_grades)).tolist():
             scores = keywords[query] if random.random() < how.bm25_share else cosines[query]
             shown = ranked_with_noise(scores, how.noise, random)
@@ -131,7 +131,7 @@ def clicked_sessions(
             if clicks.any() and len(found) < how.sessions:
                 found.append((here.world.clicked.queries[query], shown, clicks))
     if len(found) < how.sessions:
-        raise ValueError(f"{how.sessions} sessions with a click are more than {MOST_ROUNDS} rounds give")
+        raise ValueError(f"{how.sessions} sessions with a click are more than {MAX_ROUNDS} rounds give")
     seconds = np.sort(random.uniform(0, DAYS * 86400, len(found)))
     return [
         session(

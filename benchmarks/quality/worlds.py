@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from semanlink.clicks import ClickModel, simulate
-from semanlink.dataset import FEWEST_DOCUMENTS, Document, Judgments, Semanlink, Split
+from semanlink.dataset import MIN_DOCUMENTS, Document, Judgments, Semanlink, Split
 
 SplitName = Literal["tags", "time"]
 Logger = Literal["both", "zero-shot", "bm25"]
@@ -20,7 +20,7 @@ SPLIT_SEED = 0
 """Of the split by tags; the split stays, and seeds vary the clicks and the training."""
 OLD_SHARE = 0.7
 """Of the documents, by date."""
-MOST_ROUNDS = 60
+MAX_ROUNDS = 60
 BM25_SHARE: dict[Logger, float] = {"both": 0.5, "zero-shot": 0.0, "bm25": 1.0}
 
 
@@ -53,7 +53,7 @@ def _part(data: Semanlink, chosen: list[int]) -> tuple[tuple[Document, ...], Jud
     """These documents, and the tags that have enough of them."""
     place = {position: i for i, position in enumerate(chosen)}
     relevant = [frozenset(place[p] for p in found if p in place) for found in data.judgments.relevant]
-    keep = [i for i, found in enumerate(relevant) if len(found) >= FEWEST_DOCUMENTS]
+    keep = [i for i, found in enumerate(relevant) if len(found) >= MIN_DOCUMENTS]
     judgments = Judgments(tuple(data.judgments.queries[i] for i in keep), tuple(relevant[i] for i in keep))
     return tuple(data.documents[i] for i in chosen), judgments
 
@@ -68,7 +68,7 @@ def clicked_sessions(
         clicks: `noise` puts a session's clicks anywhere among its results, whatever was there.
     """
     model = replace(ClickModel(), bm25_share=BM25_SHARE[logger])
-    for rounds in range(max(round(count / len(here.clicked)), 1), MOST_ROUNDS):
+    for rounds in range(max(round(count / len(here.clicked)), 1), MAX_ROUNDS):
         shown = simulate(
             here.catalogue, here.clicked, cosines, count=rounds * len(here.clicked), seed=seed, model=model
         )
@@ -77,7 +77,7 @@ def clicked_sessions(
             chosen = np.sort(np.random.default_rng([seed, 3]).permutation(len(found))[:count])
             sessions = [found[i] for i in chosen]
             return [_scattered(s, seed, i) for i, s in enumerate(sessions)] if clicks == "noise" else sessions
-    raise ValueError(f"{count} sessions with a click are more than {MOST_ROUNDS} rounds give")
+    raise ValueError(f"{count} sessions with a click are more than {MAX_ROUNDS} rounds give")
 
 
 def _scattered(session: dict[str, Any], seed: int, number: int) -> dict[str, Any]:

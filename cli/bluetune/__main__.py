@@ -8,7 +8,7 @@ from pathlib import Path
 from bluetune.core.errors import CliError, Exit, Unread
 
 PLUGIN = "kubectl-bluetune"
-"""As kubectl finds a plugin on the PATH."""
+"""Name under which kubectl finds a plugin on the PATH."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -19,9 +19,10 @@ def submit(cluster: Cluster, manifest: Object) -> Object:
     return cluster.create(TASKS, manifest)
 
 
-def retry(cluster: Cluster, task: str, name: str | None) -> Object:
-    """Make a task that does what an ended one was to do. Raises CliError."""
-    return cluster.create(TASKS, tasks.repeated(cluster.get(TASKS, task), name or new_name(task)))
+def retry(cluster: Cluster, task: str, name: str | None, *, resume: bool = False) -> Object:
+    """Make a task that does what an ended one was to do; `resume`: go on from its trials. Raises CliError."""
+    old = cluster.get(TASKS, task)
+    return cluster.create(TASKS, tasks.repeated(old, name or new_name(task), resume=resume))
 
 
 def change(cluster: Cluster, task: Object, field: str, value: bool) -> Object | None:

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from bluetune.commands import doctor, following, reports, tasks, versions
+from bluetune.commands import doctor, following, init, reports, tasks, ui, versions
 from bluetune.core.errors import Unread
 
 
@@ -41,6 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
+    init.init,
     tasks.submit,
     following.watch,
     following.logs,
@@ -54,6 +55,7 @@ for command in (
     versions.rollback,
     doctor.doctor,
     reports.report,
+    ui.ui,
 ):
     app.command()(command)
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}

@@ -186,7 +186,7 @@ class AsyncClient:
         """See `Client.rollback`."""
         return await self._run(Client.rollback, model, version)
 
-    async def _run(self, method: Callable[Concatenate[Client, P], T], *args: P.args, **options: P.kwargs) -> T:
+    async def _run(self, method: Callable[Concatenate[Client, P], T], /, *args: P.args, **options: P.kwargs) -> T:
         return await asyncio.to_thread(lambda: method(self._made(), *args, **options))
 
     def _made(self) -> Client:

@@ -6,6 +6,6 @@ This package knows nobody and needs pydantic alone. The operator and the trainer
 from typing import Literal, get_args
 
 ApiVersion = Literal["bluetune.dev/v1alpha1"]
-"""Of all resources; said here alone."""
+"""apiVersion of all resources; defined here alone."""
 API_VERSION: str = get_args(ApiVersion)[0]
 GROUP, VERSION = API_VERSION.split("/")

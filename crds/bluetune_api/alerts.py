@@ -20,7 +20,7 @@ ALERTS: dict[str, Entry] = {
         " delete the pod if the log says nothing. Nothing is lost by that.",
     ),
     "BluetuneReconcilesFail": Entry(
-        "The last reconcile of at least one key has failed for 30 minutes. The operator tries again, later and later.",
+        "The last reconcile of at least one key has failed for 30 minutes. The operator tries again with backoff.",
         "The operator's log names the resource and the failure: a right that is missing, an API server or a store"
         " that does not answer.",
     ),
@@ -67,4 +67,5 @@ ALERTS: dict[str, Entry] = {
         "`status.notify.lastError` of the model says why; see [notifications](#notifications).",
     ),
 }
-"""By name, in the order of helm/bluetune/monitoring/alerts.yaml. Each is a section, to which its alert points."""
+"""The alerts by name, in the order of helm/bluetune/monitoring/alerts.yaml. Each is a section, to which its alert
+points."""

@@ -47,7 +47,7 @@ class ApiModel(BaseModel):
         return self
 
     def wire(self) -> dict[str, Any]:
-        """As it goes to the API server or the store: camelCase, absent instead of null."""
+        """JSON for the API server or the store: names in camelCase, null fields left out."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
@@ -95,6 +95,8 @@ ImportPath = Annotated[
     ),
 ]
 """A built-in's name, or `package.module:Name`."""
+Uid = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$")]
+"""uid of an object; it is part of keys in the store."""
 Duration = Annotated[str, StringConstraints(min_length=2, max_length=8, pattern=r"^[1-9][0-9]*[smhd]$")]
 """A number of seconds, minutes, hours or days: `90s`, `15m`, `2h`, `1d`."""
 Timestamp = Annotated[str, Field(max_length=32, json_schema_extra={"format": "date-time"})]

@@ -10,7 +10,7 @@ from pydantic import Field
 from bluetune_api.base import BATCH_PATTERN, MAX_BATCH_ID, ApiModel, BatchId, Duration, Rule, StatusModel, seconds_of
 
 MAX_BATCHES = 200
-"""Of a run: they are listed in the task's status."""
+"""Maximum number of batches of a run: they are listed in the task's status."""
 _BATCH_ID = re.compile(BATCH_PATTERN)
 
 

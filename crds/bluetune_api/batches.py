@@ -70,9 +70,9 @@ class Found:
 @dataclass
 class _Folder:
     files: int = 0
-    """Of data, right in it."""
+    """Number of data files right in the folder."""
     newest: float = 0.0
-    """Of what lies right in it, and of what is hidden below it."""
+    """Time of the newest file right in the folder or hidden below it."""
     marker: float | None = None
     committed: dict[str, float] = field(default_factory=dict)
     started: set[str] = field(default_factory=set)

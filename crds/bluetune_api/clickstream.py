@@ -56,7 +56,7 @@ class EventTable(ApiModel):
     `Snowplow`: enriched events with site searches and e-commerce actions. `Elastic`: events of behavioral analytics.
     `Metarank`: its rankings, with a field `query`, and interactions."""
     columns: EventColumns | None = None
-    """Of a table of one's own, one event a row."""
+    """Columns of a table of your own that has one event in each row."""
     search_list: ShortText | None = None
     """Name or id of the list of search results: GA4's item_list_name or item_list_id, Segment's list_id, or how the
     name of Snowplow's list begins."""
@@ -92,7 +92,7 @@ class Clickstream(ApiModel):
     events, as `events` says. Absent: Sessions or UBI, found from the first records, and
     said by the check; a plugin that has the hook `session` gets the records as they are."""
     events: EventTable | None = None
-    """Of format Events: how searches are found in it."""
+    """How searches are found in a table of format Events."""
     event_types: Annotated[dict[str, Gain], Field(min_length=1, max_length=64)] | None = None
     """Types of events that count, and the gain of each, for example `{click: 1, add_to_cart: 3, purchase: 5}`; case,
     spaces, `_` and `-` do not matter. An event without a type is a click. A result counts by the highest gain of its

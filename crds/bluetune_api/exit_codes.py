@@ -53,7 +53,7 @@ class Termination(ApiModel):
     """What went wrong and what to do."""
 
     def encode(self) -> str:
-        """As JSON that fits into a termination message."""
+        """JSON that fits into a termination message."""
         message = self.message
         while (
             len(text := json.dumps({"reason": self.reason, "message": message}, ensure_ascii=False).encode())

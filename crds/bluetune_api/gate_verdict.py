@@ -7,10 +7,10 @@ from typing import Literal
 from bluetune_api.model import Gate
 from bluetune_api.records import GateGuard, GateReport
 
-FEWEST_QUERIES = 10
-"""For an interval. Of n queries without any difference, all agree by chance once in 2^(n-1) times; below about ten an
-interval holds the mean less often than it says (B. Efron, R. Tibshirani, An Introduction to the Bootstrap, 1993,
-chapter 13)."""
+MIN_QUERIES = 10
+"""Minimum number of queries for an interval. Of n queries without any difference, all agree by chance once in
+2^(n-1) times; below about ten an interval holds the mean less often than it says (B. Efron, R. Tibshirani, An
+Introduction to the Bootstrap, 1993, chapter 13)."""
 NAMED_GUARDS = 3
 """Failed guards that a message quotes."""
 WHAT_TO_DO = {
@@ -19,7 +19,7 @@ WHAT_TO_DO = {
     "Slice": "give these queries more sessions, or judge them (spec.serving.gate.judgments)",
     "Query": "if the new results are right, change the query's entry in spec.serving.gate.guards",
 }
-"""By the kind of a guard that failed."""
+"""What a failed guard says, by its kind."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ def gate_verdict(report: GateReport | None, gate: Gate) -> GateVerdict:
                 f"{said}; measured at confidence {report.confidence:g}, and spec.serving.gate.confidence is"
                 f" {gate.confidence:g} now; run again",
             )
-        if report.queries is not None and report.queries < FEWEST_QUERIES:
+        if report.queries is not None and report.queries < MIN_QUERIES:
             return GateVerdict(
                 "GateNotMeasured",
-                f"{said}; too few to tell a gain from chance: at least {FEWEST_QUERIES} different queries are needed;"
+                f"{said}; too few to tell a gain from chance: at least {MIN_QUERIES} different queries are needed;"
                 " collect clicks on more of them, or name spec.serving.gate.judgments",
             )
         said += f" (at least {report.low:+.4f} at confidence {gate.confidence:g}{_tries(report)})"

@@ -40,9 +40,9 @@ class IndexShard(Record):
     rows: Annotated[int, Field(ge=0)]
     """Items in it."""
     size: Annotated[int, Field(ge=0)]
-    """Bytes."""
+    """Size in bytes."""
     sha256: Sha256
-    """Of its content."""
+    """SHA-256 of the file's content, in hex."""
     precision: Precision
     """What it was computed in."""
     encoded: Annotated[int, Field(ge=0)]
@@ -55,7 +55,7 @@ class IndexRecall(ApiModel):
     recall: Annotated[float, Field(ge=0, le=1)]
     """Share of the ten nearest items by the version's own vectors that are among the ten nearest by shorter ones."""
     queries: Annotated[int, Field(ge=1)]
-    """Of how many searches that is the mean."""
+    """Number of searches that the mean is over."""
     searched: Literal["ClickedQueries", "Items"]
     """What was searched for."""
 
@@ -64,9 +64,9 @@ class ShorterVectors(ApiModel):
     """How the vectors of an index were made of the version's. A server does the same to the vector of a query."""
 
     type: VectorType
-    """Of each number."""
+    """Type of each number."""
     full_dimension: Annotated[int, Field(ge=1)]
-    """Of the version's vectors, of which the first `dimension` numbers were kept."""
+    """Dimension of the version's vectors, of which the first `dimension` numbers were kept."""
     unit: bool
     """Whether a vector was then divided by its length."""
     scale: Annotated[float, Field(gt=0)] | None = None
@@ -83,7 +83,7 @@ class IndexManifest(Record):
     """_manifest.json: the index. Written last."""
 
     format_version: FormatVersion = 1
-    """Of this record."""
+    """Format version of this record."""
     version: VersionId
     """The version that encoded it."""
     digest: Digest
@@ -95,7 +95,7 @@ class IndexManifest(Record):
     count: Annotated[int, Field(ge=1)]
     """Items."""
     dimension: Annotated[int, Field(ge=1)]
-    """Of the vectors."""
+    """Dimension of the vectors."""
     similarity: Literal["cosine", "dot", "euclidean", "manhattan"]
     """What they are to be compared by."""
     vectors: ShorterVectors | None = None

@@ -1,17 +1,21 @@
 """`serving.index`: the search index that bluetune makes of the catalogue with each version that it rolls out."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from bluetune_api.base import ApiModel, Rule
+from bluetune_api.base import ApiModel, ObjectReference, Rule
 from bluetune_api.pods import KeyReference, PodTemplate
 
 SqlName = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[a-z_][a-z0-9_]*$")]
 """A name of PostgreSQL that needs no quotes."""
 TableName = Annotated[SqlName, StringConstraints(max_length=38)]
-"""With what stands behind it, it has 63 bytes at most."""
-MOST_SHARDS = 256
+"""With its suffix, a table's name has at most 63 bytes."""
+IndexName = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[a-z][a-z0-9_-]*$")]
+"""A name of OpenSearch: no capitals, and no dot, which hides an index."""
+HTTP_URL = r"^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*$"
+MAX_SHARDS = 256
 VectorType = Literal["Float32", "Float16", "Int8"]
 
 
@@ -32,7 +36,7 @@ class Vectors(ApiModel):
     """Numbers of a vector that are kept, from the first (preset: all). Vectors of length 1 are made of length 1 again.
     A model is trained for that by `settings.matryoshkaDims`."""
     type: VectorType = "Float32"
-    """Of each number. Int8: the number divided by the index's scale, which is in its manifest, and rounded."""
+    """Type of each number. Int8: the number divided by the index's scale, which is in its manifest, and rounded."""
     min_recall: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Recall@10 of the shorter vectors: the share of the ten nearest items by the full vectors that the shorter ones
     also find. It is the mean of 200 clicked queries of the version's batch. With fewer than 20 clicked queries, 200
@@ -51,7 +55,7 @@ class Pgvector(ApiModel):
     db_schema: Annotated[SqlName, Field(alias="schema")] = "public"
     """Schema that the tables are in; it exists."""
     min_recall: Annotated[float, Field(ge=0, le=1)] = 0.9
-    """Least share of the ten nearest items that the HNSW index finds, as the mean of 100 items that are searched for
+    """Minimum share of the ten nearest items that the HNSW index finds, as the mean of 100 items that are searched for
     with it and without it. Below it the rollout ends, and blue is as before."""
 
     def table_of(self, version: str, vectors: Vectors | None) -> str:
@@ -60,6 +64,60 @@ class Pgvector(ApiModel):
         if vectors is None:
             return name
         return f"{name}_{vectors.dimensions or ''}{'h' if vectors.type == 'Float16' else ''}"
+
+
+class OpenSearch(ApiModel):
+    """An index of OpenSearch (2.13 or later) with its k-NN plugin, and HNSW by the engine `lucene`."""
+
+    RULES = (
+        Rule(
+            f"self.url.matches('{HTTP_URL}')",
+            "url is http:// or https://, a host, maybe a port and a path, without a user, a password, a slash at its"
+            " end or a query, such as https://opensearch.search:9200; the password is in credentialsSecretRef",
+            lambda o: re.fullmatch(HTTP_URL.strip("^$"), o.url) is not None,
+            "url",
+        ),
+        Rule(
+            "!has(self.credentialsSecretRef) || self.url.startsWith('https://') || self.passwordOverHttp",
+            "over http:// anybody on the way reads the password; use https://, or set passwordOverHttp: true",
+            lambda o: o.credentials_secret_ref is None or o.url.startswith("https://") or o.password_over_http,
+            "url",
+        ),
+        Rule(
+            "!has(self.caSecretRef) || self.url.startsWith('https://')",
+            "a certificate authority goes with https://",
+            lambda o: o.ca_secret_ref is None or o.url.startswith("https://"),
+            "caSecretRef",
+        ),
+    )
+
+    url: Annotated[str, StringConstraints(min_length=1, max_length=253)]
+    """Address of the cluster, for example `https://opensearch.search:9200`."""
+    credentials_secret_ref: ObjectReference | None = None
+    """Secret with the keys `username` and `password` (type `kubernetes.io/basic-auth`). Absent: the cluster asks for
+    none."""
+    ca_secret_ref: ObjectReference | None = None
+    """Secret whose key `ca.crt` holds the certificate authority of the cluster."""
+    password_over_http: bool = False
+    """Let the password go over plain http."""
+    index: IndexName = "items"
+    """Each version has an alias of its own, `<index>-<version>`, with `index.vectors` `<index>-<version>-256b`: the
+    dimensions, and b for Int8. Servers search by the alias. The index behind it is made anew when the catalogue has
+    changed, and has the name of the alias and 12 more characters."""
+    number_of_shards: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Primary shards of an index that is made."""
+    number_of_replicas: Annotated[int, Field(ge=0, le=32)] = 1
+    """Copies of each of them, made after the loading."""
+    min_recall: Annotated[float, Field(ge=0, le=1)] = 0.9
+    """Least share of the ten nearest items that a search with `k: 100` finds, as the mean of 100 items that are
+    searched for with the HNSW index and without it. Below it the rollout ends, and blue is as before."""
+
+    def alias_of(self, version: str, vectors: Vectors | None) -> str:
+        """The alias of a version; one of other vectors has another name, as servers ask it by queries of its own."""
+        name = f"{self.index}-{version}"
+        if vectors is None:
+            return name
+        return f"{name}-{vectors.dimensions or ''}{'b' if vectors.type == 'Int8' else ''}"
 
 
 class IndexTarget(ApiModel):
@@ -72,12 +130,21 @@ class IndexTarget(ApiModel):
             lambda t: (t.type == "Pgvector") == (t.pgvector is not None),
             "pgvector",
         ),
+        Rule(
+            "(self.type == 'OpenSearch') == has(self.opensearch)",
+            "type OpenSearch needs opensearch, and no other type has it",
+            lambda t: (t.type == "OpenSearch") == (t.opensearch is not None),
+            "opensearch",
+        ),
     )
 
-    type: Literal["Parquet", "Pgvector"]
-    """Parquet: files below `indexes/<version>/` in the model's store. Pgvector: these, loaded into PostgreSQL."""
+    type: Literal["Parquet", "Pgvector", "OpenSearch"]
+    """Parquet: files below `indexes/<version>/` in the model's store. Pgvector: these, loaded into PostgreSQL.
+    OpenSearch: these, loaded into an index of OpenSearch."""
     pgvector: Pgvector | None = None
     """The database, with type Pgvector."""
+    opensearch: OpenSearch | None = None
+    """The cluster, with type OpenSearch."""
 
 
 class Index(ApiModel):
@@ -90,13 +157,19 @@ class Index(ApiModel):
             lambda i: i.vectors is None or i.vectors.type != "Int8" or i.target.type != "Pgvector",
             "vectors",
         ),
+        Rule(
+            "!has(self.vectors) || self.vectors.type != 'Float16' || self.target.type != 'OpenSearch'",
+            "the engine lucene of OpenSearch has no type for Float16; use Int8, or fewer dimensions of Float32",
+            lambda i: i.vectors is None or i.vectors.type != "Float16" or i.target.type != "OpenSearch",
+            "vectors",
+        ),
     )
 
     target: IndexTarget
     """Where the vectors go."""
     vectors: Vectors | None = None
     """Shorter vectors than the version's, for an index that takes less memory (preset: the version's, of Float32)."""
-    shards: Annotated[int, Field(ge=1, le=MOST_SHARDS)] = 1
+    shards: Annotated[int, Field(ge=1, le=MAX_SHARDS)] = 1
     """Parts that the catalogue is encoded in, each by a pod of its own. Each of them reads the whole catalogue."""
     pod_template: PodTemplate | None = None
     """The pods that encode (preset: the podTemplate of the model's method, with its GPUs)."""

@@ -47,7 +47,7 @@ class EarlyStopping(ApiModel):
     patience: Annotated[int, Field(ge=1, le=1000)] = 3
     """Validations without improvement before the trial stops."""
     min_delta: Annotated[float, Field(ge=0)] = 0.0
-    """Smallest change that counts as improvement."""
+    """Minimum change that counts as improvement."""
     strict: bool = True
     """Whether a metric that no validation reports is an error. If not: a warning, and no trial stops early."""
     verbose: bool = False
@@ -110,7 +110,7 @@ class Settings(ApiModel):
     """Correction of clicks for where results were shown. `None` (preset); `SkipAbove`: a click is compared only with
     results above it that were passed over; `IPS`: clicks weigh by their inverse propensity, clipped."""
     propensity: Propensity | None = None
-    """Of `positionBias: IPS`."""
+    """Propensities of `positionBias: IPS`."""
     metrics: Annotated[list[ImportPath], Field(max_length=16)] | None = None
     """Metrics reported beside the built-in ones."""
     objective: Literal["gain", "ndcg@10", "mrr@10", "recall@10"] | None = None
@@ -124,14 +124,14 @@ class Settings(ApiModel):
     gamma: Annotated[float, Field(gt=0, le=1)] | None = None
     """Factor on the learning rate every step_size optimizer steps (0.9 if only step_size is set)."""
     num_epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """Most epochs of a trial (preset: 2, each of which goes through few sessions several times, for at least 100
+    """Maximum epochs of a trial (preset: 2, each of which goes through few sessions several times, for at least 100
     optimizer steps of the trial)."""
     batch_size: Annotated[int, Field(ge=1, le=65536)] | None = None
     """Sessions in a batch: they share in-batch negatives and, unless batches are accumulated, an optimizer step."""
     accumulate_batches: Annotated[int, Field(ge=1, le=65536)] | None = None
     """Batches in an optimizer step (preset: 1); in-batch negatives stay within a batch."""
     gradient_clipping: Annotated[float, Field(gt=0)] | None = None
-    """Largest L2 norm of all gradients together; longer ones are scaled down to it (preset: no limit)."""
+    """Maximum L2 norm of all gradients together; longer ones are scaled down to it (preset: no limit)."""
     warmup: Annotated[float, Field(ge=0)] | None = None
     """Optimizer steps over which the rate rises from 0; a value below 1 is a share of the trial (preset: 0.1)."""
     grad_cache: bool | None = None
@@ -156,7 +156,7 @@ class Settings(ApiModel):
     precision: Literal["Auto", "FP32", "BF16"] | None = None
     """Auto (preset) takes BF16 where a probe shows that it pays."""
     max_tokens: Annotated[int, Field(ge=8, le=32768)] | None = None
-    """Longest text in tokens, in training and in the published version (preset: the model's window)."""
+    """Maximum length of a text in tokens, in training and in the published version (preset: the model's window)."""
     towers: Literal["Shared", "Separate"] | None = None
     """Separate makes two encoders of one: queries and items get weights of their own (preset: as the model has it)."""
     long_items: Literal["Truncate", "Split"] | None = None
@@ -170,9 +170,9 @@ class Settings(ApiModel):
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     """Seed of the search, the trials and the batches (preset: 0)."""
     min_sessions: Annotated[int, Field(ge=1)] | None = None
-    """Fewest sessions with a click that are worth training on (preset: 20)."""
+    """Minimum number of sessions with a click (preset: 20)."""
     min_coverage: Ratio | None = None
-    """Smallest share of logged results that the catalogue must know (preset: 0.5)."""
+    """Minimum share of logged results that the catalogue must know (preset: 0.5)."""
 
 
 class Uniform(ApiModel):
@@ -181,9 +181,9 @@ class Uniform(ApiModel):
     RULES = (Rule("self.low < self.high", "low must be below high", lambda r: r.low < r.high, "low"),)
 
     low: float
-    """Smallest value."""
+    """Minimum value."""
     high: float
-    """Largest value."""
+    """Maximum value."""
 
 
 class LogUniform(ApiModel):
@@ -192,9 +192,9 @@ class LogUniform(ApiModel):
     RULES = (Rule("self.low < self.high", "low must be below high", lambda r: r.low < r.high, "low"),)
 
     low: Annotated[float, Field(gt=0)]
-    """Smallest value."""
+    """Minimum value."""
     high: Annotated[float, Field(gt=0)]
-    """Largest value."""
+    """Maximum value."""
 
 
 class QUniform(ApiModel):
@@ -203,9 +203,9 @@ class QUniform(ApiModel):
     RULES = (Rule("self.low < self.high", "low must be below high", lambda r: r.low < r.high, "low"),)
 
     low: float
-    """Smallest value."""
+    """Minimum value."""
     high: float
-    """Largest value."""
+    """Maximum value."""
     q: Annotated[float, Field(gt=0)]
     """Step."""
 
@@ -240,7 +240,7 @@ class SearchDimension(ApiModel):
 
 PRESET_EVALS = 8
 """Trials of a search when nobody says how many."""
-MOST_EVALS = 1000
+MAX_EVALS = 1000
 
 SearchSpace = Annotated[dict[str, SearchDimension], Field(min_length=1, max_length=32)]
 PARAMETER_NAME = r"^[a-z][a-z0-9_]{0,63}$"
@@ -281,7 +281,8 @@ UNUSED_RULES = (
         "initialParams",
     ),
 )
-"""Of a method as it is written. A task's overrides may name one without the other, so a check judges them merged."""
+"""Rules of a method as it is written. A task's overrides may name one without the other, so a check judges them
+merged."""
 
 
 class FineTuningMethodSpec(ApiModel):
@@ -301,7 +302,7 @@ class FineTuningMethodSpec(ApiModel):
     """How a trial trains and is judged."""
     initial_params: SearchSpace | None = None
     """Values of parameters, by their snake_case names; what is not named is as the preset has it."""
-    initial_max_evals: Annotated[int, Field(ge=1, le=MOST_EVALS)] | None = None
+    initial_max_evals: Annotated[int, Field(ge=1, le=MAX_EVALS)] | None = None
     """Trials of the search (preset: 8, or what the plugin says)."""
     pod_template: PodTemplate | None = None
     """Resources, node selection and environment of the pods that train."""

@@ -78,7 +78,7 @@ class GuardedQuery(ApiModel):
     """A query whose results must not be lost."""
 
     query: Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"\S")]
-    """As people type it."""
+    """The query as people type it."""
     expect: Annotated[list[ItemId], Field(max_length=10)] = Field(default_factory=list)
     """Ids of the catalogue: those that the live version has among its ten best, the candidate must have there, too.
     Without any, the live version's three best must be among the candidate's ten."""
@@ -111,8 +111,8 @@ class Gate(ApiModel):
     TREC's `*.qrels` with a `*.topics` file beside them; Quepid's CSV; or an export of OpenSearch's Search Relevance
     Workbench."""
     min_agreement: Annotated[float, Field(ge=0, le=1)] = 0.05
-    """Least share of the live version's ten best results that the candidate must have among its own, as the mean of the
-    queries that were compared. Below it the candidate is another ranker, and clicks on the live one's results say
+    """Minimum share of the live version's ten best results that the candidate must have among its own, as the mean of
+    the queries that were compared. Below it the candidate is another ranker, and clicks on the live one's results say
     little about it. Catalogues of fewer than 100 texts have no such guard."""
     max_forgetting: Annotated[float, Field(ge=0, le=1)] = 0.02
     """How much worse documents that nobody was shown may be found by words from their own beginning: the drop of their
@@ -224,6 +224,10 @@ class EmbeddingModelSpec(ApiModel):
     """How many versions are kept."""
     queue_name: QueueName | None = None
     """Kueue LocalQueue for the Jobs that import the base and reindex, and for those of tasks that name none."""
+    deletion_policy: Literal["Retain", "RefuseWhileBusy"] = "Retain"
+    """`Retain`: the model may be deleted at any time. `RefuseWhileBusy`: the API server refuses to delete it while a
+    task holds its lock or a rollout is under way. In both cases store and Deployment stay as they are. The second needs
+    the chart's `policies.deletion`."""
     serving: Serving | None = None
     """The blue Deployment; without it, versions are published and nothing is rolled out."""
     retrain: Retrain | None = None
@@ -264,7 +268,7 @@ class IndexLoss(StatusModel):
     recall: Annotated[float, Field(ge=0, le=1)]
     """Share of the ten nearest items by the version's own vectors that are among the ten nearest by shorter ones."""
     queries: Annotated[int, Field(ge=1)]
-    """Of how many searches that is the mean."""
+    """Number of searches that the mean is over."""
     searched: ShortText
     """What was searched for: ClickedQueries, or Items where there are too few of them."""
 
@@ -302,7 +306,7 @@ class Rollout(StatusModel):
     touched_at: Timestamp | None = None
     """When the index began to be made anew after the Deployment was told of the version: a failure then goes back."""
     attempt: Annotated[int, Field(ge=1)] | None = None
-    """Tries in a row to roll this version out; failed ones are tried again later and later."""
+    """Tries in a row to roll this version out; failed ones are tried again with exponential backoff."""
     generation: Annotated[int, Field(ge=0)] | None = None
     """Generation of the model when the rollout began; a newer one is worth another try."""
     undone: Annotated[int, Field(ge=0)] | None = None

@@ -8,12 +8,12 @@ from bluetune_api.base import ApiModel, Name, Rule, ShortText, StatusModel, Text
 from bluetune_api.pods import KeyReference
 
 URL_PATTERN = r"^https?://[A-Za-z0-9.\[\]:_-]+(/[^ \x00-\x1f\x7f\\]*)?$"
-"""Without a user and a password: what is secret belongs into a Secret."""
+"""A URL without user and password: what is secret belongs into a Secret."""
 Url = Annotated[str, StringConstraints(min_length=8, max_length=1024, pattern=URL_PATTERN)]
 
 NoticeEvent = Literal["Promoted", "Refused", "Failed", "RolledBack", "Paused"]
 ALL_EVENTS: tuple[NoticeEvent, ...] = ("Promoted", "Refused", "Failed", "RolledBack", "Paused")
-MOST_PENDING, MOST_SEEN = 100, 200
+MAX_PENDING, MAX_SEEN = 100, 200
 
 
 class Notify(ApiModel):
@@ -76,9 +76,9 @@ class NotifyStatus(StatusModel):
 
     since: Timestamp
     """What happened up to this time is told no more."""
-    seen: Annotated[list[ShortText], Field(max_length=MOST_SEEN)] | None = None
+    seen: Annotated[list[ShortText], Field(max_length=MAX_SEEN)] | None = None
     """Ids of what was taken in since then, with their times."""
-    pending: Annotated[list[Notice], Field(max_length=MOST_PENDING)] | None = None
+    pending: Annotated[list[Notice], Field(max_length=MAX_PENDING)] | None = None
     """What is still to be told."""
     delivered: Annotated[int, Field(ge=0)] = 0
     """Notices that a webhook took."""

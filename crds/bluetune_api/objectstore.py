@@ -186,6 +186,14 @@ class LocalStore:
             raise ObjectTooLarge(f"{self.uri(key)} is longer than the {most} bytes that such an object may have")
         return data
 
+    def beginning(self, key: str, size: int) -> bytes:
+        """The first bytes of an object, at most `size`. Raises ObjectNotFound."""
+        try:
+            with self._path(key).open("rb") as file:
+                return file.read(size)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            raise ObjectNotFound(f"{self.uri(key)} does not exist") from None
+
     def download(self, key: str, path: Path, *, etag: str | None = None) -> None:
         info = self.stat(key)
         if info is None:

@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import BaseModel
 
 NEEDS: Mapping[str, int] = {}
-"""By a field's path (`method.settings.name`): the first format whose readers know it. `Plan.FORMAT` is the highest of
-these. A plan has this format if the field says something other than its default."""
+"""First format whose readers know a field, by the field's path (`method.settings.name`). `Plan.FORMAT` is the
+highest of these. A plan has this format if the field says something other than its default."""
 HARMLESS: frozenset[str] = frozenset()
 """Paths of fields that came after format 1, and without which a trainer does the same."""
 

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 from bluetune_api.base import ApiModel, Free, Name, ObjectReference, Rule, ShortText, SubdomainName
 
 QUANTITY = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(n|u|m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei|[eE][+-]?[0-9]+)?$"
-MOST_CHARACTERS = 32
+MAX_CHARACTERS = 32
 
 
 def _as_text(quantity: object) -> str:
@@ -19,7 +19,7 @@ def _as_text(quantity: object) -> str:
         quantity = str(quantity)
     if isinstance(quantity, float):
         raise ValueError(f'a fraction needs quotes here: "{quantity}"')
-    if not isinstance(quantity, str) or len(quantity) > MOST_CHARACTERS or not re.match(QUANTITY, quantity):
+    if not isinstance(quantity, str) or len(quantity) > MAX_CHARACTERS or not re.match(QUANTITY, quantity):
         raise ValueError('must be a quantity, such as 2, "500m" or "8Gi"')
     return quantity
 
@@ -28,7 +28,7 @@ Quantity = Annotated[
     str,
     BeforeValidator(_as_text),
     WithJsonSchema(
-        {"x-kubernetes-int-or-string": True, "pattern": QUANTITY, "maxLength": MOST_CHARACTERS, "minimum": 0}
+        {"x-kubernetes-int-or-string": True, "pattern": QUANTITY, "maxLength": MAX_CHARACTERS, "minimum": 0}
     ),
 ]
 """A Kubernetes quantity: "500m", "4Gi", 1. A fraction must be a text: a structural schema knows whole numbers or texts,
@@ -84,7 +84,7 @@ class Toleration(ApiModel):
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """Taint effect; absent matches all."""
     toleration_seconds: Annotated[int, Field(ge=0)] | None = None
-    """How long NoExecute is tolerated; absent is for ever."""
+    """How long NoExecute is tolerated; absent: without an end."""
 
 
 class KeyReference(ApiModel):

@@ -15,10 +15,11 @@ from bluetune_api.base import ApiModel
 
 M = TypeVar("M", bound=BaseModel)
 
-Reader = Literal["operator", "trainer"]
+Reader = Literal["operator", "trainer", "command line"]
 UPGRADE: Mapping[Reader, str] = {
     "operator": "upgrade the operator",
     "trainer": "upgrade the trainer's image (a plugin's image is built from that of the operator's release)",
+    "command line": "pip install . in a checkout of the operator's release",
 }
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 Phase = Literal["Pending", "Waiting", "Running", "Deploying", "Succeeded", "Failed", "Refused", "Cancelled"]
-"""Of a task; for people only."""
+"""Phase of a task, for people; programs read the conditions."""
 
 ConditionType = Literal[
     "Accepted",
@@ -31,7 +31,7 @@ ConditionType = Literal[
     "Retraining",
     "StatusUnreadable",
 ]
-"""Of tasks, models and methods."""
+"""Types of the conditions of tasks, models and methods."""
 
 Reason = Literal[
     "Accepted",
@@ -155,6 +155,8 @@ Reason = Literal[
     "ReindexTimeout",
     "ResultInvalid",
     "ResultMissing",
+    "ResumeRefused",
+    "ResumeWaiting",
     "RetentionFailed",
     "RetrainStarted",
     "RollbackVersionNotFound",

@@ -66,7 +66,8 @@ MODEL_GROUPS: tuple[Group, ...] = (
     Group(
         "A rollout that failed or cannot begin",
         "`status.rollout.reason`, and `Ready` of the model. Until the Deployment is touched nothing changes; after that"
-        " blue goes back. It is tried again later and later, and at once when the model is edited; a task's is not.",
+        " blue goes back. A rollout that no task asked for is tried again with exponential backoff, and at once when"
+        " the model is edited.",
         {
             "DeploymentNotFound": Entry("`serving.deployment` does not exist", "create it"),
             "ContainerNotFound": Entry("the Deployment has no container `serving.container`", "correct one of them"),
@@ -99,13 +100,15 @@ MODEL_GROUPS: tuple[Group, ...] = (
                 "see what the item is; with bf16, set `settings.precision: FP32`",
             ),
             "DatabaseFailed": Entry(
-                "the vectors cannot be loaded into the database of `index.target`; what it said is in the message",
-                "correct the Secret's address, the user's rights, or the database",
+                "the vectors cannot be loaded into the database, or the OpenSearch, of `index.target`; what it said is"
+                " in the message",
+                "correct the address, the Secret, the user's rights, or the database",
             ),
             "RecallTooLow": Entry(
-                "the HNSW index finds fewer of the nearest items than `index.target.pgvector.minRecall`, or the shorter"
+                "the HNSW index finds fewer of the nearest items than `minRecall` of `index.target`, or the shorter"
                 " vectors than `index.vectors.minRecall`. The message says which",
-                "raise `hnsw.ef_search` of the database's user, keep more of the vectors, or lower that `minRecall`",
+                "with pgvector, raise `hnsw.ef_search` of the database's user; keep more of the vectors, or lower that"
+                " `minRecall`",
             ),
             "ReindexJobDeleted": Entry(
                 "somebody deleted the reindex Job before its end was seen, again and again", "see who deletes Jobs"

@@ -41,6 +41,13 @@ TASK_GROUPS: tuple[Group, ...] = (
                 " store",
                 "name a version that exists (`versions/` in the model's prefix)",
             ),
+            "ResumeWaiting": Entry("the task that `spec.resumeFrom` names has not ended", "wait, or cancel that task"),
+            "ResumeRefused": Entry(
+                "`spec.resumeFrom` names a task that nothing can be taken over from: it does not exist, has succeeded,"
+                " is of another model, never trained, or its method, batch, start version or data were others; the"
+                " message has both values. A task that holds the lock by then ends as `Failed`",
+                "put back what the message names, or apply a task without `resumeFrom`",
+            ),
             "NameTaken": Entry(
                 "an object of the name that a Job, its plan or a task of `spec.retrain` should have is somebody else's",
                 "delete or rename it; the message names it",
@@ -154,7 +161,7 @@ TASK_GROUPS: tuple[Group, ...] = (
             "ErrImageNeverPull": Entry(
                 "the pull policy is Never and the image is not on the node", "load the image there"
             ),
-            "InvalidImageName": Entry("the image's name is none", "correct `spec.image`"),
+            "InvalidImageName": Entry("the image's name is invalid", "correct `spec.image`"),
             "CreateContainerConfigError": Entry(
                 "a Secret or ConfigMap that the pod refers to does not exist", "create it; the message names it"
             ),
@@ -236,7 +243,7 @@ TASK_GROUPS: tuple[Group, ...] = (
             ),
             "DiskFull": Entry("no space was left on the pod's disk", "give the node or the pod's `/tmp` more"),
             "TrainerCrashed": Entry(
-                "the trainer ended with an exit code that is none of its own; its last words are in the message",
+                "the trainer ended with an exit code that it does not define; the end of its log is in the message",
                 "`kubectl logs` of the pod in the message",
             ),
             "DeadlineExceeded": Entry(

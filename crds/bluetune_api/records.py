@@ -7,17 +7,17 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from bluetune_api.base import ApiModel, BatchId, Digest, ImportPath, Metrics, Rule, SubdomainName, VersionId
+from bluetune_api.base import ApiModel, BatchId, Digest, ImportPath, Metrics, Rule, SubdomainName, Uid, VersionId
 from bluetune_api.batch_window import BatchSelection
 from bluetune_api.clickstream import Clickstream
-from bluetune_api.index_target import Pgvector, Vectors
+from bluetune_api.index_target import OpenSearch, Pgvector, Vectors
 from bluetune_api.method import Items, SearchSpace, Settings
 from bluetune_api.model import Gate
 from bluetune_api.plan_format import format_needed
 from bluetune_api.reading import Record
 from bluetune_api.retrain import Outcome
 from bluetune_api.store_location import StoreLocation
-from bluetune_api.task import TrialSummary
+from bluetune_api.task import EarlierRun, TrialSummary
 
 
 def _is_moment(text: str) -> str:
@@ -29,8 +29,6 @@ Moment = Annotated[str, StringConstraints(max_length=32), AfterValidator(_is_mom
 """RFC 3339, UTC."""
 FormatVersion = Annotated[int, Field(ge=1)]
 """Absent is 1. It is raised for what a reader must not pass over."""
-Uid = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$")]
-"""uid of an object; it is part of keys in the store."""
 
 
 class RunOwner(ApiModel):
@@ -78,6 +76,9 @@ class IndexPlan(ApiModel):
     """How its vectors are made shorter."""
     pgvector: Pgvector | None = None
     """Load: the table. The address is in the environment."""
+    opensearch: OpenSearch | None = None
+    """The cluster, also while encoding, so that vectors that it cannot index are refused before. Name and password are
+    in the environment."""
 
 
 class Plan(Record):
@@ -103,6 +104,8 @@ class Plan(Record):
     """Train: version to start from."""
     live_version: VersionId | None = None
     """Train: version that the gate compares with; absent: the start version."""
+    resume_from: EarlierRun | None = None
+    """Train: an earlier run of the same plan, whose finished trials are taken over."""
     method: MethodPlan = Field(default_factory=MethodPlan)
     """How to train."""
     gate: Gate = Field(default_factory=Gate)
@@ -123,15 +126,28 @@ class Plan(Record):
         return self
 
 
+class Resumed(Record):
+    """runs/<uid>/resumed.json: what a run has taken over, written once all of it is there."""
+
+    format_version: FormatVersion = 1
+    """Of this record."""
+    earlier: EarlierRun
+    """From which run."""
+    trials: int
+    """Trials that had ended there."""
+    waiting: int
+    """Trials that had not, and go on."""
+
+
 class PinnedObject(ApiModel):
     """An input as the check saw it."""
 
     key: str
     """Relative to the model's prefix."""
     etag: str
-    """As the store gave it; a train Job refuses an object that changed."""
+    """ETag as the store gave it; a train Job refuses an object whose ETag changed."""
     size: int
-    """Bytes."""
+    """Size in bytes."""
 
 
 class Offence(ApiModel):
@@ -149,7 +165,7 @@ class EventCount(ApiModel):
     """Events of one type in a batch."""
 
     type: str
-    """As it was logged; `click` where an event has no type."""
+    """Type as it was logged; `click` where an event has no type."""
     events: int
     """How many were logged."""
     gain: float
@@ -180,7 +196,7 @@ class CheckReport(Record):
     sessions: int
     """Searches that can be read; one that was logged more than once counts once."""
     sessions_with_clicks: int
-    """Of these, with at least one click on a shown result."""
+    """Sessions with at least one click on a shown result."""
     positives: int
     """Clicked results."""
     results: int
@@ -253,9 +269,9 @@ class RunPrecision(Record):
     """runs/<uid>/precision.json: what `settings.precision: Auto` came to on the machine of the run's first attempt."""
 
     format_version: FormatVersion = 1
-    """Of this record."""
+    """Format version of this record."""
     precision: Literal["FP32", "BF16"]
-    """Of all attempts, and of the gate's measurement."""
+    """Precision of all attempts and of the gate's measurement."""
     machine: Annotated[str, StringConstraints(max_length=256)]
     """Which machine that was, for people."""
 
@@ -307,7 +323,7 @@ class LineageParams(ApiModel):
     origin: VersionId
     """The version."""
     params: dict[str, Any]
-    """Of the trial that won there."""
+    """Parameters of the trial that won there."""
 
 
 class Lineage(Record):
@@ -323,7 +339,7 @@ class Progress(Record):
     stage: Literal["Loading", "Baseline", "Searching", "Evaluating", "Publishing", "Done"]
     """What the trainer is doing."""
     percent: Annotated[int, Field(ge=0, le=100)]
-    """Of the whole run, estimated."""
+    """Estimated progress of the whole run, in percent."""
     eta_seconds: int | None = None
     """Estimated seconds to the end."""
     trials_done: int = 0
@@ -433,7 +449,7 @@ class KeptEvidence(Record):
     """evidence/<live version>/<task uid>.json: what a run found out, for later runs against the same live version."""
 
     format_version: FormatVersion = 1
-    """Of this record."""
+    """Format version of this record."""
     candidate: Digest
     """sha256 of the list of files of what was compared with the live version."""
     batch_id: BatchId | None = None
@@ -452,7 +468,7 @@ class Result(Record):
     """result.json: how a run ended well. Written once, with a conditional create."""
 
     format_version: FormatVersion = 1
-    """Of this record."""
+    """Format version of this record."""
     kind: Literal["Import", "Train"]
     """What was done."""
     owner: RunOwner
@@ -476,7 +492,7 @@ class Result(Record):
     trials_done: int = 0
     """Trials that ended, whatever their end."""
     trials_failed: int = 0
-    """Of these, failed."""
+    """Trials that failed."""
     baseline: Metrics = Field(default_factory=dict)
     """The start version on the validation sessions."""
     candidate: Metrics = Field(default_factory=dict)
@@ -497,9 +513,9 @@ class ManifestFile(ApiModel):
     path: str
     """Relative to the version's folder, with forward slashes."""
     size: int
-    """Bytes."""
+    """Size in bytes."""
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-    """Of its content."""
+    """SHA-256 of the file's content, in hex."""
 
 
 class Probe(ApiModel):
@@ -519,11 +535,11 @@ class Manifest(Record):
     """manifest.json of a version. Nothing in it depends on time, task or pod."""
 
     format_version: FormatVersion = 1
-    """Of this record."""
+    """Format version of this record."""
     files: list[ManifestFile]
     """All files, sorted by path."""
     dimension: int
-    """Of the vectors."""
+    """Dimension of the vectors."""
     parent: VersionId | None = None
     """Version it was trained from; absent for a base."""
     base_uri: str | None = None
@@ -575,7 +591,7 @@ class RetrainedBatch(Record):
     """keys/retrain/<digest>.json: what a run of spec.retrain has done with a batch. Its name tells all that is read."""
 
     format_version: FormatVersion = 1
-    """Of this record."""
+    """Format version of this record."""
     batch_id: BatchId
     """The batch."""
     task: str
@@ -590,7 +606,7 @@ class TriedBatch(Record):
     """keys/tried/<start version>/<digest>.json: a run that gave a version which did not go into production."""
 
     format_version: FormatVersion = 1
-    """Of this record."""
+    """Format version of this record."""
     batch_id: BatchId
     """Batch it learned from."""
     task: SubdomainName

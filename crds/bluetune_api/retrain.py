@@ -18,8 +18,8 @@ from bluetune_api.base import (
 )
 from bluetune_api.batch_window import Batches
 
-MOST_RUNS_PER_WEEK = 168
-MOST_KEPT_RUNS = 2 * MOST_RUNS_PER_WEEK + 8
+MAX_RUNS_PER_WEEK = 168
+MAX_KEPT_RUNS = 2 * MAX_RUNS_PER_WEEK + 8
 """Runs in a status: those that were made or ended within a week."""
 
 
@@ -66,7 +66,7 @@ class Trigger(ApiModel):
     )
 
     new_batch: NewBatch | None = None
-    """As soon as there is a complete batch to learn from: `{}`. The store is asked once a minute."""
+    """A run is due as soon as there is a complete batch to learn from: `{}`. The store is asked once a minute."""
     schedule: Cron | None = None
     """At these times, if there is a batch to learn from then: `0 3 * * *`. Minute, hour, day of the month, month and
     day of the week, as in a CronJob."""
@@ -78,9 +78,9 @@ class Brakes(ApiModel):
     """What holds runs back."""
 
     cooldown: Duration | None = None
-    """Least time between the beginnings of two runs."""
-    max_runs_per_week: Annotated[int, Field(ge=1, le=MOST_RUNS_PER_WEEK)] = 7
-    """Most runs in any seven days."""
+    """Minimum time between the beginnings of two runs."""
+    max_runs_per_week: Annotated[int, Field(ge=1, le=MAX_RUNS_PER_WEEK)] = 7
+    """Maximum runs in any seven days."""
     gpu_hours_per_week: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     """No run begins while those of the last seven days took so many hours of GPUs: the time of their trainings, times
     the GPUs that the method asks for. The last of them may go beyond it."""
@@ -105,11 +105,11 @@ class TaskTemplate(ApiModel):
     metadata: Metadata | None = None
     """Free map, copied into the result and the model card."""
     active_deadline_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
-    """Most seconds of running time; queued and suspended time does not count."""
+    """Maximum seconds of running time; queued and suspended time does not count."""
     max_retries: Annotated[int, Field(ge=0, le=100)] = 3
     """How often a crashed trainer is started again."""
     pending_timeout_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
-    """Most seconds in a row that a task may hold the model's lock while no pod of its Job runs. Absent: no end."""
+    """Maximum seconds in a row that a task may hold the model's lock while no pod of its Job runs. Absent: no end."""
     queue_name: QueueName | None = None
     """Kueue LocalQueue for the check and the training; default: the model's."""
 
@@ -118,9 +118,9 @@ class History(ApiModel):
     """How many of the tasks that retrain made are kept once they have ended; tasks of people are never removed."""
 
     succeeded: Annotated[int, Field(ge=0, le=100)] = 5
-    """Of those that succeeded, the newest."""
+    """How many of the tasks that succeeded, the newest."""
     failed: Annotated[int, Field(ge=0, le=100)] = 5
-    """Of those that failed or were cancelled, the newest."""
+    """How many of the tasks that failed or were cancelled, the newest."""
 
 
 class Retrain(ApiModel):
@@ -130,7 +130,7 @@ class Retrain(ApiModel):
     """What makes a run due; any of them does. A run learns from the newest batch that is open: complete, and neither
     learned from nor tried by an earlier one."""
     min_sessions: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
-    """Fewest informative sessions that are worth a training, as the task's check counts them: of a batch, or with
+    """Minimum number of informative sessions for a training, as the task's check counts them: of a batch, or with
     `template.batches` of all that are new. Fewer cost the check, and count as no run. The batches stay open for a
     smaller minimum, and with `template.batches` they are learned from together with the next one."""
     suspend: bool = False
@@ -196,5 +196,5 @@ class RetrainStatus(StatusModel):
     """Digest of the triggers that `judged` speaks of."""
     resume: ShortText | None = None
     """`spec.retrain.resume` as it was seen last."""
-    runs: Annotated[list[RetrainRun], Field(max_length=MOST_KEPT_RUNS)] | None = None
+    runs: Annotated[list[RetrainRun], Field(max_length=MAX_KEPT_RUNS)] | None = None
     """Runs at work, and those of the last seven days."""

@@ -60,8 +60,8 @@ CONDITIONS: dict[ConditionType, ConditionEntry] = {
     "PlanCurrent": ConditionEntry(
         "task", "method and model are as they were when the run began", "they were edited since; the run keeps its plan"
     ),
-    "Succeeded": ConditionEntry("task", "the end, a good one; for ever", ""),
-    "Failed": ConditionEntry("task", "the end, a bad one, Refused or Cancelled; for ever", ""),
+    "Succeeded": ConditionEntry("task", "terminal: the task succeeded", ""),
+    "Failed": ConditionEntry("task", "terminal: the task failed, was refused or was cancelled", ""),
     "Ready": ConditionEntry("task, model, method", "a task succeeded; a model or method can be used", "why not (yet)"),
     "Reconciling": ConditionEntry("task, model", "it moves by itself; for readers of kstatus", ""),
     "Stalled": ConditionEntry("task, model", "a person has to do something; for readers of kstatus", ""),

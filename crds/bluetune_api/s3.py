@@ -38,17 +38,17 @@ T = TypeVar("T")
 CONNECT_SECONDS, READ_SECONDS = 5.0, 60.0
 CHUNK_BYTES = 1 << 18
 PAGE_OBJECTS = 1000
-"""In an answer of ListObjectsV2."""
-MOST_FOLDERS = 10_000
-"""That are listed: who may write to a store must not keep its readers busy for ever."""
+"""Maximum number of objects in an answer of ListObjectsV2."""
+MAX_FOLDERS = 10_000
+"""Maximum number of folders in a listing: a store's writer must not keep its readers busy without an end."""
 PATIENT_ATTEMPTS, PATIENT_SECONDS = 60, 90.0
-"""Of a trainer, which has hours of work to lose: it outlives a store that is away for a minute."""
+"""Retries of a trainer, which has hours of work to lose: it outlives a store that is away for a minute."""
 
 WRITE, CREATE = "write", "create"
 
 
 class _Retrying(TypedDict):
-    """Of `with_retries`, what a store's operations have in common."""
+    """Arguments of `with_retries` that a store's operations share."""
 
     retryable: Callable[[Exception], bool]
     attempts: int
@@ -182,6 +182,17 @@ class S3Store:
 
         return self._call("read", key, call)
 
+    def beginning(self, key: str, size: int) -> bytes:
+        """The first bytes of an object that is not empty, at most `size`. Raises ObjectNotFound."""
+
+        def call() -> bytes:
+            with contextlib.closing(self._client.get_object(self._bucket, self._key(key), length=size)) as response:
+                data: bytes = response.read(decode_content=False)
+                response.release_conn()
+                return data
+
+        return self._call("read", key, call)
+
     def _read(self, key: str, response: urllib3.BaseHTTPResponse, most: int, deadline: float) -> bytes:
         data = bytearray()
         while chunk := response.read1(CHUNK_BYTES, decode_content=False):
@@ -306,10 +317,10 @@ class S3Store:
     def folders(self, prefix: str) -> builtins.list[str]:
         def call() -> list[str]:
             found = list(
-                islice(self._client.list_objects(self._bucket, prefix=self._key(prefix)), MOST_FOLDERS + 1),
+                islice(self._client.list_objects(self._bucket, prefix=self._key(prefix)), MAX_FOLDERS + 1),
             )
-            if len(found) > MOST_FOLDERS:
-                raise StoreError(f"{self.uri(prefix)} holds more than {MOST_FOLDERS} folders; remove old ones")
+            if len(found) > MAX_FOLDERS:
+                raise StoreError(f"{self.uri(prefix)} holds more than {MAX_FOLDERS} folders; remove old ones")
             return sorted(
                 self._relative(o.object_name or "").removeprefix(prefix).rstrip("/") for o in found if o.is_dir
             )

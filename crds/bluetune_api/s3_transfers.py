@@ -20,11 +20,11 @@ from bluetune_api.objectstore import ObjectInfo
 from bluetune_api.s3_answers import Busy, Refused, checked
 
 PART_BYTES = 64 << 20
-"""Of an upload's parts, which are in memory one at a time."""
-MOST_PARTS = 10_000
-"""That S3 takes for one object."""
+"""Size of an upload's parts, which are in memory one at a time."""
+MAX_PARTS = 10_000
+"""Maximum number of parts that S3 takes for one object."""
 CHUNK_BYTES = 1 << 20
-LEAST_BYTES = 1 << 16
+MIN_BYTES = 1 << 16
 """A body that brings less in the time of a read's limit counts as no answer, however steadily it drips."""
 
 
@@ -39,7 +39,7 @@ class Send(Protocol):
 
 def part_bytes(size: int) -> int:
     """Bytes of each part but the last of an object of `size` bytes."""
-    return max(PART_BYTES, -(-size // MOST_PARTS))
+    return max(PART_BYTES, -(-size // MAX_PARTS))
 
 
 class Download:
@@ -49,7 +49,7 @@ class Download:
         client, bucket, name: where it comes from.
         file: what it is written to, from its begin.
         etag: what it must have; default: whatever the first answer says, and all further ones must say the same.
-        stall_seconds: in which LEAST_BYTES must come.
+        stall_seconds: in which MIN_BYTES must come.
         clock: the time in seconds.
     """
 
@@ -72,7 +72,7 @@ class Download:
 
     def progress(self) -> int:
         """Grows with what was received; not by a few bytes, and not by receiving them a second time."""
-        return self._most // LEAST_BYTES
+        return self._most // MIN_BYTES
 
     def attempt(self) -> None:
         """Receive what is missing. Raises S3Error, and what else the client does."""
@@ -111,7 +111,7 @@ class Download:
             self._file.write(chunk)
             self._have += len(chunk)
             self._most = max(self._most, self._have)
-            if self._have - mark >= LEAST_BYTES:
+            if self._have - mark >= MIN_BYTES:
                 mark, since = self._have, self._clock()
             elif self._clock() - since > self._stall_seconds:
                 raise urllib3.exceptions.TimeoutError("the body came too slowly")

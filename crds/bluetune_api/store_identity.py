@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from bluetune_api.base import Digest, Metrics, Name, ShortText, VersionId
+from bluetune_api.base import Digest, Metrics, Name, ShortText, Uid, VersionId
 from bluetune_api.reading import Record
-from bluetune_api.records import FormatVersion, Moment, Uid
+from bluetune_api.records import FormatVersion, Moment
 
 TAKE_OVER_ANNOTATION = "bluetune.dev/take-over-from"
 """Annotation of an EmbeddingModel that takes its store over from another owner: `<namespace>/<name>/<uid>` of that."""
@@ -24,7 +24,7 @@ class StoreOwner(_Kept):
     """owner.json: the EmbeddingModel that a prefix belongs to. Created once, with a conditional create."""
 
     format_version: FormatVersion = 1
-    """Of this record."""
+    """Format version of this record."""
     cluster: Uid | None = None
     """uid of the cluster's namespace kube-system; absent where the operator may not read it."""
     namespace: Name
@@ -35,7 +35,7 @@ class StoreOwner(_Kept):
     """Its uid."""
 
     def reference(self) -> str:
-        """As the annotation that takes over names it."""
+        """The owner as the annotation that takes over names it."""
         return f"{self.namespace}/{self.name}/{self.uid}"
 
 
@@ -58,6 +58,6 @@ class CurrentRecord(PromotedVersion):
     """current.json: the version that is live, written at each promotion."""
 
     format_version: FormatVersion = 1
-    """Of this record."""
+    """Format version of this record."""
     history: Annotated[list[PromotedVersion], Field(max_length=10)] = Field(default_factory=list)
     """What was live before, newest first."""

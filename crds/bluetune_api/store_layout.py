@@ -76,6 +76,11 @@ def lineage(uid: str) -> str:
     return run(uid) + "lineage.json"
 
 
+def resumed(uid: str) -> str:
+    """What the run took over from an earlier one; written last."""
+    return run(uid) + "resumed.json"
+
+
 def precision(uid: str) -> str:
     """Precision that the run's first attempt chose for all of them."""
     return run(uid) + "precision.json"

@@ -74,7 +74,8 @@ class StoreLocation(ApiModel):
     """Where requests name the bucket: in the path (`https://host/bucket`) or in the host's name
     (`https://bucket.host`). Absent: in the host's name for Amazon S3 and Alibaba OSS, in the path for all others."""
     encryption: Encryption | None = None
-    """Asked for with each object that is written, as a bucket's policy may demand. Absent: the bucket's default."""
+    """Encryption to ask for with each object that is written, as a bucket's policy may demand. Absent: the bucket's
+    default."""
 
     def uri(self, key: str = "") -> str:
         """`s3://bucket/prefix/key`."""

@@ -11,12 +11,14 @@ from bluetune_api.base import (
     Digest,
     Metadata,
     Metrics,
+    Name,
     NameReference,
     QueueName,
     ShortText,
     StatusModel,
     Text,
     Timestamp,
+    Uid,
     Uri,
     VersionId,
     immutable,
@@ -56,6 +58,11 @@ class FineTuningTaskSpec(ApiModel):
         None,
     )
     start_from: VersionId | None = immutable("Version to start from; default: the model's current one.", None)
+    resume_from: Name | None = immutable(
+        "A failed or cancelled task of the same model, which this one goes on from: trials that it finished are not"
+        " trained again, and its batches and start version are taken. The method must be what it was.",
+        None,
+    )
     idempotency_key: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = immutable(
         "A second task with the same key and model does no work and takes over the first one's result.", None
     )
@@ -80,8 +87,8 @@ class FineTuningTaskSpec(ApiModel):
         "Most seconds of running time; queued and suspended time does not count.", None
     )
     pending_timeout_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
-    """Most seconds in a row that the task may hold the model's lock while its Job gets no pod, or the pod cannot start;
-    then it fails as `PendingTimeout` and gives the lock back. Absent: it waits without an end."""
+    """Maximum seconds in a row that the task may hold the model's lock while its Job gets no pod, or the pod cannot
+    start; then it fails as `PendingTimeout` and gives the lock back. Absent: it waits without an end."""
     max_retries: Annotated[int, Field(ge=0, le=100)] = immutable(
         "How often a crashed trainer is started again; evictions and a store that cannot be used do not count.", 3
     )
@@ -105,7 +112,7 @@ class TaskProgress(StatusModel):
     """How far the run is."""
 
     percent: Annotated[int, Field(ge=0, le=100)]
-    """Of the whole run, estimated."""
+    """Estimated progress of the whole run, in percent."""
     eta_seconds: Annotated[int, Field(ge=0)] | None = None
     """Estimated seconds to the end."""
     trials_done: Annotated[int, Field(ge=0)] = 0
@@ -142,9 +149,18 @@ class TaskMetrics(StatusModel):
     """What the gate compares: both on queries that a training did not see."""
 
     baseline: Metrics | None = None
-    """Of the live version."""
+    """Metrics of the live version."""
     candidate: Metrics | None = None
-    """Of the new version."""
+    """Metrics of the new version."""
+
+
+class EarlierRun(StatusModel):
+    """The run that a task goes on from."""
+
+    task: ShortText
+    """Name of its task."""
+    uid: Uid
+    """uid of its task: the run's folder in the store, also when the task is deleted."""
 
 
 class FineTuningTaskStatus(StatusModel):
@@ -165,6 +181,8 @@ class FineTuningTaskStatus(StatusModel):
     """Start version chosen under the lock."""
     live_version: VersionId | None = None
     """Version that blue served when the lock was taken; the gate compares with it."""
+    resumed_from: EarlierRun | None = None
+    """Run that this one goes on from, found when the task was accepted."""
     job_name: ShortText | None = None
     """Job that is running, or was last."""
     attempt: Annotated[int, Field(ge=0)] | None = None

@@ -43,11 +43,11 @@ class Verify(ApiModel):
     """POST of `{"texts": [...], "kind": "query"}`; answers `{"vectors": [[...]]}`, compared with the probe. With
     `OpenAI`, `/v1/embeddings` by default: POST of `{"model": ..., "input": [...]}`, each query behind its prompt."""
     min_cosine: Annotated[float, Field(gt=0, le=1)] = 0.999
-    """Least cosine between the served and the published probe vectors."""
+    """Minimum cosine between the served and the published probe vectors."""
     timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 120
     """How long the pods have, after the rollout, to give the right answers."""
     scheme: Literal["HTTP", "HTTPS"] = "HTTP"
-    """As in a probe of a container. Pods are asked by their addresses, so with HTTPS no certificate is checked."""
+    """Scheme, as in a container's probe. Pods are asked by their addresses, so with HTTPS no certificate is checked."""
 
     @property
     def vectors_path(self) -> str | None:

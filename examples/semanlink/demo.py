@@ -1,9 +1,9 @@
 """`make demo`: the whole line, from clicks to production, on a real cluster, with everything that happens in view.
 
-    .venv/bin/python examples/semanlink/demo.py [--seed N] [--sessions N]
+    .venv/bin/python examples/semanlink/demo.py [--seed N] [--sessions N] [--once]
 
-KUBE_CONTEXT names a cluster to use instead of the local one. Exit code 0: the task Succeeded and every blue pod serves
-what the gate decided, its version or still the base.
+KUBE_CONTEXT names a cluster to use instead of the local one. Exit code 0: each task Succeeded and every blue pod
+serves what the gate decided, its version or still the one before.
 """
 
 import argparse
@@ -34,12 +34,15 @@ from bluetune.core import watch
 from bluetune_api.model import Gate
 from bluetune_api.objectstore import StoreError
 from bluetune_trainer.report.decision import decision
-from semanlink import blue, dataset, loading, manifests, summary
+from semanlink import blue, dataset, loading, manifests, people, summary
 
 HERE = Path(__file__).resolve().parent
 MODEL, TASK, SECRET = "semanlink", "semanlink-1", "semanlink-store"
 BASE_MINUTES, TASK_MINUTES = 15, 40
 POLL_SECONDS, GRACE_SECONDS = 1.5, 15.0
+VISITS, MADE_SECONDS = 600, 180.0
+RETRAIN = {"triggers": [{"newBatch": {}}], "template": {"deployAsBlue": True}}
+MADE_BY_RETRAIN = "bluetune.dev/made-by=retrain"
 NOT_ROLLED_OUT = {"GateNotPassed", "GateUndecided", "GateNotMeasured"}
 """Reasons of the gate: the version is kept, and the base stays."""
 
@@ -49,12 +52,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0, help="of the split of the tags and of the clicks")
     parser.add_argument("--sessions", type=int, default=3000, help="how many search sessions to simulate")
+    parser.add_argument("--once", action="store_true", help="end after the first version")
     options = parser.parse_args()
     show = Display()
     target = None
     try:
         target = chosen(os.environ)
-        return Demo(target, show, options.seed, options.sessions).run()
+        return Demo(target, show, options.seed, options.sessions, once=options.once).run()
     except (DemoError, dataset.DatasetError, StoreError) as error:
         show.say(f"\nThe demo stopped: {error}", "bold red")
         if target is not None:
@@ -71,8 +75,8 @@ def main() -> int:
 class Demo:
     """The steps, in their order."""
 
-    def __init__(self, target: Target, show: Display, seed: int, sessions: int) -> None:
-        self._target, self._show, self._seed, self._sessions = target, show, seed, sessions
+    def __init__(self, target: Target, show: Display, seed: int, sessions: int, *, once: bool) -> None:
+        self._target, self._show, self._seed, self._sessions, self._once = target, show, seed, sessions, once
 
     def run(self) -> int:
         """From nothing to the summary; returns the exit code."""
@@ -146,7 +150,49 @@ class Demo:
             path = loading.save_report(storage, url, dataset.cache_folder())
             show.say(f"    The report of the run, for any browser: {path}\n    (in the store: {url})")
         base = model["status"]["current"]["digest"]
-        return self._verdict(task, base, served, address, storage.endpoint)
+        code = self._verdict(task, base, served)
+        if not code and not self._once:
+            code = self._goes_on(address, data.documents, seen, before=next(iter(served.values())))
+        self._open(address, storage.endpoint)
+        return code
+
+    def _goes_on(self, address: str, documents: list[dataset.Document], seen: dataset.Judgments, *, before: str) -> int:
+        """People use the page, and the model learns from that without anybody asking; returns the exit code.
+
+        Args:
+            before: digest that blue serves now.
+        """
+        show, target = self._show, self._target
+        show.heading("6  It goes on by itself")
+        with show.step("spec.retrain of the model: a task for each new batch"):
+            change = json.dumps({"spec": {"retrain": RETRAIN}})
+            target.run("kubectl", "-n", NAMESPACE, "patch", "embeddingmodel", MODEL, "--type=merge", "-p", change)
+        with show.step(f"{VISITS} searches on blue's page, which logs them and their clicks as UBI"):
+            visit = people.visit(address, documents, seen, count=VISITS, seed=self._seed + 1)
+        show.say(
+            f"    The people are SIMULATED again, by the same judgments: {visit.searches} searches,\n"
+            f"    {visit.clicked} of them with a click (batch {visit.batch_id}). The page wrote the batch.\n"
+            "    Nobody applies a task.",
+            "dim",
+        )
+        with show.step("the operator sees the batch, within a minute, and makes a task"):
+            name = self._made_for(visit.batch_id)
+        task = self._follow("FineTuningTask", "finetuningtask", name, watch.of_task, TASK_MINUTES)
+        with show.step("asking each of blue's pods"):
+            served = blue.served(target)
+        return self._verdict(task, before, served)
+
+    def _made_for(self, batch: str) -> str:
+        """The task that the operator makes for a batch."""
+        deadline = time.monotonic() + MADE_SECONDS
+        while True:
+            text = self._target.run("kubectl", "-n", NAMESPACE, "get", "ftt", "-l", MADE_BY_RETRAIN, "-o", "json")
+            for task in json.loads(text)["items"]:
+                if task["spec"].get("batchId") == batch:
+                    return str(task["metadata"]["name"])
+            if time.monotonic() > deadline:
+                raise DemoError(f"no task was made for batch {batch} within {MADE_SECONDS:.0f} s")
+            time.sleep(POLL_SECONDS)
 
     def _install(self) -> None:
         images = self._target.images
@@ -222,34 +268,47 @@ class Demo:
             raise DemoError(f"{title} {name} was not done after {minutes:.0f} minutes, at: {view.stage}. {why}")
         return found
 
-    def _verdict(self, task: dict[str, Any], base: str, served: dict[str, str], address: str, s3: str) -> int:
+    def _verdict(self, task: dict[str, Any], before: str, served: dict[str, str]) -> int:
+        """Say what a task came to, and whether blue serves what it should; returns the exit code.
+
+        Args:
+            before: digest that blue served before the task.
+            served: digests by pod.
+        """
         show, status = self._show, task["status"]
         promoted = watch.condition(status, "Promoted") == "True"
-        digest = status.get("digest", "") if promoted else base
+        digest = status.get("digest", "") if promoted else before
         right = bool(served) and all(found == digest for found in served.values())
         for pod, found in sorted(served.items()):
             show.say(f"  {'✓' if found == digest else '✗'} {pod} serves {found}")
-        if self._target.lasting:
-            show.say(f"\n  Search page  {address}\n  S3           http://{s3}  (keys: Secret {SECRET})")
-            show.say(
-                "  These stay open until `make down`. Search, open results, press “Close batch”: the next task learns."
-            )
-        else:
-            show.say(f"\n  Search page  {self._target.kubectl} -n {NAMESPACE} port-forward service/search 8080:80")
-        show.say(f"  Look around  {self._target.kubectl} -n {NAMESPACE} get emodel,ftm,ftt,jobs,pods")
+        name = task["metadata"]["name"]
         if promoted and right:
-            show.say(f"\nThe task Succeeded, and blue serves {status.get('bestModelId')}, {digest}.", "bold green")
+            version = status.get("bestModelId")
+            show.say(f"\nThe task {name} Succeeded, and blue serves {version}, {digest}.", "bold green")
             return 0
         kept = watch.reason(status, "Promoted") in NOT_ROLLED_OUT
         if kept and right:
+            if task["metadata"].get("labels"):  # made by the operator; of the first one all this was said
+                show.say(f"  {watch.reason(status, 'Promoted')}: {status.get('message')}")
             show.say(
-                f"\nThe task Succeeded, and blue still serves the base, as the gate decided: {digest}.", "bold green"
+                f"\nThe task {name} Succeeded, and blue still serves what it served, as the gate decided: {digest}.",
+                "bold green",
             )
             return 0
         why = f"the pods serve something else than {digest}" if promoted or kept else watch.problems(status)
         show.say(f"\nBlue does not serve what it should: {why}", "bold red")
         where_to_look(show, self._target)
         return 1
+
+    def _open(self, address: str, s3: str) -> None:
+        """What a person can look at now."""
+        show = self._show
+        if self._target.lasting:
+            show.say(f"\n  Search page  {address}\n  S3           http://{s3}  (keys: Secret {SECRET})")
+            show.say("  These stay open until `make down`. Search, open results, press “Close batch”.")
+        else:
+            show.say(f"\n  Search page  {self._target.kubectl} -n {NAMESPACE} port-forward service/search 8080:80")
+        show.say(f"  Look around  {self._target.kubectl} -n {NAMESPACE} get emodel,ftm,ftt,jobs,pods")
 
 
 def where_to_look(show: Display, target: Target) -> None:

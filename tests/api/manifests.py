@@ -50,6 +50,13 @@ PGVECTOR: Manifest = {
     "type": "Pgvector",
     "pgvector": {"connectionSecretRef": {"name": "db", "key": "uri"}, "table": "items", "schema": "search"},
 }
+SEARCH = {
+    "url": "https://search.example:9200",
+    "credentialsSecretRef": {"name": "search"},
+    "caSecretRef": {"name": "search"},
+    "index": "docs",
+}
+OPENSEARCH: Manifest = {"type": "OpenSearch", "opensearch": SEARCH}
 REINDEX: Manifest = {"template": {"template": {"spec": {"containers": []}}}}
 
 
@@ -146,6 +153,8 @@ CASES = [
     Case("model with a gate", MODEL, {f"{T}.gate": {"metric": "mrr@10", "minDelta": -0.01, "confidence": 0.95}}),
     Case("model with guards", MODEL, {f"{T}.gate": {"minAgreement": 0, "maxForgetting": 1, "guards": GUARDS}}),
     Case("model with reindex", MODEL, {f"{T}.reindex": {"template": {"template": {"spec": {"containers": []}}}}}),
+    Case("model that is not deleted while it is held", MODEL, {"spec.deletionPolicy": "RefuseWhileBusy"}),
+    Case("deletion policy of another tool", MODEL, {"spec.deletionPolicy": "Orphan"}, "spec.deletionPolicy"),
     Case("model that retrains", MODEL, {R: RETRAIN}),
     Case("retrain by a schedule", MODEL, {R: {"triggers": [{"schedule": "*/15 0-6,22 1,15 JAN-MAR MON-FRI/2"}]}}),
     Case("retrain without triggers", MODEL, {R: {}}, "triggers"),
@@ -166,6 +175,24 @@ CASES = [
     Case("retrain on YAML's true", MODEL, {R: {"true": [{"newBatch": {}}]}}, "spec.retrain"),
     Case("model with an index", MODEL, {f"{T}.index": {"target": {"type": "Parquet"}, "shards": 8}}),
     Case("model with an index in a database", MODEL, {f"{T}.index": {"target": PGVECTOR}}),
+    Case("model with an index in OpenSearch", MODEL, {f"{T}.index": {"target": OPENSEARCH}}),
+    Case(
+        "password over http that is asked for",
+        MODEL,
+        {
+            f"{T}.index": {
+                "target": {
+                    "type": "OpenSearch",
+                    "opensearch": {
+                        "url": "http://search/os",
+                        "credentialsSecretRef": {"name": "s"},
+                        "passwordOverHttp": True,
+                    },
+                }
+            }
+        },
+    ),
+    Case("index of bytes", MODEL, {f"{T}.index": {"target": OPENSEARCH, "vectors": {"type": "Int8"}}}),
     Case("index of half vectors", MODEL, {f"{T}.index": {"target": PGVECTOR, "vectors": {"type": "Float16"}}}),
     Case("index of bytes", MODEL, {f"{T}.index": {"target": PARQUET, "vectors": {"dimensions": 9, "type": "Int8"}}}),
     Case("model that notifies", MODEL, {"spec.notify": [HOOK, {**HOOK, "name": "b", "events": ["Paused"]}]}),
@@ -230,6 +257,45 @@ CASES = [
     ),
     Case(
         "bytes in pgvector", MODEL, {f"{T}.index": {"target": PGVECTOR, "vectors": {"type": "Int8"}}}, "index.vectors"
+    ),
+    Case(
+        "half vectors in OpenSearch",
+        MODEL,
+        {f"{T}.index": {"target": OPENSEARCH, "vectors": {"type": "Float16"}}},
+        "index.vectors",
+    ),
+    Case(
+        "OpenSearch without its address",
+        MODEL,
+        {f"{T}.index": {"target": {"type": "OpenSearch"}}},
+        "spec.serving.index.target.opensearch",
+    ),
+    Case(
+        "a database with OpenSearch",
+        MODEL,
+        {f"{T}.index": {"target": PGVECTOR | {"opensearch": SEARCH}}},
+        "spec.serving.index.target.opensearch",
+    ),
+    *(
+        Case(
+            f"OpenSearch with {change}",
+            MODEL,
+            {f"{T}.index": {"target": OPENSEARCH | {"opensearch": SEARCH | change}}},
+            f"spec.serving.index.target.opensearch.{field}",
+        )
+        for change, field in (
+            ({"url": "http://search.example:9200"}, "url"),
+            ({"url": "https://user:password@search.example:9200"}, "url"),
+            ({"url": "search.example:9200"}, "url"),
+            ({"url": "https://search.example:9200/"}, "url"),
+            ({"url": "http://search.example", "passwordOverHttp": True}, "caSecretRef"),
+            ({"index": "Docs"}, "index"),
+            ({"index": "-docs"}, "index"),
+            ({"index": "a" * 41}, "index"),
+            ({"numberOfShards": 0}, "numberOfShards"),
+            ({"numberOfReplicas": -1}, "numberOfReplicas"),
+            ({"minRecall": 1.1}, "minRecall"),
+        )
     ),
     Case("vectors as they are", MODEL, {f"{T}.index": {"target": PARQUET, "vectors": {}}}, "vectors.type"),
     Case("no dimensions", MODEL, {f"{T}.index": {"target": PARQUET, "vectors": {"dimensions": 0}}}, "dimensions"),
@@ -439,6 +505,9 @@ CASES = [
     ),
     Case("queue that is no label", TASK, {"spec.queueName": "a queue"}, "spec.queueName"),
     Case("no time for a pod", TASK, {"spec.pendingTimeoutSeconds": 0}, "spec.pendingTimeoutSeconds"),
+    Case("task that goes on from another", TASK, {"spec.resumeFrom": "nightly-1"}),
+    Case("goes on from an object", TASK, {"spec.resumeFrom": {"name": "nightly-1"}}, "spec.resumeFrom"),
+    Case("goes on from no name", TASK, {"spec.resumeFrom": "Nightly_1"}, "spec.resumeFrom"),
     Case("task with batches", TASK, {"spec.batches": {"last": 7, "replay": 0.3, "halfLife": "30d"}}),
     Case("task with batches up to one", TASK, {"spec.batchId": "b1", "spec.batches": {"since": "30d"}}),
     Case("batches without an end", TASK, {"spec.batches": {"replay": 0.3}}, "spec.batches"),
@@ -496,6 +565,8 @@ UPDATES = [
     Update("batch added", TASK, {}, {"spec.batchId": "b"}, "spec.batchId"),
     Update("batch changed", TASK, {"spec.batchId": "a"}, {"spec.batchId": "b"}, "spec.batchId"),
     Update("batch removed", TASK, {"spec.batchId": "a"}, {}, "spec.batchId"),
+    Update("resumeFrom added", TASK, {}, {"spec.resumeFrom": "a"}, "spec.resumeFrom"),
+    Update("resumeFrom changed", TASK, {"spec.resumeFrom": "a"}, {"spec.resumeFrom": "b"}, "spec.resumeFrom"),
     Update("deployAsBlue changed", TASK, {}, {"spec.deployAsBlue": False}, "spec.deployAsBlue"),
     Update("metadata changed", TASK, {}, {"spec.metadata": {"team": "ads"}}, "spec.metadata"),
     Update("key changed", TASK, {"spec.idempotencyKey": "a"}, {"spec.idempotencyKey": "b"}, "spec.idempotencyKey"),

@@ -4,8 +4,6 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ from bluetune_api.records import Manifest, ManifestFile, Probe, Result, RunOwner
 from bluetune_api.s3 import S3Store
 from bluetune_api.store_location import StoreLocation
 from cluster.buckets import Bucket
+from cluster.forked import OperatorProcess
 from cluster.images import HOST
 from cluster.kubectl import Kubectl, KubectlError
 from rights.granting import operator_environment
@@ -205,7 +204,7 @@ class Blue:
         logs = sorted(self.logs.glob("operator-*.log"))
         return logs[-1].read_text()[-4000:] if logs else ""
 
-    def start_operator(self, **env: str) -> subprocess.Popen[bytes]:
+    def start_operator(self, **env: str) -> OperatorProcess:
         """An operator for this namespace, in this process's network."""
         self.started += 1
         variables = {
@@ -217,16 +216,11 @@ class Blue:
             "POD_NAMESPACE": self.kubectl.namespace,
             "POD_NAME": "operator-under-test",
         }
-        with (self.logs / f"operator-{self.started:03d}.log").open("wb") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "bluetune_operator"],
-                env={**os.environ, **operator_environment(), **variables, **env},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        environment = {**os.environ, **operator_environment(), **variables, **env}
+        return OperatorProcess(environment, self.logs / f"operator-{self.started:03d}.log")
 
     @contextmanager
-    def operator(self, **env: str) -> Iterator[subprocess.Popen[bytes]]:
+    def operator(self, **env: str) -> Iterator[OperatorProcess]:
         """An operator for the time of a `with`."""
         process = self.start_operator(**env)
         try:
@@ -235,7 +229,7 @@ class Blue:
             kill(process)
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
+def kill(process: OperatorProcess) -> None:
     """SIGKILL, as a node that loses power."""
     process.send_signal(signal.SIGKILL)
     process.wait(10)

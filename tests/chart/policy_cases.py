@@ -38,12 +38,14 @@ class Case:
 
     name: str
     policy: str
-    """The one that judges it: jobs, children, leases, deployments, tokens or tenants."""
+    """The one that judges it: jobs, children, leases, deployments, tokens, tenants or deletion."""
     object: Object | None
     refused: str | None = None
     old: Object | None = None
     namespace: str | None = None
     """Another than the test's own."""
+    account: str | None = None
+    """Whose request it is, where it is neither the operator's nor the test's own."""
 
 
 def changed(thing: Object, path: str, value: Any) -> Object:
@@ -135,7 +137,7 @@ HOST = {"hostPath": {"path": "/"}}
 
 def cases(namespace: str) -> list[Case]:
     """All of them, for a namespace."""
-    judged = (jobs, children, leases, deployments, tokens, tenants)
+    judged = (jobs, children, leases, deployments, tokens, tenants, deletion)
     return [case for policy in judged for case in policy(namespace)]
 
 
@@ -234,6 +236,31 @@ def deployments(namespace: str) -> list[Case]:
         refused("in the node's network", f"{POD}/hostNetwork", True, "of the pods"),
         refused("more replicas", "spec/replicas", 3, "pod template"),
         refused("another annotation", "spec/template/metadata/annotations/x", "y", "annotations"),
+    ]
+
+
+def deletion(namespace: str) -> list[Case]:
+    """A person deletes a model."""
+    held = {"lock": {"holder": "nightly", "holderUid": "u", "since": "2026-01-01T00:00:00Z"}}
+
+    def deleted(
+        name: str, status: Object, refused: str | None = None, policy: str = "RefuseWhileBusy", by: str | None = None
+    ) -> Case:
+        old = changed(model(namespace), "spec/deletionPolicy", policy)
+        return Case(name, "deletion", None, refused, {**old, "status": status}, account=by)
+
+    def rolled_out(step: str) -> Object:
+        stamp = "2026-01-01T00:00:00Z"
+        told = {"to": VERSION, "digest": DIGEST, "step": step, "startedAt": stamp, "stepStartedAt": stamp}
+        return {"rollout": told}
+
+    return [
+        deleted("a held model", held, "task nightly holds this model: wait for its end, or cancel it"),
+        deleted("a model in a rollout", rolled_out("Wait"), f"is under way (Wait of {VERSION})"),
+        deleted("a model after a rollout", rolled_out("Done")),
+        deleted("an idle model", {}),
+        deleted("a held model with its namespace", held, by="system:serviceaccount:kube-system:namespace-controller"),
+        deleted("a held model that may go at any time", {**held, **rolled_out("Wait")}, None, "Retain"),
     ]
 
 

@@ -20,7 +20,8 @@ CRDS = Path(__file__).parents[2] / "crds"
 OPERATOR = (f"--as=system:serviceaccount:{NAMESPACE}:bluetune", "--as-group=system:masters")
 """With every right: what is refused, a policy refuses."""
 KINDS = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
-NAMES = {"jobs", "children", "leases", "deployments", "tokens", "tenants"}
+NAMES = {"jobs", "children", "leases", "deployments", "tokens", "tenants", "deletion"}
+PEOPLE = {"tenants", "deletion"}
 
 
 def policies(objects: list[Object]) -> list[Object]:
@@ -32,8 +33,9 @@ def names(objects: list[Object], kind: str) -> set[str]:
     return {each["metadata"]["name"].removeprefix(prefix) for each in objects if each["kind"] == kind}
 
 
-def test_there_are_none_by_default(render: Render) -> None:
-    assert policies(render()) == []
+def test_by_default_there_is_none_but_that_of_models_which_ask_for_it(render: Render) -> None:
+    assert names(render(), KINDS[0]) == names(render(), KINDS[1]) == {"deletion"}
+    assert policies(render("policies.deletion=false")) == []
 
 
 def test_each_policy_is_bound(render: Render) -> None:
@@ -48,7 +50,8 @@ def test_each_policy_is_bound(render: Render) -> None:
 
 
 def test_tenants_and_tokens_are_judged_only_where_somebody_says_how(render: Render) -> None:
-    assert names(render("policies.enabled=true"), KINDS[0]) == {"jobs", "children", "leases", "deployments"}
+    judged = names(render("policies.enabled=true"), KINDS[0])
+    assert judged == {"jobs", "children", "leases", "deployments", "deletion"}
 
 
 def test_tenants_of_other_namespaces_are_left_alone(render: Render) -> None:
@@ -90,7 +93,9 @@ def enforced(render: Render, kubectl: Kubectl) -> Iterator[None]:
 
 def sent(kubectl: Kubectl, case: Case) -> None:
     """Make the request of a case; nothing of it is kept. Raises KubectlError."""
-    who = OPERATOR if case.policy != "tenants" else ()
+    who: tuple[str, ...] = OPERATOR if case.policy not in PEOPLE else ()
+    if case.account is not None:
+        who = (f"--as={case.account}", "--as-group=system:masters")
     where = Kubectl(case.namespace or kubectl.namespace)
     dry = ("--dry-run=server", *who)
     if case.policy == "tokens":
@@ -106,6 +111,9 @@ def sent(kubectl: Kubectl, case: Case) -> None:
         old["spec"]["suspend"] = True
         old["metadata"].pop("ownerReferences")  # it does not exist, so the Job would be collected
     kubectl.create(old)
+    if case.policy == "deletion":
+        patch = json.dumps({"status": old["status"]})
+        kubectl("patch", kind, name, "--subresource=status", "--type=merge", "-p", patch)
     try:
         if case.object is None:
             kubectl("delete", kind, name, *dry)
@@ -119,6 +127,8 @@ def sent(kubectl: Kubectl, case: Case) -> None:
             body = {**case.object, "metadata": live | ({"labels": labels} if labels else {})}
             kubectl("replace", "-f", "-", *dry, stdin=json.dumps(body))
     finally:
+        if case.policy == "deletion":
+            kubectl("patch", kind, name, "--type=merge", "-p", '{"spec":{"deletionPolicy":"Retain"}}')
         kubectl("delete", kind, name, "--ignore-not-found", "--wait=true")
 
 

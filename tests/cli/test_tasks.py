@@ -104,6 +104,10 @@ def test_a_task_is_paused_goes_on_is_cancelled_and_done_again(bluetune: Shell) -
     spec = json.loads(again.stdout)["spec"]
     assert (spec["metadata"], spec["suspend"], spec.get("batchId")) == ({"check": "sleep:60"}, False, "b1")
     assert bluetune("cancel", f"{name}2").returncode == Exit.DONE
+    resumed = bluetune("retry", name, "--name", f"{name}3", "--resume", "-o", "json")
+    assert json.loads(resumed.stdout)["spec"]["resumeFrom"] == name
+    said = bluetune.world.ready_reason(f"{name}3", "ResumeRefused")  # the stand-in keeps no plan
+    assert "it left nothing to go on from" in said["message"]
 
 
 def test_what_the_api_server_refuses_is_one_sentence(

@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(cluster: Cluster, options: argparse.Namespace) -> int:
     match options.command:
         case "build":
-            print(programs.build())
+            print(programs.build(programs.NEIGHBOURS if options.neighbours else programs.PROGRAMS))
         case "up":
             _up(cluster)
         case "down":
@@ -61,7 +61,8 @@ def _parser() -> argparse.ArgumentParser:
         "--state", help=f"the cluster's folder (BLUETUNE_CLUSTER_STATE, else {DEFAULT_STATE}); each has its own cluster"
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("build", help="build the programs that are not in the cache (about 8 minutes for all)")
+    command = commands.add_parser("build", help="build the cluster's programs that are not in the cache")
+    command.add_argument("--neighbours", action="store_true", help="instead: others' controllers, for some tests")
     commands.add_parser("up", help="start the cluster unless it runs")
     commands.add_parser("down", help="end every process of the cluster, also of one that was killed")
     command = commands.add_parser("exec", help="run a command in the cluster's network, with kubectl and helm")

@@ -30,6 +30,13 @@ NEEDED = {
 BY_TESTS = {"curl": "curl", "jq": "jq"}
 """What fast tests call besides, as readers of the documentation do."""
 
+BY_LANES = {
+    "chromium-headless-shell": "chromium-headless-shell",  # opens the page of `bluetune ui`
+    "java": "openjdk-17-jre-headless",  # runs the OpenSearch of tests/search_engine
+    "mvn": "maven",  # fetches that OpenSearch
+}
+"""What slow tests and lanes call besides: 300 MB, which neither `make check` nor `make demo` needs."""
+
 
 def missing_packages(needed: Mapping[str, str] = NEEDED) -> list[str]:
     """The Debian packages that are not installed, sorted."""

@@ -106,7 +106,8 @@ def build(wanted: Sequence[Program] = PROGRAMS) -> Path:
         todo = missing(folder, wanted)
         if todo:
             check_go()
-            say(f"Building {len(todo)} programs into {folder}, once (about 8 minutes for a whole cluster on 2 cores):")
+            what = "1 program" if len(todo) == 1 else f"{len(todo)} programs"
+            say(f"Building {what} into {folder}, once (one takes up to 4 minutes on 2 cores, all 11 minutes):")
         for program in todo:
             with step(f"building {program.name}"):
                 _build(program, folder)

@@ -1,4 +1,4 @@
-"""`make demo` on the local cluster, as a person runs it, and the loop closed by hand afterwards."""
+"""`make demo` on the local cluster, as a person runs it, and the search page used by hand afterwards."""
 
 import json
 import os
@@ -52,13 +52,13 @@ def _removed() -> None:
     Kubectl(NAMESPACE)("delete", "namespace", *namespaces, "--ignore-not-found", "--timeout=150s", timeout=170)
 
 
-def _served() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _served() -> list[dict[str, Any]]:
+    """What each of blue's pods says that it serves."""
     kubectl = Kubectl(NAMESPACE)
     pods = kubectl.json("get", "pods", "-l", "app=search")["items"]
     path = "/api/v1/namespaces/" + NAMESPACE + "/pods/{}:8080/proxy/version"
     ready = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
-    answers = [json.loads(kubectl("get", "--raw", path.format(pod["metadata"]["name"]))) for pod in ready]
-    return kubectl.json("get", "finetuningtask", "semanlink-1"), answers
+    return [json.loads(kubectl("get", "--raw", path.format(pod["metadata"]["name"]))) for pod in ready]
 
 
 def test_it_says_that_clicks_are_simulated_and_what_came_of_them(output: str) -> None:
@@ -69,7 +69,7 @@ def test_it_says_that_clicks_are_simulated_and_what_came_of_them(output: str) ->
         "after (",
         "The gate, by clicks: ",
         "The judgments of ",
-        "The task Succeeded, and blue ",
+        "The task semanlink-1 Succeeded, and blue serves ",
     ):
         assert expected in output
 
@@ -79,10 +79,20 @@ def test_the_gate_says_better_by_clicks_and_the_judgments_do_not_contradict(outp
     assert "It was wrong" not in output
 
 
-def test_every_blue_pod_serves_the_tasks_version(output: str) -> None:
-    task, answers = _served()
+def test_every_blue_pod_serves_the_models_version(output: str) -> None:
+    model, answers = Kubectl(NAMESPACE).json("get", "embeddingmodel", "semanlink"), _served()
     assert len(answers) == 2
-    assert {answer["digest"] for answer in answers} == {task["status"]["digest"]}
+    assert {answer["digest"] for answer in answers} == {model["status"]["current"]["digest"]}
+
+
+def test_the_clicks_on_the_page_make_a_second_version_without_anybody_asking(output: str) -> None:
+    tasks = Kubectl(NAMESPACE).json("get", "finetuningtask")["items"]
+    first, made = sorted(tasks, key=lambda task: task["metadata"]["creationTimestamp"])
+    assert made["metadata"]["labels"]["bluetune.dev/made-by"] == "retrain"
+    assert made["spec"]["batchId"].startswith("web-")
+    assert made["status"]["phase"] == "Succeeded"
+    assert made["status"]["bestModelId"] != first["status"]["bestModelId"]
+    assert f"The task {made['metadata']['name']} Succeeded" in output
 
 
 def test_the_new_version_is_better_on_tags_that_no_click_was_made_for(output: str) -> None:

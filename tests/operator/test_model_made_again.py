@@ -15,8 +15,9 @@ pytestmark = pytest.mark.timeout(400)
 
 
 def pods(kubectl: Kubectl) -> list[str]:
-    found: list[str] = kubectl("get", "pods", "-l", "app=blue", "-o", "name").split()
-    return sorted(found)
+    """Those that stay: pods of the version before may still be on their way out."""
+    found = [each["metadata"] for each in kubectl.json("get", "pods", "-l", "app=blue")["items"]]
+    return sorted(each["name"] for each in found if "deletionTimestamp" not in each)
 
 
 def events(kubectl: Kubectl, reason: str) -> list[dict[str, Any]]:

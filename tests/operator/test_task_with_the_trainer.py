@@ -69,10 +69,10 @@ def test_a_broken_batch_ends_as_data_invalid_with_counts_and_lines(
     assert "t-train" not in world.kubectl("get", "jobs", "-o", "name")
 
 
-def test_suspended_it_goes_on_where_it_was_and_cancelled_it_keeps_its_best_trial(
+def test_suspended_it_goes_on_where_it_was_and_cancelled_it_keeps_its_trials_for_the_next(
     operator: Fixture, world: Fixture, shop: Any
 ) -> None:
-    """Trials that had ended are not run again, and the weights of the best of them stay in the store."""
+    """Trials that had ended are not run again, also by another task, and the weights of the best stay in the store."""
 
     def edit(**spec: Any) -> None:
         world.kubectl("patch", "ftt", "long", "--type=merge", "-p", json.dumps({"spec": spec}))
@@ -109,4 +109,17 @@ def test_suspended_it_goes_on_where_it_was_and_cancelled_it_keeps_its_best_trial
     assert f"{folder}best/{status['best']['trial']}/ and is not promoted" in status["message"]
     assert any(key.endswith("/model.safetensors") for key in objects(f"best/{status['best']['trial']}/"))
     assert world.versions("shop") == [status["startVersion"]]
+    best = objects("best/")
+
+    world.kubectl.apply(world.task("next", "shop", overrides=long, resumeFrom="long"))
+    accepted = world.until("ftt/next", lambda o: "resumedFrom" in (o.get("status") or {}))
+    world.kubectl("delete", "ftt", "long")
+    folder = f"runs/{accepted['metadata']['uid']}/"
+    world.until("ftt/next", lambda _: bool(objects("resumed.json")), 300)
+    assert {key.rpartition("/")[2]: etag for key, etag in after.items()}.items() <= {
+        key.rpartition("/")[2]: etag for key, etag in objects("trials/").items()
+    }.items()
+    assert set(best.values()) <= set(objects("best/").values())
+    world.kubectl("patch", "ftt", "next", "--type=merge", "-p", '{"spec":{"cancel":true}}')
+    assert world.ended("next", 120)["status"]["batchId"] == "monday"
     assert not any(pod["status"]["phase"] == "Running" for pod in world.kubectl.json("get", "pods")["items"])

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
@@ -15,6 +13,7 @@ import pytest
 
 from bluetune_api.runbook import CONDITIONS, PHASES, REASONS
 from cluster.buckets import Bucket, new_bucket
+from cluster.forked import OperatorProcess
 from cluster.fresh import new_namespace
 from cluster.kubectl import Kubectl, KubectlError
 from cluster.lifecycle import Cluster
@@ -42,7 +41,7 @@ def stand_in(cluster: Cluster) -> str:
 
 
 class Operator:
-    """`python -m bluetune_operator`, started and killed at will; always as the same pod, so it goes on at once."""
+    """The operator as a process, started and killed at will; always as the same pod, so it goes on at once."""
 
     def __init__(self, namespace: str, folder: Path, image: str) -> None:
         folder.mkdir(exist_ok=True)
@@ -60,19 +59,12 @@ class Operator:
                 "BLUETUNE_METRICS_PORT": "0",
             }
         )
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: OperatorProcess | None = None
 
     def start(self, **environment: str) -> None:
         """Start it."""
         self._starts = 1 + sum(line["message"].startswith("started") for line in self.lines())
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "bluetune_operator"],
-                env=self._environment | environment,
-                stderr=log,
-                stdout=log,
-                start_new_session=True,
-            )
+        self.process = OperatorProcess(self._environment | environment, self.log)
 
     def wait_until_started(self, seconds: float = 60) -> None:
         """Until this life of it has seen everything once and begins to work."""

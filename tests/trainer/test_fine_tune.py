@@ -14,6 +14,7 @@ import pytest
 
 from bluetune import FineTuneError, fine_tune
 from bluetune_api.exit_codes import ExitCode
+from bluetune_api.records import Manifest, Probe
 from trainer.learning_world import write_tiny_encoder
 from trainer.shop import CLICKS_ALONE, FOLDS, write_shop
 
@@ -27,6 +28,7 @@ METHOD: dict[str, Any] = {
 GATE = {"folds": FOLDS}
 WIDTH = 32
 """Of the tiny encoder's vectors."""
+EARLIER = Manifest(files=[], dimension=2, probe=Probe(texts=["a"], vectors=[[1.0, 0.0]]))
 COLUMNS = {"user": "user", "time": "time", "type": "type", "query": "query", "item": "item", "position": "place"}
 
 
@@ -89,7 +91,7 @@ def test_a_polars_table_of_events_is_read_as_the_clickstream_says_and_an_earlier
     events = pl.DataFrame([event for session in sessions for event in events_of(session)])
     out = tmp_path / "model"
     out.mkdir()
-    (out / "manifest.json").write_text("{}")
+    (out / "manifest.json").write_bytes(EARLIER.encode())
     run = fine_tune(
         str(base),
         sessions=events,
@@ -101,7 +103,7 @@ def test_a_polars_table_of_events_is_read_as_the_clickstream_says_and_an_earlier
         progress=False,
     )
     assert run.result.batch_id == "sessions"
-    assert (run.model / "manifest.json").read_text() != "{}"
+    assert (run.model / "manifest.json").read_bytes() != EARLIER.encode()
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
@@ -131,3 +133,16 @@ def test_the_error_is_what_the_command_line_prints(base: Path, rows: Any, tmp_pa
     assert (error.reason, error.exit_code, error.__context__) == ("DataInvalid", ExitCode.DATA_INVALID, None)
     assert "settings.minSessions" in str(error)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "notes.txt"])
+def test_a_folder_with_files_of_somebody_else_is_refused_and_stays(base: Path, tmp_path: Path, name: str) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    if name != "manifest.json":
+        (out / "manifest.json").write_bytes(EARLIER.encode())
+    (out / name).write_text('{"name": "my site"}')
+    with pytest.raises(FineTuneError, match="has something else than a model that fine_tune wrote"):
+        fine_tune(base, sessions=[], items=[], out=out)
+    assert (out / name).read_text() == '{"name": "my site"}'
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

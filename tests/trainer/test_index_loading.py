@@ -1,6 +1,5 @@
 """An index in PostgreSQL with pgvector, a real one: whole or not at all, whatever dies, and beside tables of others."""
 
-import hashlib
 import json
 import tempfile
 import threading
@@ -15,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bluetune_api import store_layout
-from bluetune_api.index_records import IndexManifest, IndexProgress, IndexRecall, IndexShard, ShorterVectors
+from bluetune_api.index_records import IndexManifest, IndexProgress, IndexShard
 from bluetune_api.index_target import Pgvector, Vectors, VectorType
 from bluetune_api.objectstore import LocalStore
 from bluetune_api.records import IndexPlan, Plan, RunOwner
@@ -23,13 +22,13 @@ from bluetune_trainer.cli.index_loading import require_vectors, run_load
 from bluetune_trainer.cli.main import main
 from bluetune_trainer.errors import DatabaseFailed, PlanInvalid, Stopped, StoreDamaged
 from bluetune_trainer.indexing import database, loading
+from bluetune_trainer.indexing.content import content_of
 from bluetune_trainer.indexing.encoding import text_digest
 from bluetune_trainer.indexing.loading import Loader
-from bluetune_trainer.indexing.parts import PartWriter
-from bluetune_trainer.indexing.tables import COLUMNS, binary_rows, content_of
-from bluetune_trainer.store.runs import encode
+from bluetune_trainer.indexing.tables import COLUMNS, binary_rows
+from trainer.random_index import DIMENSION, ROWS, SHARDS, random_index, shorter
 
-DIMENSION, ROWS, SHARDS = 16, 100, 3
+pytestmark = pytest.mark.slow  # a PostgreSQL server of their own
 V1, V2 = "v000000000001", "v000000000002"
 
 
@@ -54,45 +53,7 @@ class World:
 
     def index(self, version: str = V1, *, seed: int = 0, similarity: str = "cosine", rows: int = ROWS) -> IndexManifest:
         """Write an index of random vectors, as the encoder does."""
-        rng, shards = np.random.default_rng(seed), list[IndexShard]()
-        generation = f"{seed:012x}"
-        self.store.put(store_layout.manifest(version), b"{}")
-        for number in range(SHARDS):
-            vectors = rng.normal(size=(rows, DIMENSION)).astype(np.float32)
-            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-            ids = [f"item-{number}-{row}'\"\\" for row in range(rows)]
-            name = f"{generation}/part-{number}.parquet"
-            path = Path(self.store.uri(store_layout.index(version) + name))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with PartWriter(path, version, DIMENSION) as part:
-                part.write(ids, [text_digest(item_id).hex() for item_id in ids], vectors)
-
-            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-            shards.append(
-                IndexShard(
-                    shard=number,
-                    path=name,
-                    rows=rows,
-                    size=path.stat().st_size,
-                    sha256=sha256,
-                    precision="FP32",
-                    encoded=rows,
-                )
-            )
-        manifest = IndexManifest.model_validate(
-            {
-                "version": version,
-                "digest": "sha256:" + "1" * 64,
-                "generation": generation,
-                "pinnedAt": "2026-01-01T00:00:00Z",
-                "count": rows * SHARDS,
-                "dimension": DIMENSION,
-                "similarity": similarity,
-                "shards": [shard.wire() for shard in shards],
-            }
-        )
-        self.store.put(store_layout.index_manifest(version), encode(manifest))
-        return manifest
+        return random_index(self.store, version, seed=seed, similarity=similarity, rows=rows)
 
     def load(self, manifest: IndexManifest, stop: threading.Event | None = None, **target: Any) -> str:
         stop, vectors = stop or threading.Event(), wanted_of(manifest)
@@ -306,7 +267,7 @@ def test_a_damaged_part_is_refused(world: World) -> None:
 
 def test_too_many_dimensions_are_refused_before_anything_is_loaded(world: World) -> None:
     manifest = world.index().model_copy(update={"dimension": 2001})
-    with pytest.raises(PlanInvalid, match=r"2000 of Float32 at most; set serving\.index\.vectors\.dimensions"):
+    with pytest.raises(PlanInvalid, match=r"2000 of Float32 at most; set serving\.index\.vectors\.type to Float16"):
         world.load(manifest)
 
 
@@ -401,19 +362,6 @@ def test_a_comment_of_others_says_nothing(comment: str | None) -> None:
 def test_rows_are_written_as_copy_takes_them(kind: VectorType, vector: bytes) -> None:
     (row,) = binary_rows(["é"], ["d"], np.array([[1.0, -2.0]], np.float32), V1, COLUMNS[kind])
     assert row.startswith(b"\x00\x04\x00\x00\x00\x02\xc3\xa9" + vector + b"\x00\x00\x00\x01d")
-
-
-def shorter(manifest: IndexManifest, kind: VectorType) -> IndexManifest:
-    """The index, as if its vectors had been made so of longer ones."""
-    made = ShorterVectors(
-        type=kind,
-        full_dimension=2 * DIMENSION,
-        unit=True,
-        loss=IndexRecall(recall=1.0, queries=1, searched="Items"),
-        full_generation="f" * 12,
-        full_shards=[],
-    )
-    return manifest.model_copy(update={"vectors": made})
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "dot", "euclidean", "manhattan"])

@@ -16,7 +16,7 @@ _OF_A_PROGRAM = (
     "no kernel image",
 )
 """Errors of a device that a wrong program causes, and another device would not mend."""
-MOST_CHARACTERS = 300
+MAX_CHARACTERS = 300
 
 
 class Failure(NamedTuple):
@@ -50,4 +50,4 @@ def torch_failure(error: BaseException) -> Failure | None:
 def _short(text: str) -> str:
     """In one line, without torch's advice to programmers."""
     words = " ".join(text.split("CUDA kernel errors might be")[0].split())
-    return words if len(words) <= MOST_CHARACTERS else words[:MOST_CHARACTERS] + "…"
+    return words if len(words) <= MAX_CHARACTERS else words[:MAX_CHARACTERS] + "…"

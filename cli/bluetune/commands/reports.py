@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from bluetune.adapters.cluster import Cluster
+from bluetune.adapters.stores import own_store
 from bluetune.adapters.trainer import missing_libraries
 from bluetune.commands.options import Context, Namespace, Task
 from bluetune.core.errors import CliError, Exit
 from bluetune.core.kinds import MODELS, TASKS
 from bluetune.core.reports import report_place
-from bluetune_api.credentials import static_keys
 from bluetune_api.objectstore import StoreError, StoreUnreachable
 
 
@@ -53,22 +53,12 @@ def report(
     location, key = report_place(found, model, endpoint)
     place = into or Path(f"{task}-report.html")
     try:
-        keys = static_keys(os.environ)
-        if keys is None:
+        store = own_store(location)
+        if store is None:
             raise CliError(
                 f"the report is at {location.uri(key)} on {location.endpoint}: set AWS_ACCESS_KEY_ID and"
                 " AWS_SECRET_ACCESS_KEY to download it"
             )
-        from bluetune_api.s3 import S3Store  # brings minio, which no other command needs
-
-        store = S3Store(
-            location,
-            access_key=keys.access_key,
-            secret_key=keys.secret_key,
-            session_token=keys.session_token,
-            ca_file=os.environ.get("BLUETUNE_CA_FILE") or None,
-            attempts=3,
-        )
         data = store.get(key)
     except StoreError as error:
         code = Exit.UNREACHABLE if isinstance(error, StoreUnreachable) else Exit.REFUSED

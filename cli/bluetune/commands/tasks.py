@@ -9,7 +9,7 @@ from bluetune.adapters.cluster import Cluster
 from bluetune.adapters.output import Output, note, show_object
 from bluetune.commands.following import wait_for
 from bluetune.commands.options import Context, Form, Model, Namespace, Task, Timeout
-from bluetune.core import tasks
+from bluetune.core import changes, tasks
 from bluetune.core.errors import CliError, Exit
 from bluetune.core.kinds import MODELS, TASKS, Object, name_of
 
@@ -85,6 +85,9 @@ def retry(
         str | None,
         typer.Option(help="Name of the new task. Default: the old one's and five letters.", show_default=False),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where it stopped: trials that it finished are not trained again.")
+    ] = False,
     wait: Wait = False,
     timeout: Timeout = None,
     namespace: Namespace = None,
@@ -96,10 +99,12 @@ def retry(
     Examples:
 
     bluetune retry products-x7k2p --wait
+
+    bluetune retry products-x7k2p --resume
     """
     timeout = _timeout_of(wait, timeout)
     cluster = Cluster(context, namespace)
-    _made(cluster, actions.retry(cluster, task, name), output, wait=wait, timeout=timeout)
+    _made(cluster, actions.retry(cluster, task, name, resume=resume), output, wait=wait, timeout=timeout)
 
 
 def _made(cluster: Cluster, created: Object, output: Output, *, wait: bool, timeout: float | None) -> None:
@@ -119,7 +124,10 @@ def cancel(task: Task, namespace: Namespace = None, context: Context = None, out
     bluetune cancel products-x7k2p
     """
     cluster = Cluster(context, namespace)
-    _set(cluster, cluster.get(TASKS, task), "cancel", True, output, "is asked to end")
+    found = cluster.get(TASKS, task)
+    change = changes.cancel(found, cluster.namespace)
+    changed = found if change.patch is None else cluster.patch(TASKS, task, change.patch)
+    show_object(output, TASKS, changed, change.done)
 
 
 def suspend(task: Task, namespace: Namespace = None, context: Context = None, output: Form = Output.TABLE) -> None:

@@ -1,6 +1,5 @@
 """The versions of a model: which there are, what differs, and going back."""
 
-from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -12,8 +11,9 @@ from bluetune.adapters import display
 from bluetune.adapters.cluster import Cluster
 from bluetune.adapters.output import Output, note, show, show_object
 from bluetune.commands.options import Context, Form, Model, Namespace, Version
+from bluetune.core import changes
 from bluetune.core import versions as core
-from bluetune.core.kinds import MODELS
+from bluetune.core.kinds import MODELS, Object
 
 SOURCE = "Source: the model's status and its tasks. If a task was deleted, less is known of its version."
 
@@ -87,16 +87,7 @@ def promote(
     """
     cluster = Cluster(context, namespace)
     found, known = actions.known_versions(cluster, model)
-    patch = core.promotion(found, version)
-    if patch is None:
-        show_object(output, MODELS, found, f"model {model} serves {version} already")
-        return
-    replaces = patch["spec"]["serving"]["promote"]["replaces"]
-    asked = f"Model {model} in namespace {cluster.namespace} serves {replaces}. Serve {version}?"
-    _ask(known, version, asked, yes)
-    patched = cluster.patch(MODELS, model, patch)
-    show_object(output, MODELS, patched, f"model {model} is asked to serve {version} in place of {replaces}")
-    note(f"what comes of it: kubectl -n {cluster.namespace} get emodel {model} -o wide")
+    _carry_out(cluster, found, changes.promote(found, known, version, cluster.namespace), yes, output)
 
 
 def rollback(
@@ -119,23 +110,16 @@ def rollback(
     """
     cluster = Cluster(context, namespace)
     found, known = actions.known_versions(cluster, model)
-    patch = core.rollback(found, version)
-    if patch is None:
-        show_object(output, MODELS, found, f"model {model} has spec.serving.rollbackTo={version} already")
+    _carry_out(cluster, found, changes.rollback(found, known, version, cluster.namespace), yes, output)
+
+
+def _carry_out(cluster: Cluster, model: Object, change: changes.Change, yes: bool, output: Output) -> None:
+    if change.patch is None:
+        show_object(output, MODELS, model, change.done)
         return
-    serves = ((found.get("status") or {}).get("current") or {}).get("version") or "no version"
-    asked = f"Model {model} in namespace {cluster.namespace} serves {serves}. Serve {version}, and stay with it?"
-    _ask(known, version, asked, yes)
-    patched = cluster.patch(MODELS, model, patch)
-    show_object(output, MODELS, patched, f"model {model} is asked to serve {version}, and to stay with it")
-    note(f"to let new versions in again: {core.removal(found, 'rollbackTo')}")
-
-
-def _ask(known: Mapping[str, core.Version], version: str, question: str, yes: bool) -> None:
-    if version not in known:
-        note(
-            f"no task and no status names version {version}. If the store does not have it, the operator says"
-            " VersionNotFound."
-        )
+    if change.warning:
+        note(change.warning)
     if not yes:
-        typer.confirm(question, abort=True, err=True)
+        typer.confirm(change.question, abort=True, err=True)
+    show_object(output, MODELS, cluster.patch(MODELS, change.name, change.patch), change.done)
+    note(change.after)

@@ -12,8 +12,8 @@ from bluetune_api.schema import part, structural_schema
 
 GPU = "nvidia.com/gpu"
 KUEUE, KUBERAY = "kueue.x-k8s.io", "ray.io"
-MOST_FIELDS = 5
-"""That a finding names."""
+MAX_FIELDS = 5
+"""Maximum number of fields that a finding names."""
 RIGHTS: tuple[tuple[str, Kind, str], ...] = (
     *((verb, kind, "") for kind in (MODELS, METHODS, TASKS) for verb in ("get", "list")),
     ("create", TASKS, ""),
@@ -68,8 +68,8 @@ def _paths(schema: Mapping[str, Any], path: str) -> Iterator[str]:
 
 
 def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_FIELDS} more" if len(names) > MOST_FIELDS else ""
-    return ", ".join(names[:MOST_FIELDS]) + more
+    more = f" and {len(names) - MAX_FIELDS} more" if len(names) > MAX_FIELDS else ""
+    return ", ".join(names[:MAX_FIELDS]) + more
 
 
 def operators(deployments: Sequence[Object], release: str) -> Iterator[Finding]:

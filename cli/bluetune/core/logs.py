@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from bluetune.core.kinds import Object, name_of
 
 SLACK = timedelta(seconds=1)
-"""That lines of stdout and stderr may be out of order."""
+"""How far lines of stdout and stderr may be out of order."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 2.0, 30.0
 BEGINNING = datetime.min.replace(tzinfo=UTC)
 

@@ -8,8 +8,8 @@ from bluetune.core.errors import CliError, Exit
 from bluetune.core.kinds import Kind
 from bluetune_api import GROUP
 
-MOST_NAMES = 20
-"""That a message lists."""
+MAX_NAMES = 20
+"""Maximum number of names that a message lists."""
 TRANSIENT = frozenset({429, 500, 502, 503, 504})
 """HTTP statuses after which the same request may be answered."""
 
@@ -71,8 +71,8 @@ def _sentence(
 def not_found(kind: Kind, name: str, namespace: str, names: Sequence[str]) -> CliError:
     """The error for a name that is not there, with those that are."""
     there = sorted(names)
-    more = f" and {len(there) - MOST_NAMES} more" if len(there) > MOST_NAMES else ""
-    known = f"there are {', '.join(there[:MOST_NAMES])}{more}" if there else "there are none (-n names another one)"
+    more = f" and {len(there) - MAX_NAMES} more" if len(there) > MAX_NAMES else ""
+    known = f"there are {', '.join(there[:MAX_NAMES])}{more}" if there else "there are none (-n names another one)"
     return CliError(f"there is no {kind.name} {name} in namespace {namespace}: {known}")
 
 

@@ -23,21 +23,31 @@ def report_place(task: Object, model: Object, endpoint: str | None) -> tuple[Sto
     url = (task.get("status") or {}).get("reportUrl")
     if not url:
         raise CliError(f"task {name_of(task)} has no report: a training writes it when it publishes its version")
+    location = store_of(model)
+    root = location.uri() + "/"
+    if not str(url).startswith(root):
+        raise CliError(f"the report is at {url}, which is not in the store of model {name_of(model)} ({root})")
+    return reached_at(location, endpoint), str(url).removeprefix(root)
+
+
+def store_of(model: Object) -> StoreLocation:
+    """A model's store. Raises CliError for one that this release cannot read."""
     try:
-        location = read_spec(StoreLocation, model["spec"]["store"])
+        return read_spec(StoreLocation, model["spec"]["store"])
     except ValidationError as error:
         raise CliError(
             f"model {name_of(model)}: spec.store.{first_problem(error)}; if a newer release of bluetune runs in the"
             " cluster, use its command line"
         ) from None
-    root = location.uri() + "/"
-    if not str(url).startswith(root):
-        raise CliError(f"the report is at {url}, which is not in the store of model {name_of(model)} ({root})")
-    return (_reached_at(location, endpoint) if endpoint is not None else location), str(url).removeprefix(root)
 
 
-def _reached_at(location: StoreLocation, endpoint: str) -> StoreLocation:
-    """The same store at another address, whose host says where requests name the bucket."""
+def reached_at(location: StoreLocation, endpoint: str | None) -> StoreLocation:
+    """The same store at another address, if one is given; its host says where requests name the bucket.
+
+    Raises CliError.
+    """
+    if endpoint is None:
+        return location
     scheme, found, rest = endpoint.partition("://")
     changed: dict[str, object] = {"endpoint": rest if found else endpoint, "addressing": None}
     if found:

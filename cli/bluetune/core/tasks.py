@@ -12,7 +12,7 @@ from bluetune_api.manifest import ManifestError, parse
 from bluetune_api.task import FineTuningTask
 
 NAME_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
-"""Of the random end of a name; as Kubernetes draws them, so that no word comes out."""
+"""Letters of the random end of a name, as Kubernetes draws them: they form no word."""
 SUFFIX_LETTERS = 5
 
 
@@ -79,16 +79,24 @@ def submitted(
     return _judged(name, spec)
 
 
-def repeated(task: Object, name: str) -> Object:
+def repeated(task: Object, name: str, *, resume: bool = False) -> Object:
     """A new task that does what an ended one was to do: the same spec, and the batches that it had chosen.
 
-    Raises CliError for one that has not ended, and for one whose key would only hand over the result that is there.
+    With `resume` it goes on where that one stopped; without, it begins anew.
+
+    Raises CliError for one that has not ended, for one whose key would only hand over the result that is there, and,
+    to resume, for one that succeeded.
     """
     old, status = name_of(task), task.get("status") or {}
     end = ended(task)
     if end is None:
         raise CliError(f"task {old} has not ended: wait for it (bluetune watch {old}), or cancel it first")
-    spec = {field: value for field, value in task["spec"].items() if field not in ("suspend", "cancel")}
+    if resume and end == "Succeeded":
+        raise CliError(f"task {old} Succeeded, so there is nothing to resume: leave --resume out to run it again")
+    left_out = ("suspend", "cancel", "resumeFrom")
+    spec = {field: value for field, value in task["spec"].items() if field not in left_out}
+    if resume:
+        spec["resumeFrom"] = old
     if end == "Succeeded" and spec.get("idempotencyKey"):
         raise CliError(
             f"task {old} Succeeded, and its idempotencyKey {spec['idempotencyKey']!r} would hand its result over"
@@ -144,7 +152,7 @@ def suspend_note(task: Object, model: Object | None) -> str | None:
 
 
 def exit_code(task: Mapping[str, Any]) -> Exit:
-    """Of a command that waited for the task."""
+    """Exit code of a command that waited for the task."""
     return Exit.DONE if ended(task) == "Succeeded" else Exit.REFUSED
 
 

@@ -20,7 +20,7 @@ class Version:
     parent: str | None = None
     task: str | None = None
     batches: tuple[str, ...] = ()
-    """That its task learned from, newest first."""
+    """Batches that the version's task learned from, newest first."""
     params: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     """What the gate measured for it."""
@@ -29,7 +29,7 @@ class Version:
     completed: str | None = None
     """When its task ended."""
     roles: tuple[str, ...] = ()
-    """Of base, current, `served before` and `rollbackTo`."""
+    """Roles: base, current, `served before` and `rollbackTo`."""
 
     def wire(self) -> dict[str, Any]:
         """For programs; what is not known is left out."""
@@ -137,7 +137,7 @@ class Difference:
     of_a: Any
     of_b: Any
     group: Literal["", "params", "metrics"] = ""
-    """Of hyperparameters and metrics, whose names are anybody's."""
+    """Group of hyperparameters and metrics, whose names users choose."""
 
     @property
     def path(self) -> str:

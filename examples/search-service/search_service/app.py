@@ -40,7 +40,7 @@ PAGE_POLICY = {
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
 }
-MOST_RESULTS, MOST_TEXTS, LONGEST_TEXT, LONGEST_BODY = 100, 256, 20_000, 8 << 20
+MAX_RESULTS, MAX_TEXTS, LONGEST_TEXT, LONGEST_BODY = 100, 256, 20_000, 8 << 20
 TICK_SECONDS = 5.0
 
 Load = Callable[[], Engine]
@@ -129,7 +129,7 @@ class Service:
         """GET q, limit (10), log (1): the nearest items. With log=0 nobody is looking, and nothing is noted."""
         engine, started = self.ready(), time.perf_counter()
         query = re.sub(r"\s+", " ", request.query_params.get("q", "")).strip()
-        limit = _number(request, "limit", 10, 1, MOST_RESULTS)
+        limit = _number(request, "limit", 10, 1, MAX_RESULTS)
         if not query or len(query) > LONGEST_TEXT:
             raise HTTPException(422, "q: what to search for, at most 20,000 characters")
         hits = await run_in_threadpool(engine.search, query, limit)
@@ -157,10 +157,10 @@ class Service:
         texts, kind = body.get("texts"), body.get("kind", "item")
         if (
             not isinstance(texts, list)
-            or not 1 <= len(texts) <= MOST_TEXTS
+            or not 1 <= len(texts) <= MAX_TEXTS
             or not all(isinstance(t, str) for t in texts)
         ):
-            raise HTTPException(422, f"texts: a list of 1 to {MOST_TEXTS} strings")
+            raise HTTPException(422, f"texts: a list of 1 to {MAX_TEXTS} strings")
         if kind not in ("query", "item") or any(len(text) > LONGEST_TEXT for text in texts):
             raise HTTPException(422, 'kind: "query" or "item"; texts: at most 20,000 characters each')
         vectors = await run_in_threadpool(engine.encode, texts, kind)

@@ -1,5 +1,6 @@
-"""What people search and click, written into the store as sessions in bluetune's clickstream format.
+"""What people search and click, written into the store in the form of OpenSearch's User Behavior Insights (UBI) 1.3.
 
+A search is a row of `ubi_queries` with what it showed; a click is a row of `ubi_events`. Both are in one file.
 All pods write parts into the same open batch, the newest `web-…` folder without a `_SUCCESS`; closing it is creating
 that marker. Nothing needs a pod to live on: what it has not written yet is written when it is told to stop.
 """
@@ -20,8 +21,9 @@ from bluetune_api.objectstore import ObjectStore
 
 log = logging.getLogger("clicklog")
 
+APPLICATION = "search-service"
 PREFIX, STAMP = "web-", "%Y%m%dT%H%M%S.%fZ"
-MOST_OPEN = 10_000
+MAX_OPEN = 10_000
 """Sessions in memory; beyond that the oldest is written down early."""
 
 
@@ -35,18 +37,35 @@ class Session:
     version: str
     created_at: datetime
     touched: float
-    events: list[dict[str, str]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
 
-    def as_json(self) -> dict[str, Any]:
-        """The session's line in the clickstream."""
-        return {
-            "session_id": self.session_id,
-            "search_query": self.query,
-            "created_at": _stamp(self.created_at),
-            "search_results": [{"object_id": item, "rank": rank} for rank, item in enumerate(self.results)],
-            "events": self.events,
-            "model_version": self.version,
+    def as_ubi(self) -> list[dict[str, Any]]:
+        """The search, and after it its clicks."""
+        query = {
+            "application": APPLICATION,
+            "query_id": self.session_id,
+            "user_query": self.query,
+            "query_response_id": self.session_id,
+            "query_response_hit_ids": list(self.results),
+            "query_attributes": {"model_version": self.version},
+            "timestamp": _stamp(self.created_at),
         }
+        return [query, *self.events]
+
+    def click(self, object_id: str, at: datetime) -> None:
+        """Note a click on a result."""
+        self.events.append(
+            {
+                "application": APPLICATION,
+                "action_name": "click",
+                "query_id": self.session_id,
+                "timestamp": _stamp(at),
+                "event_attributes": {
+                    "object": {"object_id": object_id, "object_id_field": "item_id"},
+                    "position": {"ordinal": self.results.index(object_id) + 1},
+                },
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -105,14 +124,7 @@ class ClickLog:
             if session is None or object_id not in session.results:
                 return False
             session.touched = self._monotonic()
-            session.events.append(
-                {
-                    "event_id": str(uuid.uuid4()),
-                    "object_id": object_id,
-                    "event_type": "click",
-                    "created_at": _stamp(self._clock()),
-                }
-            )
+            session.click(object_id, self._clock())
         return True
 
     def waiting(self) -> int:
@@ -129,7 +141,8 @@ class ClickLog:
             over = self._over(everything)
             if not over:
                 return 0
-            lines = "".join(json.dumps(session.as_json(), ensure_ascii=False) + "\n" for session in over)
+            rows = [row for session in over for row in session.as_ubi()]
+            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
             batch = self._open_batch() or PREFIX + self._clock().strftime(STAMP)
             part = f"{store_layout.batch(batch)}{self._source}-{uuid.uuid4().hex[:12]}.jsonl"
             self._store.put(part, lines.encode(), content_type="application/x-ndjson")
@@ -141,7 +154,7 @@ class ClickLog:
     def _over(self, everything: bool) -> list[Session]:
         now = self._monotonic()
         with self._lock:
-            excess = len(self._open) - MOST_OPEN
+            excess = len(self._open) - MAX_OPEN
             return [
                 session
                 for place, session in enumerate(self._open.values())
@@ -154,8 +167,9 @@ class ClickLog:
         if batch is None:
             return BatchState(None)
         parts = [info.key for info in self._store.list(store_layout.batch(batch)) if info.key.endswith(".jsonl")]
-        sessions = [json.loads(line) for part in parts for line in self._store.get(part).splitlines()]
-        return BatchState(batch, len(sessions), sum(bool(session["events"]) for session in sessions))
+        rows = [json.loads(line) for part in parts for line in self._store.get(part).splitlines()]
+        clicked = {row["query_id"] for row in rows if "action_name" in row}
+        return BatchState(batch, sum("user_query" in row for row in rows), len(clicked))
 
     def close(self) -> BatchState:
         """Write everything down and mark the batch complete, if it has enough sessions with a click."""

@@ -18,11 +18,17 @@ ATTEMPTS = 5
 
 def search(base: str, query: str) -> list[dict[str, Any]]:
     """The ten results of a query. `log=0`: nobody is looking at them. Raises DemoError."""
-    address = f"{base}/search?{urllib.parse.urlencode({'q': query, 'limit': metrics.DEPTH, 'log': 0})}"
+    found: list[dict[str, Any]] = ask(base, "/search", q=query, limit=str(metrics.DEPTH), log="0")["results"]
+    return found
+
+
+def ask(base: str, path: str, **query: str) -> dict[str, Any]:
+    """What the search page answers. Raises DemoError."""
+    address = f"{base}{path}?{urllib.parse.urlencode(query)}"
     for attempt in range(ATTEMPTS):
         try:
             with urllib.request.urlopen(address, timeout=SECONDS) as response:  # noqa: S310 - http on 127.0.0.1
-                found: list[dict[str, Any]] = json.load(response)["results"]
+                found: dict[str, Any] = json.load(response)
                 return found
         except (OSError, ValueError) as error:
             last = error

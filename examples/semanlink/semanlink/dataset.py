@@ -23,7 +23,7 @@ PACKAGE, VERSION = "cherche", "2.2.1"
 SHA256 = "7984a88f0bf9349cd08907baefc2527deaacea95d3acf5f4a1692896c507fe34"
 FOLDER = f"{PACKAGE}-{VERSION}/cherche/data/semanlink"
 DOWNLOAD_SECONDS = 300
-FEWEST_DOCUMENTS = 5
+MIN_DOCUMENTS = 5
 """Tags with fewer documents say too little about a ranking."""
 SEEN_SHARE = 0.7
 """Of the tags: clicks are made for the seen ones, and the others are for the summary."""
@@ -117,7 +117,7 @@ def parse(raw_documents: Sequence[Mapping[str, Any]], raw_tags: Mapping[str, Map
             if label and (key := normalised(label)):
                 labels.setdefault(key, _line(label))
                 relevant.setdefault(key, set()).add(position)
-    keys = sorted(key for key, found in relevant.items() if len(found) >= FEWEST_DOCUMENTS)
+    keys = sorted(key for key, found in relevant.items() if len(found) >= MIN_DOCUMENTS)
     return Semanlink(documents, Judgments(tuple(labels[k] for k in keys), tuple(frozenset(relevant[k]) for k in keys)))
 
 

@@ -29,7 +29,7 @@ class ObjectCache:
 
     def __init__(self) -> None:
         self._objects: dict[str, dict[tuple[str, str], Object]] = defaultdict(dict)
-        """By kind, then by namespace and name."""
+        """Objects by kind, then by namespace and name."""
         self._by_model: dict[tuple[str, str, str], set[str]] = defaultdict(set)
         self._by_task: dict[tuple[str, str, str], set[str]] = defaultdict(set)
         self._gone: OrderedDict[str, None] = OrderedDict()

@@ -14,11 +14,13 @@ from bluetune_operator.core.queue_words import JOB_UID_LABEL, not_admitted, wait
 
 logger = logging.getLogger(__name__)
 
-MOST_REMEMBERED = 4096
+MAX_REMEMBERED = 4096
 QUEUE_SECONDS, UNKNOWN_SECONDS = 30.0, 4.0
 """How long what a Workload says is believed, and that it says nothing yet."""
 NO_KUEUE_SECONDS = 300.0
 """How long Workloads are not asked for after there were none of them to read, or no right to."""
+EVERYWHERE = ""
+"""Instead of a namespace: the cluster has no Workloads."""
 IN_QUEUE = -1
 """Instead of a number of pods."""
 
@@ -29,8 +31,9 @@ class JobEvents:
     def __init__(self, kube: KubeApi) -> None:
         self._kube = kube
         self._told: OrderedDict[tuple[str, int], tuple[datetime, Trouble | None]] = OrderedDict()
-        """By the Job's uid and how many pods it had, or IN_QUEUE: until when it is believed, and what was said."""
-        self._no_kueue_until: datetime | None = None
+        """Until when an answer is believed, and the answer, by the Job's uid and how many pods it had, or IN_QUEUE."""
+        self._not_asked_until: dict[str, datetime] = {}
+        """Until when Workloads are not asked for, by namespace or EVERYWHERE."""
 
     async def why_no_pod(self, job: Object, pods: Sequence[Object], now: datetime) -> Trouble | None:
         """Why a Job that should have a pod has none of `pods`, its own, that can run; or why Kueue does not admit it.
@@ -55,14 +58,15 @@ class JobEvents:
     def _remembered(self, key: tuple[str, int], trouble: Trouble | None, until: datetime) -> Trouble | None:
         self._told[key] = until, trouble
         self._told.move_to_end(key)
-        while len(self._told) > MOST_REMEMBERED:
+        while len(self._told) > MAX_REMEMBERED:
             self._told.popitem(last=False)
         return trouble
 
     async def _why_not_admitted(self, job: Object, now: datetime) -> Trouble | None:
         key = uid_of(job), IN_QUEUE
         until, trouble = self._told.get(key, (now, None))
-        if now < until or (self._no_kueue_until is not None and now < self._no_kueue_until):
+        namespace = namespace_of(job)
+        if now < until or any(now < self._not_asked_until.get(place, now) for place in (namespace, EVERYWHERE)):
             return trouble
         try:
             workloads = await self._workloads(job)
@@ -70,10 +74,10 @@ class JobEvents:
             logger.info("why Kueue does not admit Job %s is not known: %s", name_of(job), error)
             if not isinstance(error, ApiError) or error.status not in (403, 404):
                 return self._remembered(key, trouble, now + timedelta(seconds=UNKNOWN_SECONDS))
-            self._no_kueue_until = now + timedelta(seconds=NO_KUEUE_SECONDS)
-            for known in [known for known in self._told if known[1] == IN_QUEUE]:
-                del self._told[known]
-            return None
+            self._not_asked_until = {place: end for place, end in self._not_asked_until.items() if now < end}
+            place = namespace if error.status == 403 else EVERYWHERE
+            self._not_asked_until[place] = now + timedelta(seconds=NO_KUEUE_SECONDS)
+            return self._remembered(key, None, now)
         trouble = not_admitted(job, workloads)
         seconds = QUEUE_SECONDS if trouble is not None else UNKNOWN_SECONDS
         return self._remembered(key, trouble, now + timedelta(seconds=seconds))

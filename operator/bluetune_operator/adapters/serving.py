@@ -10,7 +10,7 @@ from bluetune_api.records import Probe
 from bluetune_api.verify import Verify
 from bluetune_operator.core.kinds import name_of
 from bluetune_operator.core.rollout import Answers
-from bluetune_operator.core.serving_answers import MOST_BYTES, vectors_problem, vectors_question, version_problem
+from bluetune_operator.core.serving_answers import MAX_BYTES, vectors_problem, vectors_question, version_problem
 
 CONNECT_SECONDS, VERSION_SECONDS, ENCODE_SECONDS = 3.0, 5.0, 30.0
 NOT_UNDERSTOOD = frozenset({400, 404, 422})
@@ -107,8 +107,8 @@ class PodServers:
                 body = bytearray()
                 async for chunk in response.content.iter_chunked(1 << 16):
                     body += chunk
-                    if len(body) > MOST_BYTES:
-                        raise _WrongAnswer(f"the answer is longer than {MOST_BYTES} bytes")
+                    if len(body) > MAX_BYTES:
+                        raise _WrongAnswer(f"the answer is longer than {MAX_BYTES} bytes")
                 return bytes(body)
         except TimeoutError:
             raise _NoAnswer(f"no answer within {seconds:.0f} s") from None

@@ -4,7 +4,7 @@ from typing import Any
 
 from bluetune_operator.core.kinds import JOBS, PODS, Kind, Object
 
-MOST_SHARED = 4096
+MAX_SHARED = 4096
 
 _shared: dict[str, str] = {}
 """Names of fields, and words such as reasons: each is held once, however many objects have it."""
@@ -36,6 +36,6 @@ def _copy(value: Any) -> Any:
 
 
 def _once(text: str) -> str:
-    if text not in _shared and len(_shared) < MOST_SHARED:
+    if text not in _shared and len(_shared) < MAX_SHARED:
         _shared[text] = text
     return _shared.get(text, text)

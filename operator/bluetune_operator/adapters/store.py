@@ -51,10 +51,10 @@ THREADS, THREADS_PER_NAMESPACE, THREADS_PER_ENDPOINT = 48, 8, 6
 """A store that swallows requests keeps the threads of its own namespace busy, and no other's."""
 ATTEMPTS, CONNECT_SECONDS, READ_SECONDS = 2, 2.0, 8.0
 CALL_SECONDS = 25.0
-MOST_OBJECTS = 50_000
-"""In a listing: a thousand versions have fewer."""
+MAX_OBJECTS = 50_000
+"""Maximum number of objects in a listing: a thousand versions have fewer."""
 RECORD_BYTES, RECORD_SECONDS = 16 << 20, 10.0
-"""Of the longest record that is read (a manifest with its files and its probe), whoever wrote it."""
+"""Maximum size of a record that is read, such as a manifest with its files and its probe."""
 REST_SECONDS = 5.0
 """How long an endpoint that did not answer is left alone."""
 SECRET_SECONDS = 5.0
@@ -137,9 +137,9 @@ class AsyncStore:
         while after is not None:
             page = await self.page(prefix, after)
             found += page.objects
-            if len(found) > MOST_OBJECTS:
+            if len(found) > MAX_OBJECTS:
                 raise StoreError(
-                    f"{self.uri(prefix)} holds more than {MOST_OBJECTS} objects; remove what does not belong there"
+                    f"{self.uri(prefix)} holds more than {MAX_OBJECTS} objects; remove what does not belong there"
                 )
             after = page.after
         return found

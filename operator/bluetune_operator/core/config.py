@@ -27,9 +27,9 @@ class Config:
     identity: IdentitySettings = field(default_factory=IdentitySettings)
     """Whose identity opens stores without a Secret."""
     health_port: int = 8080
-    """Port of /healthz and /readyz; 0 is none."""
+    """Port of /healthz and /readyz; 0: not served."""
     metrics_port: int = 8081
-    """Port of /metrics; 0 is none."""
+    """Port of /metrics; 0: not served."""
     log_format: str = "json"
     """json or text."""
     pod_namespace: str = "default"

@@ -6,7 +6,7 @@ from decimal import Decimal
 from bluetune_api.pods import PodTemplate, Quantities, Resources
 
 MOST = {"cpu": "2", "memory": "8Gi", "ephemeral-storage": "32Gi"}
-"""Of what a training asks for, that a check or an import asks for, too."""
+"""Maximum of what a check or an import asks for, of what the training asks for."""
 
 INHERITED = (
     "priority_class_name",

@@ -86,7 +86,7 @@ class JobState:
     taken: tuple[str, ...] = ()
     """uids of its newest pods, oldest first, that were all evicted, preempted or told to stop, if none runs now."""
     outlived_by: str | None = None
-    """Another container of its newest pod, which runs on though the trainer has ended: Kubernetes then waits for ever.
+    """Another container of its newest pod, which runs on after the trainer: Kubernetes then waits without an end.
 
     Complete, Failed: so said the trainer, and the Job has to be deleted. Running: the Job has to be made again.
     """
@@ -196,7 +196,7 @@ def _trainer_code(pod: Mapping[str, Any]) -> int | None:
 
 
 def _exit_code(pod: Mapping[str, Any]) -> int | None:
-    """Of the trainer in a pod that failed; None for any other pod."""
+    """Exit code of the trainer in a pod that failed; None for any other pod."""
     return _trainer_code(pod) if _phase(pod) == "Failed" else None
 
 

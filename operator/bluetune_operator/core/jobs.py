@@ -16,14 +16,14 @@ from bluetune_operator.core.store_env import store_env
 
 CONTAINER = "trainer"
 USER = 10001
-"""Of the trainer's image; no pod of ours runs as root."""
+"""User and group of the trainer's image; no pod of bluetune runs as root."""
 GRACE_SECONDS = 120
 """From SIGTERM to SIGKILL: enough to save a checkpoint and the best trial."""
 SHARED_MEMORY = "1Gi"
 """Most that the processes of a GPU pod may share. What they use counts as the container's memory."""
 PLAN_FOLDER, CA_FOLDER = "/etc/bluetune", "/etc/bluetune-ca"
 PLAN_ANNOTATION = "bluetune.dev/plan"
-"""Of a pod that has its plan with it: no ConfigMap is left behind by a Job that a version has once."""
+"""Annotation of a pod that carries its plan: no ConfigMap is left behind by a Job that a version has once."""
 KUEUE_QUEUE = "kueue.x-k8s.io/queue-name"
 
 SCHEDULING = (
@@ -47,7 +47,7 @@ class TrainerJob:
     """What differs between the Jobs that run the trainer."""
 
     name: str
-    """Of the Job and of its plan's ConfigMap."""
+    """Name of the Job and of its plan's ConfigMap."""
     namespace: str
     owner: Object
     """The task, or the model for an import."""
@@ -68,7 +68,7 @@ class TrainerJob:
     queue_name: str | None = None
     """Kueue LocalQueue; None: the one that the template's labels name, if any."""
     annotations: Mapping[str, str] = field(default_factory=dict)
-    """Of the Job."""
+    """Annotations of the Job."""
     fixed_ids: bool = True
     """Whether the pods name user and groups; not where the platform assigns them."""
     plan: Plan | None = None

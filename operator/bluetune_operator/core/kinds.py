@@ -23,7 +23,7 @@ class Kind:
 
     @property
     def api_version(self) -> str:
-        """As `apiVersion` has it."""
+        """Group and version in the form of `apiVersion`."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
@@ -50,7 +50,7 @@ LEASES = Kind("coordination.k8s.io", "v1", "leases", "Lease")
 DEPLOYMENTS = Kind("apps", "v1", "deployments", "Deployment")
 WORKLOADS = Kind("kueue.x-k8s.io", "v1beta2", "workloads", "Workload")
 OLDER_WORKLOADS = Kind("kueue.x-k8s.io", "v1beta1", "workloads", "Workload")
-"""As older releases of Kueue serve them."""
+"""Workloads as older releases of Kueue serve them."""
 NAMESPACES = Kind("", "v1", "namespaces", "Namespace", namespaced=False)
 
 MANAGED_BY = "app.kubernetes.io/managed-by"

@@ -29,14 +29,23 @@ from bluetune_operator.core.unreadable_status import says_unreadable
 from bluetune_operator.core.workloads import is_active_pod, is_finished_job
 
 LETS_PASS = frozenset(
-    {"MethodNotFound", "MethodInvalid", "SpecInvalid", "BatchNotFound", "VersionNotFound", "Duplicate"}
+    {
+        "MethodNotFound",
+        "MethodInvalid",
+        "SpecInvalid",
+        "BatchNotFound",
+        "VersionNotFound",
+        "ResumeRefused",
+        "ResumeWaiting",
+        "Duplicate",
+    }
 )
 """Reasons of Accepted=False that are the task's own trouble; what is wrong with the model or its store stops all."""
 
 
 EXACT_POSITIONS = 10
-"""Of a queue, those near its head are told their place each time it changes. Behind them places are told in steps: a
-write for each task at each change would be a square of their number."""
+"""Number of tasks near the head of a queue that are told each change of their place. Behind them places are told in
+steps: a write for each task at each change would be a square of their number."""
 
 
 def shown_position(position: int) -> int:
@@ -53,7 +62,7 @@ class Holder:
     uid: str
 
     def identity(self) -> str:
-        """As the Lease's holderIdentity has it."""
+        """The holder in the form of the Lease's holderIdentity."""
         return f"{self.name}/{self.uid}"
 
 
@@ -111,9 +120,10 @@ def held_lease(model: Object, task: Object | None, now: str, lease: Object | Non
 def taken_as_it_is(lease: Object | None, task: Object) -> bool:
     """Whether the Lease was written for a task that has not changed since.
 
-    Whoever frees a Lease reads it first and the task then. If the task is as it was when the Lease was written, nobody
-    can have read that Lease and then a task that has no right to it; otherwise the Lease must be written again, so that
-    the compare-and-swap of whoever has fails.
+    To free a Lease, an operator reads the Lease, then its task, then replaces the Lease by its resourceVersion. While
+    the task has the resourceVersion that the Lease records, no operator can have read this Lease and then found a task
+    without a right to it. Otherwise the Lease must be written again: its new resourceVersion makes the compare-and-swap
+    of an operator that read the old one fail.
     """
     annotations = ((lease or {}).get("metadata") or {}).get("annotations") or {}
     return bool(annotations.get(TASK_SEEN) == task["metadata"]["resourceVersion"])
@@ -166,7 +176,7 @@ def unfinished_work(jobs: Iterable[Object], pods: Iterable[Object]) -> list[tupl
 
 
 def has_ended(task: Mapping[str, Any]) -> bool:
-    """Whether a task has its terminal condition. It is for ever."""
+    """Whether a task has its terminal condition, which never changes."""
     return condition_status(task, "Succeeded") == "True" or condition_status(task, "Failed") == "True"
 
 

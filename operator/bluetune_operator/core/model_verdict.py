@@ -243,7 +243,9 @@ def serving_verdict(status: EmbeddingModelStatus, facts: ServingFacts) -> Verdic
         problem = _nobody(facts, f"no pod that serves {asked} is ready" + (f"; {last}" if last else ""))
     if problem is None and facts.drifted and current is not None and rollout is not None:
         text = f"the Deployment no longer tells its pods to serve {current.version}; its spec was last written by"
-        problem = Failure("OverwrittenByOthers", f"{text} {facts.changed_by}; it is told again, later and later")
+        problem = Failure(
+            "OverwrittenByOthers", f"{text} {facts.changed_by}; it is told again with exponential backoff"
+        )
     if problem is not None or current is None or not reached:
         problem = problem or Failure("RollingOut", f"blue does not serve {asked or 'the base'} yet")
         return Verdict(problem=problem, unsafe=facts.unsafe, deployment_seen=seen)

@@ -15,7 +15,7 @@ from typing import Any
 
 from bluetune_api import API_VERSION
 from bluetune_api.model import EmbeddingModelStatus
-from bluetune_api.notify import MOST_PENDING, MOST_SEEN, Notice, NoticeEvent, Notify, NotifyStatus
+from bluetune_api.notify import MAX_PENDING, MAX_SEEN, Notice, NoticeEvent, Notify, NotifyStatus
 from bluetune_api.reasons import known_reason
 from bluetune_operator.core.conditions import find, shortened
 from bluetune_operator.core.kinds import Object, condition, name_of, namespace_of, true_condition, uid_of
@@ -24,9 +24,9 @@ from bluetune_operator.core.times import moment_of, stamp
 
 KEPT = timedelta(days=7)
 """How long what was taken in is remembered, and how long an operator may be down without a notice being lost."""
-MOST_ATTEMPTS = 12
+MAX_ATTEMPTS = 12
 NOTICE_CHARACTERS = 512
-"""Of a message: a hundred notices stand in one status."""
+"""Maximum length of a message: a hundred notices stand in one status."""
 FIRST_SECONDS, LONGEST_SECONDS = 5.0, 3600.0
 """Between two attempts, doubled each time: twelve take about four hours."""
 PAUSED = frozenset({"PausedAfterRefusals", "PausedAfterFailures"})
@@ -117,11 +117,11 @@ def taken_in(
             pending += [_notice(event, entry.name, now) for entry in entries if event.event in entry.events]
     seen.sort(key=lambda one: (one.time, one.id))
     most = max((n for n, one in enumerate(seen, 1) if one.time <= now - KEPT), default=0)
-    most = max(most, len(seen) - MOST_SEEN)
+    most = max(most, len(seen) - MAX_SEEN)
     if most:  # what is forgotten must not be taken in again
         since = max(since, seen[most - 1].time)
         seen = [one for one in seen if one.time > since]
-    given_up = max(0, len(pending) - MOST_PENDING)
+    given_up = max(0, len(pending) - MAX_PENDING)
     update = {
         "since": stamp(since),
         "seen": [one.text() for one in seen] or None,
@@ -186,7 +186,7 @@ def answered(state: NotifyStatus, notice: Notice, problem: str | None, now: date
         update: dict[str, Any] = {"pending": others or None, "delivered": state.delivered + 1, "last_error": None}
         return state.model_copy(update=update), False
     attempts = notice.attempts + 1
-    if attempts >= MOST_ATTEMPTS:
+    if attempts >= MAX_ATTEMPTS:
         update = {"pending": others or None, "lost": state.lost + 1, "last_error": shortened(problem)}
         return state.model_copy(update=update), True
     delay = min(LONGEST_SECONDS, FIRST_SECONDS * 2**attempts) * random.uniform(0.75, 1.0)

@@ -12,7 +12,7 @@ from bluetune_operator.core.workloads import is_active_pod, is_finished_job
 
 SILENT_SECONDS = 5.0
 """A pod is made within a second of its Job's start: one that has none for this long is looked into."""
-MOST_SECONDS = 300.0
+MAX_SECONDS = 300.0
 """Longest time between two looks. The pod itself is news; they are for another refusal than the last one."""
 
 FRAME = re.compile(r"^(?:\(combined from similar events\): )?(?:Error creating: )?")
@@ -50,7 +50,7 @@ def unnamed(said: str) -> str:
 
 def next_look(job: Object, now: datetime) -> float:
     """Seconds until a Job without a pod is looked at again: the longer it has none, the later."""
-    return min(max(_age(job, now), SILENT_SECONDS), MOST_SECONDS)
+    return min(max(_age(job, now), SILENT_SECONDS), MAX_SECONDS)
 
 
 def _age(job: Object, now: datetime) -> float:

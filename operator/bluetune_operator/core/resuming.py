@@ -15,10 +15,10 @@ from bluetune_operator.core.times import moment_of, seconds_since, stamp
 RESUMED = "bluetune.dev/resumed"
 """Annotation of a Job that the operator has resumed, and not suspended since: how often in a row, and when last. On a
 Job that is suspended, it tells that somebody else suspended it."""
-MOST_RESUMES = 6
-"""In a row: the first one, and five after others have suspended the Job."""
+MAX_RESUMES = 6
+"""Maximum number of resumes in a row: the first one, and five after others have suspended the Job."""
 FIRST_SECONDS = 10.0
-"""Before the second; each further one waits twice as long."""
+"""Wait before the second resume; each further one waits twice as long."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def undone(job: Mapping[str, Any], now: datetime) -> Undone | None:
         return None
     name = name_of(job)
     said = f"another controller has suspended Job {name!r}, as Kueue does with Jobs that have no queue"
-    if times >= MOST_RESUMES:
+    if times >= MAX_RESUMES:
         advice = f"cancel the task and give a new one a queueName, or resume it: {resume_command(name)}"
         return Undone(f"{said}; it was resumed {times} times, and is left alone now: {advice}", None)
     left = FIRST_SECONDS * 2 ** (times - 1) - seconds_since(last, now)

@@ -210,7 +210,7 @@ def counts(run: RetrainRun, now: datetime) -> bool:
 
 
 def shown(state: RetrainStatus, decision: Decision, now: datetime) -> RetrainStatus:
-    """With what people see of a decision."""
+    """The status with what people see of a decision."""
     runs = state.runs or ()
     until = decision.until if isinstance(decision, Wait) else None
     update: dict[str, object] = {
@@ -296,7 +296,7 @@ class Handled:
     """What runs of spec.retrain have done with batches, by the digests of their ids."""
 
     done: frozenset[str] = frozenset()
-    """Those that a run has taken."""
+    """The batches that a run has taken."""
     small: Mapping[str, int] | None = None
     """Informative sessions of those that were too small."""
 

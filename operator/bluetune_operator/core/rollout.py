@@ -15,7 +15,7 @@ from typing import Literal
 
 from bluetune_api.model import IndexLoss, Rollout, Serving
 from bluetune_api.reasons import Reason, known_reason
-from bluetune_operator.core.rollout_limits import MOST_UNDONE, Watched, elapsed, pause_left, whole_limit, work_seconds
+from bluetune_operator.core.rollout_limits import MAX_UNDONE, Watched, elapsed, pause_left, whole_limit, work_seconds
 from bluetune_operator.core.rollout_record import (
     BACK,
     acted,
@@ -278,7 +278,7 @@ def _make_job(rollout: Rollout, name: str, now: datetime) -> Move:
     if rollout.acted_at is None:
         return Move(acted(saying(rollout, f"starting the {name}"), now), Action.CREATE_REINDEX, WATCHING)
     undone = (rollout.undone or 0) + 1
-    if undone > MOST_UNDONE:
+    if undone > MAX_UNDONE:
         text = f"the {name} was deleted {undone} times before its end was seen; find out who deletes Jobs"
         return failed(rollout, Failure("ReindexJobDeleted", text), now)
     again = rollout.model_copy(update={"undone": undone})
@@ -321,7 +321,7 @@ def _tell(rollout: Rollout, seen: Observed, serving: Serving) -> Move:
     """Apply the version, also again after others took it out: later each time, and only so often."""
     now, target = seen.now, rollout.source if rollout.step == "RollingBack" else rollout.to
     if rollout.acted_at is not None and rollout.acted_at >= rollout.step_started_at:  # it was told in this step
-        if rollout.undone is not None and rollout.undone >= MOST_UNDONE:
+        if rollout.undone is not None and rollout.undone >= MAX_UNDONE:
             return _overwritten(rollout, seen, serving)
         again = rollout.model_copy(update={"undone": (rollout.undone or 0) + 1})
     else:
@@ -337,7 +337,7 @@ def _tell(rollout: Rollout, seen: Observed, serving: Serving) -> Move:
 
 def _bounced(rollout: Rollout, seen: Observed, serving: Serving) -> Move:
     """The version was in the Deployment and no longer is. If others own our fields now, the next patch says so."""
-    if rollout.undone is not None and rollout.undone >= MOST_UNDONE:
+    if rollout.undone is not None and rollout.undone >= MAX_UNDONE:
         return _overwritten(rollout, seen, serving)
     undone = (rollout.undone or 0) + 1
     again = rollout.model_copy(update={"undone": undone})

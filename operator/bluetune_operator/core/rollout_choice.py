@@ -19,11 +19,11 @@ Task = Mapping[str, Any]
 HISTORY = 10
 PIN_TRIES = 5
 """How often a version that rollbackTo names is tried: each try may put pods into service that do not serve it well.
-What nothing else could replace, the base and the current version, is tried for ever."""
+The base and the current version are retried without an end: there is no alternative to them."""
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 30, 1800
 FIGHT_SECONDS = 2.0 * LAST_RETRY_SECONDS
 """If the Deployment loses the current version within this time after it was told anew, somebody takes it out again and
-again: it is told later and later, as after a failure."""
+again: it is told with exponential backoff, as after a failure."""
 ACTIVE = ("Reindex", "Load", "Patch", "Wait", "Verify", "Promote", "RollingBack")
 
 

@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 from bluetune_api.clickstream import Clickstream
 from bluetune_api.index_records import IndexManifest, IndexProgress
-from bluetune_api.index_target import Index
+from bluetune_api.index_target import Index, IndexTarget
 from bluetune_api.method import FineTuningMethodSpec
 from bluetune_api.model import EmbeddingModelSpec, IndexLoss, Rollout
 from bluetune_api.plans import method_plan
+from bluetune_api.pods import KeyReference
 from bluetune_api.reading import RecordProblem, read_record
 from bluetune_api.records import IndexPlan, MethodPlan, Plan, RunOwner
 from bluetune_operator.core.config import Config
@@ -34,12 +35,14 @@ Json = Mapping[str, Any]
 Work = Literal["index", "load"]
 """What a Job does; also its label, and part of its name."""
 
-MOST_READ = 8
+MAX_READ = 8
 """Shards whose progress is read: more are not worth the requests."""
 STAGES = {"Encoding": "encoding", "Shortening": "shortening the vectors", "Loading": "loading"}
 """What pods that count items do, in words."""
 DATABASE = "BLUETUNE_INDEX_DATABASE"
 """Variable of the loading container: the database's address."""
+USERNAME, PASSWORD, AUTHORITY = "BLUETUNE_INDEX_USERNAME", "BLUETUNE_INDEX_PASSWORD", "BLUETUNE_INDEX_CA"
+"""Variables of the loading container: how it gets into OpenSearch."""
 
 
 def work_of(rollout: Rollout) -> Work:
@@ -104,6 +107,7 @@ def index_plan(
             shards=index.shards,
             vectors=index.vectors,
             pgvector=index.target.pgvector if load else None,
+            opensearch=index.target.opensearch,
         ),
     )
 
@@ -119,7 +123,6 @@ def index_job(
     """The Job of the rollout's step: the method's image, and its pods with their GPUs to encode, without to load."""
     work, name = work_of(rollout), name_of(model)
     training = method.pod_template if method else None
-    pgvector = index.target.pgvector
     job = trainer_job(
         TrainerJob(
             name=work_name(name, work, rollout.to),
@@ -139,11 +142,27 @@ def index_job(
             annotations={ROLLOUT_ANNOTATION: rollout.started_at, INDEX_ANNOTATION: asked_of(spec)},
             plan=index_plan(model, spec, index, method, rollout),
             shards=index.shards if work == "index" else None,
-            secrets={DATABASE: pgvector.connection_secret_ref} if work == "load" and pgvector else {},
+            secrets=secrets_of(index.target) if work == "load" else {},
         )
     )
     job["spec"]["ttlSecondsAfterFinished"] = KEPT_SECONDS
     return job
+
+
+def secrets_of(target: IndexTarget) -> dict[str, KeyReference]:
+    """Variables of the loading container that are keys of Secrets."""
+    if target.pgvector is not None:
+        return {DATABASE: target.pgvector.connection_secret_ref}
+    if target.opensearch is None:
+        return {}
+    credentials, authority = target.opensearch.credentials_secret_ref, target.opensearch.ca_secret_ref
+    found = {}
+    if credentials is not None:
+        found[USERNAME] = KeyReference(name=credentials.name, key="username")
+        found[PASSWORD] = KeyReference(name=credentials.name, key="password")
+    if authority is not None:
+        found[AUTHORITY] = KeyReference(name=authority.name, key="ca.crt")
+    return found
 
 
 def index_view(

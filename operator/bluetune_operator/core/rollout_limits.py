@@ -8,9 +8,9 @@ from bluetune_operator.core.times import seconds_since
 
 CLOCKS_DIFFER = 900.0
 """Seconds that the clocks of two nodes may differ by: a stamp of another process counts only beyond them."""
-LEAST_WATCHED = 60.0
+MIN_WATCHED = 60.0
 """Seconds that a process watches a step before it believes another process's stamp at all."""
-MOST_UNDONE = 5
+MAX_UNDONE = 5
 """Times that others may undo what a rollout did, before it is given up."""
 FIRST_DELAY, LAST_DELAY = 5.0, 300.0
 """Seconds until something that others undid is done again: twice as long each time."""
@@ -35,7 +35,7 @@ def elapsed(since: str, now: datetime, watched: float) -> float:
     differ by, and only after a while: a clock that is ahead fails nothing at once, and a process that is restarted
     again and again still comes to an end.
     """
-    if watched < LEAST_WATCHED:
+    if watched < MIN_WATCHED:
         return watched
     return max(watched, seconds_since(since, now) - CLOCKS_DIFFER)
 

@@ -3,12 +3,12 @@
 from datetime import datetime
 from typing import Literal
 
-from bluetune_api.index_target import Pgvector, Vectors
+from bluetune_api.index_target import OpenSearch, Pgvector, Vectors
 from bluetune_api.model import Rollout, Serving
 from bluetune_api.reasons import Reason, known_reason
 from bluetune_operator.core.conditions import shortened
 from bluetune_operator.core.digests import digest_of_parts
-from bluetune_operator.core.rollout_limits import MOST_UNDONE
+from bluetune_operator.core.rollout_limits import MAX_UNDONE
 from bluetune_operator.core.times import stamp
 
 Step = Literal["Reindex", "Load", "Patch", "Wait", "Verify", "Promote", "RollingBack", "Done", "Failed"]
@@ -50,6 +50,9 @@ def index_asked(serving: Serving) -> str:
     if target.pgvector is not None:
         least = Pgvector.model_fields["min_recall"].default
         target = target.model_copy(update={"pgvector": target.pgvector.model_copy(update={"min_recall": least})})
+    if target.opensearch is not None:
+        least = OpenSearch.model_fields["min_recall"].default
+        target = target.model_copy(update={"opensearch": target.opensearch.model_copy(update={"min_recall": least})})
     if vectors is not None:
         vectors = vectors.model_copy(update={"min_recall": Vectors.model_fields["min_recall"].default})
     return digest_of_parts(target, vectors)
@@ -99,7 +102,7 @@ def noting(rollout: Rollout, message: str) -> Rollout:
 
 def changed(deployment: str, writer: str, undone: int | None) -> str:
     """What is said while others' change is to be undone."""
-    times = f" (time {undone} of {MOST_UNDONE})" if undone else ""
+    times = f" (time {undone} of {MAX_UNDONE})" if undone else ""
     return f"Deployment {deployment} was changed by {writer}{times}"
 
 

@@ -36,7 +36,7 @@ INDEX_ANNOTATION = "bluetune.dev/index"
 
 KEPT_SECONDS = 86400
 """How long an ended Job can be looked at, unless the template says otherwise: each version leaves one."""
-LEAST_KEPT_SECONDS = 300
+MIN_KEPT_SECONDS = 300
 """How long it stays at least, so that the operator sees how it ended."""
 
 
@@ -104,8 +104,8 @@ def reindex_job(
     ttlSecondsAfterFinished that would remove the Job before its end is seen. `template_problem` must be None."""
     spec: Object = {"ttlSecondsAfterFinished": KEPT_SECONDS, **copy.deepcopy(reindex.template)}
     kept = spec["ttlSecondsAfterFinished"]
-    if isinstance(kept, int) and 0 <= kept < LEAST_KEPT_SECONDS:
-        spec["ttlSecondsAfterFinished"] = LEAST_KEPT_SECONDS
+    if isinstance(kept, int) and 0 <= kept < MIN_KEPT_SECONDS:
+        spec["ttlSecondsAfterFinished"] = MIN_KEPT_SECONDS
     template = spec["template"]
     metadata, pod = template.setdefault("metadata", {}), template["spec"]
     labels = reindex_labels(name_of(model))

@@ -33,7 +33,7 @@ class RunRecord(Record):
     """What the Jobs of a run are made from."""
 
     image: str
-    """Of the trainer."""
+    """Image of the trainer."""
     pod_template: PodTemplate | None = None
     """The method's."""
     cpu_pod_template: PodTemplate | None = None

@@ -8,8 +8,8 @@ from typing import Any
 from bluetune_api.records import Probe
 from bluetune_api.verify import Verify
 
-MOST_BYTES = 4 << 20
-"""Longest answer that is read."""
+MAX_BYTES = 4 << 20
+"""Maximum size of an answer that is read."""
 PROBE_TEXTS = 16
 """Texts of the manifest's probe that are asked for."""
 

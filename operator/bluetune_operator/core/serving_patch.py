@@ -20,7 +20,7 @@ FIELD_MANAGER = "bluetune-serving"
 VERSION_ANNOTATION, DIGEST_ANNOTATION = "bluetune.dev/version", "bluetune.dev/digest"
 FETCHER, MODEL_VOLUME, TMP_VOLUME, CA_VOLUME = "bluetune-fetch", "bluetune-model", "bluetune-tmp", "bluetune-ca"
 CA_FOLDER = "/etc/bluetune-ca"
-INDEX_URI, INDEX_TABLE = "BLUETUNE_INDEX_URI", "BLUETUNE_INDEX_TABLE"
+INDEX_URI, INDEX_TABLE, INDEX_ALIAS = "BLUETUNE_INDEX_URI", "BLUETUNE_INDEX_TABLE", "BLUETUNE_INDEX_ALIAS"
 
 Json = Mapping[str, Any]
 
@@ -91,24 +91,32 @@ def _index_env(serving: Serving, store: StoreSpec, version: str) -> list[dict[st
     if (pgvector := serving.index.target.pgvector) is not None:
         table = pgvector.table_of(version, serving.index.vectors)
         env.append({"name": INDEX_TABLE, "value": f"{pgvector.db_schema}.{table}"})
+    if (opensearch := serving.index.target.opensearch) is not None:
+        env.append({"name": INDEX_ALIAS, "value": opensearch.alias_of(version, serving.index.vectors)})
     return env
 
 
 def index_env_of(template: Json, store: StoreSpec, version: str) -> list[dict[str, Any]] | None:
     """Where the index of a version is, by a pod template that bluetune wrote before; None if that cannot be told.
 
-    Of the template, only the table is taken, and only if it is the name of one of the version's.
+    Of the template, only the table or the alias is taken, and only if it is the name of one of the version's.
     """
     containers = (template.get("spec") or {}).get("containers") or ()
     said = {one.get("name"): one.get("value") for each in containers for one in each.get("env") or ()}
     if INDEX_URI not in said:
         return []
     env = [_index_uri(store, version)]
-    if (table := said.get(INDEX_TABLE)) is None:
-        return env
-    if re.fullmatch(rf"[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*_{version}(_[0-9]*h?)?", str(table)) is None:
-        return None
-    return [*env, {"name": INDEX_TABLE, "value": table}]
+    names = (
+        (INDEX_TABLE, rf"[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*_{version}(_[0-9]*h?)?"),
+        (INDEX_ALIAS, rf"[a-z][a-z0-9_-]*-{version}(-[0-9]*b?)?"),
+    )
+    for variable, of_version in names:
+        if (name := said.get(variable)) is None:
+            continue
+        if re.fullmatch(of_version, str(name)) is None:
+            return None
+        env.append({"name": variable, "value": name})
+    return env
 
 
 def _index_uri(store: StoreSpec, version: str) -> dict[str, Any]:

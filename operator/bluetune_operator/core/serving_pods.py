@@ -51,7 +51,7 @@ def blue_view(
 
 
 def own_pods(deployment: Json, pods: Iterable[Object]) -> list[Object]:
-    """Those that the Deployment made, of the pods of its selector.
+    """The pods of the Deployment's selector that the Deployment made.
 
     Pods of others may have its labels, too. Its own have a ReplicaSet as their owner, whose name is made of the
     Deployment's and of the hash that is one of their labels.

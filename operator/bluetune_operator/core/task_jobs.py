@@ -39,6 +39,7 @@ def check_plan(
         batches=status.batches,
         start_version=status.start_version,
         live_version=status.live_version,
+        resume_from=status.resumed_from,
         method=method_plan(method.spec, task.spec.overrides),
         gate=model.spec.serving.gate if model.spec.serving else Gate(),
         metadata=task.spec.metadata or {},

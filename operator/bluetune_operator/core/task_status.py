@@ -88,7 +88,7 @@ class Draft:
         """The status with what follows from the rest: Ready, Reconciling, Stalled, message, observedGeneration.
 
         A task that had ended before this reconcile stays as it was; only that an edit of it was seen is noted, or
-        readers of kstatus would wait for ever.
+        readers of kstatus would wait without an end.
         """
         if is_true(self.old.conditions, SUCCEEDED) or is_true(self.old.conditions, FAILED):
             self.status = self.old.model_copy(update={"observed_generation": self._generation})

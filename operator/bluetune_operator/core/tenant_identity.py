@@ -30,7 +30,7 @@ class Allowed(ApiModel):
     """A place that the operator opens for a namespace with its own keys."""
 
     namespace: Name
-    """Of the models."""
+    """Namespace of the models."""
     endpoint: Endpoint
     """Host and port, as models write them."""
     bucket: Bucket
@@ -51,7 +51,7 @@ class IdentitySettings:
     tenants: bool = False
     """Whether the operator may ask for tokens of ServiceAccounts that models name."""
     audience: str = AUDIENCE
-    """Of these tokens: they open nothing else, and not the API server."""
+    """Audience of these tokens: they open nothing else, and not the API server."""
     sts: str | None = None
     """Token service that they are exchanged at; None: AWS's, of the store's region."""
     allow: tuple[Allowed, ...] = ()

@@ -22,9 +22,9 @@ class Recipe:
     start_version: str
     live_version: str | None
     method_digest: str
-    """Of what a run takes from its method, with the task's overrides."""
+    """Digest of what a run takes from its method, with the task's overrides."""
     model_digest: str
-    """Of what a run takes from its model."""
+    """Digest of what a run takes from its model."""
     deploy: bool
     """Whether a version that passes the gate goes into production."""
     window: tuple[float | None, str | None] | None = None

@@ -9,8 +9,8 @@ import math
 import unicodedata
 from typing import Any
 
-MOST_NUMBER = 2**31 - 1
-MOST_NAMES, NAME_CHARACTERS, VALUE_CHARACTERS = 64, 64, 256
+MAX_NUMBER = 2**31 - 1
+MAX_NAMES, NAME_CHARACTERS, VALUE_CHARACTERS = 64, 64, 256
 
 _KEPT = frozenset("\n\t")
 _BLANKS = frozenset({"Cc", "Zl", "Zp"})
@@ -35,26 +35,26 @@ def _cleaned(character: str) -> str:
 
 def count(number: int) -> int:
     """A number of things that fits into a status."""
-    return min(max(number, 0), MOST_NUMBER)
+    return min(max(number, 0), MAX_NUMBER)
 
 
 def parameters(params: dict[str, Any]) -> dict[str, Any]:
     """Hyperparameters for people: floats with four digits, names and texts short, what is nested deeper
     than a short list as JSON, cut."""
-    return {clean(name, NAME_CHARACTERS): _value(params[name]) for name in list(params)[:MOST_NAMES]}
+    return {clean(name, NAME_CHARACTERS): _value(params[name]) for name in list(params)[:MAX_NAMES]}
 
 
 def _value(value: Any) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
-        return value if abs(value) <= MOST_NUMBER else clean(_json(value), VALUE_CHARACTERS)
+        return value if abs(value) <= MAX_NUMBER else clean(_json(value), VALUE_CHARACTERS)
     if isinstance(value, float):
         short = float(f"{value:.4g}")  # which may round up to infinity
         return short if math.isfinite(short) else f"{value:.4g}"
     if isinstance(value, str):
         return clean(value, VALUE_CHARACTERS)
-    if isinstance(value, list) and len(value) <= MOST_NAMES and not any(isinstance(v, list | dict) for v in value):
+    if isinstance(value, list) and len(value) <= MAX_NAMES and not any(isinstance(v, list | dict) for v in value):
         shown = [_value(v) for v in value]
         if len(_json(shown)) <= VALUE_CHARACTERS:
             return shown

@@ -17,5 +17,5 @@ def is_finished_job(job: Mapping[str, Any]) -> bool:
 
 
 def pods_of(job: Mapping[str, Any], name: str, pods: Iterable[Object]) -> list[Object]:
-    """Those of `pods` that a Job made; `name` is what it is for, as in `child_labels`."""
+    """The pods that a Job made; `name` is what it is for, as in `child_labels`."""
     return [pod for pod in pods if labels_of(pod).get(JOB_LABEL) == name and is_owned_by(pod, uid_of(job))]

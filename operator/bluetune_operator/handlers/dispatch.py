@@ -32,7 +32,7 @@ class Dispatcher:
         self._metrics = metrics
 
     async def work(self) -> None:
-        """Reconcile key after key, for ever."""
+        """Reconcile key after key until the task is cancelled."""
         while True:
             key = await self._queue.get()
             token = current_key.set(key)

@@ -18,7 +18,7 @@ from bluetune_operator.core.kinds import BLUETUNE, LEASES, MANAGED_BY, Object
 logger = logging.getLogger(__name__)
 
 NAME = "bluetune.operator"
-"""With a dot, which no model may have in its name: `bluetune-<model>` is a model's Lease."""
+"""The name has a dot, which no model's name may have: `bluetune-<model>` is a model's Lease."""
 DURATION_SECONDS = 12.0
 """Without a renewal for this long, by its own clock, another process may take the Lease."""
 DEADLINE_SECONDS = 8.0
@@ -43,7 +43,7 @@ class Guard:
         self._clock = clock
         self._seen: tuple[str, float] = ("", 0.0)
         self._lease: Object = {}
-        """As written last."""
+        """The Lease as it was written last."""
 
     async def acquire(self, stand_by: Callable[[], None]) -> None:
         """Wait until this process holds the Lease; `stand_by` is called if another one holds it now.
@@ -69,7 +69,7 @@ class Guard:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def keep(self) -> None:
-        """Renew for ever. Raises LeaseLost; nothing is written from then on."""
+        """Renew the Lease until it is lost. Raises LeaseLost; nothing is written from then on."""
         try:
             while True:
                 await asyncio.sleep(RENEW_SECONDS)

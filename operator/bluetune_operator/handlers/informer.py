@@ -244,7 +244,7 @@ def _login(**kwargs: Any) -> Any:
 
 
 class _NoEssence(kopf.DiffBaseStorage):
-    """No copy of each object for handlers that compare old and new: there are none, and it was half of all work."""
+    """Keep no copy of each object: no handler compares old and new, and the copies took half of the processor time."""
 
     def build(self, *, body: Any, extra_fields: Any = None) -> Any:
         """Nothing."""

@@ -17,7 +17,7 @@ current_key: contextvars.ContextVar[Key | None] = contextvars.ContextVar("curren
 """What is being reconciled."""
 
 LINE_CHARACTERS = 16_384
-REPEATED_SECONDS, MOST_REPEATED = 600.0, 1024
+REPEATED_SECONDS, MAX_REPEATED = 600.0, 1024
 _TRIED_AGAIN = re.compile(r"Request attempt #\S+ failed; will retry: ([^?\s]+ [^?\s]+)")
 """What kopf logs of a request that it tries again; the request without what is asked for."""
 EXTRAS = ("task", "model", "method", "namespace", "reason", "phase")
@@ -51,7 +51,7 @@ class _Repeated(logging.Filter):
             return False
         self._said[what] = now
         self._said.move_to_end(what)
-        while len(self._said) > MOST_REPEATED:
+        while len(self._said) > MAX_REPEATED:
             self._said.popitem(last=False)
         return True
 

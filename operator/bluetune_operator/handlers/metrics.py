@@ -100,7 +100,7 @@ class Metrics:
             registry=self.registry,
         )
         self._series: dict[tuple[str, str], set[tuple[Counter | Histogram, tuple[str, ...]]]] = {}
-        """By model, its series and their other labels: they go with the model."""
+        """The series of each model and their other labels: they are removed with the model."""
         for name, text, read in (
             ("bluetune_queue_depth", "Keys that wait for a worker.", queue.depth),
             ("bluetune_queue_later", "Keys that are due at a later time.", queue.later),
@@ -163,5 +163,5 @@ class Metrics:
         self.api_seconds.labels(method, str(status)).observe(seconds)
 
     def text(self) -> bytes:
-        """As /metrics gives it."""
+        """The metrics as /metrics gives them."""
         return generate_latest(self.registry)

@@ -1,6 +1,6 @@
 """One queue of keys: each at most once, none reconciled twice at the same time, failures delayed with backoff.
 
-Under more load than the process can carry, work that somebody waits for goes before news that only show something.
+Under more load than the process can carry, work that somebody waits for goes before updates of a status.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from bluetune_operator.core.kinds import Key
 
 BASE_SECONDS, CAP_SECONDS = 0.25, 120.0
 URGENT_IN_A_ROW = 8
-"""After so many urgent keys, one that is not gets its turn: nothing waits for ever."""
+"""After so many urgent keys, one that is not gets its turn: no key starves."""
 
 
 class WorkQueue:

@@ -7,7 +7,7 @@ from bluetune_operator.handlers.metrics import Metrics
 
 
 class Servers:
-    """/healthz and /readyz on one port, /metrics on another; port 0 is none."""
+    """/healthz and /readyz on one port, /metrics on another; port 0: not served."""
 
     def __init__(self, health: Health, metrics: Metrics) -> None:
         self._health = health

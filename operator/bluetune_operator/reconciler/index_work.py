@@ -13,7 +13,7 @@ from bluetune_operator.adapters.store import AsyncStore, problem_of
 from bluetune_operator.core.kinds import Object, uid_of
 from bluetune_operator.core.rollout import Failure, JobView
 from bluetune_operator.core.rollout_index import (
-    MOST_READ,
+    MAX_READ,
     index_job,
     loss_of,
     progress_words,
@@ -36,7 +36,7 @@ class IndexWork:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._told: dict[str, tuple[datetime, str]] = {}
-        """By uid of the Job: when its progress was read, and what it was."""
+        """When a Job's progress was read and what it was, by the Job's uid."""
 
     async def job(self, model: Object, spec: EmbeddingModelSpec, index: Index, rollout: Rollout) -> Object | Failure:
         """The Job of the rollout's step, or why it cannot be made: ReindexRefused, or what may be mended meanwhile."""
@@ -92,7 +92,7 @@ async def _told(store: AsyncStore, rollout: Rollout, serving: Serving) -> list[I
     """What the pods said last, of those that are not done."""
     found: list[IndexProgress] = []
     folder = store_layout.index_progress(rollout.to, run_of(rollout, index_asked(serving)))
-    for info in sorted(await store.objects(folder), key=lambda one: -one.modified)[:MOST_READ]:
+    for info in sorted(await store.objects(folder), key=lambda one: -one.modified)[:MAX_READ]:
         data = await store.get_or_none(info.key)
         try:
             told = read_record(IndexProgress, data or b"", "operator")

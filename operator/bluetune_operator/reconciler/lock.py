@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 AGAIN_SECONDS = 5.0
 """The end of a pod is an event; this is for what gets lost."""
 MOVED_SECONDS = 1.0
-"""Those behind the first one only learn that they moved up: work goes before."""
+"""Delay of tasks behind the first one, which only learn that they moved up: work goes first."""
 
 
 class LockReconciler:

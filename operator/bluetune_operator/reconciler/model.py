@@ -343,7 +343,7 @@ class ModelReconciler:
         return Outcome(status, verdict, after)
 
     async def _moved(self, subject: Subject) -> Subject:
-        """With what bluetune owned in another Deployment given back, if spec.serving names that one no longer."""
+        """Give back what bluetune owned in another Deployment, if spec.serving no longer names that one."""
         if not has_moved(subject.status, subject.spec.serving):
             return subject
         return replace(subject, status=await return_fields(self._context, subject, self._context.cache.all(MODELS)))
@@ -495,7 +495,7 @@ def _base_as_current(subject: Subject) -> CurrentVersion:
 
 
 def _ready_versions(status: EmbeddingModelStatus, blue: Blue) -> list[str]:
-    """Of the current version and the one that is rolled out, those that a ready pod serves."""
+    """Those of the current version and the one that is rolled out that a ready pod serves."""
     rolled = [status.rollout.to] if status.rollout is not None and active(status.rollout) else []
     current = [status.current.version] if status.current is not None else []
     return [version for version in dict.fromkeys(current + rolled) if serving_pods(blue.pods, version)]

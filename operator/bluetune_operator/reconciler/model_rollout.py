@@ -353,7 +353,7 @@ def target_of(rollout: Rollout, status: EmbeddingModelStatus) -> tuple[str, str]
 
 
 def digest_of_version(version: str | None, status: EmbeddingModelStatus) -> str | None:
-    """Of a version that the model served once, the digest."""
+    """Digest of a version that the model served once."""
     known = [c for c in (status.current, *(status.history or ())) if c is not None]
     return next((c.digest for c in known if c.version == version), None)
 

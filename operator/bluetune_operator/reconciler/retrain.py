@@ -93,7 +93,7 @@ class _Subject:
     status: EmbeddingModelStatus
     now: datetime
     tasks: list[Object]
-    """Those that spec.retrain made, as last seen."""
+    """The tasks that spec.retrain made, as last seen."""
     busy: str | None
     """Another task, which holds the model."""
 

@@ -18,7 +18,7 @@ from bluetune_operator.core.retrain import Handled, batch_digest, open_batches
 from bluetune_operator.reconciler.store_claim import store_refusal
 
 LISTING_SECONDS = 120.0
-"""For all pages of a look, which is far less than a reconcile may take."""
+"""Timeout of all pages of a listing, far less than a reconcile may take."""
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ from bluetune_operator.core.task_jobs import suspension
 from bluetune_operator.core.times import moment_of, seconds_since, stamp
 from bluetune_operator.core.workloads import is_active_pod, is_finished_job
 from bluetune_operator.reconciler.task_batch import why_incomplete
+from bluetune_operator.reconciler.task_resume import accepted as resumable
 from bluetune_operator.reconciler.task_run import JOB_NAMES, Run, Stay, known_job
 from bluetune_operator.reconciler.task_store import STORE_SECONDS, store_of
 
@@ -68,10 +69,10 @@ async def references(run: Run) -> Stay | None:
         run.draft.say("Accepted", False, found.reason, found.message)
         if found.reason in LETS_PASS:
             run.draft.set(queue=None)
-        waits_for_model = found.reason == "ModelNotReady"
+        will_pass = found.reason in ("ModelNotReady", "ResumeWaiting")
         phase = (run.draft.status.phase if run.draft.holds("LockAcquired") else None) or "Pending"
         paused = " Its Job is suspended meanwhile." if await _paused(run, found.reason) else ""
-        run.draft.now_doing(phase, found.reason, f"{found.message}{paused}", stalled=not waits_for_model)
+        run.draft.now_doing(phase, found.reason, f"{found.message}{paused}", stalled=not will_pass)
         return Stay(TOO_LONG_SECONDS if found.reason == "ListingTooLong" else STORE_SECONDS)
     if not run.draft.holds("Accepted"):
         run.draft.say("Accepted", True, "Accepted", "model, method and store can be used")
@@ -125,6 +126,9 @@ async def _referred(run: Run) -> Problem | None:
             if spec.start_from and await store.stat(store_layout.manifest(spec.start_from)) is None:
                 where = store.uri(store_layout.manifest(spec.start_from))
                 return Problem("VersionNotFound", f"startFrom {spec.start_from}: {where} does not exist")
+            why_anew = await resumable(run, model, method, store)
+            if why_anew is not None:
+                return why_anew
     except (StoreProblem, StoreError) as error:
         problem = problem_of(error)
         return Problem(problem.reason, str(problem))

@@ -17,11 +17,12 @@ from bluetune_operator.core.kinds import METHODS, MODELS, TASKS, is_deleting, na
 from bluetune_operator.core.references import start_version
 from bluetune_operator.core.run_record import METHOD_DIGEST, MODEL_DIGEST, method_digest, model_digest
 from bluetune_operator.core.tried import TRIED, BatchChoice, Recipe, choose_batch, choose_batches
+from bluetune_operator.reconciler.task_resume import chosen as chosen_by_the_earlier
 from bluetune_operator.reconciler.task_run import Run, Stay, own_job
 from bluetune_operator.reconciler.task_store import store_trouble, too_new
 
 LISTING_SECONDS = 120.0
-"""Of one reconcile, for all pages. A store that answers, but slowly, is told from one that does not."""
+"""Timeout of all pages in one reconcile. It tells a store that answers slowly from one that does not answer."""
 
 
 Take = Callable[[Page], str | None]
@@ -37,10 +38,12 @@ async def choice(run: Run) -> Stay | None:
     status = run.draft.status
     if status.batch_id and status.start_version:
         return None
-    start = start_version(run.task, run.model)
-    assert start is not None  # noqa: S101 - the model would not be ready without one
     current = run.model.status.current if run.model.status else None
     live = current.version if current else None
+    if run.task.spec.resume_from is not None:
+        return await chosen_by_the_earlier(run, live)
+    start = start_version(run.task, run.model)
+    assert start is not None  # noqa: S101 - the model would not be ready without one
     found = Found([], [])
     try:
         chosen = BatchChoice(run.task.spec.batch_id)

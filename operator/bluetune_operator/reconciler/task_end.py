@@ -47,7 +47,7 @@ STOPPING_SECONDS = 5.0
 async def ended(run: Run) -> Stay | None:
     """A task that has ended does nothing but forfeit its result, if it failed, and go when its time is over.
 
-    A Job that was created just when the task was cancelled goes too: it would hold the lock for ever.
+    A Job that was created just when the task was cancelled goes too: it would never release the lock.
     """
     if not run.draft.ended:
         return None

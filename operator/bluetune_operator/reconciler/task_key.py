@@ -15,7 +15,7 @@ from bluetune_operator.reconciler.task_run import Run, Stay
 from bluetune_operator.reconciler.task_store import store_of, store_trouble
 
 UNREADABLE = KeyClaim(task_uid="0", task="0")
-"""A claim that is none: no object has such a uid, so it is nobody's, and replaced under the lock."""
+"""Sentinel for a claim that cannot be read: no object has such a uid, so the claim is replaced under the lock."""
 
 
 async def duplicate(run: Run) -> Stay | None:

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 Stage = Literal["DataValid", "Trained"]
 """Condition that says how a Job goes."""
-MOST_TAKEN = 10
+MAX_TAKEN = 10
 """Pods in a row that may be taken from a run without any progress."""
 MENDED_SECONDS = 15.0
 """How soon to look again whether somebody has mended what no event tells of."""
@@ -54,9 +54,9 @@ def without_store(run: Run, kind: Stage, problem: StoreProblem) -> Stay:
 
 async def gets_nowhere(run: Run, state: JobState) -> str | None:
     """Why a run has to end whose pods are taken from it again and again: such an end uses up none of its retries."""
-    if len(state.taken) < MOST_TAKEN:
+    if len(state.taken) < MAX_TAKEN:
         return None
-    keys = [store_layout.progress(run.uid, uid) for uid in (state.taken[-MOST_TAKEN], state.taken[-1])]
+    keys = [store_layout.progress(run.uid, uid) for uid in (state.taken[-MAX_TAKEN], state.taken[-1])]
     try:
         found = [await run.store.get_or_none(key) for key in keys]
         first, last = (read_record(Progress, data, "operator") if data is not None else None for data in found)
@@ -67,7 +67,7 @@ async def gets_nowhere(run: Run, state: JobState) -> str | None:
         return None
     said = state.trouble.message if state.trouble else "no message"
     return shortened(
-        f"{MOST_TAKEN} pods in a row were evicted, preempted or told to stop, and the run came no further; the last"
+        f"{MAX_TAKEN} pods in a row were evicted, preempted or told to stop, and the run came no further; the last"
         f" one: {said}; request what the pod really needs (podTemplate.resources.requests), or see what takes the pods"
         " away"
     )
@@ -89,7 +89,7 @@ async def read_progress(run: Run, state: JobState) -> StoreProblem | None:
 
 
 async def delete_unfinished(run: Run, stage: JobName) -> None:
-    """Delete a Job that nothing more is expected of, and that has not ended: it would hold the lock for ever."""
+    """Delete a Job that nothing more is expected of, and that has not ended: it would never release the lock."""
     job = known_job(run, stage)
     if job is None or is_finished_job(job) or is_deleting(job):
         return

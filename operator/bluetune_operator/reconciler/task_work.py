@@ -295,11 +295,14 @@ async def _pause_or_resume(run: Run, job: Object, kind: Stage, stage: JobName) -
     A Job whose pod ended for the store is suspended, too, until the operator can use the store: a pod that is started
     into an outage only fails again, and Kubernetes would wait longer and longer before the one that could work.
 
-    A Job is created suspended, and this resumes it only if the Lease, read after the Job was there, names the task. Who
-    takes the lock writes the Lease and looks for Jobs; who starts a Job makes it and looks at the Lease: so of two that
-    do so at once, one sees the other (as in Dekker's mutual exclusion), also if one of them slept in between. Likewise
-    who frees the lock looks whether the task is over and then for Jobs, and who starts a Job makes it and then looks
-    whether the task is over.
+    A Job is created suspended. It is resumed only if the Lease, read after the Job was created, names the task. Two
+    rules exclude that two tasks work at once, as in Dekker's mutual exclusion:
+
+    - Taking the lock: write the Lease, then list Jobs. Starting a Job: create it, then read the Lease.
+    - Freeing the lock: read the task, then list Jobs. Starting a Job: create it, then read the task.
+
+    In each rule both sides write before they read, so at least one of them sees the other's write, however long either
+    sleeps in between.
     """
     if is_deleting(job):
         run.draft.now_doing(

@@ -92,6 +92,19 @@ def test_a_repeated_task_names_the_batch_that_was_chosen_and_leaves_out_what_end
     }
 
 
+@pytest.mark.parametrize(("resume", "goes_on_from"), [(True, "t"), (False, None)])
+def test_a_repeated_task_goes_on_from_the_ended_one_only_if_it_is_asked_to(
+    resume: bool, goes_on_from: str | None
+) -> None:
+    old = task("Failed", status={"batchId": "b1"}, resumeFrom="before")
+    assert tasks.repeated(old, "t2", resume=resume)["spec"].get("resumeFrom") == goes_on_from
+
+
+def test_a_task_that_succeeded_is_not_resumed() -> None:
+    with pytest.raises(CliError, match="nothing to resume: leave --resume out"):
+        tasks.repeated(task("Succeeded"), "t2", resume=True)
+
+
 @pytest.mark.parametrize(
     ("old", "said"),
     [

@@ -1,4 +1,4 @@
-"""The click log: sessions in the store, one open batch for all pods, closed when it is worth it."""
+"""The click log: searches and clicks in the store as UBI has them, one open batch for all pods, closed when it pays."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -9,6 +9,9 @@ import pytest
 from search_service.clicklog import BatchState, ClickLog
 
 from bluetune_api.objectstore import LocalStore, StoreUnreachable
+from bluetune_trainer.data.event_types import EventTypes
+from bluetune_trainer.data.tally import SessionTally
+from bluetune_trainer.data.ubi import is_ubi, sessions
 
 
 class Clock:
@@ -42,26 +45,50 @@ def log_of(store: LocalStore, clock: Clock, pod: str = "pod-a", **more: Any) -> 
     return ClickLog(store, source=pod, clock=clock.wall, monotonic=clock.monotonic, **options)
 
 
-def sessions(store: LocalStore) -> list[dict[str, Any]]:
+def rows(store: LocalStore) -> list[dict[str, Any]]:
     parts = [info.key for info in store.list("clickstream/") if info.key.endswith(".jsonl")]
     return [json.loads(line) for part in parts for line in store.get(part).splitlines()]
 
 
-def test_a_session_is_logged_as_the_clickstream_has_it(store: LocalStore, clock: Clock) -> None:
+def test_a_search_and_its_click_are_logged_as_ubi_has_them(store: LocalStore, clock: Clock) -> None:
     log = log_of(store, clock)
-    session_id = log.searched("dark matter", ["d1", "d2"], "v1")
-    assert log.clicked(session_id, "d2")
+    query_id = log.searched("dark matter", ["d1", "d2"], "v1")
+    clock.passes(5)
+    assert log.clicked(query_id, "d2")
     log.flush(everything=True)
-    (logged,) = sessions(store)
-    (event,) = logged.pop("events")
-    assert (event["object_id"], event["event_type"]) == ("d2", "click")
-    assert logged == {
-        "session_id": session_id,
-        "search_query": "dark matter",
-        "created_at": "2026-01-01T00:00:00.000Z",
-        "search_results": [{"object_id": "d1", "rank": 0}, {"object_id": "d2", "rank": 1}],
-        "model_version": "v1",
+    query, event = rows(store)
+    assert query == {
+        "application": "search-service",
+        "query_id": query_id,
+        "user_query": "dark matter",
+        "query_response_id": query_id,
+        "query_response_hit_ids": ["d1", "d2"],
+        "query_attributes": {"model_version": "v1"},
+        "timestamp": "2026-01-01T00:00:00.000Z",
     }
+    assert event == {
+        "application": "search-service",
+        "action_name": "click",
+        "query_id": query_id,
+        "timestamp": "2026-01-01T00:00:05.000Z",
+        "event_attributes": {
+            "object": {"object_id": "d2", "object_id_field": "item_id"},
+            "position": {"ordinal": 2},
+        },
+    }
+
+
+def test_the_trainer_reads_what_is_logged(store: LocalStore, clock: Clock) -> None:
+    log = log_of(store, clock)
+    assert log.clicked(log.searched("dark matter", ["d1", "d2"], "v1"), "d2")
+    log.searched("light", ["d2"], "v1")
+    log.flush(everything=True)
+    known = {"d1": 0, "d2": 1}
+    lines = [("part", number, row) for number, row in enumerate(rows(store), 1)]
+    assert is_ubi(lines[0][2])
+    read = [record for _, _, record in sessions(lines, known, EventTypes(), SessionTally())]
+    assert [session["search_query"] for session in read] == ["dark matter", "light"]
+    assert [len(session["events"]) for session in read] == [1, 0]
 
 
 def test_what_was_never_shown_cannot_be_clicked(store: LocalStore, clock: Clock) -> None:
@@ -78,7 +105,7 @@ def test_only_sessions_that_are_over_are_written(store: LocalStore, clock: Clock
     young = log.searched("young", ["d1"], "v1")
     clock.passes(40)
     assert log.flush() == 1
-    assert [s["search_query"] for s in sessions(store)] == ["old"]
+    assert [s["user_query"] for s in rows(store)] == ["old"]
     log.clicked(young, "d1")
     clock.passes(40)
     assert log.flush() == 0  # the click kept it going
@@ -142,4 +169,4 @@ def test_a_store_that_is_away_loses_no_session(
             log.flush(everything=True)
     assert log.waiting() == 1
     assert log.flush(everything=True) == 1
-    assert len(sessions(store)) == 1
+    assert len(rows(store)) == 1

@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 from aiohttp import web
 
-from bluetune_api.notify import MOST_PENDING, MOST_SEEN, Notify, NotifyStatus
+from bluetune_api.notify import MAX_PENDING, MAX_SEEN, Notify, NotifyStatus
 from bluetune_operator.adapters.cache import ObjectCache
 from bluetune_operator.adapters.cluster import Cluster
 from bluetune_operator.adapters.job_events import JobEvents
@@ -22,7 +22,7 @@ from bluetune_operator.adapters.store import Stores
 from bluetune_operator.adapters.webhooks import REFUSED, Webhooks, is_allowed
 from bluetune_operator.core.config import Config
 from bluetune_operator.core.kinds import MODELS, SECRETS, TASKS, Kind, Object
-from bluetune_operator.core.notify import MOST_ATTEMPTS, Happened, answered, due, seconds_to_next, taken_in
+from bluetune_operator.core.notify import MAX_ATTEMPTS, Happened, answered, due, seconds_to_next, taken_in
 from bluetune_operator.core.times import stamp
 from bluetune_operator.handlers.metrics import Metrics
 from bluetune_operator.handlers.queue import WorkQueue
@@ -73,10 +73,10 @@ def test_a_webhook_that_is_gone_is_told_nothing_more_and_one_with_a_new_address_
 
 
 def test_what_is_forgotten_does_not_come_again() -> None:
-    events = [event(n, ago=timedelta(seconds=-n)) for n in range(MOST_SEEN + 50)]
+    events = [event(n, ago=timedelta(seconds=-n)) for n in range(MAX_SEEN + 50)]
     state = taken_in(None, [entry()], events, NOW)
     NotifyStatus.model_validate(state.wire())
-    assert (len(state.pending or ()), state.lost) == (MOST_PENDING, MOST_SEEN + 50 - MOST_PENDING)
+    assert (len(state.pending or ()), state.lost) == (MAX_PENDING, MAX_SEEN + 50 - MAX_PENDING)
     again = taken_in(state, [entry()], events, NOW)
     assert again == state
     later = NOW + timedelta(days=8)
@@ -87,10 +87,10 @@ def test_what_is_forgotten_does_not_come_again() -> None:
 
 def test_attempts_come_later_and_later_and_end() -> None:
     state, now, waits = taken_in(None, [entry()], [event(1)], NOW), NOW, []
-    for attempt in range(1, MOST_ATTEMPTS + 1):
+    for attempt in range(1, MAX_ATTEMPTS + 1):
         (notice,) = due(state, now)
         state, lost = answered(state, notice, "HTTP 500", now)
-        assert lost is (attempt == MOST_ATTEMPTS)
+        assert lost is (attempt == MAX_ATTEMPTS)
         if not lost:
             assert due(state, now) == []
             waits.append(cast("float", seconds_to_next(state, now)))
@@ -403,16 +403,16 @@ def test_one_that_is_given_up_is_said() -> None:
     async def test(hook: Hook, port: int) -> None:
         scene = Scene(port)
         await scene.look()
-        hook.answers = [500] * MOST_ATTEMPTS
+        hook.answers = [500] * MAX_ATTEMPTS
         scene.end("t", "Succeeded", "Promoted")
-        for _ in range(MOST_ATTEMPTS):
+        for _ in range(MAX_ATTEMPTS):
             await scene.look()
             scene.now += timedelta(hours=1)
         assert scene.events.told == [("Warning", "NotifyFailed")]
         assert (scene.status["lost"], scene.status["lastError"]) == (1, "it answered with HTTP 500")
         text = scene.metrics.text().decode()
         assert 'bluetune_notices_total{model="shop",namespace="ns",outcome="Lost"} 1.0' in text
-        assert f'bluetune_notices_total{{model="shop",namespace="ns",outcome="NotTaken"}} {MOST_ATTEMPTS}.0' in text
+        assert f'bluetune_notices_total{{model="shop",namespace="ns",outcome="NotTaken"}} {MAX_ATTEMPTS}.0' in text
         await scene.webhooks.close()
 
     with_hook(test)

@@ -31,8 +31,8 @@ from bluetune_operator.core.rollout import (
 from bluetune_operator.core.rollout_limits import (
     CLOCKS_DIFFER,
     FIGHTS,
-    LEAST_WATCHED,
-    MOST_UNDONE,
+    MAX_UNDONE,
+    MIN_WATCHED,
     SCALED_DOWN_SECONDS,
     Watched,
     elapsed,
@@ -187,8 +187,8 @@ def test_a_rollout_ends_in_bounded_time_and_after_a_bounded_number_of_writes(
 ) -> None:
     story = Story(begun(source, step))
     told(story, pattern, FORWARD + BACK + LOOKS + 300)
-    assert story.applies <= 2 * (MOST_UNDONE + 1)
-    assert story.jobs <= MOST_UNDONE + 1
+    assert story.applies <= 2 * (MAX_UNDONE + 1)
+    assert story.jobs <= MAX_UNDONE + 1
     assert story.rollout.step == "Done" or story.rollout.reason
 
 
@@ -197,8 +197,8 @@ def test_a_rollout_ends_in_bounded_time_and_after_a_bounded_number_of_writes(
 def test_also_with_an_index_that_is_encoded_and_loaded(pattern: list[Look], source: str | None, step: str) -> None:
     story = Story(begun(source, step), serving=INDEXED)
     told(story, pattern, REINDEX + FORWARD + BACK + LOOKS + 300)
-    assert story.applies <= 2 * (MOST_UNDONE + 1)
-    assert story.jobs <= 2 * (MOST_UNDONE + 1)
+    assert story.applies <= 2 * (MAX_UNDONE + 1)
+    assert story.jobs <= 2 * (MAX_UNDONE + 1)
     assert story.rollout.step == "Done" or story.rollout.reason
 
 
@@ -213,7 +213,7 @@ def seen_at_0(scaled_down: bool) -> Look:
 def test_also_beside_one_who_scales_the_deployment_to_nothing_and_back(pattern: list[Look]) -> None:
     story = Story(begun())
     told(story, pattern, FORWARD + BACK + LOOKS + 300 + SCALED_DOWN_SECONDS)
-    assert story.applies <= 2 * (MOST_UNDONE + 1)
+    assert story.applies <= 2 * (MAX_UNDONE + 1)
 
 
 GOOD = BlueView(found=True, matches=True, settled=True, changed_by=WRITER)
@@ -239,7 +239,7 @@ def test_a_fight_is_given_up_and_names_who_wrote_last(case: str, pattern: list[L
     told(story, pattern, FORWARD)
     assert story.rollout.reason == "OverwrittenByOthers", case
     assert WRITER in (story.rollout.message or ""), case
-    assert story.applies <= MOST_UNDONE + 1
+    assert story.applies <= MAX_UNDONE + 1
     assert story.seconds >= 5 or story.applies == 0, "each time later"
 
 
@@ -248,7 +248,7 @@ def test_a_fight_on_the_way_back_is_given_up_too_and_keeps_the_first_reason() ->
     told(story, [shown()], BACK)
     assert (story.rollout.step, story.rollout.reason) == ("Failed", "VerifyFailed")
     assert WRITER in (story.rollout.message or "")
-    assert story.applies == MOST_UNDONE + 1
+    assert story.applies == MAX_UNDONE + 1
 
 
 def test_a_reindex_job_that_somebody_deletes_again_and_again_is_given_up() -> None:
@@ -262,7 +262,7 @@ def test_a_reindex_job_that_somebody_deletes_again_and_again_is_given_up() -> No
         move = advance(rollout, Observed(now=now, serving=patient, watched=Watched(seconds, seconds)))
         made += move.action is Action.CREATE_REINDEX
         rollout, seconds = move.rollout, seconds + (move.after or 0.1)
-    assert (rollout.step, rollout.reason, made) == ("Failed", "ReindexJobDeleted", MOST_UNDONE + 1)
+    assert (rollout.step, rollout.reason, made) == ("Failed", "ReindexJobDeleted", MAX_UNDONE + 1)
 
 
 def test_a_webhook_that_never_answers_ends_the_rollout_with_its_words_and_blue_untouched() -> None:
@@ -325,6 +325,6 @@ def test_a_process_that_is_restarted_again_and_again_ends_a_rollout() -> None:
     while rollout.step == "Wait":
         seen = Observed(BEGUN + timedelta(seconds=seconds), SERVING, Watched(watched, watched), blue=STARTING)
         rollout, seconds = advance(rollout, seen).rollout, seconds + 10
-        watched = watched + 10 if watched < LEAST_WATCHED + 10 else 0.0
-        assert seconds < REPLACE + CLOCKS_DIFFER + 2 * LEAST_WATCHED
+        watched = watched + 10 if watched < MIN_WATCHED + 10 else 0.0
+        assert seconds < REPLACE + CLOCKS_DIFFER + 2 * MIN_WATCHED
     assert rollout.reason == "RolloutTimeout"

@@ -29,6 +29,8 @@ STAMP = "2026-01-01T00:00:00Z"
 DATABASE = {"connectionSecretRef": {"name": "db", "key": "uri"}, "table": "docs"}
 PARQUET: dict[str, Any] = {"target": {"type": "Parquet"}, "shards": 3, "timeoutSeconds": 100}
 PGVECTOR: dict[str, Any] = PARQUET | {"target": {"type": "Pgvector", "pgvector": DATABASE}}
+SEARCH = {"url": "https://search:9200", "index": "docs"}
+OPENSEARCH: dict[str, Any] = PARQUET | {"target": {"type": "OpenSearch", "opensearch": SEARCH}}
 MODEL = {
     "apiVersion": "bluetune.dev/v1alpha1",
     "kind": "EmbeddingModel",
@@ -322,6 +324,13 @@ def test_how_far_it_is_in_words(progress: list[IndexProgress], done: int, shards
         ),
         *(
             (
+                OPENSEARCH | {"vectors": vectors},
+                {"BLUETUNE_INDEX_URI": f"s3://models/indexes/{NEW}/", "BLUETUNE_INDEX_ALIAS": f"docs-{NEW}{name}"},
+            )
+            for vectors, name in ((None, ""), ({"dimensions": 256}, "-256"), ({"type": "Int8"}, "-b"))
+        ),
+        *(
+            (
                 PGVECTOR | {"vectors": vectors},
                 {
                     "BLUETUNE_INDEX_URI": f"s3://models/indexes/{NEW}/",
@@ -341,6 +350,34 @@ def test_servers_are_told_where_the_index_is(index: dict[str, Any], expected: di
     (server,) = patch["spec"]["template"]["spec"]["containers"]
     env = {variable["name"]: variable["value"] for variable in server["env"]}
     assert {name: value for name, value in env.items() if "INDEX" in name} == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "secrets"),
+    [
+        ({}, {}),
+        (
+            {"credentialsSecretRef": {"name": "keys"}},
+            {"BLUETUNE_INDEX_USERNAME": ("keys", "username"), "BLUETUNE_INDEX_PASSWORD": ("keys", "password")},
+        ),
+        ({"caSecretRef": {"name": "tls"}}, {"BLUETUNE_INDEX_CA": ("tls", "ca.crt")}),
+    ],
+)
+def test_only_the_loading_pod_gets_what_opens_opensearch(
+    fields: dict[str, Any], secrets: dict[str, tuple[str, str]]
+) -> None:
+    index = OPENSEARCH | {"target": {"type": "OpenSearch", "opensearch": SEARCH | fields}}
+    for step, expected in (("Reindex", {}), ("Load", secrets)):
+        made = container(job(step, index))["env"]
+        env = {v["name"]: v["valueFrom"]["secretKeyRef"] for v in made if "BLUETUNE_INDEX" in v["name"]}
+        assert {name: (key["name"], key["key"]) for name, key in env.items()} == expected
+
+
+def test_another_cluster_is_another_index_and_another_demand_on_it_is_not() -> None:
+    asked = index_asked(serving(OPENSEARCH))
+    for change, same in (({"minRecall": 0.5}, True), ({"url": "https://other:9200"}, False), ({"index": "x"}, False)):
+        other = serving(PARQUET | {"target": {"type": "OpenSearch", "opensearch": SEARCH | change}})
+        assert (index_asked(other) == asked) is same
 
 
 def rolling(index: dict[str, Any]) -> Scene:

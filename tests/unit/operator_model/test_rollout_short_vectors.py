@@ -245,7 +245,7 @@ def test_serving_that_is_removed_during_a_rollout_leaves_the_table_that_the_vers
     assert (scene.told(), table_of(scene)) == (NEW, f"public.docs_{NEW}")
 
 
-def test_of_a_template_in_a_status_nothing_but_a_table_of_the_version_is_told() -> None:
+def test_of_a_template_in_a_status_nothing_but_a_table_or_an_alias_of_the_version_is_told() -> None:
     store = spec(PGVECTOR).store
 
     def told(*env: tuple[str, str]) -> Any:
@@ -259,3 +259,10 @@ def test_of_a_template_in_a_status_nothing_but_a_table_of_the_version_is_told() 
     assert told(("BLUETUNE_INDEX_URI", "s3://x/"), ("BLUETUNE_INDEX_TABLE", table["value"])) == [uri, table]
     for other in ("public.secrets", f"public.docs_{OLD}", f"public.docs_{NEW}; drop"):
         assert told(("BLUETUNE_INDEX_URI", "s3://x/"), ("BLUETUNE_INDEX_TABLE", other)) is None
+    for alias in (f"docs-{NEW}", f"my-docs-{NEW}-256b", f"docs-{NEW}-256"):
+        assert told(("BLUETUNE_INDEX_URI", "s3://x/"), ("BLUETUNE_INDEX_ALIAS", alias)) == [
+            uri,
+            {"name": "BLUETUNE_INDEX_ALIAS", "value": alias},
+        ]
+    for other in ("docs", f"docs-{OLD}", f"docs-{NEW},secrets", f"docs-{NEW}-256b/_search", "*"):
+        assert told(("BLUETUNE_INDEX_URI", "s3://x/"), ("BLUETUNE_INDEX_ALIAS", other)) is None

@@ -115,7 +115,7 @@ def test_a_listing_of_too_many_objects_is_refused_before_it_is_read_to_its_end(
         finally:
             workers.close()
 
-    monkeypatch.setattr(store_module, "MOST_OBJECTS", 2500)
+    monkeypatch.setattr(store_module, "MAX_OBJECTS", 2500)
     with store_with(page, PAGE) as (store, _), pytest.raises(StoreError, match="more than 2500 objects"):
         asyncio.run(listed(store))
     assert asked == 3

@@ -15,7 +15,7 @@ from bluetune_operator.core.conditions import shortened
 from bluetune_operator.core.kinds import TASKS
 from bluetune_operator.core.progress import shown_metrics, with_progress
 from bluetune_operator.core.serving_answers import vectors_problem
-from bluetune_operator.core.untrusted import MOST_NUMBER, clean, parameters
+from bluetune_operator.core.untrusted import MAX_NUMBER, clean, parameters
 
 STATUS_BYTES = 200_000
 
@@ -68,7 +68,7 @@ def test_any_parameters_fit_into_a_status(params: dict[str, Any]) -> None:
     for name, value in found.items():
         assert len(name) <= 64
         assert len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode()) <= 4 * 256 + 2
-        assert not isinstance(value, int) or isinstance(value, bool) or abs(value) <= MOST_NUMBER
+        assert not isinstance(value, int) or isinstance(value, bool) or abs(value) <= MAX_NUMBER
 
 
 def test_the_parameters_that_trainers_write_are_shown_as_they_are() -> None:
@@ -82,7 +82,7 @@ def test_the_largest_progress_makes_a_small_status() -> None:
     status = with_progress(FineTuningTaskStatus(), Progress.model_validate_json(data)).wire()
     assert len(json.dumps(status)) < STATUS_BYTES
     FineTuningTaskStatus.model_validate(status)
-    assert status["progress"]["trials"] == f"{MOST_NUMBER}/{MOST_NUMBER}"
+    assert status["progress"]["trials"] == f"{MAX_NUMBER}/{MAX_NUMBER}"
     assert status["progress"]["etaSeconds"] == 0
 
 

@@ -408,7 +408,7 @@ def test_many_objects_are_listed_page_by_page_and_too_many_refused(
         workers = Workers("s", 1)
         store = AsyncStore(files, workers, _Endpoint(asyncio.Semaphore(1)), CrashPoint(None), None)  # type: ignore[arg-type]
         assert [info.key for info in await store.objects("versions/")] == [f"versions/{n}" for n in range(8)]
-        monkeypatch.setattr(store_module, "MOST_OBJECTS", 5)
+        monkeypatch.setattr(store_module, "MAX_OBJECTS", 5)
         with pytest.raises(StoreError, match="holds more than 5 objects"):
             await store.objects("versions/")
         workers.close()

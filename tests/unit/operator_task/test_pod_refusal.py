@@ -9,7 +9,7 @@ import pytest
 from bluetune_operator.adapters.job_events import JobEvents
 from bluetune_operator.adapters.kube import KubeApi
 from bluetune_operator.core.errors import ApiError
-from bluetune_operator.core.pod_refusal import MOST_SECONDS, SILENT_SECONDS, lacks_pod, next_look, refusal
+from bluetune_operator.core.pod_refusal import MAX_SECONDS, SILENT_SECONDS, lacks_pod, next_look, refusal
 
 NOW = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
 FORBIDDEN = 'Error creating: pods "t-check-{}" is forbidden: exceeded quota: small'
@@ -84,7 +84,7 @@ def test_what_is_told(pods: Any, events: Any, said: str | None) -> None:
 def test_each_look_comes_after_as_long_as_the_job_has_waited() -> None:
     later = datetime(2026, 1, 2, tzinfo=UTC)
     looks = [next_look(job("00:59"), NOW), next_look(job(), NOW), next_look(job(), later), next_look(job(None), NOW)]
-    assert looks == [SILENT_SECONDS, 60.0, MOST_SECONDS, SILENT_SECONDS]
+    assert looks == [SILENT_SECONDS, 60.0, MAX_SECONDS, SILENT_SECONDS]
 
 
 class Answers:

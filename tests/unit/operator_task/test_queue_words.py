@@ -19,11 +19,14 @@ RESERVED = {"type": "QuotaReserved", "status": "True", "reason": "QuotaReserved"
 CHECK = {"name": "capacity", "state": "Pending", "message": "waiting for nodes"}
 
 
-def job(*, suspend: bool = True, queue: str | None = "gpus", ended: bool = False) -> dict[str, Any]:
+def job(
+    *, suspend: bool = True, queue: str | None = "gpus", ended: bool = False, namespace: str = "n"
+) -> dict[str, Any]:
     labels = {"kueue.x-k8s.io/queue-name": queue} if queue else {}
+    uid = "job" if namespace == "n" else f"job of {namespace}"
     conditions = [{"type": "Complete", "status": "True"}] if ended else []
     return {
-        "metadata": {"name": "t-train", "namespace": "n", "uid": "job", "labels": labels},
+        "metadata": {"name": "t-train", "namespace": namespace, "uid": uid, "labels": labels},
         "spec": {"suspend": suspend},
         "status": {"conditions": conditions},
     }
@@ -78,8 +81,10 @@ class Server:
         self.fails: Exception | None = None
 
     async def list(self, kind: Kind, namespace: str, *, labels: dict[str, str]) -> list[dict[str, Any]]:
-        assert (kind.plural, namespace, labels) == ("workloads", "n", {"kueue.x-k8s.io/job-uid": "job"})
         self.asked.append(kind.version)
+        if namespace == "other":
+            raise ApiError(403, "Forbidden", "no")
+        assert (kind.plural, labels) == ("workloads", {"kueue.x-k8s.io/job-uid": "job"})
         if self.fails is not None:
             raise self.fails
         if kind.version != self.version:
@@ -87,8 +92,9 @@ class Server:
         return [workload(QUOTA)]
 
 
-def told(events: JobEvents, later: float) -> bool:
-    return asyncio.run(events.why_no_pod(job(), [], NOW + timedelta(seconds=later))) is not None
+def told(events: JobEvents, later: float, namespace: str = "n") -> bool:
+    waiting = job(namespace=namespace)
+    return asyncio.run(events.why_no_pod(waiting, [], NOW + timedelta(seconds=later))) is not None
 
 
 def test_a_workload_is_read_again_only_after_a_while() -> None:
@@ -114,6 +120,15 @@ def test_without_the_right_or_without_kueue_nothing_is_said_and_it_is_rarely_ask
     assert len(server.asked) == requests
     assert not told(events, NO_KUEUE_SECONDS)
     assert len(server.asked) == 2 * requests
+
+
+def test_a_namespace_whose_workloads_may_not_be_read_costs_no_other_its_answer() -> None:
+    server = Server("v1beta2")
+    events = JobEvents(cast("KubeApi", server))
+    assert not told(events, 0, "other")
+    assert told(events, 0)
+    assert not told(events, 1, "other")
+    assert len(server.asked) == 2
 
 
 @pytest.mark.parametrize("error", [ApiUnavailable("away"), ApiError(500, "InternalError", "no")])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bluetune_operator.core.resuming import FIRST_SECONDS, MOST_RESUMES, RESUMED, resumed_once_more, undone
+from bluetune_operator.core.resuming import FIRST_SECONDS, MAX_RESUMES, RESUMED, resumed_once_more, undone
 from bluetune_operator.core.task_jobs import suspension
 from bluetune_operator.core.times import stamp
 
@@ -48,7 +48,7 @@ def test_against_one_who_always_suspends_it_the_writes_have_an_end() -> None:
         elif found.left is None:
             break
         now += timedelta(seconds=found.left if found else 0)
-    assert writes == MOST_RESUMES
+    assert writes == MAX_RESUMES
     assert now - NOW == timedelta(seconds=FIRST_SECONDS * (1 + 2 + 4 + 8 + 16))
     assert "queueName" in undone(thing, now).message  # type: ignore[union-attr]
 

@@ -24,6 +24,7 @@ RECORDS: tuple[type[Record], ...] = (
     records.Plan,
     records.CheckReport,
     records.RunPrecision,
+    records.Resumed,
     records.Trial,
     records.Lineage,
     records.Progress,

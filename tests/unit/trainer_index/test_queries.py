@@ -67,7 +67,7 @@ def test_of_queries_and_events_no_more_than_the_bound_is_read_and_some_of_both(
             read[0] += 1
             yield record
 
-    monkeypatch.setattr(queries, "MOST_RECORDS", 40)
+    monkeypatch.setattr(queries, "MAX_RECORDS", 40)
     monkeypatch.setattr(queries, "stream", counted)
     some = found(store, tmp_path)
     assert 5 <= len(some) <= 20

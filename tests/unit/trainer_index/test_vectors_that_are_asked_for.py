@@ -1,13 +1,19 @@
 """Vectors that an index cannot have, or need not have, are refused with what to set."""
 
+import json
+
+import numpy as np
 import pytest
 
 from bluetune_api.index_records import IndexProgress
-from bluetune_api.index_target import Vectors, VectorType
+from bluetune_api.index_target import OpenSearch, Vectors, VectorType
 from bluetune_api.records import IndexPlan
-from bluetune_trainer.cli.indexing import require_shorter
+from bluetune_trainer.cli.indexing import require_indexable, require_shorter
 from bluetune_trainer.cli.laptop_index import progress_in_words
-from bluetune_trainer.errors import PlanInvalid
+from bluetune_trainer.errors import DataInvalid, PlanInvalid
+from bluetune_trainer.indexing import search_documents
+from bluetune_trainer.indexing.search_cluster import reason_in
+from bluetune_trainer.indexing.search_documents import bulks, field_for, lines_of
 from bluetune_trainer.indexing.tables import column_of
 
 
@@ -56,6 +62,60 @@ def test_what_pgvector_cannot_index_is_refused_with_what_it_can(dimension: int, 
     with pytest.raises(PlanInvalid) as raised:
         column_of(dimension, kind)
     assert advice in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("dimension", "similarity", "kind", "advice"),
+    [
+        (16001, "cosine", "Float32", "16000 at most; set serving.index.vectors.dimensions to 16000 or fewer"),
+        (10, "cosine", "Float16", "no type for vectors of Float16; set serving.index.vectors.type to Int8"),
+        (10, "manhattan", "Int8", "similarity is manhattan, and the engine lucene of OpenSearch has cosine, dot, eucl"),
+    ],
+)
+def test_what_opensearch_cannot_index_is_refused_before_anything_is_encoded(
+    dimension: int, similarity: str, kind: VectorType, advice: str
+) -> None:
+    target = OpenSearch(url="https://search:9200")
+    vectors = None if kind == "Float32" else Vectors(type=kind)
+    with pytest.raises(PlanInvalid) as raised:
+        require_indexable(plan(vectors).model_copy(update={"opensearch": target}), dimension, similarity)
+    assert advice in raised.value.message
+    require_indexable(plan(vectors), dimension, similarity)
+    fits = plan(Vectors(dimensions=256, type="Int8")).model_copy(update={"opensearch": target})
+    require_indexable(fits, 20000, "cosine")
+
+
+def test_documents_are_by_the_items_id_in_requests_of_a_few_megabytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = np.array([[1, -127], [0, 0], [3, 4], [5, 6]], np.float32)
+    ids = ["é", "b", "c", "d"]
+    lines = list(lines_of(ids, ["x"] * 4, vectors, field_for(2, "cosine", "Int8")))
+    assert [one.item_id for one in lines] == ids
+    documents = [json.loads(one.data.splitlines()[1]) for one in lines]
+    assert documents[:2] == [{"text_digest": "x", "vector": [1, -127]}, {"text_digest": "x"}]
+    assert json.loads(lines[0].data.splitlines()[0]) == {"index": {"_id": "é"}}
+    monkeypatch.setattr(search_documents, "BULK_BYTES", sum(len(one.data) for one in lines[:3]))
+    assert list(bulks(iter(lines))) == [lines[:3], lines[3:]]
+
+
+def test_an_id_that_is_too_long_for_opensearch_is_told() -> None:
+    long, vectors = "é" * 257, np.ones((1, 2), np.float32)
+    with pytest.raises(DataInvalid, match="has 514 bytes, and OpenSearch takes 512"):
+        list(lines_of([long], ["x"], vectors, field_for(2, "dot", "Float32")))
+    assert list(lines_of([long[1:]], ["x"], vectors, field_for(2, "dot", "Float32")))
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (None, "no reason"),
+        ("a  proxy\n's page", "a proxy 's page"),
+        ({"type": "t"}, "t"),
+        ({"reason": "outer", "caused_by": {"reason": "inner", "caused_by": {"reason": "innermost"}}}, "innermost"),
+        ({"reason": "outer", "caused_by": None}, "outer"),
+    ],
+)
+def test_an_error_of_opensearch_is_its_innermost_cause(error: object, words: str) -> None:
+    assert reason_in(error) == words
 
 
 @pytest.mark.parametrize(

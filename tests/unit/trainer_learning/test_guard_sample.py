@@ -23,8 +23,8 @@ def test_a_small_catalogue_is_taken_whole_and_a_large_one_with_what_is_needed_an
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert len(sample_of(catalogue(), [], np.arange(3), 0).texts) == 60
-    monkeypatch.setattr(sample, "MOST_DOCUMENTS", 20)
-    monkeypatch.setattr(sample, "MOST_SHOWN", 10)
+    monkeypatch.setattr(sample, "MAX_DOCUMENTS", 20)
+    monkeypatch.setattr(sample, "MAX_SHOWN", 10)
     found = sample_of(catalogue(), [59], np.arange(30), 0)
     assert len(found.texts) == 20
     assert 59 in found.documents

@@ -3,7 +3,7 @@
 import pytest
 
 from bluetune_api.records import TrialPoint
-from bluetune_trainer.training.history import MOST_POINTS, History, halved
+from bluetune_trainer.training.history import MAX_POINTS, History, halved
 
 
 def test_a_point_has_the_mean_training_loss_since_the_validation_before() -> None:
@@ -27,7 +27,7 @@ def test_many_validations_stay_bounded_in_order_and_keep_the_peak_and_the_end() 
         history.stepped(1.0)
         history.validated(number / 100, 0.9 if number == 333 else 0.5, 1.0)
     epochs = [point.epoch for point in history.points]
-    assert len(epochs) <= MOST_POINTS
+    assert len(epochs) <= MAX_POINTS
     assert epochs == sorted(epochs)
     assert (3.33, 0.9) in [(point.epoch, point.quality) for point in history.points]
     assert epochs[-1] == 10.0

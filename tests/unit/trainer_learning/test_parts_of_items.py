@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bluetune_trainer.ranking.rankers import COSINE_SIMILARITY
-from bluetune_trainer.training.parts_of_items import MOST_PARTS, ByParts, by_item, split_to_fit, widened
+from bluetune_trainer.training.parts_of_items import MAX_PARTS, ByParts, by_item, split_to_fit, widened
 
 
 @given(st.text("ab \n", max_size=400), st.integers(3, 40))
@@ -22,7 +22,7 @@ def test_parts_fit_are_as_long_as_they_can_be_and_lose_nothing_but_white_space(t
         return
     assert all(0 < len(part) <= most for part in parts)
     found = "".join("".join(part.split()) for part in parts)
-    if len(parts) < MOST_PARTS:
+    if len(parts) < MAX_PARTS:
         assert found == "".join(whole)
     assert "".join(whole).startswith(found)
     for part, following in itertools.pairwise(parts):
@@ -52,9 +52,9 @@ def test_an_item_without_end_has_a_bounded_number_of_parts_and_of_looks() -> Non
         looked.append(len(part))
         return len(part) <= 500
 
-    assert len(split_to_fit("word " * 1_000_000, fits)) == MOST_PARTS
+    assert len(split_to_fit("word " * 1_000_000, fits)) == MAX_PARTS
     assert max(looked) <= 1024
-    assert len(looked) < 30 * MOST_PARTS
+    assert len(looked) < 30 * MAX_PARTS
 
 
 VECTORS = [[[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]], [[0.8, 0.6]], [[-1.0, 0.0], [0.6, -0.8]]]

@@ -7,7 +7,7 @@ import torch
 from bluetune_trainer.training.dealing import deal
 from bluetune_trainer.training.params import TrainingSettings
 from bluetune_trainer.training.steps import (
-    FEWEST_STEPS,
+    MIN_STEPS,
     plan_steps,
     rate_factor,
     rate_of,
@@ -72,7 +72,7 @@ def test_few_sessions_are_gone_through_until_there_are_steps_enough_unless_epoch
 ) -> None:
     plan = plan_steps(sessions, TrainingSettings(**settings))  # type: ignore[arg-type]
     assert (plan.steps, plan.epochs, plan.passes) == (steps, epochs, passes)
-    assert "num_epochs" in settings or plan.steps >= FEWEST_STEPS
+    assert "num_epochs" in settings or plan.steps >= MIN_STEPS
 
 
 @pytest.mark.parametrize("accumulation", [1, 3])

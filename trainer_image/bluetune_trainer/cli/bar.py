@@ -27,7 +27,9 @@ class Bar:
 
     def __init__(self, make: Any = None) -> None:
         if make is None:
-            from tqdm.auto import tqdm as make
+            from tqdm.auto import tqdm
+
+            make = tqdm
         self._bar = make(total=100, bar_format="{bar} {desc}", file=sys.stderr)
 
     def say(self, text: str) -> None:

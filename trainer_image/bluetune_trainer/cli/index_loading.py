@@ -10,10 +10,14 @@ from bluetune_api.records import IndexPlan, Plan
 from bluetune_trainer.errors import PlanInvalid, StoreDamaged
 from bluetune_trainer.indexing.announcing import read_index
 from bluetune_trainer.indexing.loading import Loader
+from bluetune_trainer.indexing.search_cluster import Access
+from bluetune_trainer.indexing.search_loading import SearchLoader
 from bluetune_trainer.store.progress import RecordWriter
 
 DATABASE = "BLUETUNE_INDEX_DATABASE"
 """Variable with the database's address and password."""
+USERNAME, PASSWORD, AUTHORITY = "BLUETUNE_INDEX_USERNAME", "BLUETUNE_INDEX_PASSWORD", "BLUETUNE_INDEX_CA"
+"""Variables that say how to get into OpenSearch; each may be absent."""
 
 
 def run_load(store: ObjectStore, plan: Plan, *, stop: threading.Event) -> str:
@@ -25,10 +29,12 @@ def run_load(store: ObjectStore, plan: Plan, *, stop: threading.Event) -> str:
     """
     index = plan.index
     assert index is not None  # noqa: S101 - the plan was judged when it was read
-    if index.pgvector is None:
-        raise PlanInvalid("the plan has no index.pgvector, which a plan of kind Load needs")
+    if index.pgvector is None and index.opensearch is None:
+        raise PlanInvalid(
+            "the plan has neither index.pgvector nor index.opensearch, one of which a plan of kind Load needs"
+        )
     address = os.environ.get(DATABASE)
-    if not address:
+    if index.pgvector is not None and not address:
         raise PlanInvalid(f"{DATABASE} is not set; it must hold the database's address, postgresql://…")
     manifest = read_index(store, index.version)
     if manifest is None or manifest.digest != index.digest:
@@ -41,6 +47,11 @@ def run_load(store: ObjectStore, plan: Plan, *, stop: threading.Event) -> str:
     writer = RecordWriter[IndexProgress](store, store_layout.index_shard_progress(index.version, index.run, 0))
     writer.start()
     try:
+        if index.opensearch is not None:
+            access = Access(*(os.environ.get(name) or None for name in (USERNAME, PASSWORD, AUTHORITY)))
+            searched = SearchLoader(store, manifest, index.opensearch, index.vectors, report=writer.report, stop=stop)
+            return searched.load(access)
+        assert index.pgvector is not None and address  # noqa: S101, PT018 - looked at above
         return Loader(store, manifest, index.pgvector, index.vectors, report=writer.report, stop=stop).load(address)
     finally:
         writer.close()

@@ -25,7 +25,8 @@ from bluetune_trainer.indexing.announcing import (
 )
 from bluetune_trainer.indexing.queries import clicked_queries
 from bluetune_trainer.indexing.reading import STOPPED, spool_items, spool_vectors
-from bluetune_trainer.indexing.short_parts import LEAST_QUERIES, QUERIES, shorten
+from bluetune_trainer.indexing.search_documents import field_for
+from bluetune_trainer.indexing.short_parts import MIN_QUERIES, QUERIES, shorten
 from bluetune_trainer.indexing.spool import Buckets, ItemSpool, VectorSpool
 from bluetune_trainer.plugin.blame import blaming
 from bluetune_trainer.plugin.resolve import Resolved, resolve
@@ -66,6 +67,7 @@ class Indexer:
         _require_whole_items(self._resolved)
         self._manifest, _ = read_manifest(store, plan.index.version, digest=plan.index.digest)
         require_shorter(plan.index, self._manifest.dimension)
+        require_indexable(plan.index, self._manifest.dimension, self._manifest.similarity)
         self._catalogue = pinned(store, plan.index, plan.method)
         self._opened: Opened | None = None
 
@@ -133,7 +135,7 @@ class Indexer:
                 workdir=Path(folder),
                 stop=self._stop,
             )
-            if len(found) < LEAST_QUERIES:
+            if len(found) < MIN_QUERIES:
                 return None
             return opened.model.encode(found, "query", bf16=opened.bf16, files=Reader(self._store, self._stop))
 
@@ -267,6 +269,14 @@ def _require_whole_items(resolved: Resolved) -> None:
             "serving.index makes one vector an item, and settings.longItems: Split ranks items by their parts; use"
             " longItems: Truncate, or make the index by a Job of your own (serving.reindex)"
         )
+
+
+def require_indexable(index: IndexPlan, dimension: int, similarity: str) -> None:
+    """Raises PlanInvalid for vectors that the target, where the plan names one, cannot index."""
+    if index.opensearch is None:
+        return
+    short = index.vectors
+    field_for((short and short.dimensions) or dimension, similarity, short.type if short else "Float32")
 
 
 def require_shorter(index: IndexPlan, dimension: int) -> None:

@@ -111,7 +111,7 @@ class _Batch(NamedTuple):
 
     chosen: BatchSelection
     uid: str
-    """Of the run."""
+    """Uid of the run."""
     method: MethodPlan
     prepared: Resolved
     checked: CheckReport
@@ -144,7 +144,7 @@ def _said(chosen: BatchSelection, checked: CheckReport) -> list[str]:
 
 
 def _too_few(manifests: Manifests, chosen: BatchSelection, checked: CheckReport) -> str:
-    """That the task asks for more sessions; empty if it does not."""
+    """A sentence if the task asks for more sessions; else empty."""
     fewest = manifests.task.spec.min_sessions
     if fewest is None or checked.informative_sessions >= fewest:
         return ""
@@ -155,7 +155,7 @@ def _too_few(manifests: Manifests, chosen: BatchSelection, checked: CheckReport)
 
 
 def _missing_gpus(manifests: Manifests) -> str:
-    """That the method asks for GPUs, which this machine does not have."""
+    """A sentence if the method asks for GPUs and this machine has none; else empty."""
     from bluetune_trainer.training.machine import why_no_gpu
 
     template = manifests.method.spec.pod_template

@@ -39,8 +39,9 @@ def parser() -> argparse.ArgumentParser:
     load = commands.add_parser(
         "load",
         help="load a version's index into a database",
-        description="Load a version's index into the table of pgvector that the plan names; the database's address is"
-        " in BLUETUNE_INDEX_DATABASE.",
+        description="Load a version's index into the table of pgvector, or the index of OpenSearch, that the plan"
+        " names. The database's address is in BLUETUNE_INDEX_DATABASE; OpenSearch's user, password and certificate"
+        " authority are in BLUETUNE_INDEX_USERNAME, BLUETUNE_INDEX_PASSWORD and BLUETUNE_INDEX_CA.",
     )
     load.add_argument("--plan", type=Path, required=True, metavar="FILE", help="the plan, a JSON file")
     run = commands.add_parser(

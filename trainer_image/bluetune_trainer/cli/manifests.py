@@ -25,8 +25,8 @@ KINDS: dict[str, type[Resource]] = {
     "FineTuningTask": FineTuningTask,
 }
 N = TypeVar("N", bound=Resource)
-MOST_CHARACTERS, RANDOM_CHARACTERS = 63, 5
-"""Of a name, and of what the API server puts behind a `generateName`."""
+MAX_CHARACTERS, RANDOM_CHARACTERS = 63, 5
+"""Maximum length of a name, and length of what the API server puts behind a `generateName`."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _named(document: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(metadata, dict) or metadata.get("name") or not isinstance(metadata.get("generateName"), str):
         return document
     digest = hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()
-    name = metadata["generateName"][: MOST_CHARACTERS - RANDOM_CHARACTERS] + digest[:RANDOM_CHARACTERS]
+    name = metadata["generateName"][: MAX_CHARACTERS - RANDOM_CHARACTERS] + digest[:RANDOM_CHARACTERS]
     return {**document, "metadata": {**metadata, "name": name}}
 
 

@@ -21,7 +21,7 @@ from bluetune_api.gate_verdict import GateVerdict
 from bluetune_api.method import FineTuningMethod
 from bluetune_api.model import PLUGIN_BASE, EmbeddingModel
 from bluetune_api.objectstore import LocalStore, ObjectNotFound, ObjectStore
-from bluetune_api.records import GateReport, Result, Trial
+from bluetune_api.records import GateReport, Manifest, Result, Trial
 from bluetune_api.resource import Resource
 from bluetune_api.store_location import StoreLocation
 from bluetune_api.task import FineTuningTask
@@ -41,7 +41,7 @@ BATCH = "sessions"
 HUB = "sentence-transformers"
 """Who a model without a name of its own belongs to, as sentence-transformers has it."""
 HEIGHT = 720
-"""Of the report in a notebook, in pixels; it scrolls."""
+"""Height of the report in a notebook, in pixels; it scrolls."""
 
 
 @dataclass(frozen=True)
@@ -148,20 +148,36 @@ def _taken(store: LocalStore, root: Path, result: Result, manifests: Manifests, 
 
 
 def _require_room(target: Path) -> None:
-    """Raises PlanInvalid for a place that has something else than an earlier run's model."""
-    if not target.exists() or (target / store_layout.MANIFEST).is_file():
+    """Raises PlanInvalid for a place that has something else than an earlier run's model: that would be removed."""
+    if not target.exists() or _is_model(target):
         return
     if target.is_dir() and not any(target.iterdir()):
         return
-    raise PlanInvalid(f"out: {target} exists and is no model that fine_tune wrote; name a new folder")
+    raise PlanInvalid(f"out: {target} has something else than a model that fine_tune wrote; name a new folder")
+
+
+def _is_model(folder: Path) -> bool:
+    """Whether a folder has a published model's manifest, and no file that the manifest does not name."""
+    try:
+        manifest = Manifest.model_validate_json((folder / store_layout.MANIFEST).read_bytes())
+    except (OSError, ValidationError):
+        return False
+    named = {store_layout.MANIFEST, *(file.path for file in manifest.files)}
+    return all(path.relative_to(folder).as_posix() in named for path in folder.rglob("*") if not path.is_dir())
 
 
 def _replace(folder: Path, target: Path) -> None:
-    """Move a folder to its place; an earlier model there goes only when the new one is beside it."""
+    """Move a folder to its place; an earlier model there goes only when the new one is in its place."""
+    if not target.exists():
+        folder.rename(target)
+        return
     old = folder.with_name("before")
-    if target.exists():
-        target.rename(old)
-    folder.rename(target)
+    target.rename(old)
+    try:
+        folder.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -12,8 +12,8 @@ from bluetune_trainer.training.model import Model
 DECIMALS = 6
 MIN_COSINE = 0.9999
 """The same weights on the same machine differ in rounding only."""
-MOST_STRETCH = 0.01
-"""By which a vector's length may differ, likewise: a lost or added normalisation differs by more."""
+MAX_STRETCH = 0.01
+"""Maximum difference of a vector's length, likewise: a lost or added normalisation differs by more."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Reference:
     """What a model must encode again when it is back from the store."""
 
     probe: Probe
-    """Of queries, for the manifest."""
+    """Probe of queries, for the manifest."""
     items: NDArray[np.float32]
     """Vectors of the item tower's own probe."""
 
@@ -46,7 +46,7 @@ def compare(model: Model, reference: Reference) -> None:
     )
     least = min(_least_cosine(found, expected) for found, expected in pairs)
     stretch = max(_most_stretch(found, expected) for found, expected in pairs)
-    if not (least >= MIN_COSINE and stretch <= MOST_STRETCH):
+    if not (least >= MIN_COSINE and stretch <= MAX_STRETCH):
         raise StoreDamaged(
             f"the stored model encodes the probe differently from the trained one (cosine {least:.4f}, lengths of"
             f" vectors differ by {stretch:.2%}), so it is not published",

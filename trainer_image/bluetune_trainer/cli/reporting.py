@@ -32,7 +32,7 @@ class Finished:
 
     plan: Plan
     method: MethodPlan
-    """As the plugin made it."""
+    """The method as the plugin made it."""
     parts: Parts
     check: CheckReport
     catalogue: Catalogue

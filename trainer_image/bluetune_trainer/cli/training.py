@@ -43,6 +43,7 @@ from bluetune_trainer.report.content import Stage
 from bluetune_trainer.search.contract import Candidate, CrossFit, SearchOutcome
 from bluetune_trainer.store import progress as run_progress
 from bluetune_trainer.store import runs
+from bluetune_trainer.store.resuming import take_over
 from bluetune_trainer.store.versions import Published, download_version, lineage, publish
 from bluetune_trainer.training.launch import check_devices
 from bluetune_trainer.training.machine import Machine, find_machine
@@ -77,6 +78,8 @@ def run_train(store: ObjectStore, plan: Plan, *, stop: threading.Event, report: 
     machine = find_machine(gpus)
     runs.keep_plan(store, plan)
     resolved = prepare(plan)
+    if plan.resume_from is not None:
+        take_over(store, plan, checked_batch(store, plan, resolved, stop=stop))
     precision = _precision(store, plan, resolved, machine)
     log.info(
         "training", extra={"device": machine.name, "on": machine.in_words(), "precision": precision, "gpusAsked": gpus}

@@ -31,7 +31,7 @@ class SessionEventWithImportance(BaseModel, ABC):
     @classmethod
     @abstractmethod
     def from_model(cls, event: SessionEvent) -> "SessionEventWithImportance":
-        """Of an event, as it was logged."""
+        """From an event as it was logged."""
 
 
 class DummySessionEventWithImportance(SessionEventWithImportance):
@@ -46,7 +46,7 @@ class DummySessionEventWithImportance(SessionEventWithImportance):
 
     @classmethod
     def from_model(cls, event: SessionEvent) -> "DummySessionEventWithImportance":
-        """Of an event, as it was logged."""
+        """From an event as it was logged."""
         given = (event.meta or {}).get("importance")
         importance = COUNTED.gain(event.event_type) if given is None else given
         return cls.model_validate({"object_id": event.object_id, "importance": importance})

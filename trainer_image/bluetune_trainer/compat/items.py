@@ -36,7 +36,7 @@ class DownloadedItem(BaseModel):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     id: str
-    """As in its meta."""
+    """Id as in the item's meta."""
     data: Any
     """A text, or a mapping of fields."""
     meta: Any

@@ -46,7 +46,7 @@ class RankingData:
 
     @cached_property
     def items(self) -> Mapping[str, dict[str, list[str]]]:
-        """By side: id → the item's texts, its variants where the manager makes some, each cut into parts."""
+        """For each side, id → the item's texts, its variants where the manager makes some, each cut into parts."""
         metas: dict[str, Any] = {}
         for session in self.sessions:
             converted = self.converter.convert(session)

@@ -36,7 +36,7 @@ class FineTuningSettings(BaseModel):
     gamma: float | None = Field(default=0.9, gt=0, le=1)
     """Factor on the learning rate."""
     num_epochs: int | None = Field(default=10, ge=1)
-    """Most epochs of a trial."""
+    """Maximum epochs of a trial."""
     batch_size: int | None = Field(default=1, ge=1)
     """Sessions in a batch."""
     test_each_n_inputs: float | int | None = -1

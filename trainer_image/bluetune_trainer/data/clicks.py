@@ -13,7 +13,7 @@ LARGEST_OF_UNIT = ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6), (1e20, 1e9))
 """Numbers below the first bound are seconds, then milli-, micro- and nanoseconds: each unit's reach from 1973 to 5138
 overlaps no other's."""
 LATEST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
-MOST_RANK = 100_000
+MAX_RANK = 100_000
 """A larger rank is a score or an id."""
 CLIENTS = ("user_id", "client_id")
 """Fields that say who searched; the first one that is there counts."""
@@ -194,7 +194,7 @@ def whole(value: object) -> int | None:
     """A place as a whole number, also where a nullable column made a float of it; None if it says no place."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return value if type(value) is int and 0 <= value <= MOST_RANK else None
+    return value if type(value) is int and 0 <= value <= MAX_RANK else None
 
 
 def _blame_results(results: list[Any]) -> NoReturn:

@@ -9,7 +9,7 @@ from bluetune_trainer.data.rows import Rows
 from bluetune_trainer.data.splits import normalised
 from bluetune_trainer.data.tally import SessionTally
 
-MOST_PLACES = 50
+MAX_PLACES = 50
 """Places from the first whose clicks are counted each."""
 
 
@@ -32,7 +32,7 @@ def count(rows: Rows, tally: SessionTally) -> None:
     tally.one_result = int(((clicks > 0) & (rows.lengths == 1)).sum())
     tally.choices, tally.chosen = int(rows.lengths[choice].sum()), int(clicks[choice].sum())
     places = rows.ranks[clicked]
-    tally.clicks_by_place = np.bincount(places[places < MOST_PLACES]).tolist()
+    tally.clicks_by_place = np.bincount(places[places < MAX_PLACES]).tolist()
     if sessions:
         tally.first, tally.last = float(rows.created.min()), float(rows.created.max())
     asked: Counter[str] = Counter()

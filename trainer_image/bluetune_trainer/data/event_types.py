@@ -24,7 +24,7 @@ IMPORTANCE = object()
 LEFT_SOON = object()
 """Key of an event after which the user stayed for too short a time; no log can hold such a key."""
 
-MOST_REMEMBERED = 1000
+MAX_REMEMBERED = 1000
 """Names whose gain is looked up once."""
 
 
@@ -65,6 +65,6 @@ class EventTypes:
         gain = self._as_logged.get(name)
         if gain is None:
             gain = self._gains.get(plain(name), 0.0)
-            if len(self._as_logged) < MOST_REMEMBERED:
+            if len(self._as_logged) < MAX_REMEMBERED:
                 self._as_logged[name] = gain
         return gain

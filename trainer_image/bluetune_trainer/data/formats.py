@@ -28,7 +28,7 @@ GZIP, ZSTD, PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
 """First bytes of such a file."""
 BY_CONTENT = (".log",)
 """Ends of names that say nothing either: Vector writes them, whatever it writes."""
-MOST_LAYERS = 3
+MAX_LAYERS = 3
 """Compressions around each other: a `.gz` that was stored with a Content-Encoding has two."""
 HEAD_BYTES = 64 << 10
 """Bytes that are looked at to find out what a file holds."""
@@ -79,7 +79,7 @@ def head(path: Path) -> bytes:
 def unpacked(raw: BinaryIO) -> BinaryIO:
     """A file without its compression, whatever its name says of it."""
     file: BinaryIO = raw
-    for _ in range(MOST_LAYERS):
+    for _ in range(MAX_LAYERS):
         start = file.peek(len(ZSTD)) if isinstance(file, io.BufferedReader) else b""
         if start.startswith(GZIP):
             file = io.BufferedReader(gzip.GzipFile(fileobj=file, mode="rb"), 1 << 18)

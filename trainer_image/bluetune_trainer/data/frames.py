@@ -46,7 +46,7 @@ def _write(table: object, path: Path, field: str) -> None:
     """Batch by batch, so that a table is never in memory a second time where it is Arrow's already."""
     try:
         with (
-            pyarrow.RecordBatchReader.from_stream(table) as batches,
+            pyarrow.RecordBatchReader.from_stream(_writable(table)) as batches,
             pyarrow.parquet.ParquetWriter(path, batches.schema) as file,
         ):
             for batch in batches:

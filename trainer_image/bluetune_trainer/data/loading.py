@@ -32,7 +32,7 @@ from bluetune_trainer.plugin.method import FineTuningMethod, overridden
 log = logging.getLogger(__name__)
 
 CLOCKS_SECONDS = 60.0
-"""By which the clocks of two machines may differ: a batch that one has chosen as settled is settled for the other."""
+"""Maximum difference of the clocks of two machines: a batch that one has chosen as settled is settled for the other."""
 
 
 def check(

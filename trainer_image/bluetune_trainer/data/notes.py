@@ -7,7 +7,7 @@ from bluetune_api.records import EventCount
 from bluetune_trainer.data.event_types import EventTypes
 from bluetune_trainer.data.tally import CatalogueTally, EventTally, SessionTally
 
-MOST_COUNTS = 50
+MAX_COUNTS = 50
 """Types of events that check.json lists."""
 NAMED = 5
 """Types of events that a sentence names."""
@@ -91,7 +91,7 @@ def event_counts(events: EventTally, types: EventTypes) -> list[EventCount]:
     """Events by type, the most frequent first."""
     return [
         EventCount(type=_printable(name), events=count, gain=types.gain(name))
-        for name, count in events.types.most_common(MOST_COUNTS)
+        for name, count in events.types.most_common(MAX_COUNTS)
     ]
 
 

@@ -12,7 +12,7 @@ from bluetune_trainer.data.types import Catalogue, Sessions
 from bluetune_trainer.evidence.observations import Log
 
 Ints = NDArray[np.int64]
-MOST_QUERIES = 2000
+MAX_QUERIES = 2000
 """Queries that are compared; of more, some are drawn: an interval of 2,000 sees a gain of 0.01."""
 
 
@@ -30,7 +30,7 @@ class Pool:
     """Sessions in the log."""
 
 
-def pool_of(sessions: Sessions, catalogue: Catalogue, seed: int, most: int = MOST_QUERIES) -> Pool:
+def pool_of(sessions: Sessions, catalogue: Catalogue, seed: int, most: int = MAX_QUERIES) -> Pool:
     """The sessions that show something that was not clicked, if any of them says something.
 
     One without a click counts, too: what it shows is not liked. Without them a ranker would be judged by those of its

@@ -171,7 +171,7 @@ class _Builder:
 
 
 def _hash(session: Session) -> int:
-    """Of what makes two lines the same search. Raises UnicodeEncodeError if an id or the query is no text."""
+    """Hash of what makes two lines the same search. Raises UnicodeEncodeError if an id or the query is no text."""
     places = "" if session.ranks is None else ",".join(map(str, session.ranks))
     parts = "\0".join((session.search, session.query, places, *session.results))
     return _number(parts)

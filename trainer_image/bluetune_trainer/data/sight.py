@@ -9,7 +9,7 @@ from bluetune_trainer.data.types import Sessions, Split
 from bluetune_trainer.evidence.power import QUERY_NOISE, queries_for, smallest_gain
 
 USUAL_GAIN = 0.05
-"""In NDCG@10. A gate that sees no smaller gain leaves most trainings undecided."""
+"""Usual gain in NDCG@10. A gate that cannot see this gain leaves most trainings undecided."""
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,12 @@ class Sight:
     """What the gate can see."""
 
     smallest_gain: float | None = None
-    """In NDCG@10; None where clicks do not decide, or no interval is asked for."""
+    """Minimum gain that the gate can see, in NDCG@10; None where clicks do not decide or no interval is asked for."""
     notes: list[str] = field(default_factory=list)
 
 
 def sight_of(split: Split, gate: Gate) -> Sight:
-    """By the different queries that the gate compares on: those held out, or those of the folds."""
+    """What the gate can see with the queries that it compares on: those held out, or those of the folds."""
     every = sum(informative_queries(part) for part in (split.train, split.validation, split.gate))
     if gate.judgments is not None or not gate.confidence or not every:
         return Sight()

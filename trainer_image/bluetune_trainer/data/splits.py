@@ -12,7 +12,7 @@ from bluetune_trainer.errors import PluginFailed
 
 VALIDATION_SHARE = 0.1
 HELD_OUT_SHARE = 0.2
-"""For the gate, where that is enough of different queries."""
+"""Share of the queries that is held out for the gate, if those are enough."""
 ENOUGH_HELD_OUT = 100
 """Different queries that a hold-out must have: with fewer, trainings that leave out a fold each judge all queries."""
 

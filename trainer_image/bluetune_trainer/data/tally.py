@@ -9,7 +9,7 @@ from bluetune_api.records import Offence
 FIRST = 10
 """How many offences and unknown ids are kept."""
 PROBLEM_CHARACTERS = 300
-MOST_TYPES = 1000
+MAX_TYPES = 1000
 """Different types of events that are told apart; whoever logs more writes something else into the field."""
 TYPE_CHARACTERS = 64
 
@@ -71,18 +71,18 @@ class EventTally:
     """Events as they were logged, those of repeated sessions included."""
 
     types: Counter[str] = field(default_factory=Counter)
-    """By type."""
+    """Events by type."""
     without_object: int = 0
-    """Of a type that counts, without an object."""
+    """Events of a type that counts, without an object."""
     with_dwell: int = 0
-    """Of a type that counts, that say how long the user stayed; looked at only where that matters."""
+    """Events of a type that counts that say how long the user stayed; counted only where that matters."""
     left_soon: int = 0
-    """Of these, after which the user stayed for less than clickstream.minDwell."""
+    """Events after which the user stayed for less than clickstream.minDwell."""
 
     def count(self, name: str, events: int = 1) -> None:
         """Count events of a type."""
         name = name[:TYPE_CHARACTERS]
-        if name in self.types or len(self.types) < MOST_TYPES:
+        if name in self.types or len(self.types) < MAX_TYPES:
             self.types[name] += events
         else:
             self.types["(other)"] += events
@@ -111,9 +111,9 @@ class SessionTally(Lines):
     with_clicks: int = 0
     """Sessions with a click on a shown result."""
     usable: int = 0
-    """Of these, with a click on a result that the catalogue knows: what can be learned from."""
+    """Sessions with a click on a result that the catalogue knows: what can be learned from."""
     informative: int = 0
-    """Of these, with a known result that was not clicked: what can be measured."""
+    """Usable sessions with a known result that was not clicked: what can be measured."""
     all_clicked: int = 0
     """Sessions of several results that were all clicked."""
     one_result: int = 0
@@ -123,7 +123,7 @@ class SessionTally(Lines):
     choices: int = 0
     """Results of sessions with a click and more than one result."""
     chosen: int = 0
-    """Of these, clicked."""
+    """Results that were clicked."""
     results: int = 0
     known: int = 0
     """Results that the catalogue knows."""

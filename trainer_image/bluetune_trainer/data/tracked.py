@@ -35,7 +35,7 @@ Track = Callable[[Mapping[str, Any]], Tracked]
 
 
 def with_ids(items: Iterable[tuple[str | None, int | None]]) -> list[Item]:
-    """Those that have an id."""
+    """The items that have an id."""
     return [(item, place) for item, place in items if item is not None]
 
 

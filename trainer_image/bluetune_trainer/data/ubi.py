@@ -27,9 +27,9 @@ HITS = ("query_response_hit_ids", "query_response_object_ids")
 IMPRESSION = 0
 """Number of the type `impression`; the types that count have the numbers from 1."""
 NO_ORDINAL = 2**31 - 1
-FEWEST_COMPARED = 5
+MIN_COMPARED = 5
 """Searches with hits and events that show whether the two speak of the same ids."""
-MOST_BY_CHANCE = 0.1
+MAX_BY_CHANCE = 0.1
 """Share of them in which an internal number may equal an item's id by chance."""
 
 
@@ -275,8 +275,8 @@ class _Log:
         hits = {ids[one] for found in self._hits.values() for one in found}
         if not all(map(str.isdecimal, hits)):
             return False
-        if compared >= FEWEST_COMPARED:
-            return same / compared < MOST_BY_CHANCE
+        if compared >= MIN_COMPARED:
+            return same / compared < MAX_BY_CHANCE
         return not any(one in known for one in hits)
 
 

@@ -16,7 +16,7 @@ EDGES = np.array([1, 3, 6, 10, 20, 50, 100])
 LEAST = 1e-3
 FEW_CLICKLESS = 0.01
 """With a smaller share of sessions without a click, they were dropped from the log."""
-MOST_MISSING = 9.0
+MAX_MISSING = 9.0
 """Sessions without a click that a session may stand for besides itself."""
 
 
@@ -67,7 +67,7 @@ def examination(compared: Compared, places: int = DEPTH) -> Examined:
         unclicked = np.maximum(1 - both, LEAST)
         if dropped:
             nothing = np.exp(_sums(log.session, np.log(unclicked), sessions))
-            missing = np.minimum(nothing / np.maximum(1 - nothing, LEAST), MOST_MISSING)[log.session]
+            missing = np.minimum(nothing / np.maximum(1 - nothing, LEAST), MAX_MISSING)[log.session]
         seen_anyway = (looked[place] - both) / unclicked
         liked_anyway = (relevant[cell] - both) / unclicked
         saw = np.where(clicked, 1.0, seen_anyway) + missing * seen_anyway

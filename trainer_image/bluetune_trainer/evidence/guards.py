@@ -10,13 +10,13 @@ from scipy.stats import t
 from bluetune_api.records import GateGuard
 from bluetune_trainer.evidence.observations import DEPTH, Floats, Ints, Scores
 
-FEWEST_DOCUMENTS = 100
+MIN_DOCUMENTS = 100
 """Below that a page of ten is a large part of all, and two rankers agree by chance."""
-FEWEST_UNSHOWN = 30
+MIN_UNSHOWN = 30
 LARGEST_LOSS = 0.01
-"""Of a slice, in the gate's metric."""
+"""Maximum loss of a slice, in the gate's metric."""
 KEPT_WITHOUT_IDS = 3
-"""Of the live version's results for a guarded query that names none."""
+"""How many of the live version's results count for a guarded query that names none."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ def best_of(scores: Scores) -> Ints:
 def agreement(live: Ints, candidate: Ints, documents: int, least: float) -> GateGuard:
     """Two rankers of a catalogue have results in common. Both [Q, 10], of the same `documents` texts."""
     name = "agreement"
-    if documents < FEWEST_DOCUMENTS:
-        why = f"not measured: {documents} different texts, and at least {FEWEST_DOCUMENTS} are needed"
+    if documents < MIN_DOCUMENTS:
+        why = f"not measured: {documents} different texts, and at least {MIN_DOCUMENTS} are needed"
         return GateGuard(kind="Agreement", name=name, limit=least, detail=why)
     common = (live[:, :, None] == candidate[:, None, :]).any(2)
     share = float(common.sum() / common.size)
@@ -79,8 +79,8 @@ def forgetting(before: Floats, after: Floats, documents: int, most: float, confi
     It fails when the one-sided interval of the paired drop lies above `most`.
     """
     n, name = len(before), "forgetting"
-    if n < FEWEST_UNSHOWN:
-        why = f"not measured: {n} documents have a phrase and were shown to nobody; {FEWEST_UNSHOWN} are needed"
+    if n < MIN_UNSHOWN:
+        why = f"not measured: {n} documents have a phrase and were shown to nobody; {MIN_UNSHOWN} are needed"
         return GateGuard(kind="Forgetting", name=name, limit=most, detail=why)
     drop = before - after
     low = float(drop.mean() - t.ppf(confidence, n - 1) * drop.std(ddof=1) / np.sqrt(n))

@@ -79,7 +79,8 @@ DISCOUNTS: Mapping[str, Discount] = {
     "mrr@10": _scaled(lambda rank: 1 / (rank + 1.0)),
     "recall@10": _scaled(np.ones_like),
 }
-"""By the metric that is asked for. What they weigh is 1 for ten results that all would be clicked when looked at."""
+"""The weights by the metric that is asked for. What they weigh is 1 for ten results that all would be clicked when
+looked at."""
 
 
 def _local(ranks: Ranks) -> Floats:

@@ -48,11 +48,11 @@ class Compared:
 
     log: Log
     shown: Ranks
-    """Of the log's N results."""
+    """Ranks of the log's N results."""
     top_query: Ints
     """M positions of queries: one for each document that one of the two versions has among its ten best."""
     top: Ranks
-    """Of these M documents."""
+    """Ranks of these M documents."""
     live_best: Ints
     """[Q, at most 10] positions in the pool of the live version's best documents, best first."""
     candidate_best: Ints

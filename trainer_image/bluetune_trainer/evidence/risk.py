@@ -6,7 +6,7 @@ most of it goes to the first try, and what later ones may take sums up to the re
 """
 
 FIRST_SHARE = 0.7
-"""Of the risk, for the first try; try n > 1 gets the rest divided by n (n - 1)."""
+"""Share of the risk for the first try; try n > 1 gets the rest divided by n (n - 1)."""
 
 
 def risk_of(attempt: int, risk: float) -> float:

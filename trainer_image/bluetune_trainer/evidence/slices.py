@@ -21,7 +21,7 @@ _TOGETHER = {"CJK": "Han and kana", "HIRAGANA": "Han and kana", "KATAKANA": "Han
 
 
 def slices_of(queries: Sequence[str], asked: Ints) -> Mapping[str, Chosen]:
-    """By name, which of the Q queries belong to a slice. Slices overlap.
+    """Which of the Q queries belong to each slice, by the slice's name. Slices overlap.
 
     `asked`: Q numbers of sessions that asked each. Slices of fewer than ten queries, and of all of them, are left out.
     """

@@ -28,7 +28,7 @@ from bluetune_trainer.store.runs import create, encode, read
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-"""Of the parts: another number makes another index of the same catalogue."""
+"""Format of the parts: another number makes another index of the same catalogue."""
 _OURS = re.compile(r"[0-9a-f]{12}/(part-\d{5}-of-\d{5}-[0-9a-f]{12}\.parquet|_shard-\d{5}\.json|_short\.json)")
 _RECORD = re.compile(r"_shard-\d{5}\.json")
 _RECORDS = re.compile(r"_(runs|progress)/")
@@ -41,7 +41,7 @@ class Short(Record):
     """
 
     dimension: Annotated[int, Field(ge=1)]
-    """Of the vectors."""
+    """Dimension of the vectors."""
     shards: list[IndexShard]
     """The parts, by number."""
     vectors: ShorterVectors

@@ -13,7 +13,8 @@ from psycopg import sql
 
 from bluetune_api.index_target import Pgvector
 from bluetune_trainer.errors import DatabaseFailed, PlanInvalid, Stopped, raise_if
-from bluetune_trainer.indexing.tables import Content, content_of, qualified
+from bluetune_trainer.indexing.content import Content, content_of
+from bluetune_trainer.indexing.tables import qualified
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ LOCK_SECONDS = 60.0
 """How long another load of the same table is waited for."""
 LOOK_SECONDS = 0.5
 """Between two looks whether a statement is to be cancelled."""
-LEAST_PGVECTOR = (0, 7)
+MIN_PGVECTOR = (0, 7)
 """The first that has an operator class for every similarity."""
 STOPPED = "stopped on request; the shards that are loaded are kept, the next run loads the others"
 
@@ -100,8 +101,8 @@ def _prepare(connection: Connection, target: Pgvector) -> None:
         found = _extension(connection)
     assert found is not None  # noqa: S101 - it was created
     version, schema = found
-    if tuple(int(part) for part in version.split(".")[:2]) < LEAST_PGVECTOR:
-        least = ".".join(map(str, LEAST_PGVECTOR))
+    if tuple(int(part) for part in version.split(".")[:2]) < MIN_PGVECTOR:
+        least = ".".join(map(str, MIN_PGVECTOR))
         raise DatabaseFailed(f"the database has pgvector {version}; {least} or later is needed")
     connection.execute(sql.SQL("SET search_path TO pg_catalog, {}").format(sql.Identifier(schema)))
     if connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [target.db_schema]).fetchone() is None:

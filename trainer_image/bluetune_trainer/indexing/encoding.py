@@ -33,7 +33,7 @@ class Encoded:
 
     rows: int
     encoded: int
-    """Of these, encoded anew."""
+    """Items that were encoded anew."""
 
 
 class Speed:

@@ -21,6 +21,7 @@ from bluetune_api.index_records import IndexManifest, IndexProgress, IndexShard
 from bluetune_api.index_target import Pgvector, Vectors
 from bluetune_api.objectstore import ObjectStore
 from bluetune_trainer.errors import DatabaseFailed, PlanInvalid, raise_if
+from bluetune_trainer.indexing.content import Content
 from bluetune_trainer.indexing.database import (
     STOPPED,
     Connection,
@@ -37,7 +38,6 @@ from bluetune_trainer.indexing.tables import (
     LOADING,
     OPERATORS,
     TRAILER,
-    Content,
     binary_rows,
     column_of,
     qualified,

@@ -25,8 +25,9 @@ from bluetune_trainer.plugin.method import FineTuningMethod, overridden
 log = logging.getLogger(__name__)
 
 
-MOST_RECORDS = 1_000_000
-"""Of a batch that are read. UBI and tables of events give no session before all that is read has been read."""
+MAX_RECORDS = 1_000_000
+"""Maximum number of records of a batch that are read. UBI and tables of events give no session before all that is
+read has been read."""
 
 
 def clicked_queries(
@@ -41,7 +42,7 @@ def clicked_queries(
 ) -> list[str]:
     """The first different queries of a batch with a click that counts; none if the batch is gone.
 
-    No more than about MOST_RECORDS records are read, of each object from its beginning, by its share of the batch's
+    No more than about MAX_RECORDS records are read, of each object from its beginning, by its share of the batch's
     bytes: so queries and events of UBI both come. Where an object changed meanwhile, what lies before it is all
     that is read.
 
@@ -73,7 +74,7 @@ def _first(
     """The first records of each object, up to one that is not what was listed."""
     total = sum(one.size for one in objects)
     for one in objects:
-        share = math.ceil(MOST_RECORDS * one.size / max(total, 1))
+        share = math.ceil(MAX_RECORDS * one.size / max(total, 1))
         with closing(stream(store, [one], tally, workdir=workdir, stop=stop)) as records:
             try:
                 for record in islice(records, share):

@@ -20,7 +20,7 @@ from bluetune_trainer.indexing.parts import PartWriter, fetch_part, rows_of
 from bluetune_trainer.indexing.shortening import Comparison, Shortening, scale_of
 from bluetune_trainer.store.progress import now
 
-QUERIES, LEAST_QUERIES = 200, 20
+QUERIES, MIN_QUERIES = 200, 20
 """Searches that are compared; with fewer clicked queries, items are searched for."""
 
 Report = Callable[[IndexProgress], None]

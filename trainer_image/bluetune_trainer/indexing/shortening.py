@@ -16,7 +16,7 @@ from bluetune_trainer.errors import DataInvalid
 
 NEAREST = 10
 """How many of the nearest items are compared."""
-MOST_INT8 = 127
+MAX_INT8 = 127
 TIE = 1e-6
 """Relative difference below which two items are equally near."""
 
@@ -49,7 +49,7 @@ class Shortening:
         short = self.cut(vectors)
         if self.type == "Int8":
             assert self.scale is not None  # noqa: S101 - `scale_of` gave it
-            whole = np.clip(np.rint(short / np.float32(self.scale)), -MOST_INT8, MOST_INT8)
+            whole = np.clip(np.rint(short / np.float32(self.scale)), -MAX_INT8, MAX_INT8)
             return np.asarray(whole, np.int8)
         if self.type == "Float16":
             with np.errstate(over="ignore"):
@@ -66,7 +66,7 @@ class Shortening:
 
 def scale_of(largest: float) -> float:
     """The scale of an index whose numbers are at most so large, without regard to sign."""
-    return largest / MOST_INT8 if largest > 0 else 1.0
+    return largest / MAX_INT8 if largest > 0 else 1.0
 
 
 def scores(queries: NDArray[np.float32], items: NDArray[np.float32], similarity: str) -> NDArray[np.float32]:

@@ -1,13 +1,11 @@
 """Tables of PostgreSQL with pgvector: their names, what is written on them, and the rows as COPY takes them.
 
-Names come from the API, whose pattern lets nothing through that needs quotes, and are quoted all the same. What a table
-holds is said by its comment: whoever made it without one is not bluetune.
+Names come from the API, whose pattern lets nothing through that needs quotes, and are quoted all the same.
 """
 
-import json
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +24,9 @@ class Column:
 
     name: str
     number: str
-    """Of a number, as COPY takes it; for numpy."""
+    """numpy's type of a number as COPY takes it."""
     most_dimensions: int
-    """That an HNSW index takes."""
+    """Maximum number of dimensions that an HNSW index takes."""
 
 
 COLUMNS: Mapping[VectorType, Column] = {
@@ -40,41 +38,6 @@ LOADING = "_load"
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
 TRAILER = struct.pack(">h", -1)
-
-
-@dataclass(frozen=True)
-class Content:
-    """What a table holds, as its comment says."""
-
-    store: str
-    """The model's store: tables of other models are left alone."""
-    version: str
-    generation: str
-    loaded: tuple[int, ...] = field(default=())
-    """Shards that are in it, while it is being filled."""
-
-    def encode(self) -> str:
-        """As the comment."""
-        return json.dumps({"bluetune": asdict(self)}, sort_keys=True)
-
-    def with_shard(self, shard: int) -> "Content":
-        """With one more shard in it."""
-        return replace(self, loaded=(*self.loaded, shard))
-
-    def same_index(self, other: "Content") -> bool:
-        """Whether both are of one index."""
-        return (self.store, self.version, self.generation) == (other.store, other.version, other.generation)
-
-
-def content_of(comment: str | None) -> Content | None:
-    """What a comment says; None for one that bluetune did not write."""
-    try:
-        said = json.loads(comment or "")["bluetune"]
-        return Content(
-            str(said["store"]), str(said["version"]), str(said["generation"]), tuple(int(n) for n in said["loaded"])
-        )
-    except (ValueError, TypeError, KeyError):
-        return None
 
 
 def qualified(target: Pgvector, name: str) -> sql.Identifier:

@@ -17,7 +17,7 @@ SIMILAR = 0.85
 HOOKS = tuple(name for name in vars(FineTuningMethod) if not name.startswith("_") and name != "meta")
 """What a run may call."""
 MACHINERY = ("waits_for_data", "decides_clicks", "never_called", "adapted", "user_objects", "idle")
-"""Of these, what stands between plugins of two kinds, and no author of one writes."""
+"""Methods that stand between plugins of two kinds, and that no author of a plugin writes."""
 
 
 def check_hooks(plugin: FineTuningMethod, name: str) -> None:

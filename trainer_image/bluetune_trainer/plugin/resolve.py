@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bluetune_api.method import MOST_EVALS, PRESET_EVALS, SearchDimension, Settings
+from bluetune_api.method import MAX_EVALS, PRESET_EVALS, SearchDimension, Settings
 from bluetune_api.records import MethodPlan
 from bluetune_trainer.errors import PlanInvalid, PluginFailed, in_words
 from bluetune_trainer.plugin.blame import blaming
@@ -46,8 +46,8 @@ def resolve(method: MethodPlan, plugin: FineTuningMethod | None = None) -> Resol
         evals = plugin.initial_max_evals(method.initial_max_evals)
     settings = _checked_settings(settings, method.plugin)
     _check_space(space, method.plugin)
-    if evals is not None and (type(evals) is not int or not 1 <= evals <= MOST_EVALS):
-        raise PluginFailed(f"{method.plugin}.initial_max_evals must be 1 to {MOST_EVALS}, it is {evals!r}")
+    if evals is not None and (type(evals) is not int or not 1 <= evals <= MAX_EVALS):
+        raise PluginFailed(f"{method.plugin}.initial_max_evals must be 1 to {MAX_EVALS}, it is {evals!r}")
     if method.clickstream.event_types is not None and plugin.decides_clicks():
         raise PlanInvalid(
             f"clickstream.eventTypes: the sessions' converter of {method.plugin} says which events count, and does not"

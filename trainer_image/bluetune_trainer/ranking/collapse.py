@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-MOST_ALIKE = 0.999
+MAX_ALIKE = 0.999
 """Mean cosine of two items above which they are one direction."""
 NEARLY_ALL = 0.95
 """Share of the sessions that must be tied throughout."""
@@ -41,7 +41,7 @@ def collapsed(cosine: float, cosine_before: float, tied: float) -> str | None:
         cosine_before: the start version's. A trial is not to blame for items that were as alike before it.
         tied: `all_tied` of the sessions.
     """
-    if cosine_before <= MOST_ALIKE < cosine and 1 - cosine < (1 - cosine_before) / 2:
+    if cosine_before <= MAX_ALIKE < cosine and 1 - cosine < (1 - cosine_before) / 2:
         return f"the mean cosine of two items is {cosine:.5f}"
     if tied >= NEARLY_ALL:
         return f"all results rank alike in {tied:.0%} of the sessions"

@@ -33,7 +33,7 @@ class RankedSessions:
     """[S, R] bool, false on padding."""
     is_similarity: bool = True
     loss: float | None = None
-    """Of the trial on these sessions; None where it was not computed."""
+    """Loss of the trial on these sessions; None where it was not computed."""
     queries: Tensor | None = None
     """[S] int: which query a session asked; None: all different."""
 

@@ -42,7 +42,7 @@ class CardFacts:
     pictures: bool = False
     """Whether items are pictures: a CLIP model."""
     name: str | None = None
-    """Of the model that lives through its versions; None for an imported base."""
+    """Name of the model that lives through its versions; None for an imported base."""
     base_uri: str | None = None
     """What the first version was imported from, where that is known."""
     parent: str | None = None

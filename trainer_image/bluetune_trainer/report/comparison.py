@@ -30,14 +30,14 @@ class Headline:
 
     decision: Decision
     change: Change
-    """Of this run's sessions."""
+    """Change on this run's sessions."""
     delta: float
     """What was decided by; earlier runs may be in it."""
     measured_on: str
 
 
 def headline(facts: RunFacts) -> Headline:
-    """By what the gate measured; without it, by the validation sessions, which cannot be trusted as much."""
+    """Headline by what the gate measured; without it, by the validation sessions, which are less trustworthy."""
     decided = decision(facts.gate, facts.plan.gate)
     gate = facts.gate
     if gate is None:
@@ -65,7 +65,7 @@ def changes(before: Mapping[str, float], after: Mapping[str, float]) -> list[Cha
 
 
 def moved(found: Sequence[Change]) -> tuple[list[Change], list[Change]]:
-    """Those that changed, and those that did not: a recall at 10 of ten results cannot. All moved if none did."""
+    """The metrics that changed, and those that did not: a recall at 10 of ten results cannot. All moved if none did."""
     still = [change for change in found if change.after == change.before]
     if len(still) == len(found):
         return list(found), []

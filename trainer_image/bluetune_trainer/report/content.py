@@ -11,7 +11,7 @@ from bluetune_trainer.data.types import Split
 from bluetune_trainer.search.evidence import Evidence
 from bluetune_trainer.training.cutting import CutTexts
 
-MOST_POSITIONS = 20
+MAX_POSITIONS = 20
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,10 @@ def click_positions(split: Split) -> Positions:
         clicked = _add(clicked, np.bincount(ranks[part.clicked]))
     clicked = _add(clicked, np.zeros(len(shown), np.int64))
     return Positions(
-        shown[:MOST_POSITIONS],
-        clicked[:MOST_POSITIONS],
-        int(shown[MOST_POSITIONS:].sum()),
-        int(clicked[MOST_POSITIONS:].sum()),
+        shown[:MAX_POSITIONS],
+        clicked[:MAX_POSITIONS],
+        int(shown[MAX_POSITIONS:].sum()),
+        int(clicked[MAX_POSITIONS:].sum()),
     )
 
 

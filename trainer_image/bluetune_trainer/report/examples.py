@@ -10,7 +10,7 @@ from bluetune_trainer.report.numbers import one_line
 from bluetune_trainer.search.evidence import Evidence, Floats, Ranking
 
 EXAMPLES = 10
-MOST_GAINED, MOST_LOST = 5, 3
+MAX_GAINED, MAX_LOST = 5, 3
 RESULTS = 5
 LONGEST_QUERY, LONGEST_TEXT = 200, 110
 
@@ -59,7 +59,7 @@ def choose(queries: Sequence[str], gains: Floats) -> list[tuple[int, str]]:
             distinct.append(i)
     gained = [i for i in distinct if gains[i] > 0]
     lost = [i for i in distinct if gains[i] < 0]
-    top, bottom = gained[:MOST_GAINED], lost[-MOST_LOST:]
+    top, bottom = gained[:MAX_GAINED], lost[-MAX_LOST:]
     middle = [i for i in distinct if i not in top and i not in bottom]
     room = EXAMPLES - len(top) - len(bottom)
     begin = max((len(middle) - room) // 2, 0)

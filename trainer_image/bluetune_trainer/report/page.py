@@ -18,7 +18,7 @@ from bluetune_trainer.report.plots.bars import clicks_by_position, examination_b
 from bluetune_trainer.report.plots.curves import curves
 from bluetune_trainer.report.plots.gains import gains_by_query, spread
 from bluetune_trainer.report.plots.intervals import intervals
-from bluetune_trainer.report.plots.parallel import MOST_UPRIGHT, WIDE, axes_of, stacked, upright
+from bluetune_trainer.report.plots.parallel import MAX_UPRIGHT, WIDE, axes_of, stacked, upright
 from bluetune_trainer.report.trials import Row, constant, of_preset, rows, varying
 
 
@@ -118,7 +118,7 @@ def _coordinates(facts: RunFacts, table: list[Row]) -> dict[str, Markup] | None:
     if not names or len(table) < 2:
         return None
     axes = axes_of(names, table, facts.objective)
-    wide = upright(axes, table) if len(axes) <= MOST_UPRIGHT else stacked(axes, table, WIDE)
+    wide = upright(axes, table) if len(axes) <= MAX_UPRIGHT else stacked(axes, table, WIDE)
     return {"wide": wide, "narrow": stacked(axes, table)}
 
 

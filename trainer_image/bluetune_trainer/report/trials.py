@@ -24,7 +24,7 @@ class Row:
     seconds: float
     message: str | None
     values: list[object]
-    """Of the parameters that vary, in the order of `varying`."""
+    """Values of the parameters that vary, in the order of `varying`."""
 
 
 def varying(trials: Sequence[Trial]) -> list[str]:
@@ -46,7 +46,7 @@ def of_preset(trials: Sequence[Trial], named: Collection[str]) -> list[str]:
 
 
 def rows(trials: Sequence[Trial], best: int, baseline: float | None) -> list[Row]:
-    """By rank: the best first, failed ones last."""
+    """Rows by rank: the best first, failed ones last."""
     names = varying(trials)
     return [
         Row(

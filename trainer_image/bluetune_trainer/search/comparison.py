@@ -30,7 +30,7 @@ class Comparison:
     """Q: positions in the catalogue of what was clicked."""
 
     def stored(self) -> bytes:
-        """As a file of arrays, without pickles."""
+        """The comparison as a file of arrays, without pickles."""
         log, shown, top = self.compared.log, self.compared.shown, self.compared.top
         arrays = {f"log_{name}": getattr(log, name) for name in LOG_COLUMNS}
         for name, ranks in (("shown", shown), ("top", top)):

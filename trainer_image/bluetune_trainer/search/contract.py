@@ -102,7 +102,7 @@ class SearchOutcome:
     trials: list[Trial]
     """All finished trials by number."""
     dimension: int
-    """Of the vectors."""
+    """Dimension of the vectors."""
     query_prompt: str
     """Put before each query."""
     item_prompt: str

@@ -18,14 +18,14 @@ from bluetune_trainer.evidence.judges import gain_of
 from bluetune_trainer.evidence.observations import Scores
 from bluetune_trainer.evidence.slices import slices_of
 from bluetune_trainer.search.gate import Measured
-from bluetune_trainer.search.sample import MOST_PHRASES, PhrasesOfUnshown, Sample, phrases_of_unshown, sample_of
+from bluetune_trainer.search.sample import MAX_PHRASES, PhrasesOfUnshown, Sample, phrases_of_unshown, sample_of
 from bluetune_trainer.search.version import Step, Version
 from bluetune_trainer.training.encoder import Encoder
 
 log = logging.getLogger(__name__)
 
-MOST_QUERIES = 500
-"""Of the evidence, for the agreement."""
+MAX_QUERIES = 500
+"""Maximum number of the evidence's queries for the agreement."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _asked(
     queries: Sequence[str], catalogue: Catalogue, split: Split, gate: Gate, seed: int, *, phrases: bool
 ) -> _Asked:
     random = np.random.default_rng([seed, 10])
-    drawn = np.sort(random.permutation(len(queries))[:MOST_QUERIES])
+    drawn = np.sort(random.permutation(len(queries))[:MAX_QUERIES])
     evidence = [queries[i] for i in drawn.tolist()]
     names = {normalised(query) for query in evidence}
     shown = [np.zeros(0, np.int64)]
@@ -129,7 +129,7 @@ def _asked(
         shown.append(part.subset(np.flatnonzero(asks)).items.astype(np.int64))
     needed = [catalogue.position[i] for g in gate.guards for i in g.expect if i in catalogue.position]
     sample = sample_of(catalogue, needed, np.unique(np.concatenate(shown)), seed)
-    most = MOST_PHRASES if phrases else 0
+    most = MAX_PHRASES if phrases else 0
     return _Asked(sample, evidence, phrases_of_unshown(sample, catalogue, split, seed, most), gate.guards)
 
 

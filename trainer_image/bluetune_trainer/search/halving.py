@@ -30,7 +30,7 @@ class Standing:
     """The objective at each rung that it reached."""
     ended: bool = False
     quality: float | None = None
-    """Of one that ended; None if it failed."""
+    """Quality of a trial that ended; None if it failed."""
     pruned: bool = False
 
 

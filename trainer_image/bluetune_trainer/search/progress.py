@@ -16,7 +16,7 @@ class Work:
 
     done: float
     seconds: float
-    """That `done` took."""
+    """Seconds that `done` took."""
     left: float
 
 

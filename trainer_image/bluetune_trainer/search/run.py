@@ -37,7 +37,7 @@ from bluetune_trainer.training.trial import TrialFailed, TrialRun, run_trial, tr
 log = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 60.0
-"""Least time between two checkpoints within a trial."""
+"""Minimum time between two checkpoints within a trial."""
 
 
 def run_search(
@@ -141,7 +141,7 @@ def _tell_of_preset(space: Space, method: MethodPlan) -> None:
 
 
 def _usable(candidates: Sequence[Candidate], space: Space, model: Model) -> list[Candidate]:
-    """Those that lie in the space and leave a layer to train, each parameters once."""
+    """The candidates that lie in the space and leave a layer to train, without repetition."""
     found: list[Candidate] = []
     for candidate in candidates:
         problem = space.misfit(candidate.params)
@@ -179,7 +179,7 @@ class _Search:
     checkpoint_seconds: float
     finished: list[Trial]
     waiting: dict[int, Trial] = field(default_factory=dict)
-    """As they were at the last rung that they reached."""
+    """Trials that wait, as they were at the last rung that they reached."""
     afterwards: float = 0
     """Full trainings that come after the search."""
     _here: int | None = None

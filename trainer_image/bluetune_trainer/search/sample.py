@@ -10,10 +10,10 @@ from bluetune_trainer.data.types import Catalogue, Split
 from bluetune_trainer.training.phrases import common_words, head_of, phrase_of, words
 
 Ints = NDArray[np.int64]
-MOST_DOCUMENTS = 20_000
-MOST_SHOWN = 10_000
-"""Of them, so that there is room for others."""
-MOST_PHRASES = 500
+MAX_DOCUMENTS = 20_000
+MAX_SHOWN = 10_000
+"""Maximum number of shown items, so that there is room for others."""
+MAX_PHRASES = 500
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ def sample_of(catalogue: Catalogue, needed: Iterable[int], shown: Ints, seed: in
     random = np.random.default_rng([seed, 8])
     found: dict[str, int] = {}
     for positions, most in (
-        (np.array(list(needed), np.int64), MOST_DOCUMENTS),
-        (random.permutation(shown), MOST_SHOWN),
-        (random.permutation(len(catalogue.texts)), MOST_DOCUMENTS),
+        (np.array(list(needed), np.int64), MAX_DOCUMENTS),
+        (random.permutation(shown), MAX_SHOWN),
+        (random.permutation(len(catalogue.texts)), MAX_DOCUMENTS),
     ):
         for position in positions.tolist():
             if len(found) >= most:
@@ -59,7 +59,7 @@ def sample_of(catalogue: Catalogue, needed: Iterable[int], shown: Ints, seed: in
 
 
 def phrases_of_unshown(
-    sample: Sample, catalogue: Catalogue, split: Split, seed: int, most: int = MOST_PHRASES
+    sample: Sample, catalogue: Catalogue, split: Split, seed: int, most: int = MAX_PHRASES
 ) -> PhrasesOfUnshown:
     """Phrases of documents that no session of the batch shows."""
     random = np.random.default_rng([seed, 9])

@@ -73,7 +73,7 @@ class Space:
         return None
 
     def indices(self, point: Mapping[str, float]) -> dict[str, list[int]]:
-        """Of the choices, for the trial's record."""
+        """Indices of the choices, for the trial's record."""
         return {name: [int(point[name])] for name, d in self.dimensions.items() if d.choice is not None}
 
 

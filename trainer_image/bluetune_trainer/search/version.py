@@ -19,7 +19,7 @@ from bluetune_trainer.training.parts_of_items import widened
 from bluetune_trainer.training.precision import use_bf16
 
 Step = Callable[[], None] | None
-MOST_REMEMBERED = 50_000
+MAX_REMEMBERED = 50_000
 """Vectors; 200 MB of a large model's."""
 
 
@@ -61,7 +61,7 @@ class Version:
         found = dict(self._vectors)
         if len(missing):
             found.update(zip(missing.tolist(), embed_all(self.embedder, missing, on_step), strict=True))
-        if len(found) <= MOST_REMEMBERED:
+        if len(found) <= MAX_REMEMBERED:
             self._vectors = found
         rows = [found[number] for number in numbers.tolist()]
         if any(row.dim() == 2 for row in rows):

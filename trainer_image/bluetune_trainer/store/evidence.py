@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 def earlier_evidence(store: ObjectStore, live_version: str, uid: str) -> Sequence[KeptEvidence]:
-    """Of all other runs that were compared with a live version, in the order of their uids.
+    """Evidence of all other runs that were compared with a live version, in the order of their uids.
 
     Raises:
         StoreFailed: a record cannot be read.

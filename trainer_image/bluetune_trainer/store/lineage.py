@@ -9,16 +9,16 @@ from bluetune_trainer.store.versions import read_manifest
 
 log = logging.getLogger(__name__)
 
-MOST_VERSIONS = 10
+MAX_VERSIONS = 10
 
 
 def lineage_params(store: ObjectStore, version: str | None) -> list[LineageParams]:
-    """Parameters of a version and of its ancestors, newest first, equal ones once; of MOST_VERSIONS at most.
+    """Parameters of a version and of its ancestors, newest first, equal ones once; of MAX_VERSIONS at most.
 
     A base was not trained and has none. An ancestor that retention removed ends the walk.
     """
     found: list[LineageParams] = []
-    for _ in range(MOST_VERSIONS):
+    for _ in range(MAX_VERSIONS):
         if version is None:
             break
         try:

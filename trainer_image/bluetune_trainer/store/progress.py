@@ -16,8 +16,8 @@ log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_WRITES = 1.0
 SECONDS_TO_CLOSE = 10.0
-LEAST_SHARE = 0.02
-"""Of all folds, that says how long the others take."""
+MIN_SHARE = 0.02
+"""Minimum share of all folds that says how long the others take."""
 
 SHARES = {"Loading": (0, 4), "Baseline": (4, 8), "Searching": (8, 90), "Evaluating": (90, 95), "Publishing": (95, 100)}
 """Percent of the whole run at which a stage begins and ends. Folds belong to the search's share: the search counts
@@ -43,7 +43,7 @@ class FoldsBegan:
 
     progress: Progress
     share: float
-    """Of all folds, that was done by then: an earlier attempt may have compared some."""
+    """Share of all folds that was done by then: an earlier attempt may have compared some."""
     elapsed: float
     """Seconds since the attempt began."""
 
@@ -64,8 +64,8 @@ def in_folds(began: FoldsBegan, share: float, elapsed: float) -> Progress:
     eta: float | None = None
     if before.eta_seconds is not None:
         foreseen = _without_the_rest(before.eta_seconds, began.elapsed)
-        eta = left * ((1 - done) * foreseen + spent / max(1 - began.share, LEAST_SHARE))
-    elif share - began.share > LEAST_SHARE:
+        eta = left * ((1 - done) * foreseen + spent / max(1 - began.share, MIN_SHARE))
+    elif share - began.share > MIN_SHARE:
         eta = left * spent / (share - began.share)
     told = None if eta is None else _with_the_rest(eta, elapsed)
     return before.model_copy(

@@ -23,7 +23,7 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".pyc")
 """Files that run code when they are opened."""
 
 DOWNLOADS = 3
-"""Of a file that is not what its manifest says: the way may have damaged it, and not the store."""
+"""Maximum number of downloads of a file that differs from its manifest: the way may have damaged it, not the store."""
 
 
 def without_safetensors(where: str, names: Iterable[str]) -> PlanInvalid:

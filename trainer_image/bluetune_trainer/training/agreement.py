@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TEXTS = tuple(PROBE_TEXTS[number] for number in (0, 4, 6, 7))
 """Short ones beside a long one: these have the most padding."""
-MOST_DIFFERENCE = 1e-3
+MAX_DIFFERENCE = 1e-3
 """Of two vectors that should be equal, in lengths of the vector. Rounding is below a tenth of it, a mask that is not
 heeded above ten times."""
 WRONG = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
@@ -30,7 +30,7 @@ def same(found: Tensor, expected: Tensor) -> bool:
     if found.shape != expected.shape:
         return False
     difference = (found - expected).flatten(1).norm(dim=1)
-    return bool((difference <= MOST_DIFFERENCE * expected.flatten(1).norm(dim=1)).all())
+    return bool((difference <= MAX_DIFFERENCE * expected.flatten(1).norm(dim=1)).all())
 
 
 @torch.no_grad()

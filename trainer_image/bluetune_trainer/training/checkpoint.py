@@ -36,7 +36,7 @@ class TrialCheckpoint:
     keep: Callable[[], None]
     """Called when the file was written: makes it outlive this process."""
     seconds: float
-    """Least time between two checkpoints that nothing but the time asks for; 0: after each step that can be left."""
+    """Minimum time between two checkpoints that nothing but the time asks for; 0: after each step that can be left."""
 
 
 class SafetensorsIO(CheckpointIO):

@@ -34,9 +34,10 @@ READERS = 8
 GROUP = 64
 """Pictures in memory while they are prepared."""
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-"""Of pictures. Others that Pillow knows run programs (EPS) or are hardly ever tested with broken files."""
-MOST_PIXELS = 64 << 20
-"""Of a picture: 200 MB for each reader while it is made smaller."""
+"""Formats of pictures that are read. Others that Pillow knows run programs (EPS) or are hardly ever tested with
+broken files."""
+MAX_PIXELS = 64 << 20
+"""Maximum number of pixels of a picture: 200 MB for each reader while the picture is made smaller."""
 _TRANSFORMER = "sentence_bert_config.json"
 _FEATURES = {
     "text": {"method": "get_text_features", "method_output_name": "pooler_output"},
@@ -61,7 +62,7 @@ class ClipText(Tower):
 
     @property
     def dimension(self) -> int:
-        """Of the vectors."""
+        """Dimension of the vectors."""
         return int(self.projection.out_features)  # type: ignore[arg-type]
 
     def transformer(self) -> nn.Module:
@@ -121,7 +122,7 @@ class ClipImage(Tower):
 
     @property
     def dimension(self) -> int:
-        """Of the vectors."""
+        """Dimension of the vectors."""
         return int(self.projection.out_features)  # type: ignore[arg-type]
 
     def transformer(self) -> nn.Module:
@@ -170,10 +171,10 @@ class ClipImage(Tower):
         data = _inline(name) if name.startswith("data:") else files(name)
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-                if opened.width * opened.height > MOST_PIXELS:
+                if opened.width * opened.height > MAX_PIXELS:
                     raise DataInvalid(
                         f"{name:.80}: this picture has {opened.width} × {opened.height} pixels, more than"
-                        f" {MOST_PIXELS}; make it smaller, or leave the item out"
+                        f" {MAX_PIXELS}; make it smaller, or leave the item out"
                     )
                 image = opened.convert("RGB")
         except (OSError, ValueError, Image.DecompressionBombError) as error:

@@ -144,7 +144,7 @@ class Encoder(TextTower):
 
     @property
     def dimension(self) -> int:
-        """Of the vectors."""
+        """Dimension of the vectors."""
         return self.head.dimension(self._width * len(self.pooling.modes))
 
     @property

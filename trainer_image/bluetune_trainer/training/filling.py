@@ -1,8 +1,9 @@
 """Which inputs the frozen layers compute together: fixed for a run, so that their activations are, to the last bit.
 
-Inputs that share a forward pass share its shapes, and these decide last bits. Were an input computed with whatever a
-step happens to lack, a trial that goes on in another process, whose cache is empty, would end with other weights. So
-every input belongs to one chunk, computed as a whole when the first of it is needed. Nothing is computed before that.
+The shapes of a forward pass decide the last bits of its results. A trial that goes on in another process begins with
+an empty cache. If each step computed just the inputs that it lacks, the shapes would differ there, and so would the
+weights.
+So every input belongs to one chunk. A chunk is computed as a whole when the first of its inputs is needed.
 
 Chunks follow the order in which the first trial's first epoch shows its sessions: there a step computes hardly more
 than its own texts. Another order needs many chunks at once, but no text is computed twice, and an epoch needs them all.
@@ -33,11 +34,11 @@ class FillOrder:
 
     def __init__(self) -> None:
         self._chunk_of: Ints = np.zeros(0, np.int64)
-        """By row: the number of its chunk, or _NONE."""
+        """Number of each row's chunk, or _NONE."""
         self.rows: Ints = np.zeros(0, np.int64)
-        """Those that have a chunk, chunk after chunk."""
+        """Rows that have a chunk, chunk after chunk."""
         self._begins: Ints = np.zeros(1, np.int64)
-        """By chunk: where it begins in `rows`; one more at the end."""
+        """Where each chunk begins in `rows`; one more at the end."""
 
     def add_inputs(self, table: InputTable, numbers: Ints, units: Ints | None = None, *, size: int = CHUNK) -> None:
         """`add` of these inputs' rows, as far as this rank encodes them: those of each tower apart."""

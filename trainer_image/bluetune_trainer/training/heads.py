@@ -37,7 +37,7 @@ class Dense(nn.Module):
         self.activation = activation
         self.activation_name = activation_name
         self.dtype = dtype
-        """Of the weights in the folder."""
+        """Type of the weights in the folder."""
 
     @classmethod
     def read(cls, folder: Path) -> "Dense":
@@ -51,8 +51,7 @@ class Dense(nn.Module):
         kind = getattr(nn, name.rsplit(".", 1)[-1], None) if name.startswith(_ACTIVATIONS) else None
         if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
             raise PlanInvalid(
-                f"{folder}: the Dense module's activation_function {name!r} is none of torch.nn's;"
-                " use another base model"
+                f"{folder}: the Dense module's activation_function {name!r} is not in torch.nn; use another base model"
             )
         linear = nn.Linear(int(config["in_features"]), int(config["out_features"]), bias=bool(config.get("bias", True)))
         dense = cls(linear, kind(), name, dtype)
@@ -117,7 +116,7 @@ class Head(nn.Sequential):
         return bool(len(self)) and isinstance(self[-1], Normalize)
 
     def dimension(self, pooled: int) -> int:
-        """Of the vectors that it gives for pooled ones of this length."""
+        """Dimension of the vectors that it gives for pooled ones of this length."""
         widths = [int(module.linear.out_features) for module in self if isinstance(module, Dense)]
         return widths[-1] if widths else pooled
 

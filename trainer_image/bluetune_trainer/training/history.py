@@ -4,14 +4,14 @@ import math
 
 from bluetune_api.records import TrialPoint
 
-MOST_POINTS = 100
+MAX_POINTS = 100
 DIGITS = 6
 
 
 class History:
     """Collects a point at each validation, with the mean training loss of the steps since the one before.
 
-    At MOST_POINTS, neighbours become one: the point with the higher objective, with the mean of both training losses.
+    At MAX_POINTS, neighbours become one: the point with the higher objective, with the mean of both training losses.
     So the curve keeps its peaks and its length stays bounded.
     """
 
@@ -28,7 +28,7 @@ class History:
         """A validation took place."""
         train = math.fsum(self.losses) / len(self.losses) if self.losses else None
         self.losses.clear()
-        if len(self.points) >= MOST_POINTS:
+        if len(self.points) >= MAX_POINTS:
             self.points = halved(self.points)
         self.points.append(
             TrialPoint(

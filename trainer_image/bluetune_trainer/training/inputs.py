@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bluetune_trainer.errors import PluginFailed
 from bluetune_trainer.training.model import Kind, Model, ReadFile, Row, Tower, no_files
-from bluetune_trainer.training.parts_of_items import MOST_PARTS, SplitItem
+from bluetune_trainer.training.parts_of_items import MAX_PARTS, SplitItem
 
 Ints = NDArray[np.int64]
 LARGE = 16 << 10
@@ -184,7 +184,7 @@ class InputTable:
         parts: object = self._split(text, fits)
         if not isinstance(parts, list | tuple) or not parts or not all(isinstance(part, str) for part in parts):
             raise PluginFailed(f"split_item must return a list of texts, it returned {parts!r:.200}")
-        return list(tower.prepare(tower.prompted(parts[:MOST_PARTS], "item"), self._files))
+        return list(tower.prepare(tower.prompted(parts[:MAX_PARTS], "item"), self._files))
 
     def rows_of(self, numbers: Ints) -> tuple[Ints, list[int] | None]:
         """Rows of these inputs, one input after the other, and how many each has; None if each has one."""

@@ -20,7 +20,7 @@ from bluetune_trainer.training.steps import StepPlan
 
 OnStep = Callable[[float, int, float], None]
 """(share of the trial's steps that are done, epoch from 1, seconds spent on the trial), between steps."""
-MOST_TIME_FOR_CHECKPOINTS = 0.05
+MAX_TIME_FOR_CHECKPOINTS = 0.05
 """Share of the time that checkpoints may take which nothing but the time asks for."""
 
 
@@ -216,7 +216,7 @@ class Keeper(Callback):
     def _due(self) -> bool:
         if self._checkpoint is None or not self._checkpoint.seconds:
             return self._checkpoint is not None
-        return time.monotonic() - self._saved >= max(self._checkpoint.seconds, self._cost / MOST_TIME_FOR_CHECKPOINTS)
+        return time.monotonic() - self._saved >= max(self._checkpoint.seconds, self._cost / MAX_TIME_FOR_CHECKPOINTS)
 
     def _save(self, trainer: pl.Trainer) -> None:
         if self._checkpoint is None:

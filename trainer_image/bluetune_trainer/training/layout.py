@@ -53,7 +53,7 @@ class Prompts:
     """A folder's prompts. All names are kept, also those that the trainer does not use."""
 
     texts: Mapping[str, str] = field(default_factory=dict)
-    """By name."""
+    """Texts by name."""
     default: str | None = None
     """Name of the prompt that `encode` uses when it is told no name."""
 

@@ -20,11 +20,11 @@ class Machine:
     device: str
     """`cuda` or `cpu`, as torch calls them."""
     name: str
-    """Of a GPU its maker's; else "CPU"."""
+    """Maker's name of the GPU, or "CPU"."""
     count: int
     """GPUs, or threads of the CPU."""
     memory_bytes: int
-    """Of one GPU, or of the container."""
+    """Memory of one GPU or of the container, in bytes."""
 
     def in_words(self) -> str:
         """For people, such as "1 x NVIDIA H200, 139 GiB each" or "CPU, 2 threads, 8 GiB"."""

@@ -15,7 +15,7 @@ BYTES_PER_UNIT = 68
 BYTES_PER_PARAMETER = 12
 """Gradient and the two moments of AdamW, in float32."""
 SHARE = 0.8
-"""Of what is free; the rest is for casts of weights, the loss and fragmentation."""
+"""Share of the free memory to use; the rest is for casts of weights, the loss and fragmentation."""
 FEWEST = 1024
 
 

@@ -69,7 +69,7 @@ class Tower(nn.Module, ABC):
     @property
     @abstractmethod
     def dimension(self) -> int:
-        """Of the vectors."""
+        """Dimension of the vectors."""
 
     @abstractmethod
     def prepare(self, inputs: Sequence[str], files: ReadFile) -> Iterable[Row]:
@@ -204,7 +204,7 @@ class Model(nn.Module, ABC):
 
     @property
     def dimension(self) -> int:
-        """Of the vectors."""
+        """Dimension of the vectors."""
         return self.tower("item").dimension
 
     @property

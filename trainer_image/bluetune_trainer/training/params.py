@@ -82,7 +82,7 @@ class TrainingSettings:
     batch_size: int = 32
     accumulate_batches: int = 1
     gradient_clipping: float | None = None
-    """Largest L2 norm of all gradients together; None: as large as they are."""
+    """Maximum L2 norm of all gradients together; None: as large as they are."""
     warmup: float = 0.1
     grad_cache: bool = False
     devices: int = 1

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from bluetune_trainer.ranking.rankers import Ranker
 
-MOST_PARTS = 16
+MAX_PARTS = 16
 """Parts of an item that are looked at; the rest of a longer one is left out."""
 SHARPNESS = 0.1
 """Temperature of soft maximum and minimum, in units of a rank: parts that differ by less share the weight."""
@@ -27,7 +27,7 @@ def split_to_fit(text: str, fits: Callable[[str], bool]) -> list[str]:
     """The longest runs of characters that fit, one after the other, each ending before a word where it can."""
     parts: list[str] = []
     rest = text.strip()
-    while rest and len(parts) < MOST_PARTS:
+    while rest and len(parts) < MAX_PARTS:
         end = _longest(rest, fits)
         if end < len(rest):
             word = max(rest.rfind(mark, 0, end + 1) for mark in " \n\t")

@@ -2,7 +2,7 @@
 
 Clicks teach what people mean by the queries that were asked; most queries of tomorrow are not among them. A phrase is a
 few consecutive words from the beginning of an item's text (its title, as a rule). The item is its only result, against
-the other items of the batch that do not hold all of its words. It costs next to nothing: the items are in the batch
+the other items of the batch that do not hold all of its words. No item is encoded for it: the items are in the batch
 already, and a phrase has a few tokens.
 
 Source of the idea: the inverse cloze task of Lee et al. 2019, Latent Retrieval for Weakly Supervised Open Domain
@@ -32,7 +32,7 @@ LONGEST_TEXT = 60
 """Characters of a phrase: scripts without spaces have no words that this could count."""
 COMMON = 0.05
 """A word in a larger share of the beginnings (and in four at least) says nothing: no phrase begins or ends with it."""
-MOST_ITEMS = 50_000
+MAX_ITEMS = 50_000
 """Items that have a phrase; of more, some are drawn."""
 _ATTEMPTS = 6
 
@@ -58,8 +58,8 @@ class Phrases:
         self._items = items
         self._texts = texts
         chosen = np.arange(len(items))
-        if len(chosen) > MOST_ITEMS:
-            chosen = np.sort(random.choice(len(items), MOST_ITEMS, replace=False))
+        if len(chosen) > MAX_ITEMS:
+            chosen = np.sort(random.choice(len(items), MAX_ITEMS, replace=False))
         heads = [[m.group() for m in head_of(texts[i])] for i in chosen.tolist()]
         common = common_words(heads)
         found = [(i, phrase) for i in chosen.tolist() if (phrase := phrase_of(texts[i], common, random)) is not None]

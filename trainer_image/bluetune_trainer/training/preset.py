@@ -15,9 +15,9 @@ from bluetune_api.method import LogUniform, SearchDimension
 MEASURED_RATE, MEASURED_LAYERS, MEASURED_WIDTH = 1e-4, 6, 384
 """all-MiniLM-L6-v2, for which the rate was chosen: see benchmarks/README.md."""
 HIGHEST_RATE = 1e-3
-"""Of a model that is much narrower, the rule asks for more than is known to be safe."""
+"""Maximum learning rate: for a much narrower model the rule asks for more than is known to be safe."""
 FROZEN_SHARE = 0.5
-"""Of the layers, from the bottom: MiniLM's 3 of 6."""
+"""Share of the layers that are frozen, from the bottom: MiniLM's 3 of 6."""
 LORA_FACTOR = 10.0
 """Adapters start at zero and are few: they take about ten times the rate of full weights (Schulman et al. 2025, LoRA
 Without Regret)."""
@@ -36,7 +36,7 @@ class Subject:
     layers: int
     """Transformer layers of a tower; of two towers, the one that has fewer."""
     width: int
-    """Of the layers."""
+    """Width of the layers."""
     freezable: bool = True
     """Whether layers can be frozen one by one. They cannot where layers share their weights."""
     lora: bool = False

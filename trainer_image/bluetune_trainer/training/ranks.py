@@ -43,12 +43,12 @@ def rank() -> int:
 
 
 def device() -> torch.device:
-    """Of this process."""
+    """Device of this process."""
     return torch.device("cuda", rank()) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def own(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Those that this rank encodes."""
+    """The numbers that this rank encodes."""
     return np.asarray(numbers[numbers % world() == rank()])
 
 

@@ -22,7 +22,7 @@ from bluetune_trainer.training.batches import Ints
 from bluetune_trainer.training.inputs import InputTable
 from bluetune_trainer.training.model import Model
 
-MOST_QUERIES = 500
+MAX_QUERIES = 500
 """Queries that trials are compared on; of more, some are drawn, always the same."""
 GAIN = "gain"
 """Name of the metric: the mean of both judges, in NDCG@10 of a page whose ten results all would be clicked."""
@@ -54,7 +54,7 @@ class Selection:
         cls, validation: Sessions, catalogue: Catalogue, table: InputTable, seed: int, *, is_similarity: bool
     ) -> "Selection":
         """Of validation sessions whose texts are in the table already."""
-        pool = pool_of(validation, catalogue, seed, MOST_QUERIES)
+        pool = pool_of(validation, catalogue, seed, MAX_QUERIES)
         texts = [catalogue.texts[item] for item in pool.documents.tolist()]
         return cls(
             pool,

@@ -72,7 +72,7 @@ class StaticEncoder(TextTower):
 
     @property
     def dimension(self) -> int:
-        """Of the vectors."""
+        """Dimension of the vectors."""
         return self.head.dimension(self.embedding.embedding_dim)
 
     def prepare(self, inputs: Sequence[str], files: ReadFile) -> list[Row]:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 from bluetune_trainer.training.params import TrainingSettings
 
-FEWEST_STEPS = 100
+MIN_STEPS = 100
 """Optimizer steps of a trial, at least, unless `numEpochs` is set: chosen by benchmarks/README.md."""
 EPOCHS = 2
-"""Of a trial, unless `numEpochs` is set."""
+"""Epochs of a trial, unless `numEpochs` is set."""
 STEP_SIZE, GAMMA = 500, 0.9
 """The one, where only the other is set."""
 
@@ -53,7 +53,7 @@ class StepPlan:
 
     @property
     def batches(self) -> int:
-        """Of the whole trial."""
+        """Number of batches of the whole trial."""
         return self.batches_per_epoch * self.epochs
 
     def validates_after(self, batch: int) -> bool:
@@ -63,8 +63,8 @@ class StepPlan:
     def pausable(self, batches: int) -> bool:
         """Whether a trial can be left after that many batches, to go on from there exactly.
 
-        Gradients that wait for more batches are not kept; the end of an epoch that no validation follows belongs to
-        both epochs in Lightning's books; and the last batch is the trial's end.
+        A checkpoint holds no gradients that wait for more batches. Lightning counts the end of an epoch without a
+        validation as part of both epochs. The last batch is the trial's end.
         """
         inside = batches % self.batches_per_epoch
         if inside == 0 and not self.validates_after(self.batches_per_epoch):
@@ -103,7 +103,7 @@ def plan_steps(sessions: int, settings: TrainingSettings, rungs: Sequence[float]
     batches = batches_of(sessions, settings.batch_size)
     epochs, passes = settings.num_epochs or EPOCHS, 1
     if settings.num_epochs is None:
-        passes = max(math.ceil(FEWEST_STEPS * settings.accumulate_batches / (EPOCHS * batches)), 1)
+        passes = max(math.ceil(MIN_STEPS * settings.accumulate_batches / (EPOCHS * batches)), 1)
     batches *= passes
     each = settings.test_each_n_inputs
     between = each * batches if each < 1 else each / settings.batch_size

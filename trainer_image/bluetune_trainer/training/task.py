@@ -64,7 +64,7 @@ from bluetune_trainer.training.variants import Variants, Vary, make_variants
 
 log = logging.getLogger(__name__)
 
-MOST_VALIDATION_SESSIONS = 2000
+MAX_VALIDATION_SESSIONS = 2000
 """Validation looks at this many sessions, always the same ones."""
 VALIDATION_BATCH = 64
 """Sessions that share in-batch negatives in `val_loss`, whatever the trial's batch size."""
@@ -72,7 +72,7 @@ TRIED_SESSIONS = 16
 """Validation sessions that the start version ranks and measures before anything is trained."""
 SAMPLE_OF_LENGTHS = 1024
 """Inputs whose lengths tell how long all are."""
-MOST_SAMPLE_SESSIONS = 200
+MAX_SAMPLE_SESSIONS = 200
 """Training sessions that `train_<metric>` of an accumulator is computed from, always the same ones."""
 
 
@@ -292,7 +292,7 @@ def prepare(
             " them perfectly; store in search_results all results that a search showed"
         )
     log.info("validation sessions", extra={"informative": telling, "others": len(validation) - telling})
-    chosen = fixed_subset(validation, MOST_VALIDATION_SESSIONS, settings.seed)
+    chosen = fixed_subset(validation, MAX_VALIDATION_SESSIONS, settings.seed)
     padded = pad_sessions(validation, chosen)
     longest = int(np.diff(validation.offsets)[chosen[validation.informative()[chosen]]].max())
     if settings.objective == "recall@10" and longest <= CUTOFF:
@@ -320,7 +320,7 @@ def prepare(
     relevant = chosen[validation.with_click()[chosen]]
     sample = None
     if wants_training_metrics(parts.accumulators):
-        sample = pad_sessions(train, fixed_subset(train, MOST_SAMPLE_SESSIONS, settings.seed))
+        sample = pad_sessions(train, fixed_subset(train, MAX_SAMPLE_SESSIONS, settings.seed))
     variants = make_variants(table, _varied(learned, catalogue, parts))
     if world() > 1:
         drawn = b"" if variants is None else variants.numbers.tobytes() + variants.offsets.tobytes()

@@ -35,7 +35,7 @@ from bluetune_trainer.training.strategy import trainer_options
 from bluetune_trainer.training.task import Collapsed, Fold, TrainingTask
 
 STOP_SECONDS = 5.0
-"""That a step may take after it was asked to stop."""
+"""Seconds that a step may take after it was asked to stop."""
 
 __all__ = ["Order", "TrialFailed", "TrialRun", "run_trial", "trial_steps"]
 
@@ -291,9 +291,9 @@ def _as_run(state: Mapping[str, Any], objective: str) -> TrialRun:
 
 
 class Patience:
-    """Lets a step that computes frozen layers for many texts end, if it does soon after `stop` was set.
+    """Gives the current step some seconds to end after `stop` was set: it may compute frozen layers for many texts.
 
-    A step that ends leaves a checkpoint of itself; one that is broken off, the last one that was due.
+    A step that ends leaves a checkpoint. If the step is broken off, the checkpoint before it remains.
     """
 
     def __init__(self, stop: Event, seconds: float = STOP_SECONDS) -> None:

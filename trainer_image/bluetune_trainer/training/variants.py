@@ -22,7 +22,7 @@ class Variants:
     of: Ints
     """n, ascending."""
     numbers: Ints
-    """Of all variants, one input after the other."""
+    """Numbers of all variants, one input after the other."""
     offsets: Ints
     """n + 1: where each input's variants begin in `numbers`."""
 

@@ -26,7 +26,7 @@ def require_safetensors_in(folder: Path) -> None:
 
 
 def type_of_weights(folder: Path) -> torch.dtype:
-    """Of the first tensor in a module's folder; anything but the half types is float32 here.
+    """Type of the first tensor in a module's folder; anything but the half types is float32 here.
 
     Raises PlanInvalid as `require_safetensors_in` does.
     """

@@ -13,7 +13,7 @@ from bluetune_trainer.report.trials import Row, shade
 
 LOG_FROM = 20
 """Positive values that span a larger ratio get a logarithmic axis."""
-WIDE, MOST_UPRIGHT = 860, 7
+WIDE, MAX_UPRIGHT = 860, 7
 GAP = 62
 Place = Callable[[int, float], tuple[float, float]]
 """(number of an axis, place on it between 0 and 1) → pixels."""

@@ -1,0 +1,1 @@
+"""`bluetune ui`: a page on this machine, with the user's own rights."""

@@ -1,0 +1,1 @@
+"""An OpenSearch of this machine's own, and the tests that load an index into it."""
