@@ -25,7 +25,16 @@ html_copy_source = html_show_sourcelink = html_show_copyright = False
 html_use_index = False
 
 NAVIGATION = {
-    "Use": ("docs/concepts", "docs/logs", "docs/formats", "docs/models", "docs/reference", "docs/cli", "docs/ui"),
+    "Use": (
+        "docs/concepts",
+        "docs/logs",
+        "docs/formats",
+        "docs/models",
+        "docs/reference",
+        "docs/cli",
+        "docs/ui",
+        "docs/python",
+    ),
     "Operate": (
         "docs/operations",
         "docs/security",

@@ -14,8 +14,8 @@ from bluetune.core.kinds import PODS, TASK_UID_LABEL, TASKS, Object, name_of
 from bluetune.core.logs import Position, is_over, longest_pause, next_pod, position_of
 from bluetune.core.refusals import ApiRefusal
 from bluetune.core.tasks import ended, verdict
+from bluetune.core.waiting import POLL_SECONDS, Waiting
 
-POLL_SECONDS = 2.0
 PATIENT_LOG_SECONDS = 600.0
 """How long a followed log may be answered with errors: longer than it takes until a lost node's pods are replaced."""
 CONTAINER = "trainer"
@@ -24,20 +24,21 @@ CONTAINER = "trainer"
 
 def until_ended(cluster: Cluster, name: str, display: Display, timeout: float | None) -> Object:
     """Show a task until it has ended; returns it. Raises CliError, with TIMEOUT when the time is over."""
-    deadline = None if timeout is None else time.monotonic() + timeout
-    task = cluster.get(TASKS, name)
-    uid = task["metadata"]["uid"]
     with display.watching(f"FineTuningTask {name}") as watcher:
-        while True:
-            if task["metadata"]["uid"] != uid:
-                raise CliError(f"task {name} was deleted, and another one of that name was made")
+        for task in states(cluster, name, timeout):
             watcher.show(watch.of_task(task))
-            if ended(task):
-                return task
-            if deadline is not None and time.monotonic() >= deadline:
-                raise CliError(f"--timeout is over, and {verdict(task)}", Exit.TIMEOUT)
-            time.sleep(POLL_SECONDS)
-            task = cluster.get(TASKS, name, patient=True)
+    return task
+
+
+def states(cluster: Cluster, name: str, timeout: float | None, *, named: str = "--timeout") -> Iterator[Object]:
+    """A task as it is at each look; the last one has ended. Raises as `until_ended`."""
+    waiting = Waiting(cluster.get(TASKS, name), timeout, named=named)
+    while True:
+        yield waiting.task
+        if waiting.over():
+            return
+        time.sleep(POLL_SECONDS)
+        waiting.see(cluster.get(TASKS, name, patient=True))
 
 
 def log_lines(

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -10,13 +9,12 @@ import typer
 
 from bluetune.adapters.cluster import Cluster
 from bluetune.adapters.stores import own_store
+from bluetune.adapters.trainer import missing_libraries
 from bluetune.commands.options import Context, Namespace, Task
 from bluetune.core.errors import CliError, Exit
 from bluetune.core.kinds import MODELS, TASKS
 from bluetune.core.reports import report_place
 from bluetune_api.objectstore import StoreError, StoreUnreachable
-
-TRAINER_NEEDS = ("torch", "pytorch_lightning", "transformers")
 
 
 def report(
@@ -94,8 +92,7 @@ def run(context: typer.Context) -> None:
 
 def _trainer(command: str, arguments: list[str]) -> None:
     """Become the trainer's command. Raises CliError where its libraries are not installed."""
-    missing = [name for name in TRAINER_NEEDS if find_spec(name) is None]
-    if missing:
+    if missing := missing_libraries():
         raise CliError(f"{command} needs {', '.join(missing)}: pip install '.[trainer]' in a checkout of bluetune")
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "bluetune_trainer.cli.main", command, *arguments])  # noqa: S606

@@ -1,10 +1,10 @@
 """Make tasks, and tell them what to do."""
 
-import random
 from typing import Annotated
 
 import typer
 
+from bluetune import actions
 from bluetune.adapters.cluster import Cluster
 from bluetune.adapters.output import Output, note, show_object
 from bluetune.commands.following import wait_for
@@ -14,10 +14,6 @@ from bluetune.core.errors import CliError, Exit
 from bluetune.core.kinds import MODELS, TASKS, Object, name_of
 
 Wait = Annotated[bool, typer.Option("--wait", help="Follow the task; the exit code tells how it ended.")]
-
-
-def _suffix() -> str:
-    return "".join(random.choices(tasks.NAME_LETTERS, k=tasks.SUFFIX_LETTERS))
 
 
 def submit(
@@ -64,17 +60,16 @@ def submit(
     timeout = _timeout_of(wait, timeout)
     manifest = tasks.submitted(
         model,
-        name=name or tasks.task_name(model, _suffix()),
+        name=name or actions.new_name(model),
         batch=batch,
         method=method,
         start_from=start_from,
         deploy=deploy,
         key=key,
-        parameters=param or (),
+        space=tasks.parameter_space(param or ()),
     )
     cluster = Cluster(context, namespace)
-    cluster.get(MODELS, model)  # a task of a model that is not there would wait without an end
-    _created(cluster, manifest, output, wait=wait, timeout=timeout)
+    _made(cluster, actions.submit(cluster, manifest), output, wait=wait, timeout=timeout)
 
 
 def _timeout_of(wait: bool, timeout: float | None) -> float | None:
@@ -109,13 +104,10 @@ def retry(
     """
     timeout = _timeout_of(wait, timeout)
     cluster = Cluster(context, namespace)
-    old = cluster.get(TASKS, task)
-    manifest = tasks.repeated(old, name or tasks.task_name(task, _suffix()), resume=resume)
-    _created(cluster, manifest, output, wait=wait, timeout=timeout)
+    _made(cluster, actions.retry(cluster, task, name, resume=resume), output, wait=wait, timeout=timeout)
 
 
-def _created(cluster: Cluster, manifest: Object, output: Output, *, wait: bool, timeout: float | None) -> None:
-    created = cluster.create(TASKS, manifest)
+def _made(cluster: Cluster, created: Object, output: Output, *, wait: bool, timeout: float | None) -> None:
     sentence = f"task {name_of(created)} is made"
     if not wait:
         show_object(output, TASKS, created, f"{sentence}: bluetune watch {name_of(created)} -n {cluster.namespace}")
@@ -168,9 +160,6 @@ def resume(task: Task, namespace: Namespace = None, context: Context = None, out
 
 
 def _set(cluster: Cluster, task: Object, field: str, value: bool, output: Output, done: str) -> None:
-    name, patch = name_of(task), tasks.change(task, field, value)
-    if patch is None:
-        sentence = f"task {name} has spec.{field}={str(value).lower()} already"
-    else:
-        task, sentence = cluster.patch(TASKS, name, patch), f"task {name} {done}"
-    show_object(output, TASKS, task, sentence)
+    changed = actions.change(cluster, task, field, value)
+    already = f"has spec.{field}={str(value).lower()} already"
+    show_object(output, TASKS, changed or task, f"task {name_of(task)} {done if changed else already}")

@@ -6,13 +6,14 @@ import typer
 from rich.text import Text
 from rich.tree import Tree
 
+from bluetune import actions
 from bluetune.adapters import display
 from bluetune.adapters.cluster import Cluster
 from bluetune.adapters.output import Output, note, show, show_object
 from bluetune.commands.options import Context, Form, Model, Namespace, Version
 from bluetune.core import changes
 from bluetune.core import versions as core
-from bluetune.core.kinds import MODELS, TASKS, Object
+from bluetune.core.kinds import MODELS, Object
 
 SOURCE = "Source: the model's status and its tasks. If a task was deleted, less is known of its version."
 
@@ -29,7 +30,7 @@ def versions(model: Model, namespace: Namespace = None, context: Context = None,
 
     bluetune versions products -o json
     """
-    _, known = _known(Cluster(context, namespace), model)
+    _, known = actions.known_versions(Cluster(context, namespace), model)
     if output is not Output.TABLE:
         show(output, [version.wire() for version in known.values()], names=list(known))
         return
@@ -57,7 +58,7 @@ def diff(
 
     bluetune diff products v0123456789ab vba9876543210
     """
-    _, known = _known(Cluster(context, namespace), model)
+    _, known = actions.known_versions(Cluster(context, namespace), model)
     found = core.differences(core.named(known, model, a), core.named(known, model, b))
     if output is not Output.TABLE:
         show(output, core.difference_wire(found, a, b), names=[difference.path for difference in found])
@@ -85,7 +86,7 @@ def promote(
     bluetune promote products v0123456789ab
     """
     cluster = Cluster(context, namespace)
-    found, known = _known(cluster, model)
+    found, known = actions.known_versions(cluster, model)
     _carry_out(cluster, found, changes.promote(found, known, version, cluster.namespace), yes, output)
 
 
@@ -108,7 +109,7 @@ def rollback(
     bluetune rollback products v0123456789ab --yes -o name
     """
     cluster = Cluster(context, namespace)
-    found, known = _known(cluster, model)
+    found, known = actions.known_versions(cluster, model)
     _carry_out(cluster, found, changes.rollback(found, known, version, cluster.namespace), yes, output)
 
 
@@ -122,8 +123,3 @@ def _carry_out(cluster: Cluster, model: Object, change: changes.Change, yes: boo
         typer.confirm(change.question, abort=True, err=True)
     show_object(output, MODELS, cluster.patch(MODELS, change.name, change.patch), change.done)
     note(change.after)
-
-
-def _known(cluster: Cluster, model: str) -> tuple[Object, dict[str, core.Version]]:
-    found = cluster.get(MODELS, model)
-    return found, core.versions(found, cluster.list(TASKS))

@@ -31,3 +31,47 @@ class CliError(Exception):
     def __init__(self, message: str, code: Exit = Exit.REFUSED) -> None:
         super().__init__(message)
         self.code = code
+
+
+class BluetuneError(Exception):
+    """What Python programs catch: the message is a sentence for a person."""
+
+
+class Invalid(BluetuneError):
+    """An argument cannot be used; nothing was sent."""
+
+
+class Unreachable(BluetuneError):
+    """Nothing answered, or there is no kubeconfig. After a write: look whether it was done."""
+
+
+class TimedOut(BluetuneError):
+    """The time to wait is over; the task goes on."""
+
+
+class Refused(BluetuneError):
+    """It cannot be done as things are."""
+
+
+class NotFound(Refused):
+    """There is no such object."""
+
+
+class Forbidden(Refused):
+    """The user may not do it."""
+
+
+class Conflict(Refused):
+    """An object of that name exists, or it changed meanwhile."""
+
+
+class FineTuneError(BluetuneError):
+    """`fine_tune` cannot go on. As a text it is what the command line prints: the reason, what is wrong, what to do."""
+
+    def __init__(self, reason: str, message: str, exit_code: int) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+        """One word for programs, of the runbook."""
+        self.message = message
+        self.exit_code = exit_code
+        """As `bluetune run` would end with it."""

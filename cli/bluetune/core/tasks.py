@@ -60,7 +60,7 @@ def submitted(
     start_from: str | None = None,
     deploy: bool = False,
     key: str | None = None,
-    parameters: Sequence[str] = (),
+    space: Mapping[str, Any] | None = None,
 ) -> Object:
     """The manifest of a new task, judged as the API server will judge it. Raises CliError."""
     spec: dict[str, Any] = {"modelRef": {"name": model}}
@@ -74,8 +74,8 @@ def submitted(
         spec["deployAsBlue"] = True
     if key is not None:
         spec["idempotencyKey"] = key
-    if parameters:
-        spec["overrides"] = {"initialParams": parameter_space(parameters)}
+    if space:
+        spec["overrides"] = {"initialParams": dict(space)}
     return _judged(name, spec)
 
 

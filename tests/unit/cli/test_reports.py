@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bluetune.__main__ import main
+from bluetune.adapters import trainer
 from bluetune.commands import reports
 from bluetune.core.errors import CliError, Exit
 from bluetune.core.reports import report_place
@@ -75,7 +76,7 @@ def test_a_report_that_is_not_there_is_not_looked_for(url: str | None, said: str
 def test_without_the_trainer_its_commands_say_what_to_install(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(reports, "TRAINER_NEEDS", ("typer", "a_package_that_nobody_has"))
+    monkeypatch.setattr(trainer, "NEEDED", ("typer", "a_package_that_nobody_has"))
     assert main([command, "--plan", "x"]) == Exit.REFUSED
     said = f"error: {command} needs a_package_that_nobody_has: pip install '.[trainer]' in a checkout of bluetune\n"
     assert capsys.readouterr().err == said

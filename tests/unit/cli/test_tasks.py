@@ -42,7 +42,14 @@ def test_a_parameter_that_cannot_be_read_is_named(given: list[str]) -> None:
 def test_a_submitted_task_says_what_was_given_and_no_more() -> None:
     assert tasks.submitted("m", name="t")["spec"] == {"modelRef": {"name": "m"}}
     whole = tasks.submitted(
-        "m", name="t", batch="b/1", method="f", start_from="v" + "0" * 12, deploy=True, key="k", parameters=["a=1"]
+        "m",
+        name="t",
+        batch="b/1",
+        method="f",
+        start_from="v" + "0" * 12,
+        deploy=True,
+        key="k",
+        space={"a": {"choice": [1]}},
     )
     assert whole["spec"] == {
         "modelRef": {"name": "m"},
@@ -61,7 +68,7 @@ def test_a_submitted_task_says_what_was_given_and_no_more() -> None:
         ({"start_from": "latest"}, "spec.startFrom"),
         ({"name": "T"}, "metadata.name"),
         ({"batch": "../x"}, "spec.batchId"),
-        ({"parameters": ["queryLR=1"]}, "snake_case"),
+        ({"space": {"queryLR": {"choice": [1]}}}, "snake_case"),
     ],
 )
 def test_what_the_api_server_would_refuse_is_refused_before(given: dict[str, Any], said: str) -> None:

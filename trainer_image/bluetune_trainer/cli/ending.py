@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from bluetune_api.exit_codes import Termination
-from bluetune_trainer.errors import Crashed, Stopped, as_trainer_error
+from bluetune_trainer.errors import Crashed, Stopped, TrainerError, as_trainer_error
 
 log = logging.getLogger(__name__)
 
@@ -16,6 +16,15 @@ DEFAULT_TERMINATION_LOG = "/dev/termination-log"
 
 def finish(error: BaseException) -> int:
     """Say how it ended, and return the exit code."""
+    ending = logged(error)
+    terminate(ending.reason, ending.message)
+    text = ending.message if isinstance(ending, Stopped) else f"error: {ending.reason}: {ending.message}"
+    print(text, file=sys.stderr)
+    return int(ending.exit_code)
+
+
+def logged(error: BaseException) -> TrainerError:
+    """The error as an end that the user is told about; the log has the details of one that nobody foresaw."""
     ending = as_trainer_error(error)
     log.log(
         logging.ERROR if isinstance(ending, Crashed) else logging.DEBUG,
@@ -23,10 +32,7 @@ def finish(error: BaseException) -> int:
         exc_info=error,
         extra={"reason": ending.reason},
     )
-    terminate(ending.reason, ending.message)
-    text = ending.message if isinstance(ending, Stopped) else f"error: {ending.reason}: {ending.message}"
-    print(text, file=sys.stderr)
-    return int(ending.exit_code)
+    return ending
 
 
 def terminate(reason: str, message: str) -> None:

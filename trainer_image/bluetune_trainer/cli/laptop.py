@@ -21,7 +21,8 @@ from bluetune_api.model import Gate
 from bluetune_api.objectstore import LocalStore
 from bluetune_api.plans import method_plan, select_batch
 from bluetune_api.pods import gpus
-from bluetune_api.records import CheckReport, MethodPlan, Plan, Progress, RunOwner
+from bluetune_api.records import CheckReport, MethodPlan, Plan, Progress, Result, RunOwner
+from bluetune_trainer.cli.bar import Shows
 from bluetune_trainer.cli.checking import prepare, run_check
 from bluetune_trainer.cli.display import Display, summary
 from bluetune_trainer.cli.importing import run_import
@@ -47,7 +48,14 @@ def run_manifests(
         PlanInvalid, DataInvalid, PluginFailed, Stopped: as a Job's trainer would.
     """
     manifests, store = read_manifests(paths, task), _opened(folder)
-    display = Display(sys.stderr)
+    result = run_here(manifests, store, Display(sys.stderr), stop=stop, open_store=open_store)
+    return result if isinstance(result, str) else summary(result, gate_of(manifests))
+
+
+def run_here(
+    manifests: Manifests, store: LocalStore, display: Shows, *, stop: threading.Event, open_store: OpenStore
+) -> Result | str:
+    """Run a task to its end. Returns its result, or why nothing is trained. Raises as `run_manifests`."""
     batch = _check(store, manifests, stop)
     if isinstance(batch, str):
         return batch
@@ -63,7 +71,7 @@ def run_manifests(
     done = read_result(store, plan.owner.uid)
     if done is not None:
         display.say("this run is finished; its result:")
-        return summary(done, _gate(manifests))
+        return done
     display.say("importing torch, transformers and lightning")
     from bluetune_trainer.cli.training import run_train
     from bluetune_trainer.training.machine import find_machine
@@ -79,11 +87,10 @@ def run_manifests(
         display.show(progress)
 
     try:
-        result = run_train(store, plan, stop=stop, report=report)
+        return run_train(store, plan, stop=stop, report=report)
     finally:
         writer.close()
         display.close()
-    return summary(result, _gate(manifests))
 
 
 def check_manifests(paths: Sequence[Path], folder: Path, task: str | None, *, stop: threading.Event) -> str:
@@ -188,7 +195,7 @@ def _base_version(
     manifests: Manifests,
     method: MethodPlan,
     open_store: OpenStore,
-    display: Display,
+    display: Shows,
     stop: threading.Event,
 ) -> str:
     """The version that the base was published as; imported now if it was not."""
@@ -253,10 +260,11 @@ def _run_id(store: LocalStore, manifests: Manifests, method: MethodPlan, chosen:
     inputs = [one for batch in (*chosen.learn, *chosen.replay) for one in pin(store, store_layout.batch(batch))]
     inputs += pin(store, method.items.path)
     given = chosen.learn[0] if _named(chosen)["batches"] is None else chosen
-    return _uid(manifests.task.metadata.name, given, str(complete), start, method, _gate(manifests), *inputs)
+    return _uid(manifests.task.metadata.name, given, str(complete), start, method, gate_of(manifests), *inputs)
 
 
-def _gate(manifests: Manifests) -> Gate:
+def gate_of(manifests: Manifests) -> Gate:
+    """What is asked of a version: the model's, or the preset."""
     serving = manifests.model.spec.serving
     return serving.gate if serving else Gate()
 
@@ -269,6 +277,6 @@ def _train_plan(manifests: Manifests, method: MethodPlan, uid: str, chosen: Batc
         **_named(chosen),
         start_version=start,
         method=method,
-        gate=_gate(manifests),
+        gate=gate_of(manifests),
         metadata=manifests.task.spec.metadata or {},
     )

@@ -2,12 +2,10 @@
 
 import argparse
 import os
-import signal
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 from bluetune_api.objectstore import ObjectStore, require_conditional_writes
 from bluetune_api.pods import GPUS
@@ -15,6 +13,7 @@ from bluetune_api.records import Plan, Progress
 from bluetune_api.store_location import StoreLocation
 from bluetune_trainer.cli import logs
 from bluetune_trainer.cli.ending import finish, terminate
+from bluetune_trainer.cli.stopping import listen
 
 POD_UID = "BLUETUNE_POD_UID"
 
@@ -98,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         top.error("index: -f and --version go together")
     logs.set_up(default_level="warning" if laptop else "info")
     stop = threading.Event()
-    _listen(stop)
+    listen(stop)
     try:
         message = _run(options, stop, laptop=laptop)
     except BaseException as error:  # every end has a code and a message
@@ -108,18 +107,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     terminate("Completed", message)
     print(message)
     return 0
-
-
-def _listen(stop: threading.Event) -> None:
-    """SIGTERM and Ctrl-C ask to stop and save; the second one of either ends the process at once."""
-
-    def ask(number: int, _frame: FrameType | None) -> None:
-        stop.set()
-        signal.signal(number, signal.SIG_DFL)
-        os.write(2, b"\nstopping: saving what is finished (again: stop at once)\n")
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ask)
 
 
 def _open(location: StoreLocation) -> ObjectStore:
