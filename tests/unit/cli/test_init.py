@@ -42,8 +42,8 @@ def lines(rows: list[dict[str, object]]) -> bytes:
     [
         ("a.jsonl", lines(ITEMS), 3),
         ("a.JSONL", lines(ITEMS)[:-20], 2),  # the last row is cut
-        ("a.jsonl.gz", gzip.compress(lines(ITEMS)), 3),
-        ("a.jsonl.gz", gzip.compress(lines(ITEMS * 5000))[:2000], 500),  # cut in the middle of the archive
+        ("a.jsonl.gz", gzip.compress(lines(ITEMS), mtime=0), 3),
+        ("a.jsonl.gz", gzip.compress(lines(ITEMS * 5000), mtime=0)[:2000], 500),  # cut in the middle of the archive
         ("a.jsonl.gz", b"no archive", 0),
         ("a.json", json.dumps(ITEMS, indent=1).encode(), 3),
         (
