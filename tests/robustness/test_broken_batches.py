@@ -40,7 +40,7 @@ CATALOGUE = Catalogue(IDS, ["x"] * 3, {item: at for at, item in enumerate(IDS)})
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that stands for S3."""
     monkeypatch.setattr(main, "_open", lambda _location: LocalStore(tmp_path / "store"))
-    monkeypatch.setattr(main, "_listen", lambda _stop: None)
+    monkeypatch.setattr(main, "listen", lambda _stop: None)
     monkeypatch.setenv("BLUETUNE_TERMINATION_LOG", str(tmp_path / "termination"))
     return tmp_path
 

@@ -30,7 +30,7 @@ def test_the_trainer_ends_at_once_and_says_why(
     (tmp_path / "plan.json").write_text(json.dumps(plan))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", f"{ACCESS}\n")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", f"{SECRET}\n")
-    monkeypatch.setattr(main, "_listen", lambda _stop: None)
+    monkeypatch.setattr(main, "listen", lambda _stop: None)
     monkeypatch.setenv("BLUETUNE_TERMINATION_LOG", str(tmp_path / "said"))
     assert main.main(["check", "--plan", str(tmp_path / "plan.json")]) == 11
     said = json.loads((tmp_path / "said").read_text())

@@ -50,7 +50,7 @@ class Pod:
 @pytest.fixture
 def pod(tmp_path: Path, good_store: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Pod:
     monkeypatch.setattr(main, "_open", lambda _location: good_store)
-    monkeypatch.setattr(main, "_listen", lambda _stop: None)
+    monkeypatch.setattr(main, "listen", lambda _stop: None)
     monkeypatch.setenv("BLUETUNE_TERMINATION_LOG", str(tmp_path / "termination"))
     return Pod(tmp_path, good_store, capsys)
 
