@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from cluster import preflight, programs, s3
 from cluster.buckets import Bucket, new_bucket
@@ -16,6 +17,9 @@ from cluster.errors import ClusterError
 from cluster.fresh import new_namespace
 from cluster.kubectl import Kubectl
 from cluster.lifecycle import Cluster
+
+settings.register_profile("steady", deadline=None)  # how long an example takes is the machine's, not the code's
+settings.load_profile("steady")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
