@@ -68,12 +68,13 @@ def _sentence(
     return f"the API server refused it: {message or f'HTTP {status}'}"
 
 
-def not_found(kind: Kind, name: str, namespace: str, names: Sequence[str]) -> CliError:
+def not_found(kind: Kind, name: str, namespace: str, names: Sequence[str]) -> ApiRefusal:
     """The error for a name that is not there, with those that are."""
     there = sorted(names)
     more = f" and {len(there) - MAX_NAMES} more" if len(there) > MAX_NAMES else ""
     known = f"there are {', '.join(there[:MAX_NAMES])}{more}" if there else "there are none (-n names another one)"
-    return CliError(f"there is no {kind.name} {name} in namespace {namespace}: {known}")
+    text = f"there is no {kind.name} {name} in namespace {namespace}: {known}"
+    return ApiRefusal(text, 404, "NotFound")
 
 
 def _status(body: str) -> dict[str, Any]:
