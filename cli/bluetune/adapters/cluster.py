@@ -20,7 +20,7 @@ FOLLOW_SECONDS = 300.0
 """Longest silence of a log that is followed, before it is asked for again."""
 ATTEMPTS = 3
 PATIENT_SECONDS = 60.0
-"""How long whoever watches bears an API server that is away."""
+"""How long a watch waits for an API server that does not answer."""
 PAGE = 500
 POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 

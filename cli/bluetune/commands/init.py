@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from bluetune.adapters.cluster import Cluster
 from bluetune.adapters.output import note
 from bluetune.adapters.stores import DataSeen, look, own_store
 from bluetune.commands.options import Context, Namespace
 from bluetune.core import starting
+from bluetune.core.data_seen import ClicksSeen, ItemsSeen
 from bluetune.core.errors import CliError, Exit
 from bluetune.core.kinds import DEPLOYMENTS, Object, name_of
 from bluetune_api.objectstore import LocalStore, StoreError
@@ -97,7 +97,7 @@ def init(
         gpus=gpus,
         retrain=retrain,
     )
-    starting.manifests(answers, DataSeen().items, DataSeen().clicks)  # a mistake is said before anything is looked at
+    starting.manifests(answers, ItemsSeen(), ClicksSeen())  # a mistake is said before anything is looked at
     seen = _data(answers, data)
     for line in seen.said:
         note(line)
@@ -174,8 +174,6 @@ def _data(answers: starting.Answers, folder: Path | None) -> DataSeen:
         return look(store)
     except StoreError as error:
         return DataSeen(said=[f"the store was not looked at: {error}"])
-    except ValidationError as error:  # what manifests() had let pass
-        raise CliError(f"--store: {error.errors()[0]['msg']}", Exit.USAGE) from None
 
 
 def _write(files: dict[str, str], folder: Path, *, force: bool) -> None:

@@ -23,7 +23,7 @@ class ApiRefusal(CliError):
 
 
 def refusal(status: int, body: str, *, verb: str, kind: Kind, namespace: str, name: str | None = None) -> ApiRefusal:
-    """The error for an answer that is none of 2xx.
+    """The error for an answer whose status is not 2xx.
 
     Args:
         status: of HTTP.

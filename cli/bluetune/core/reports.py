@@ -2,12 +2,11 @@
 
 from pydantic import ValidationError
 
+from bluetune.core.endpoint import split_endpoint
 from bluetune.core.errors import CliError, Exit
 from bluetune.core.kinds import Object, name_of
 from bluetune_api.reading import first_problem, read_spec
 from bluetune_api.store_location import StoreLocation
-
-SCHEMES = {"http": False, "https": True}
 
 
 def report_place(task: Object, model: Object, endpoint: str | None) -> tuple[StoreLocation, str]:
@@ -48,12 +47,10 @@ def reached_at(location: StoreLocation, endpoint: str | None) -> StoreLocation:
     """
     if endpoint is None:
         return location
-    scheme, found, rest = endpoint.partition("://")
-    changed: dict[str, object] = {"endpoint": rest if found else endpoint, "addressing": None}
-    if found:
-        if scheme not in SCHEMES:
-            raise CliError(f"--endpoint {endpoint!r}: must be HOST:PORT, maybe after http:// or https://", Exit.USAGE)
-        changed["secure"] = SCHEMES[scheme]
+    address, secure = split_endpoint(endpoint)
+    changed: dict[str, object] = {"endpoint": address, "addressing": None}
+    if secure is not None:
+        changed["secure"] = secure
     try:
         return StoreLocation.model_validate(location.model_dump() | changed)
     except ValidationError:

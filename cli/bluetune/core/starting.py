@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from bluetune.core.data_seen import ClicksSeen, ItemsSeen, some
+from bluetune.core.endpoint import split_endpoint
 from bluetune.core.errors import CliError, Exit
 from bluetune.core.kinds import Object
 from bluetune_api import API_VERSION
@@ -14,7 +15,6 @@ from bluetune_api.manifest import ManifestError, parse
 from bluetune_api.method import Items
 
 METHOD_FILE, MODEL_FILE, TASK_FILE = "method.yaml", "model.yaml", "task.yaml"
-SCHEMES = {"http": False, "https": True}
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,8 @@ def bucket_and_prefix(uri: str) -> tuple[str, str]:
 
 def endpoint_and_secure(endpoint: str) -> tuple[str, bool]:
     """Host and port, and whether it speaks https, which it does unless http:// stands before. Raises CliError."""
-    scheme, found, rest = endpoint.partition("://")
-    if not found:
-        return endpoint, True
-    if scheme not in SCHEMES:
-        raise CliError(f"--endpoint {endpoint!r}: must be HOST:PORT, maybe after http:// or https://", Exit.USAGE)
-    return rest.rstrip("/"), SCHEMES[scheme]
+    address, secure = split_endpoint(endpoint)
+    return (address, True) if secure is None else (address.rstrip("/"), secure)
 
 
 def containers_of(deployment: Object) -> dict[str, list[int]]:
