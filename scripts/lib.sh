@@ -18,10 +18,15 @@ on_every_core() { OMP_NUM_THREADS=1 "$BIN/pytest" -q -n "$(nproc)" --maxprocesse
 
 # step NAME COMMAND...: run it, show how long it took, remember how it ended; the script goes on.
 step() {
-  local name=$1 begun=$SECONDS result=ok
+  local name=$1 begun=$SECONDS result=ok code=0
   shift
   say "── $name"
-  "$@" || { result=FAILED; FAILED=1; }
+  "$@" || code=$?
+  case $code in
+    0) ;;
+    7) result=flaky ;; # of pytest --fail-on-flaky: what failed passed at its second attempt
+    *) result=FAILED FAILED=1 ;;
+  esac
   SUMMARY+=("$(printf '  %-6s %-44s %s' "$result" "$name" "$(seconds $((SECONDS - begun)))")")
 }
 

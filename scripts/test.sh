@@ -6,6 +6,11 @@ set -euo pipefail
 cd "$ROOT"
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
 cluster() { "$BIN/python" tests/cluster "$@"; }
+# on_cluster ARGUMENTS...: pytest, for a lane. At most two of its tests get a second attempt, as much on a loaded machine
+# is late; each is shown with its traceback, and the lane is called flaky.
+on_cluster() {
+  "$BIN/pytest" -q --reruns 1 --max-suite-reruns 2 --rerun-show-tracebacks --fail-on-flaky "$@"
+}
 
 step "make check" scripts/check.sh
 step "slow tests without a cluster" on_every_core -m slow tests/unit tests/trainer tests/robustness
@@ -25,11 +30,11 @@ for folder in tests/*/; do
   lane=$(basename "$folder")
   case $lane in
     unit | trainer | robustness | images) ;;
-    operator) step "$lane" "$BIN/pytest" -q -n 3 --dist loadfile "$folder" ;; # waits more than it works
-    *) [ -z "$(find "$folder" -name 'test_*.py' -print -quit)" ] || step "$lane" "$BIN/pytest" -q "$folder" ;;
+    operator) step "$lane" on_cluster -n 3 --dist loadfile "$folder" ;; # waits more than it works
+    *) [ -z "$(find "$folder" -name 'test_*.py' -print -quit)" ] || step "$lane" on_cluster "$folder" ;;
   esac
 done
 step "images are built" scripts/images.sh
-step "images" "$BIN/pytest" -q tests/images
+step "images" on_cluster tests/images
 if ((FAILED)); then cluster status >&2 || true; fi
 finish

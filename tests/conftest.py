@@ -18,6 +18,9 @@ from cluster.fresh import new_namespace
 from cluster.kubectl import Kubectl
 from cluster.lifecycle import Cluster
 
+FLAKY = 7
+"""What pytest-rerunfailures exits with when a test passed at its second attempt only."""
+
 settings.register_profile("steady", deadline=None)  # how long an example takes is the machine's, not the code's
 settings.load_profile("steady")
 
@@ -37,6 +40,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
                     programs.module_folder(program)
         except ClusterError as error:
             pytest.exit(f"These tests need the local cluster: {error}", returncode=2)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """`--fail-on-flaky` of several processes, too: pytest-rerunfailures sees the tests of its own process alone."""
+    reporter = session.config.pluginmanager.getplugin("terminalreporter")
+    if exitstatus == 0 and session.config.option.fail_on_flaky and reporter and reporter.stats.get("rerun"):
+        session.exitstatus = FLAKY
 
 
 def _needs_cluster(item: pytest.Item) -> bool:

@@ -69,8 +69,9 @@ def test_one_that_is_killed_is_followed_by_the_other_which_ends_its_work(
     operator: Fixture, reserve: Fixture, world: Fixture
 ) -> None:
     world.basics()
-    world.kubectl.apply(world.task("t", metadata={"train": "sleep:20"}), world.task("u", batchId="b1"))
+    world.kubectl.apply(world.task("t", metadata={"train": "sleep:20"}))
     before = world.until("job/t-train", lambda o: (o.get("status") or {}).get("active") == 1, 60)["metadata"]["uid"]
+    world.kubectl.apply(world.task("u", batchId="b1"))
     assert holder(world) == FIRST
     begun = time.monotonic()
     operator.end(signal.SIGKILL)
@@ -100,8 +101,9 @@ def test_one_that_slept_writes_nothing_when_it_wakes_and_exits(
     operator: Fixture, reserve: Fixture, world: Fixture, asleep: float
 ) -> None:
     world.basics()
-    world.kubectl.apply(world.task("t", metadata={"train": "sleep:10"}), world.task("u", batchId="b1"))
+    world.kubectl.apply(world.task("t", metadata={"train": "sleep:10"}))
     world.until("job/t-train", lambda o: (o.get("status") or {}).get("active") == 1, 60)
+    world.kubectl.apply(world.task("u", batchId="b1"))
     begun = time.monotonic()
     operator.process.send_signal(signal.SIGSTOP)
     try:

@@ -160,11 +160,11 @@ class World:
         return found
 
     def until(self, what: str, holds: Callable[[Object], bool], seconds: float = 90) -> Object:
-        """Wait until something holds for an object, and return it."""
+        """Wait until something holds for an object, and return it. Until somebody writes its status, that is empty."""
         deadline, found = time.monotonic() + seconds, {}
         while time.monotonic() < deadline:
             try:
-                found = self.get(what)
+                found = {"status": {}} | self.get(what)
             except KubectlError:
                 found = {}
             if found and holds(found):
