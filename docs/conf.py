@@ -70,6 +70,7 @@ NAVIGATION = {
         "docs/decisions/store-identity",
         "docs/decisions/one-plan",
         "docs/decisions/promote",
+        "docs/decisions/shared-methods",
         "docs/decisions/docs-site",
     ),
 }
