@@ -71,6 +71,7 @@ NAVIGATION = {
         "docs/decisions/one-plan",
         "docs/decisions/promote",
         "docs/decisions/shared-methods",
+        "docs/decisions/folders",
         "docs/decisions/docs-site",
     ),
 }

@@ -32,9 +32,9 @@ from bluetune_operator.core.kinds import (
     namespace_of,
     uid_of,
 )
-from bluetune_operator.core.lock import has_ended, holder_of, queue_order
-from bluetune_operator.reconciler.retention import RETENTION
-from bluetune_operator.reconciler.task import LOCK
+from bluetune_operator.core.lock.rules import has_ended, holder_of, queue_order
+from bluetune_operator.reconciler.models.retention import RETENTION
+from bluetune_operator.reconciler.tasks.reconcile import LOCK
 from cluster.metrics import metric
 from cluster.processes import command_name, resident_mib
 from operator_latency import NAMESPACES, Bench, processor_seconds, resource

@@ -15,6 +15,7 @@ from bluetune_api import store_layout
 from bluetune_api.records import CheckReport, GateReport, Manifest, Plan, Probe, Result, digest_of, version_of
 from bluetune_api.s3 import S3Store
 from bluetune_operator.adapters.kube import KubeApi
+from bluetune_operator.core.jobs.workloads import is_finished_job
 from bluetune_operator.core.kinds import (
     CHILD_SELECTOR,
     CONFIG_MAPS,
@@ -27,7 +28,6 @@ from bluetune_operator.core.kinds import (
     namespace_of,
     uid_of,
 )
-from bluetune_operator.core.workloads import is_finished_job
 
 Seen = Callable[[str, Object, float], None]
 """Type of a watch event, its object, and when it came (time.monotonic)."""

@@ -18,7 +18,7 @@ from bluetune_api.model import CurrentVersion, EmbeddingModelStatus, Gate, Servi
 from bluetune_api.objectstore import LocalStore
 from bluetune_api.records import Result
 from bluetune_api.store_layout import batch_marker
-from bluetune_operator.core.gate import promotion
+from bluetune_operator.core.tasks.gate import promotion
 from bluetune_trainer.data.splits import HELD_OUT_SHARE, VALIDATION_SHARE
 from bluetune_trainer.store.versions import download_version
 from bluetune_trainer.training.params import resolve_settings

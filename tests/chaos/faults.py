@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bluetune_operator.core.jobs.workloads import is_active_pod, is_finished_job
 from bluetune_operator.core.kinds import (
     JOBS,
     LEASES,
@@ -21,7 +22,6 @@ from bluetune_operator.core.kinds import (
     lease_name,
     name_of,
 )
-from bluetune_operator.core.workloads import is_active_pod, is_finished_job
 from chaos.api import Api, Refused
 from chaos.operators import Operators
 from chaos.relay import Relay

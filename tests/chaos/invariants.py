@@ -8,6 +8,7 @@ from typing import Any
 
 from bluetune_api import store_layout
 from bluetune_api.records import Manifest, digest_of, version_of
+from bluetune_operator.core.jobs.workloads import is_active_pod, is_finished_job
 from bluetune_operator.core.kinds import (
     JOB_LABEL,
     TASK_LABEL,
@@ -18,8 +19,7 @@ from bluetune_operator.core.kinds import (
     true_condition,
     uid_of,
 )
-from bluetune_operator.core.lock import has_ended, holder_of
-from bluetune_operator.core.workloads import is_active_pod, is_finished_job
+from bluetune_operator.core.lock.rules import has_ended, holder_of
 from chaos.api import Event
 
 Object = dict[str, Any]

@@ -14,7 +14,12 @@ from typing import Self
 from bluetune_operator.adapters import kube, store
 from bluetune_operator.core.config import config_from
 from bluetune_operator.handlers import app, guard, logs, queue
-from bluetune_operator.reconciler import lock, model, model_import, task_admission, task_end, task_work
+from bluetune_operator.reconciler import lock
+from bluetune_operator.reconciler.models import base_import as model_import
+from bluetune_operator.reconciler.models import reconcile as model
+from bluetune_operator.reconciler.tasks import admission as task_admission
+from bluetune_operator.reconciler.tasks import end as task_end
+from bluetune_operator.reconciler.tasks import work as task_work
 
 SHORTER: list[tuple[ModuleType, dict[str, float]]] = [
     (kube, {"CONNECT_SECONDS": 2.0, "READ_SECONDS": 4.0, "BACKOFF_CAP_SECONDS": 1.0, "CALL_SECONDS": 15.0}),

@@ -34,7 +34,7 @@ from bluetune_operator.core.kinds import (
     name_of,
     uid_of,
 )
-from bluetune_operator.core.lock import has_ended
+from bluetune_operator.core.lock.rules import has_ended
 from chaos.api import Api, Recorder
 from chaos.faults import Faults
 from chaos.invariants import Observed, Stored, violations

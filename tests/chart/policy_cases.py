@@ -6,10 +6,10 @@ from typing import Any
 
 from bluetune_api.model import Reindex, Rollout, Serving
 from bluetune_api.store_location import StoreSpec
-from bluetune_operator.core.jobs import TrainerJob, trainer_job
+from bluetune_operator.core.jobs.build import TrainerJob, trainer_job
 from bluetune_operator.core.kinds import child_labels
-from bluetune_operator.core.rollout_reindex import reindex_job
-from bluetune_operator.core.serving_patch import Fetcher, serving_patch
+from bluetune_operator.core.rollout.reindex import reindex_job
+from bluetune_operator.core.rollout.serving_patch import Fetcher, serving_patch
 
 Object = dict[str, Any]
 

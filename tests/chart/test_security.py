@@ -7,7 +7,7 @@ import pytest
 
 from bluetune_api.pods import PodTemplate
 from bluetune_api.store_location import StoreSpec
-from bluetune_operator.core.jobs import Command, TrainerJob, trainer_job
+from bluetune_operator.core.jobs.build import Command, TrainerJob, trainer_job
 from bluetune_operator.core.kinds import child_labels
 from bluetune_operator.core.tenant_identity import Allowed, IdentitySettings, identity_settings
 from chart.helm import HelmError

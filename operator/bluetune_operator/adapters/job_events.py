@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 from bluetune_operator.adapters.kube import KubeApi
 from bluetune_operator.core.errors import ApiError, ApiUnavailable
-from bluetune_operator.core.job_state import Trouble
+from bluetune_operator.core.jobs.pod_refusal import events_of_refusals, lacks_pod, next_look, refusal
+from bluetune_operator.core.jobs.state import Trouble
 from bluetune_operator.core.kinds import EVENTS, OLDER_WORKLOADS, WORKLOADS, Object, name_of, namespace_of, uid_of
-from bluetune_operator.core.pod_refusal import events_of_refusals, lacks_pod, next_look, refusal
-from bluetune_operator.core.queue_words import JOB_UID_LABEL, not_admitted, waits_in_queue
+from bluetune_operator.core.tasks.queue_words import JOB_UID_LABEL, not_admitted, waits_in_queue
 
 logger = logging.getLogger(__name__)
 

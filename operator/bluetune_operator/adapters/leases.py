@@ -15,7 +15,7 @@ from bluetune_operator.core.kinds import (
     name_of,
     namespace_of,
 )
-from bluetune_operator.core.lock import held_lease, unfinished_work
+from bluetune_operator.core.lock.rules import held_lease, unfinished_work
 
 
 async def read_lease(kube: KubeApi, namespace: str, model: str) -> Object | None:

@@ -9,8 +9,8 @@ import aiohttp
 from bluetune_api.records import Probe
 from bluetune_api.verify import Verify
 from bluetune_operator.core.kinds import name_of
-from bluetune_operator.core.rollout import Answers
-from bluetune_operator.core.serving_answers import MAX_BYTES, vectors_problem, vectors_question, version_problem
+from bluetune_operator.core.rollout.moves import Answers
+from bluetune_operator.core.rollout.serving_answers import MAX_BYTES, vectors_problem, vectors_question, version_problem
 
 CONNECT_SECONDS, VERSION_SECONDS, ENCODE_SECONDS = 3.0, 5.0, 30.0
 NOT_UNDERSTOOD = frozenset({400, 404, 422})

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from bluetune_api.model import EmbeddingModelStatus
 from bluetune_operator.core.kinds import Object, condition
-from bluetune_operator.core.lock import has_ended, says_it_holds
+from bluetune_operator.core.lock.rules import has_ended, says_it_holds
 from bluetune_operator.core.times import moment_of
 
 GATE_VERDICTS = frozenset(

@@ -19,7 +19,7 @@ from bluetune_api.notify import MAX_PENDING, MAX_SEEN, Notice, NoticeEvent, Noti
 from bluetune_api.reasons import known_reason
 from bluetune_operator.core.conditions import find, shortened
 from bluetune_operator.core.kinds import Object, condition, name_of, namespace_of, true_condition, uid_of
-from bluetune_operator.core.retrain_tasks import ended
+from bluetune_operator.core.retrain.tasks import ended
 from bluetune_operator.core.times import moment_of, stamp
 
 KEPT = timedelta(days=7)

@@ -33,11 +33,11 @@ from bluetune_operator.handlers.state_metrics import StateMetrics
 from bluetune_operator.reconciler.base import Context, Reconciler
 from bluetune_operator.reconciler.lock import LockReconciler
 from bluetune_operator.reconciler.method import MethodReconciler
-from bluetune_operator.reconciler.model import ModelReconciler
+from bluetune_operator.reconciler.models.reconcile import ModelReconciler
+from bluetune_operator.reconciler.models.retention import RETENTION, RetentionReconciler
 from bluetune_operator.reconciler.notify import NotifyReconciler
-from bluetune_operator.reconciler.retention import RETENTION, RetentionReconciler
-from bluetune_operator.reconciler.retrain import RetrainReconciler
-from bluetune_operator.reconciler.task import TaskReconciler
+from bluetune_operator.reconciler.retrain.reconcile import RetrainReconciler
+from bluetune_operator.reconciler.tasks.reconcile import TaskReconciler
 
 logger = logging.getLogger(__name__)
 

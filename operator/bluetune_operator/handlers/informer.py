@@ -32,7 +32,7 @@ from bluetune_operator.core.kinds import (
     namespace_of,
     uid_of,
 )
-from bluetune_operator.core.model_lock import seen_by_model
+from bluetune_operator.core.lock.of_model import seen_by_model
 from bluetune_operator.handlers.guard import NAME as GUARD_LEASE
 from bluetune_operator.handlers.health import Health
 from bluetune_operator.handlers.routing import keys_for, keys_to_look_at, models_serving

@@ -24,9 +24,9 @@ from bluetune_operator.core.kinds import (
     name_of,
     namespace_of,
 )
-from bluetune_operator.core.lock import has_ended, says_it_holds
-from bluetune_operator.core.retrain_tasks import was_made
-from bluetune_operator.reconciler.task import refers_to_method
+from bluetune_operator.core.lock.rules import has_ended, says_it_holds
+from bluetune_operator.core.retrain.tasks import was_made
+from bluetune_operator.reconciler.tasks.reconcile import refers_to_method
 
 
 def keys_for(kind: Kind, thing: Object, cache: ObjectCache) -> set[Key]:

@@ -4,7 +4,8 @@ import logging
 
 from bluetune_operator.adapters.leases import live_work, read_lease, write_holder
 from bluetune_operator.core.kinds import LEASES, MODELS, PODS, TASKS, Key, Object, lease_name, name_of, uid_of
-from bluetune_operator.core.lock import (
+from bluetune_operator.core.lock.of_model import pods_that_block
+from bluetune_operator.core.lock.rules import (
     EXACT_POSITIONS,
     Holder,
     has_ended,
@@ -15,7 +16,6 @@ from bluetune_operator.core.lock import (
     shown_position,
     waits,
 )
-from bluetune_operator.core.model_lock import pods_that_block
 from bluetune_operator.reconciler.base import Context
 
 logger = logging.getLogger(__name__)

@@ -1,9 +1,14 @@
-"""A FineTuningMethod's reconcile: say whether it can be used."""
+"""A FineTuningMethod's reconcile, which says whether it can be used; and a model's method, for who needs its image."""
 
-from bluetune_api.method import FineTuningMethod, FineTuningMethodStatus
+from pydantic import ValidationError
+
+from bluetune_api.method import FineTuningMethod, FineTuningMethodSpec, FineTuningMethodStatus
+from bluetune_api.model import EmbeddingModelSpec
+from bluetune_api.reading import first_problem, read_spec
 from bluetune_operator.core.conditions import condition, merge
-from bluetune_operator.core.kinds import METHODS, is_deleting
+from bluetune_operator.core.kinds import METHODS, Object, is_deleting, namespace_of
 from bluetune_operator.core.references import Problem, parsed
+from bluetune_operator.core.rollout.moves import Failure
 from bluetune_operator.reconciler.base import Context
 
 
@@ -36,3 +41,17 @@ class MethodReconciler:
         if status != (raw.get("status") or {}):
             self._context.cache.put(METHODS, await self._context.kube.replace_status(METHODS, raw, status))
         return None
+
+
+async def method_of(context: Context, model: Object, spec: EmbeddingModelSpec) -> FineTuningMethodSpec | Failure | None:
+    """The model's method says which image holds the trainer; None if it names none."""
+    if spec.method_ref is None:
+        return None
+    name = spec.method_ref.name
+    found = await context.kube.get(METHODS, namespace_of(model), name)
+    if found is None:
+        return Failure("MethodNotFound", f"FineTuningMethod {name} (spec.methodRef) does not exist; create it")
+    try:
+        return read_spec(FineTuningMethodSpec, found["spec"])
+    except ValidationError as error:
+        return Failure("MethodInvalid", f"FineTuningMethod {name}: spec.{first_problem(error)}")

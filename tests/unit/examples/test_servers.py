@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from bluetune_api.model import EmbeddingModelSpec
-from bluetune_operator.core.serving_patch import unsafe
+from bluetune_operator.core.rollout.serving_patch import unsafe
 
 FOLDER = Path(__file__).resolve().parents[3] / "examples" / "servers"
 FILES = sorted(FOLDER.glob("*.yaml"))

@@ -1,5 +1,6 @@
 """What must hold whatever happens, judged from the API server's objects and from every write that it took."""
 
+from bluetune_operator.core.jobs.workloads import is_active_pod, is_finished_job
 from bluetune_operator.core.kinds import (
     JOBS,
     LEASES,
@@ -12,8 +13,7 @@ from bluetune_operator.core.kinds import (
     lease_name,
     uid_of,
 )
-from bluetune_operator.core.lock import has_ended
-from bluetune_operator.core.workloads import is_active_pod, is_finished_job
+from bluetune_operator.core.lock.rules import has_ended
 from unit.operator_lock_model.apiserver import Change
 from unit.operator_lock_model.operators import Defect, Operator
 from unit.operator_lock_model.world import GARBAGE, MODEL, Move, World

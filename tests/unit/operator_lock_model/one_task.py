@@ -1,7 +1,7 @@
 """One operator and one task, driven by hand: what the task says at each moment of its Job and pods."""
 
+from bluetune_operator.core.jobs.workloads import is_active_pod
 from bluetune_operator.core.kinds import JOBS, MODELS, PODS, TASKS, Object, condition
-from bluetune_operator.core.workloads import is_active_pod
 from unit.operator_lock_model.apiserver import copied
 from unit.operator_lock_model.system import System
 from unit.operator_lock_model.world import MODEL

@@ -24,9 +24,9 @@ from bluetune_operator.handlers.queue import WorkQueue
 from bluetune_operator.reconciler.base import Context, Reconciler
 from bluetune_operator.reconciler.lock import LockReconciler
 from bluetune_operator.reconciler.method import MethodReconciler
-from bluetune_operator.reconciler.model import ModelReconciler
-from bluetune_operator.reconciler.retention import RETENTION, RetentionReconciler
-from bluetune_operator.reconciler.task import TaskReconciler
+from bluetune_operator.reconciler.models.reconcile import ModelReconciler
+from bluetune_operator.reconciler.models.retention import RETENTION, RetentionReconciler
+from bluetune_operator.reconciler.tasks.reconcile import TaskReconciler
 from unit.operator_lock_model.apiserver import Answer, Kube, Request, copied
 from unit.operator_lock_model.world import NOW, World
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterable
 
 from bluetune_operator.core.kinds import LEASES, TASKS, Key, lease_name
-from bluetune_operator.core.lock import has_ended
+from bluetune_operator.core.lock.rules import has_ended
 from unit.operator_lock_model.invariants import Invariants
 from unit.operator_lock_model.operators import RESYNC, Defect, Operator
 from unit.operator_lock_model.world import MODEL, Move, World

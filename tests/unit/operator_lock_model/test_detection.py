@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from bluetune_operator.adapters import leases
-from bluetune_operator.core.lock import held_lease
+from bluetune_operator.core.lock.rules import held_lease
 from bluetune_operator.reconciler import lock as lock_reconciler
-from bluetune_operator.reconciler import task_admission, task_end, task_work
+from bluetune_operator.reconciler.tasks import admission as task_admission
+from bluetune_operator.reconciler.tasks import end as task_end
+from bluetune_operator.reconciler.tasks import work as task_work
 from unit.operator_lock_model import test_regressions
 from unit.operator_lock_model.operators import Defect
 from unit.operator_lock_model.walks import walk

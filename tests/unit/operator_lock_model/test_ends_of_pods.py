@@ -4,7 +4,7 @@ import pytest
 
 from bluetune_api import store_layout
 from bluetune_api.records import Progress
-from bluetune_operator.core.jobs import plan_of
+from bluetune_operator.core.jobs.build import plan_of
 from bluetune_operator.core.kinds import CONFIG_MAPS, LEASES, MODELS, PODS, TASKS, condition, lease_name
 from unit.operator_lock_model.apiserver import copied
 from unit.operator_lock_model.one_task import (

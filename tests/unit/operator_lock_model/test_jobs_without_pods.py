@@ -2,9 +2,9 @@
 
 import pytest
 
-from bluetune_operator.core.jobs import KUEUE_QUEUE
+from bluetune_operator.core.jobs.build import KUEUE_QUEUE
+from bluetune_operator.core.jobs.resuming import RESUMED
 from bluetune_operator.core.kinds import JOBS, LEASES, MODELS, PODS, TASKS, Object, condition, lease_name
-from bluetune_operator.core.resuming import RESUMED
 from unit.operator_lock_model.apiserver import copied
 from unit.operator_lock_model.one_task import active_pod, at_work, job, kubernetes_works, operator_works, said
 from unit.operator_lock_model.system import System

@@ -5,7 +5,7 @@ import pytest
 from bluetune_api import store_layout
 from bluetune_api.records import CheckReport
 from bluetune_operator.core.kinds import LEASES, TASKS, lease_name
-from bluetune_operator.core.lock import is_held
+from bluetune_operator.core.lock.rules import is_held
 from unit.operator_lock_model.apiserver import copied
 from unit.operator_lock_model.one_task import job, kubernetes_works, operator_works, said
 from unit.operator_lock_model.system import System

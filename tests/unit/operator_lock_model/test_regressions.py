@@ -4,9 +4,9 @@ import random
 
 import pytest
 
+from bluetune_operator.core.jobs.workloads import is_finished_job
 from bluetune_operator.core.kinds import JOBS, LEASES, METHODS, TASKS, Key, condition_status, lease_name
-from bluetune_operator.core.lock import has_ended, waits
-from bluetune_operator.core.workloads import is_finished_job
+from bluetune_operator.core.lock.rules import has_ended, waits
 from unit.operator_lock_model.apiserver import copied
 from unit.operator_lock_model.system import System
 from unit.operator_lock_model.world import MODEL, NAMESPACE

@@ -6,9 +6,9 @@ import pytest
 
 from bluetune_api import store_layout
 from bluetune_api.records import Plan
-from bluetune_operator.core.jobs import plan_of
+from bluetune_operator.core.jobs.build import plan_of
 from bluetune_operator.core.kinds import CONFIG_MAPS, METHODS, TASKS, Object, condition
-from bluetune_operator.core.lock import has_ended
+from bluetune_operator.core.lock.rules import has_ended
 from unit.operator_lock_model.apiserver import copied
 from unit.operator_lock_model.one_task import at_work, kubernetes_works, operator_works
 from unit.operator_lock_model.store import BATCH

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from bluetune_operator.core.jobs import plan_of
+from bluetune_operator.core.jobs.build import plan_of
+from bluetune_operator.core.jobs.workloads import is_active_pod, is_finished_job
 from bluetune_operator.core.kinds import (
     CONFIG_MAPS,
     DEPLOYMENTS,
@@ -20,9 +21,8 @@ from bluetune_operator.core.kinds import (
     is_owned_by,
     lease_name,
 )
-from bluetune_operator.core.lock import has_ended
-from bluetune_operator.core.serving_patch import VERSION_ANNOTATION
-from bluetune_operator.core.workloads import is_active_pod, is_finished_job
+from bluetune_operator.core.lock.rules import has_ended
+from bluetune_operator.core.rollout.serving_patch import VERSION_ANNOTATION
 from unit.operator_lock_model.apiserver import ApiServer, copied
 from unit.operator_lock_model.store import BATCH, MemoryStore
 

@@ -19,11 +19,11 @@ from bluetune_operator.adapters.store import Stores
 from bluetune_operator.core.config import Config
 from bluetune_operator.core.errors import AlreadyExists, ForeignObject
 from bluetune_operator.core.kinds import DEPLOYMENTS, JOBS, MODELS, PODS, Kind, Object, is_owned_by, name_of
-from bluetune_operator.core.serving_patch import FIELD_MANAGER
+from bluetune_operator.core.rollout.serving_patch import FIELD_MANAGER
 from bluetune_operator.handlers.metrics import Metrics
 from bluetune_operator.handlers.queue import WorkQueue
 from bluetune_operator.reconciler.base import Context
-from bluetune_operator.reconciler.model import ModelReconciler
+from bluetune_operator.reconciler.models.reconcile import ModelReconciler
 from unit.operator_lock_model.store import MemoryStore
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)

@@ -8,8 +8,8 @@ import pytest
 
 from bluetune_api.model import CurrentVersion, EmbeddingModelStatus, Serving
 from bluetune_api.store_location import StoreLocation
-from bluetune_operator.core.adoption import Candidate, adoption, deployed, record_of, recorded, says_already
-from bluetune_operator.core.rollout import Failure
+from bluetune_operator.core.models.adoption import Candidate, adoption, deployed, record_of, recorded, says_already
+from bluetune_operator.core.rollout.moves import Failure
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 STORE = StoreLocation(endpoint="minio:9000", bucket="bkt", prefix="p")

@@ -11,9 +11,9 @@ from bluetune_operator.adapters.cache import ObjectCache
 from bluetune_operator.core.config import Config
 from bluetune_operator.core.errors import ApiError
 from bluetune_operator.core.kinds import JOBS, Object
-from bluetune_operator.core.model_import import import_name
+from bluetune_operator.core.models.base_import import import_name
 from bluetune_operator.reconciler.base import Context
-from bluetune_operator.reconciler.model import ModelReconciler
+from bluetune_operator.reconciler.models.reconcile import ModelReconciler
 
 STORE = {"endpoint": "minio:9000", "bucket": "b", "prefix": "m", "secure": False}
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from bluetune_api.model import Rollout
-from bluetune_operator.core.manifest_look import look_verdict
-from bluetune_operator.core.rollout import Failure
+from bluetune_operator.core.rollout.manifest_look import look_verdict
+from bluetune_operator.core.rollout.moves import Failure
 from bluetune_operator.core.times import stamp
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bluetune_operator.core.model_claims import claimed_by_another
+from bluetune_operator.core.models.claims import claimed_by_another
 
 
 def model(

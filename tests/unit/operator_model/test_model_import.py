@@ -11,8 +11,8 @@ from bluetune_api.model import EmbeddingModelSpec
 from bluetune_api.pods import PodTemplate, Resources
 from bluetune_api.records import Manifest, Probe, Result, RunOwner, digest_of, version_of
 from bluetune_operator.core.config import Config
-from bluetune_operator.core.jobs import plan_config_map
-from bluetune_operator.core.model_import import (
+from bluetune_operator.core.jobs.build import plan_config_map
+from bluetune_operator.core.models.base_import import (
     another_plan,
     import_job,
     import_plan,
@@ -22,7 +22,7 @@ from bluetune_operator.core.model_import import (
     outdated,
     read_result,
 )
-from bluetune_operator.core.rollout import Failure
+from bluetune_operator.core.rollout.moves import Failure
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MANIFEST = Manifest(files=[], dimension=2, probe=Probe(texts=[], vectors=[])).encode()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bluetune_operator.core.model_lock import lock_view
+from bluetune_operator.core.lock.of_model import lock_view
 
 
 def task(name: str, **metadata: Any) -> dict[str, Any]:

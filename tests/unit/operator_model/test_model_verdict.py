@@ -8,7 +8,7 @@ import pytest
 
 from bluetune_api.model import CurrentVersion, EmbeddingModelStatus, Rollout
 from bluetune_operator.core.conditions import find
-from bluetune_operator.core.model_verdict import (
+from bluetune_operator.core.models.verdict import (
     ServingFacts,
     Verdict,
     conditions_of,
@@ -16,7 +16,7 @@ from bluetune_operator.core.model_verdict import (
     serving_verdict,
     with_verdict,
 )
-from bluetune_operator.core.rollout import Failure
+from bluetune_operator.core.rollout.moves import Failure
 from bluetune_operator.core.times import stamp
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -22,7 +22,7 @@ from bluetune_api.records import Probe
 from bluetune_api.verify import Verify
 from bluetune_operator.adapters import serving
 from bluetune_operator.adapters.serving import PodServers
-from bluetune_operator.core.rollout import Answers
+from bluetune_operator.core.rollout.moves import Answers
 
 D = "sha256:" + "1" * 64
 PROBE = Probe(texts=["a"], vectors=[[1.0, 0.0]])

@@ -13,14 +13,14 @@ from bluetune_api.objectstore import StoreUnreachable
 from bluetune_api.promote import Promote, PromoteStatus
 from bluetune_api.reading import read_spec
 from bluetune_operator.core.kinds import DEPLOYMENTS, MODELS
-from bluetune_operator.core.model_verdict import news
+from bluetune_operator.core.models.promote import due, recorded, said_of, settled, version_of_store
+from bluetune_operator.core.models.retention import in_use
+from bluetune_operator.core.models.verdict import news
 from bluetune_operator.core.notify import happened
-from bluetune_operator.core.promote import due, recorded, said_of, settled, version_of_store
-from bluetune_operator.core.retention import in_use
-from bluetune_operator.core.rollout import Failure
-from bluetune_operator.core.rollout_choice import Target, choose, lost_right
+from bluetune_operator.core.rollout.choice import Target, choose, lost_right
+from bluetune_operator.core.rollout.moves import Failure
 from bluetune_operator.core.times import stamp
-from bluetune_operator.reconciler.model import REFUSED_SECONDS
+from bluetune_operator.reconciler.models.reconcile import REFUSED_SECONDS
 from unit.operator_model.scene import ANOTHER, NEW, NEW_DATA, NEW_DIGEST, OLD, OLD_DATA, Scene, manifest
 from unit.operator_model.test_rollout_choice import NOW, PINNED, PLAIN, SERVED, V1, V2, V3, current, rollout, target
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bluetune_api.model import CurrentVersion, EmbeddingModelSpec, EmbeddingModelStatus, LockView, Rollout
-from bluetune_operator.core.retention import Stored, busy, in_use, is_due, surplus, versions_of
+from bluetune_operator.core.models.retention import Stored, busy, in_use, is_due, surplus, versions_of
 
 NOW = "2026-01-01T00:00:00Z"
 

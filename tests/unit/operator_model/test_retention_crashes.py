@@ -21,7 +21,7 @@ from bluetune_operator.adapters.store import AsyncStore, _Endpoint
 from bluetune_operator.adapters.workers import Workers
 from bluetune_operator.core.kinds import LEASES, MODELS, Kind, Object
 from bluetune_operator.reconciler.base import Context
-from bluetune_operator.reconciler.retention import AGAIN_SECONDS, RetentionReconciler
+from bluetune_operator.reconciler.models.retention import AGAIN_SECONDS, RetentionReconciler
 
 NOW = "2026-01-01T00:00:00Z"
 FILES = ("config.json", "model.safetensors")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bluetune_api.plans import CompleteBatch
 from bluetune_api.retrain import Retrain, RetrainRun, RetrainStatus
-from bluetune_operator.core.retrain import (
+from bluetune_operator.core.retrain.decide import (
     WEEK,
     Ask,
     Due,
@@ -28,7 +28,7 @@ from bluetune_operator.core.retrain import (
     with_run,
     with_uid,
 )
-from bluetune_operator.core.retrain_slots import ScheduleInvalid, check_schedules, last_slot, next_slot
+from bluetune_operator.core.retrain.slots import ScheduleInvalid, check_schedules, last_slot, next_slot
 from bluetune_operator.core.times import moment_of, stamp
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)

@@ -18,13 +18,13 @@ from bluetune_operator.adapters.store import Stores
 from bluetune_operator.core.config import Config
 from bluetune_operator.core.errors import ApiError, Conflict
 from bluetune_operator.core.kinds import METHODS, MODELS, TASKS, Object, name_of
-from bluetune_operator.core.retrain import batch_digest
-from bluetune_operator.core.store_owner import owner_from
+from bluetune_operator.core.models.store_owner import owner_from
+from bluetune_operator.core.retrain.decide import batch_digest
 from bluetune_operator.core.times import stamp
 from bluetune_operator.handlers.metrics import Metrics
 from bluetune_operator.handlers.queue import WorkQueue
 from bluetune_operator.reconciler.base import Context
-from bluetune_operator.reconciler.retrain import RetrainReconciler
+from bluetune_operator.reconciler.retrain.reconcile import RetrainReconciler
 from unit.operator_lock_model.apiserver import Answer, ApiServer, Change, Kube, Request, copied
 from unit.operator_lock_model.store import MemoryStore
 

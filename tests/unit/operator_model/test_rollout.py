@@ -9,7 +9,8 @@ import pytest
 from bluetune_api.model import Reindex, Rollout, Serving
 from bluetune_api.reasons import Reason
 from bluetune_api.verify import Verify
-from bluetune_operator.core.rollout import (
+from bluetune_operator.core.rollout.limits import Watched
+from bluetune_operator.core.rollout.moves import (
     Action,
     Answers,
     BlueView,
@@ -21,7 +22,6 @@ from bluetune_operator.core.rollout import (
     failed,
     refused,
 )
-from bluetune_operator.core.rollout_limits import Watched
 from bluetune_operator.core.times import stamp
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)

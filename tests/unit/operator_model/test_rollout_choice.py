@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bluetune_api.model import CurrentVersion, EmbeddingModelStatus, Reindex, Rollout, Serving
-from bluetune_operator.core.rollout_choice import (
+from bluetune_operator.core.rollout.choice import (
     Choice,
     Situation,
     Target,

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from bluetune_api.model import Reindex, Rollout, Serving
 from bluetune_api.verify import Verify
-from bluetune_operator.core.rollout import (
+from bluetune_operator.core.rollout.limits import (
+    CLOCKS_DIFFER,
+    FIGHTS,
+    MAX_UNDONE,
+    MIN_WATCHED,
+    SCALED_DOWN_SECONDS,
+    Watched,
+    elapsed,
+)
+from bluetune_operator.core.rollout.moves import (
     SOON,
     Action,
     Answers,
@@ -27,15 +36,6 @@ from bluetune_operator.core.rollout import (
     failed,
     hindered,
     refused,
-)
-from bluetune_operator.core.rollout_limits import (
-    CLOCKS_DIFFER,
-    FIGHTS,
-    MAX_UNDONE,
-    MIN_WATCHED,
-    SCALED_DOWN_SECONDS,
-    Watched,
-    elapsed,
 )
 from bluetune_operator.core.times import stamp
 

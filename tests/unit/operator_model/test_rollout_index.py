@@ -14,14 +14,14 @@ from bluetune_api.model import EmbeddingModelSpec, Rollout, Serving
 from bluetune_api.objectstore import StoreUnreachable
 from bluetune_api.records import Plan
 from bluetune_operator.core.config import Config
-from bluetune_operator.core.job_state import Trouble
+from bluetune_operator.core.jobs.state import Trouble
 from bluetune_operator.core.kinds import JOBS, METHODS
-from bluetune_operator.core.rollout import Action, JobView, Observed, advance
-from bluetune_operator.core.rollout_index import index_job, index_view, progress_words, whole_index
-from bluetune_operator.core.rollout_limits import Watched, whole_limit
-from bluetune_operator.core.rollout_record import index_asked
-from bluetune_operator.core.rollout_reindex import ROLLOUT_ANNOTATION
-from bluetune_operator.core.serving_patch import Fetcher, serving_patch
+from bluetune_operator.core.rollout.index import index_job, index_view, progress_words, whole_index
+from bluetune_operator.core.rollout.limits import Watched, whole_limit
+from bluetune_operator.core.rollout.moves import Action, JobView, Observed, advance
+from bluetune_operator.core.rollout.record import index_asked
+from bluetune_operator.core.rollout.reindex import ROLLOUT_ANNOTATION
+from bluetune_operator.core.rollout.serving_patch import Fetcher, serving_patch
 from unit.operator_model.scene import NEW, NEW_DIGEST, OLD, Scene
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

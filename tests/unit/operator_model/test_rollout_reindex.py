@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from bluetune_api.base import ObjectReference
 from bluetune_api.model import Reindex, Rollout
 from bluetune_api.store_location import StoreSpec
-from bluetune_operator.core.job_state import Trouble
-from bluetune_operator.core.rollout_reindex import job_view, reindex_job, reindex_name, template_problem
+from bluetune_operator.core.jobs.state import Trouble
+from bluetune_operator.core.rollout.reindex import job_view, reindex_job, reindex_name, template_problem
 
 V, D = "v0123456789ab", "sha256:" + "1" * 64
 STORE = StoreSpec(

@@ -12,9 +12,9 @@ from bluetune_api.index_target import Pgvector, Vectors
 from bluetune_operator.core.config import Config
 from bluetune_operator.core.digests import digest_of_parts
 from bluetune_operator.core.kinds import DEPLOYMENTS, JOBS
-from bluetune_operator.core.rollout_index import index_job
-from bluetune_operator.core.serving_patch import index_env_of
-from bluetune_operator.core.serving_record import asked_by
+from bluetune_operator.core.rollout.index import index_job
+from bluetune_operator.core.rollout.serving_patch import index_env_of
+from bluetune_operator.core.rollout.serving_record import asked_by
 from unit.operator_model.scene import ANOTHER, ANOTHER_DIGEST, NEW, OLD, OLD_DIGEST, Scene
 from unit.operator_model.test_rollout_index import (
     DATABASE,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bluetune_operator.core.kinds import DEPLOYMENTS, MODELS, Object
-from bluetune_operator.core.rollout_turns import has_turn, queue_of, takes_a_turn
+from bluetune_operator.core.rollout.turns import has_turn, queue_of, takes_a_turn
 from unit.operator_model.scene import NEW, OLD, Scene
 
 STAMP = "2026-01-01T00:00:00Z"

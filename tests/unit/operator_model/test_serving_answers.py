@@ -6,7 +6,7 @@ import pytest
 
 from bluetune_api.records import Probe
 from bluetune_api.verify import Verify
-from bluetune_operator.core.serving_answers import as_sent, vectors_problem, vectors_question, version_problem
+from bluetune_operator.core.rollout.serving_answers import as_sent, vectors_problem, vectors_question, version_problem
 
 D = "sha256:" + "1" * 64
 PROBE = Probe(texts=["a", "b"], vectors=[[1.0, 0.0], [0.6, 0.8]])

@@ -8,14 +8,14 @@ import pytest
 from bluetune_api.base import ObjectReference
 from bluetune_api.model import ServedBy, Serving
 from bluetune_api.store_location import StoreSpec
-from bluetune_operator.core.serving_fields import (
+from bluetune_operator.core.rollout.serving_fields import (
     field_conflict,
     giving_back,
     last_writer,
     owned_container,
     serving_as_told,
 )
-from bluetune_operator.core.serving_patch import Fetcher, serving_patch
+from bluetune_operator.core.rollout.serving_patch import Fetcher, serving_patch
 
 SERVING = Serving(deployment="blue", container="server")
 ENV = '.spec.template.spec.containers[name="server"].env[name="BLUETUNE_VERSION"].value'

@@ -11,7 +11,7 @@ from bluetune_api.model import Serving
 from bluetune_api.pods import Resources
 from bluetune_api.store_location import StoreSpec
 from bluetune_operator.core.config import Config
-from bluetune_operator.core.serving_patch import (
+from bluetune_operator.core.rollout.serving_patch import (
     Fetcher,
     cannot_patch,
     fetcher_of,

@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 
-from bluetune_operator.core.serving_pods import blue_view, label_selector, own_pods, serving_pods, why_not_started
+from bluetune_operator.core.rollout.serving_pods import (
+    blue_view,
+    label_selector,
+    own_pods,
+    serving_pods,
+    why_not_started,
+)
 
 V, OLD = "v000000000002", "v000000000001"
 NOW = datetime(2026, 1, 1, 0, 0, 30, tzinfo=UTC)

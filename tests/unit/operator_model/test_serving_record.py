@@ -7,9 +7,9 @@ import pytest
 from bluetune_api.model import Serving
 from bluetune_api.store_location import StoreSpec
 from bluetune_operator.core.kinds import DEPLOYMENTS, MODELS, Object
-from bluetune_operator.core.serving_patch import serving_patch
-from bluetune_operator.core.serving_record import asked_by
-from bluetune_operator.reconciler import model_rollout
+from bluetune_operator.core.rollout.serving_patch import serving_patch
+from bluetune_operator.core.rollout.serving_record import asked_by
+from bluetune_operator.reconciler.rollout import reconcile as model_rollout
 from unit.operator_model.scene import NEW, OLD, Scene
 
 TIMES: dict[str, Any] = {"rolloutTimeoutSeconds": 60}

@@ -11,8 +11,8 @@ from bluetune_api.objectstore import NoConditionalWrites, StoreUnreachable
 from bluetune_api.records import Result, RunOwner
 from bluetune_api.store_identity import TAKE_OVER_ANNOTATION, StoreOwner
 from bluetune_operator.core.kinds import DEPLOYMENTS, JOBS, MODELS, TASKS, Object, condition
-from bluetune_operator.core.serving_patch import VERSION_ANNOTATION
-from bluetune_operator.reconciler import live_version
+from bluetune_operator.core.rollout.serving_patch import VERSION_ANNOTATION
+from bluetune_operator.reconciler.models import live_version as live_version
 from unit.operator_lock_model.apiserver import Change, copied
 from unit.operator_lock_model.store import published
 from unit.operator_lock_model.system import System

@@ -3,8 +3,8 @@
 import pytest
 
 from bluetune_api.store_identity import StoreOwner
-from bluetune_operator.core.rollout import Failure
-from bluetune_operator.core.store_owner import not_held, owner_from, owner_step
+from bluetune_operator.core.models.store_owner import not_held, owner_from, owner_step
+from bluetune_operator.core.rollout.moves import Failure
 
 WHERE = "s3://b/p/owner.json"
 OURS = StoreOwner(cluster="c1", namespace="ns", name="shop", uid="u2")

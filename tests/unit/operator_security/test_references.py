@@ -9,7 +9,7 @@ import yaml
 
 from bluetune_api.pods import PodTemplate
 from bluetune_api.store_location import StoreSpec
-from bluetune_operator.core.jobs import TrainerJob, trainer_job
+from bluetune_operator.core.jobs.build import TrainerJob, trainer_job
 
 CRDS = sorted((Path(__file__).parents[3] / "crds").glob("*.yaml"))
 DIGEST = "registry.example.com:5000/team/trainer@sha256:" + "0" * 64

@@ -13,8 +13,8 @@ from bluetune_api.task import FineTuningTaskStatus
 from bluetune_api.verify import Verify
 from bluetune_operator.core.conditions import shortened
 from bluetune_operator.core.kinds import TASKS
-from bluetune_operator.core.progress import shown_metrics, with_progress
-from bluetune_operator.core.serving_answers import vectors_problem
+from bluetune_operator.core.rollout.serving_answers import vectors_problem
+from bluetune_operator.core.tasks.progress import shown_metrics, with_progress
 from bluetune_operator.core.untrusted import MAX_NUMBER, clean, parameters
 
 STATUS_BYTES = 200_000

@@ -22,9 +22,9 @@ from bluetune_operator.adapters.faults import CrashPoint
 from bluetune_operator.adapters.store import AsyncStore, _Endpoint
 from bluetune_operator.adapters.workers import Workers
 from bluetune_operator.core.kinds import JOBS, METHODS, TASKS, Object, condition
-from bluetune_operator.core.tried import BatchChoice, Recipe, choose_batch, choose_batches
-from bluetune_operator.reconciler import task_batch
-from bluetune_operator.reconciler.task_run import Run
+from bluetune_operator.core.tasks.tried import BatchChoice, Recipe, choose_batch, choose_batches
+from bluetune_operator.reconciler.tasks import batch as task_batch
+from bluetune_operator.reconciler.tasks.run import Run
 from unit.operator_lock_model.apiserver import copied
 from unit.operator_lock_model.system import System
 from unit.operator_lock_model.world import METHOD

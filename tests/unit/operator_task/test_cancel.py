@@ -8,7 +8,7 @@ import pytest
 from bluetune_api.model import EmbeddingModelStatus
 from bluetune_api.records import Trial
 from bluetune_api.task import TrialSummary
-from bluetune_operator.core.cancel import best_trial, cancel_message, cancel_verdict
+from bluetune_operator.core.tasks.cancel import best_trial, cancel_message, cancel_verdict
 
 NOW = datetime(2026, 1, 1, 0, 5, tzinfo=UTC)
 OLD, NEW, DIGEST, TIME = "v000000000001", "v000000000002", "sha256:" + "0" * 64, "2026-01-01T00:00:00Z"

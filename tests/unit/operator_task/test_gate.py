@@ -6,7 +6,7 @@ import pytest
 
 from bluetune_api.model import CurrentVersion, EmbeddingModelStatus, Gate, Serving
 from bluetune_api.records import GateGuard, GateReport, Result, RunOwner
-from bluetune_operator.core.gate import promotion, taken_over
+from bluetune_operator.core.tasks.gate import promotion, taken_over
 
 LIVE, NEW, OTHER = "v000000000001", "v000000000002", "v000000000003"
 

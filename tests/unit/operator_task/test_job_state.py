@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bluetune_api.exit_codes import Termination
-from bluetune_operator.core.job_state import job_state
+from bluetune_operator.core.jobs.state import job_state
 
 NOW = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
 SCHEDULED = "2026-01-01T00:00:50Z"

@@ -12,12 +12,11 @@ from bluetune_api.records import Plan
 from bluetune_api.store_location import StoreLocation
 from bluetune_api.task import FineTuningTask, FineTuningTaskStatus
 from bluetune_operator.core.config import Config
-from bluetune_operator.core.cpu_pods import cpu_template
 from bluetune_operator.core.digests import said_by
-from bluetune_operator.core.job_state import JobState
-from bluetune_operator.core.jobs import plan_config_map, trainer_job
-from bluetune_operator.core.run_record import RECORD, RunRecord, plan_verdict, run_record
-from bluetune_operator.core.task_jobs import (
+from bluetune_operator.core.jobs.build import plan_config_map, trainer_job
+from bluetune_operator.core.jobs.cpu_pods import cpu_template
+from bluetune_operator.core.jobs.state import JobState
+from bluetune_operator.core.tasks.jobs import (
     as_checked,
     attempts,
     check_job,
@@ -28,6 +27,7 @@ from bluetune_operator.core.task_jobs import (
     train_plan,
     with_record,
 )
+from bluetune_operator.core.tasks.run_record import RECORD, RunRecord, plan_verdict, run_record
 
 VERSION = "v0123456789ab"
 

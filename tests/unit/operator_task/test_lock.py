@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from bluetune_operator.core.lock import (
+from bluetune_operator.core.jobs.workloads import is_finished_job
+from bluetune_operator.core.lock.rules import (
     Holder,
     Inconsistent,
     Ours,
@@ -19,7 +20,6 @@ from bluetune_operator.core.lock import (
     taken_as_it_is,
     unfinished_work,
 )
-from bluetune_operator.core.workloads import is_finished_job
 
 
 def task(name: str, *, created: str = "2026-01-01T00:00:00Z", uid: str | None = None, **more: Any) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from bluetune_api.reasons import Reason
-from bluetune_operator.core.job_state import WAITING
-from bluetune_operator.core.pending import NO_POD, Pending, pending, timeout_message
+from bluetune_operator.core.jobs.state import WAITING
+from bluetune_operator.core.tasks.pending import NO_POD, Pending, pending, timeout_message
 
 NOW = datetime(2026, 1, 1, 0, 1, 0, tzinfo=UTC)
 STAMP, BEFORE = "2026-01-01T00:01:00Z", "2026-01-01T00:00:30Z"

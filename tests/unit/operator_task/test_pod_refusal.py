@@ -9,7 +9,7 @@ import pytest
 from bluetune_operator.adapters.job_events import JobEvents
 from bluetune_operator.adapters.kube import KubeApi
 from bluetune_operator.core.errors import ApiError
-from bluetune_operator.core.pod_refusal import MAX_SECONDS, SILENT_SECONDS, lacks_pod, next_look, refusal
+from bluetune_operator.core.jobs.pod_refusal import MAX_SECONDS, SILENT_SECONDS, lacks_pod, next_look, refusal
 
 NOW = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
 FORBIDDEN = 'Error creating: pods "t-check-{}" is forbidden: exceeded quota: small'

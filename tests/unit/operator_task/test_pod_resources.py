@@ -3,7 +3,7 @@
 import pytest
 
 from bluetune_api.pods import Resources
-from bluetune_operator.core.pod_resources import CHECK_OR_IMPORT, FETCHER, TRAINING, filled
+from bluetune_operator.core.jobs.pod_resources import CHECK_OR_IMPORT, FETCHER, TRAINING, filled
 
 Amounts = dict[str, str]
 SMALL = {"cpu": "100m", "memory": "256Mi"}

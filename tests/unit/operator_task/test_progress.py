@@ -6,7 +6,7 @@ import pytest
 
 from bluetune_api.records import Progress
 from bluetune_api.task import FineTuningTaskStatus, TrialSummary
-from bluetune_operator.core.progress import (
+from bluetune_operator.core.tasks.progress import (
     duration_text,
     is_visible_change,
     poll_seconds,

@@ -8,7 +8,7 @@ import pytest
 
 from bluetune_operator.adapters.cache import ObjectCache
 from bluetune_operator.core.kinds import TASKS, Key
-from bluetune_operator.core.lock import shown_position
+from bluetune_operator.core.lock.rules import shown_position
 from bluetune_operator.reconciler.base import Context
 from bluetune_operator.reconciler.lock import LockReconciler
 from unit.operator_task.cached_objects import task

@@ -10,7 +10,7 @@ from bluetune_operator.adapters.job_events import NO_KUEUE_SECONDS, QUEUE_SECOND
 from bluetune_operator.adapters.kube import KubeApi
 from bluetune_operator.core.errors import ApiError, ApiUnavailable
 from bluetune_operator.core.kinds import Kind
-from bluetune_operator.core.queue_words import not_admitted, waits_in_queue
+from bluetune_operator.core.tasks.queue_words import not_admitted, waits_in_queue
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FULL = "couldn't assign flavors: insufficient unused quota for nvidia.com/gpu in flavor a100, 1 more needed"

@@ -9,8 +9,8 @@ from bluetune_api.model import EmbeddingModel
 from bluetune_api.records import KeyClaim
 from bluetune_api.task import FineTuningTask
 from bluetune_operator.core.config import config_from
-from bluetune_operator.core.key_claim import key_verdict, same_work
 from bluetune_operator.core.references import Problem, parsed, resolve_method, resolve_model, start_version
+from bluetune_operator.core.tasks.key_claim import key_verdict, same_work
 
 BASE, LIVE = "v000000000001", "v000000000002"
 STORE = {"endpoint": "s3:9000", "bucket": "bucket", "credentialsSecretRef": {"name": "keys"}}

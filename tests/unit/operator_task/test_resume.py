@@ -6,8 +6,8 @@ import pytest
 
 from bluetune_api.records import Plan
 from bluetune_api.task import EarlierRun, FineTuningTask, FineTuningTaskStatus
-from bluetune_operator.core.resume import chosen_as_before, earlier_problem, plan_problem, runs_of
-from bluetune_operator.core.task_jobs import check_plan
+from bluetune_operator.core.tasks.jobs import check_plan
+from bluetune_operator.core.tasks.resume import chosen_as_before, earlier_problem, plan_problem, runs_of
 from unit.operator_task.test_jobs import parts
 
 _, _, MODEL, METHOD = parts()

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from bluetune_operator.core.resuming import FIRST_SECONDS, MAX_RESUMES, RESUMED, resumed_once_more, undone
-from bluetune_operator.core.task_jobs import suspension
+from bluetune_operator.core.jobs.resuming import FIRST_SECONDS, MAX_RESUMES, RESUMED, resumed_once_more, undone
+from bluetune_operator.core.tasks.jobs import suspension
 from bluetune_operator.core.times import stamp
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

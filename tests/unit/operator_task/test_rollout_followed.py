@@ -8,9 +8,9 @@ import pytest
 
 from bluetune_api.model import EmbeddingModel
 from bluetune_api.task import FineTuningTask
-from bluetune_operator.core.task_status import Draft
-from bluetune_operator.reconciler.task_end import promote
-from bluetune_operator.reconciler.task_run import Run
+from bluetune_operator.core.tasks.status import Draft
+from bluetune_operator.reconciler.tasks.end import promote
+from bluetune_operator.reconciler.tasks.run import Run
 
 NEW, DIGEST, STAMP = "v000000000002", "sha256:" + "2" * 64, "2026-01-01T00:00:00Z"
 

@@ -10,12 +10,12 @@ from bluetune_api.store_location import StoreSpec
 from bluetune_operator.adapters.cache import ObjectCache
 from bluetune_operator.adapters.store import StoreProblem
 from bluetune_operator.core.config import Config
-from bluetune_operator.core.jobs import trainer_job
+from bluetune_operator.core.jobs.build import trainer_job
 from bluetune_operator.core.kinds import JOBS
-from bluetune_operator.core.run_record import run_record, store_of_job
-from bluetune_operator.core.task_jobs import train_job, with_record
-from bluetune_operator.reconciler.task_run import Run
-from bluetune_operator.reconciler.task_store import store_of
+from bluetune_operator.core.tasks.jobs import train_job, with_record
+from bluetune_operator.core.tasks.run_record import run_record, store_of_job
+from bluetune_operator.reconciler.tasks.run import Run
+from bluetune_operator.reconciler.tasks.store import store_of
 from unit.operator_task.test_jobs import parts
 
 KEYS = {"credentialsSecretRef": {"name": "keys"}}

@@ -8,7 +8,7 @@ from bluetune_api.base import Condition
 from bluetune_api.reasons import Reason
 from bluetune_api.task import FineTuningTask, FineTuningTaskStatus, TaskProgress
 from bluetune_operator.core.conditions import find
-from bluetune_operator.core.task_status import Draft
+from bluetune_operator.core.tasks.status import Draft
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

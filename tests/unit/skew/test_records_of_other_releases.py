@@ -17,7 +17,7 @@ from bluetune_api.model import EmbeddingModelStatus
 from bluetune_api.plan_format import models_in
 from bluetune_api.reading import FormatTooNew, Reader, Record, RecordInvalid, read_record, unknown_fields
 from bluetune_api.task import FineTuningTaskStatus
-from bluetune_operator.core.run_record import RunRecord
+from bluetune_operator.core.tasks.run_record import RunRecord
 from unit.skew.made_up import documents
 
 RECORDS: tuple[type[Record], ...] = (

@@ -1,0 +1,1 @@
+"""A pod and its Job: what is made, what became of it."""

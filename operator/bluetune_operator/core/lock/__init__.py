@@ -1,0 +1,1 @@
+"""Who may train a model."""

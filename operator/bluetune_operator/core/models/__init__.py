@@ -1,0 +1,1 @@
+"""A model: its base, its store, its versions, what its status says."""

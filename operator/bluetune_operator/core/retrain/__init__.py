@@ -1,0 +1,1 @@
+"""When a model makes tasks by itself."""

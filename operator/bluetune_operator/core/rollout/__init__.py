@@ -1,0 +1,1 @@
+"""A rollout: which begins, its next move, what the serving workload is told."""

@@ -1,0 +1,1 @@
+"""A task: what it asks for, runs, and comes to."""

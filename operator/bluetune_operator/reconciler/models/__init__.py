@@ -1,0 +1,1 @@
+"""From what is seen of a model to its status."""

@@ -1,0 +1,1 @@
+"""A model's tasks are made by themselves."""

@@ -1,0 +1,1 @@
+"""A rollout is carried out, one move at a time."""

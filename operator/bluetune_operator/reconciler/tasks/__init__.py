@@ -1,0 +1,1 @@
+"""From what is seen of a task to its status."""
