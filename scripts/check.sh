@@ -26,6 +26,6 @@ step "docs/models.md is up to date" "$BIN/python" scripts/models_page.py --check
 step "docs/formats.md is up to date" "$BIN/python" scripts/formats_page.py --check
 step "docs/cli.md is up to date" "$BIN/python" scripts/cli_page.py --check
 step "the docs build as a site, without a warning" scripts/site.sh
-step "fast tests" on_every_core -m "not slow" tests/unit tests/trainer tests/robustness
+step "fast tests" on_every_core -m "not slow" tests/unit
 step "types (mypy --strict), beside all else" types
 finish

@@ -7,6 +7,7 @@ start), and takes the cluster down at the end if it was the one that started it.
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -18,11 +19,19 @@ from cluster.fresh import new_namespace
 from cluster.kubectl import Kubectl
 from cluster.lifecycle import Cluster
 
+TRAINER, ROBUSTNESS = (Path(__file__).parent / folder for folder in ("trainer", "robustness"))
 FLAKY = 7
 """What pytest-rerunfailures exits with when a test passed at its second attempt only."""
 
 settings.register_profile("steady", deadline=None)  # how long an example takes is the machine's, not the code's
 settings.load_profile("steady")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What trains or breaks a small model takes seconds, each of it a little."""
+    for item in items:
+        if item.path.is_relative_to(TRAINER) or item.path.is_relative_to(ROBUSTNESS):
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -103,7 +103,6 @@ def test_broken_batches_end_in_a_report(folder: Path, capsys: pytest.CaptureFixt
     assert 0 < valid < 38  # most are too broken to train on, and not every broken line spoils a batch
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("make", "part"),
@@ -154,7 +153,6 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_file_that_grows_when_it_is_read_takes_little_memory(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(BOMBS[name]())

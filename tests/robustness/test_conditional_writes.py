@@ -11,7 +11,6 @@ from robustness.conftest import ACCESS, SECRET, Bucket
 from robustness.faults import IGNORES, REFUSES, Relay
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", [IGNORES, REFUSES])
 def test_a_store_without_conditional_writes_is_refused(s3_bucket: Bucket, relay: Relay, how: str) -> None:
     relay.choose = lambda _n, _method, _path: how
@@ -19,7 +18,6 @@ def test_a_store_without_conditional_writes_is_refused(s3_bucket: Bucket, relay:
         require_conditional_writes(s3_bucket.store(relay.address))
 
 
-@pytest.mark.slow
 def test_the_trainer_ends_at_once_and_says_why(
     s3_bucket: Bucket, relay: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -38,7 +36,6 @@ def test_the_trainer_ends_at_once_and_says_why(
     assert "use a store that has them" in said["message"]
 
 
-@pytest.mark.slow
 def test_a_store_with_them_is_asked_once_more_and_then_by_one_request_that_changes_nothing(
     s3_bucket: Bucket, relay: Relay
 ) -> None:
@@ -51,7 +48,6 @@ def test_a_store_with_them_is_asked_once_more_and_then_by_one_request_that_chang
     assert [method for method, _, _ in relay.requests].count("PUT") == 1
 
 
-@pytest.mark.slow
 def test_answers_that_are_lost_do_not_make_it_look_like_a_store_without_them(s3_bucket: Bucket, relay: Relay) -> None:
     relay.choose = lambda n, _method, _path: "lost" if n % 2 else None
     require_conditional_writes(s3_bucket.store(relay.address))

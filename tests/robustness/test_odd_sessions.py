@@ -152,7 +152,6 @@ def _trained(tmp_path: Path, minilm: Path, world: str) -> tuple[LocalStore, Resu
     return store, run_train(store, started, stop=threading.Event(), report=lambda _progress: None)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_items_that_all_have_one_text_are_refused_because_no_model_can_tell_them_apart(
     tmp_path: Path, minilm: Path
@@ -161,7 +160,6 @@ def test_items_that_all_have_one_text_are_refused_because_no_model_can_tell_them
         _trained(tmp_path, minilm, "all items have the same text")
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_they_train_to_a_version_without_a_nan(tmp_path: Path, minilm: Path) -> None:
     try:

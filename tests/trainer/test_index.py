@@ -345,7 +345,6 @@ def test_what_an_index_is_called_follows_from_plan_and_method_and_not_from_who_c
     assert called(1, ["title"], "r3") != first
 
 
-@pytest.mark.slow
 def test_the_vectors_of_a_real_encoder_are_those_that_its_users_get(tmp_path: Path, minilm: Path) -> None:
     from sentence_transformers import SentenceTransformer
 

@@ -15,7 +15,6 @@ def tiny(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_encoder(tmp_path_factory.mktemp("tiny"), minilm)
 
 
-@pytest.mark.slow
 def test_the_kept_weights_lie_where_it_says_and_the_training_goes_on_from_its_own(tiny: Path, tmp_path: Path) -> None:
     task = prepared(tiny, tmp_path, test_each_n_inputs=1e6)
     start = {name: p.detach().clone() for name, p in task.new_model().named_parameters()}
@@ -29,7 +28,6 @@ def test_the_kept_weights_lie_where_it_says_and_the_training_goes_on_from_its_ow
     assert all(torch.equal(model[name], end) for name, end in trained.items())
 
 
-@pytest.mark.slow
 def test_with_adapters_it_is_the_merged_weights_that_lie_on_the_way(tiny: Path, tmp_path: Path) -> None:
     task = prepared(tiny, tmp_path, lora=Lora(rank=4, alpha=8))
     start = {name: p.detach().clone() for name, p in task.new_model().named_parameters()}

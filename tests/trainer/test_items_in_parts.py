@@ -108,7 +108,6 @@ def train(tiny: Path, workdir: Path, **settings: object) -> tuple[TrainingTask, 
     return task, run
 
 
-@pytest.mark.slow
 def test_what_lies_beyond_the_window_is_learned_from_only_in_parts(tiny: Path, tmp_path: Path) -> None:
     assert len(TOPICS) == len(CODES)
     _, cut = train(tiny, tmp_path / "cut", long_items="Truncate")

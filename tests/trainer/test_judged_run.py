@@ -9,7 +9,6 @@ from trainer.learning_world import write_tiny_encoder
 from trainer.small_run import run, small_shop
 
 
-@pytest.mark.slow
 def test_a_run_with_judgments_leaves_their_queries_out_and_says_how_much_was_judged(
     tmp_path: Path, minilm: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

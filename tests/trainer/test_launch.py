@@ -49,7 +49,6 @@ def test_a_lost_process_is_told_by_its_last_words_or_else_by_its_exit_code(
     assert text in error.message
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("companion", "argument", "devices", "kind", "reason", "text"),
     [
@@ -70,7 +69,6 @@ def test_the_first_process_ends_with_the_reason_of_the_one_that_was_lost(
     assert not multiprocessing.active_children()
 
 
-@pytest.mark.slow
 def test_a_first_process_that_cannot_leave_is_made_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "GRACE_SECONDS", 0.1)
     ended: list[TrainerError] = []
@@ -86,7 +84,6 @@ def test_a_first_process_that_cannot_leave_is_made_to(monkeypatch: pytest.Monkey
     assert [error.reason for error in ended] == ["ProcessLost"]
 
 
-@pytest.mark.slow
 def test_processes_tell_each_other_plain_data_over_loopback_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     def pickles(*_: object, **__: object) -> None:
         raise AssertionError("an object was pickled")
@@ -105,7 +102,6 @@ def test_processes_tell_each_other_plain_data_over_loopback_alone(monkeypatch: p
     assert "GLOO_SOCKET_IFNAME" not in os.environ
 
 
-@pytest.mark.slow
 def test_processes_that_prepare_different_things_end_before_they_train() -> None:
     def work() -> None:
         with together(2, disagree, None):
@@ -117,7 +113,6 @@ def test_processes_that_prepare_different_things_end_before_they_train() -> None
         work()
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_others_end_with_a_first_process_that_was_killed() -> None:

@@ -73,7 +73,6 @@ def train(task: TrainingTask) -> TrialRun:
     )
 
 
-@pytest.mark.slow
 def test_a_trial_reports_what_the_plugin_follows(tiny: Path, tmp_path: Path) -> None:
     task = task_of(tiny, tmp_path, [*NAMES, "test_ndcg@10", "test_shown"])
     metrics = train(task).metrics
@@ -90,7 +89,6 @@ def test_a_trial_reports_what_the_plugin_follows(tiny: Path, tmp_path: Path) -> 
     assert metrics["train_not_irrelevant_dist_shift"] != pytest.approx(metrics["test_not_irrelevant_dist_shift"])
 
 
-@pytest.mark.slow
 def test_what_is_followed_changes_nothing_about_the_training(tiny: Path, tmp_path: Path) -> None:
     plain, followed = train(task_of(tiny, tmp_path, [])), train(task_of(tiny, tmp_path, NAMES))
     assert plain.metrics.items() <= followed.metrics.items()

@@ -20,7 +20,6 @@ def saved(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
 def test_sentence_transformers_opens_what_was_saved_and_gives_the_same_vectors(minilm: Path, saved: Path) -> None:
     from sentence_transformers import SentenceTransformer
 
@@ -32,7 +31,6 @@ def test_sentence_transformers_opens_what_was_saved_and_gives_the_same_vectors(m
     np.testing.assert_allclose(original.encode(TEXTS), ours.encode(TEXTS), atol=1e-5)
 
 
-@pytest.mark.slow
 def test_transformers_opens_what_was_saved_and_gives_the_same_vectors(saved: Path) -> None:
     from transformers import AutoModel, AutoTokenizer
 

@@ -114,7 +114,6 @@ def test_tokens_that_fit_a_gpu(free: int, trained: int, expected: int) -> None:
     assert token_budget(free, layers=6, width=384, trained=trained) == pytest.approx(expected, abs=1)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("setting", [{"grad_cache": True}, {"attention": "Packed"}])
 @pytest.mark.parametrize("depth", [0, 1])
 def test_a_trial_takes_the_same_steps_whichever_way_it_is_computed(
@@ -160,7 +159,6 @@ def test_only_adapters_train_and_merged_they_give_what_the_adapted_model_gives(
         assert torch.allclose(freeze(table, depth, ActivationCaches(tmp_path / "b")).embed(numbers), adapted, atol=1e-5)
 
 
-@pytest.mark.slow
 def test_a_trial_with_adapters_learns_and_is_a_plain_model_afterwards(
     prepared: partial[TrainingTask], tmp_path: Path
 ) -> None:
@@ -186,7 +184,6 @@ def test_a_model_without_linear_layers_is_refused() -> None:
         Adapters(torch.nn.Sequential(torch.nn.Embedding(3, 2)), Lora())
 
 
-@pytest.mark.slow
 def test_mined_negatives_stand_in_the_sessions_of_training_and_not_of_validation(
     prepared: partial[TrainingTask], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,7 +69,6 @@ def same(one: TrialRun, other: TrialRun) -> bool:
     return weights and replace(one, model_state={}, seconds=0) == replace(other, model_state={}, seconds=0)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("interval", "places", "settings"),
     [
@@ -101,7 +100,6 @@ def test_a_trial_that_goes_on_from_any_checkpoint_ends_as_one_that_never_left(
         assert same(trial(task, plan, checkpoint=TrialCheckpoint(path, lambda: None, seconds=1e9)), whole), copy
 
 
-@pytest.mark.slow
 def test_a_trial_paused_at_each_rung_ends_as_one_that_was_not(task: TrainingTask, tmp_path: Path) -> None:
     plan = trial_steps(task, RUNGS)
     whole = trial(task, plan)
@@ -114,7 +112,6 @@ def test_a_trial_paused_at_each_rung_ends_as_one_that_was_not(task: TrainingTask
     assert same(trial(task, plan, checkpoint=checkpoint), whole)
 
 
-@pytest.mark.slow
 def test_a_lucky_look_at_a_rung_is_not_what_a_trial_keeps(
     task: TrainingTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,7 +131,6 @@ def test_a_lucky_look_at_a_rung_is_not_what_a_trial_keeps(
     assert ended.quality == pytest.approx(0.5)
 
 
-@pytest.mark.slow
 def test_a_stop_leaves_a_checkpoint(task: TrainingTask, tmp_path: Path) -> None:
     plan = trial_steps(task, RUNGS)
     checkpoint = TrialCheckpoint(tmp_path / "trial.safetensors", lambda: None, seconds=1e9)
@@ -146,7 +142,6 @@ def test_a_stop_leaves_a_checkpoint(task: TrainingTask, tmp_path: Path) -> None:
     assert same(trial(task, plan, checkpoint=checkpoint), trial(task, plan))
 
 
-@pytest.mark.slow
 def test_a_trial_ends_alike_whatever_other_trials_left_in_the_cache(
     task: TrainingTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

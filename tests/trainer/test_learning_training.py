@@ -109,7 +109,6 @@ def test_freezing_everything_is_refused(tiny: Path) -> None:
         LayerSplit(Encoder.load(tiny), 3)
 
 
-@pytest.mark.slow
 def test_a_step_equals_one_that_encodes_every_text_by_itself(prepared: Prepare) -> None:
     task = prepared()
     batch = Batcher(task.train, task.confidences).batch(np.arange(12))
@@ -130,7 +129,6 @@ def test_a_step_equals_one_that_encodes_every_text_by_itself(prepared: Prepare) 
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found, expected, strict=True))
 
 
-@pytest.mark.slow
 def test_a_trial_learns_what_the_start_version_cannot_know_and_leaves_frozen_layers_as_they_are(
     prepared: Prepare,
 ) -> None:
@@ -145,7 +143,6 @@ def test_a_trial_learns_what_the_start_version_cannot_know_and_leaves_frozen_lay
         assert torch.equal(after[name], value) == (name not in run.model_state), name
 
 
-@pytest.mark.slow
 def test_the_same_seed_and_number_give_the_same_weights_and_others_give_others(prepared: Prepare) -> None:
     task = prepared(num_epochs=1)
     first, again, other = train(task, 3), train(task, 3), train(task, 4)
@@ -154,7 +151,6 @@ def test_the_same_seed_and_number_give_the_same_weights_and_others_give_others(p
     assert any(not torch.equal(first.model_state[n], other.model_state[n]) for n in first.model_state)
 
 
-@pytest.mark.slow
 def test_a_cache_that_an_earlier_trial_filled_changes_nothing(prepared: Prepare) -> None:
     task = prepared(num_epochs=1)
     train(task, 0, num_fixed_layers=2)
@@ -163,7 +159,6 @@ def test_a_cache_that_an_earlier_trial_filled_changes_nothing(prepared: Prepare)
     assert warm.metrics == cold.metrics
 
 
-@pytest.mark.slow
 def test_early_stopping_ends_a_trial_whose_val_loss_rises_and_the_best_validation_is_kept(prepared: Prepare) -> None:
     task = prepared(num_epochs=30, early_stopping=EarlyStopping(patience=2))
     run = train(task, items_lr=0.01)
@@ -210,14 +205,12 @@ def test_a_trial_that_diverges_fails_and_says_what_to_lower(prepared: Prepare) -
         train(prepared(), items_lr=1e30)
 
 
-@pytest.mark.slow
 def test_a_trial_that_no_pair_is_left_for_fails_and_says_why(prepared: Prepare) -> None:
     task = prepared(num_epochs=1, loss="ProbMarginRankingLoss")
     with pytest.raises(TrialFailed, match="no example was fed: ranks of clicked and unclicked results differ by"):
         train(task, max_abs_difference_threshold=1e-9)
 
 
-@pytest.mark.slow
 def test_ranks_of_any_size_are_learned_from(prepared: Prepare) -> None:
     task = prepared(num_epochs=1, loss="ProbMarginRankingLoss")
     wide = replace(task, ranker=lambda queries, items: 1000 * queries @ items.T)
@@ -232,7 +225,6 @@ def test_a_stop_ends_the_trial_between_steps(prepared: Prepare) -> None:
         train(prepared(num_epochs=1000, early_stopping=EarlyStopping(patience=1000)), stop=stop)
 
 
-@pytest.mark.slow
 def test_the_learning_rate_falls_after_step_size_optimizer_steps(
     prepared: Prepare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,7 +240,6 @@ def test_the_learning_rate_falls_after_step_size_optimizer_steps(
     assert rates[:10] == pytest.approx([1e-3] * 4 + [5e-4] * 4 + [2.5e-4] * 2)
 
 
-@pytest.mark.slow
 def test_confidences_are_computed_over_the_whole_list_of_each_session(prepared: Prepare) -> None:
     task = prepared(confidence_calculator="calculate_confidences")
     assert len(task.confidences) == len(task.train.items)

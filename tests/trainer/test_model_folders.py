@@ -113,7 +113,6 @@ def test_the_default_prompt_of_a_base_stays_its_default(base: Path, tmp_path: Pa
     assert np.abs(after.encode(TEXTS) - after.encode(TEXTS, prompt="")).max() > 0.01
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_weights_are_published_in_the_type_of_the_base(dtype: torch.dtype, base: Path, tmp_path: Path) -> None:
     weights = {name: value.to(dtype) for name, value in load_file(base / "model.safetensors").items()}
@@ -190,14 +189,12 @@ def test_model2vecs_own_layout_is_opened(tmp_path: Path) -> None:
         open_model(folder, Settings(max_tokens=32))
 
 
-@pytest.mark.slow
 def test_static_embeddings_are_trained_separately_for_queries_and_items(tmp_path: Path) -> None:
     model = open_model(write_static(tmp_path / "made"), Settings(towers="Separate"))
     model.save(tmp_path / "two")
     assert_round_trip(tmp_path / "two", tmp_path, depth=0)
 
 
-@pytest.mark.slow
 def test_a_clip_model_in_the_layout_of_sentence_transformers(tmp_path: Path) -> None:
     module = CLIPModel(str(write_tiny_clip(tmp_path / "plain")))
     folder = tmp_path / "base"
@@ -286,7 +283,6 @@ def test_a_version_that_lost_the_length_of_its_vectors_is_not_published(base: Pa
         compare(model, reference)
 
 
-@pytest.mark.slow
 def test_a_model_made_for_the_dot_product_stays_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -86,7 +86,6 @@ def assert_round_trip(base: Path, workdir: Path, depth: int) -> tuple[Model, Sen
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.id)
-@pytest.mark.slow
 def test_import_and_a_trained_version_give_the_vectors_of_sentence_transformers(family: Family, tmp_path: Path) -> None:
     base = write_family(tmp_path, family)
     model, published = assert_round_trip(base, tmp_path, depth=1 if family.fixed else 0)
@@ -104,7 +103,6 @@ def test_import_and_a_trained_version_give_the_vectors_of_sentence_transformers(
             LayerSplit(model, 1)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("normalize", [True, False])
 def test_static_embeddings(normalize: bool, tmp_path: Path) -> None:
     base = write_static(tmp_path / "base", normalize=normalize)
@@ -112,7 +110,6 @@ def test_static_embeddings(normalize: bool, tmp_path: Path) -> None:
     assert most_fixed(model) == 0
 
 
-@pytest.mark.slow
 def test_a_router_of_two_kinds_of_encoders(tmp_path: Path) -> None:
     static = write_static(tmp_path / "static")
     family = Family("bert", "", {**FAMILIES[0].config, "hidden_size": 16}, "packed")

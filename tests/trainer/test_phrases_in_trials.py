@@ -37,7 +37,6 @@ def test_nothing_is_made_for_a_loss_that_compares_results_of_one_session_only(ti
     assert len(batch.query_at) <= 20
 
 
-@pytest.mark.slow
 def test_the_same_trial_with_phrases_gives_the_same_weights_and_others_than_without(tiny: Path, tmp_path: Path) -> None:
     task = prepared(tiny, tmp_path)
     plain, first, again = (train(task, phrases_per_session=share).model_state for share in (0.0, 2.0, 2.0))

@@ -56,7 +56,6 @@ def test_a_loss_says_whether_it_has_a_temperature_and_learns_from_phrases(minilm
     assert found.trusts_negatives == (loss == "ListwiseSoftmaxLoss")
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("family", ["two layers", "albert"])
 def test_a_method_that_says_nothing_trains_any_model(tmp_path: Path, minilm: Path, family: str) -> None:

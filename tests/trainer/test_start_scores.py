@@ -46,7 +46,6 @@ def test_a_first_step_waits_for_no_score_of_the_start_version(prepared: Callable
     assert task.start.known is None
 
 
-@pytest.mark.slow
 def test_scores_are_those_of_the_start_version_whenever_they_are_asked_for(
     prepared: Callable[..., TrainingTask],
 ) -> None:

@@ -127,7 +127,6 @@ def test_a_trial_leaves_the_fixed_layers_of_both_towers_bit_equal_and_changes_al
     assert {name for name in before if torch.equal(before[name], after[name])} == expected
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
     [
